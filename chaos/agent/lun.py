@@ -1,0 +1,157 @@
+"""One LUN: a golden base, an append-only log of written blocks over it, and a list of what is not flushed yet.
+
+Fault model: a write that was answered is volatile until the next flush is answered; a flush makes every write
+before it durable. A power cut drops the volatile writes (see `cut`). Never injected here: reordering inside the
+base, loss of flushed blocks (those are faults of the rules, see `state.py`).
+
+Not locked: the agent serves FUSE and RPC from one thread.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from array import array
+
+BLOCK_BYTES = 4096
+_FROM_BASE = -1
+_REUSE_FROM_SLOT = (256 << 20) // BLOCK_BYTES
+"""The log grows to 256 MiB in order (contiguous reads), then reuses slots that no map points to."""
+
+
+class Lun:
+    """A block device's content. Offsets and sizes are in bytes; unaligned access is allowed."""
+
+    def __init__(self, size_bytes: int, base: str | None, folder: str) -> None:
+        """Clone `base` (a file; None for zeros) in O(1); the log is an unnamed file in `folder`."""
+        if size_bytes <= 0 or size_bytes % BLOCK_BYTES:
+            raise ValueError(f"a LUN's size must be a multiple of {BLOCK_BYTES} bytes, not {size_bytes}")
+        self.size_bytes = size_bytes
+        self._base = os.open(base, os.O_RDONLY) if base else -1
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as log:
+            self._log = os.dup(log.fileno())
+        self._map = array("q", [_FROM_BASE]) * (size_bytes // BLOCK_BYTES)
+        self._volatile: list[tuple[int, int]] = []
+        self._superseded: list[list[tuple[int, int]]] = []
+        self._free: list[int] = []
+        self._end = 0
+
+    def close(self) -> None:
+        """Free the log; the content is gone."""
+        os.close(self._log)
+        if self._base >= 0:
+            os.close(self._base)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes; beyond the end of the device there are none."""
+        size = max(0, min(size, self.size_bytes - offset))
+        first, skew = divmod(offset, BLOCK_BYTES)
+        if not size:
+            return b""
+        count = (skew + size + BLOCK_BYTES - 1) // BLOCK_BYTES
+        slots = self._map[first : first + count]
+        if count == 1 or self._is_run(slots):
+            data = self._read_run(first, slots[0], count)
+        else:
+            data = b"".join(self._read_run(*run) for run in self._runs(first, slots))
+        return data if len(data) == size else data[skew : skew + size]
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Write volatile data; the caller has checked that it lies within the device."""
+        first, skew = divmod(offset, BLOCK_BYTES)
+        tail = -(skew + len(data)) % BLOCK_BYTES
+        if skew or tail:
+            end = offset + len(data)
+            data = self.read(offset - skew, skew) + bytes(data) + self.read(end, tail)
+        count = len(data) // BLOCK_BYTES
+        before = self._map[first : first + count]
+        if count > 1 and self._end > _REUSE_FROM_SLOT and self._reusable(count):
+            slots = array("q", [self._free.pop() for _ in range(count)])
+            for index, slot in enumerate(slots):
+                os.pwrite(self._log, data[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES], slot * BLOCK_BYTES)
+        else:
+            start = self._take(count)
+            os.pwrite(self._log, data, start * BLOCK_BYTES)
+            slots = array("q", range(start, start + count))
+        self._map[first : first + count] = slots
+        self._volatile.extend(zip(range(first, first + count), before, strict=True))
+
+    def flush(self) -> None:
+        """Make every write so far durable."""
+        if self._volatile:
+            self._superseded.append(self._volatile)
+            self._volatile = []
+
+    def cut(self) -> int:
+        """Drop every write since the last flush, as a power cut does; return the bytes dropped."""
+        dropped = len(self._volatile)
+        for block, slot in reversed(self._volatile):
+            self._map[block] = slot
+        self._volatile.clear()
+        return dropped * BLOCK_BYTES
+
+    @property
+    def volatile_bytes(self) -> int:
+        """Bytes written and not flushed."""
+        return len(self._volatile) * BLOCK_BYTES
+
+    def save(self, path: str) -> None:
+        """Write the current content, volatile writes included, as a sparse file."""
+        part = f"{path}.part"
+        target = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.ftruncate(target, self.size_bytes)
+            step = 256
+            for first in range(0, len(self._map), step):
+                slots = self._map[first : first + step]
+                for block, slot, count in self._runs(first, slots):
+                    data = self._read_run(block, slot, count)
+                    if data.count(0) != len(data):
+                        os.pwrite(target, data, block * BLOCK_BYTES)
+            os.fsync(target)
+        finally:
+            os.close(target)
+        os.replace(part, path)
+
+    def _take(self, count: int) -> int:
+        if count == 1 and self._end > _REUSE_FROM_SLOT and self._reusable(1):
+            return self._free.pop()
+        start = self._end
+        self._end += count
+        return start
+
+    def _reusable(self, count: int) -> bool:
+        while len(self._free) < count and self._superseded:
+            self._free.extend(slot for _, slot in self._superseded.pop() if slot != _FROM_BASE)
+        return len(self._free) >= count
+
+    @staticmethod
+    def _is_run(slots: array[int]) -> bool:
+        first, last = slots[0], slots[-1]
+        if first == _FROM_BASE:
+            return slots.count(_FROM_BASE) == len(slots)
+        return last - first == len(slots) - 1 and slots == array("q", range(first, last + 1))
+
+    @staticmethod
+    def _runs(first: int, slots: array[int]) -> list[tuple[int, int, int]]:
+        """Split into (block, slot, count) that lie next to each other in one file."""
+        runs: list[tuple[int, int, int]] = []
+        start = 0
+        for index in range(1, len(slots) + 1):
+            if index < len(slots):
+                step = 0 if slots[start] == _FROM_BASE else index - start
+                if slots[index] == slots[start] + step:
+                    continue
+            runs.append((first + start, slots[start], index - start))
+            start = index
+        return runs
+
+    def _read_run(self, block: int, slot: int, count: int) -> bytes:
+        size = count * BLOCK_BYTES
+        if slot != _FROM_BASE:
+            data = os.pread(self._log, size, slot * BLOCK_BYTES)
+        elif self._base >= 0:
+            data = os.pread(self._base, size, block * BLOCK_BYTES)
+        else:
+            data = b""
+        return data if len(data) == size else data + bytes(size - len(data))

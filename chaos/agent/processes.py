@@ -1,0 +1,107 @@
+"""Containers' processes: killed through pidfds (never a pid that was reused), and what their network received."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_REMEMBERED_SECONDS = 5.0
+
+
+@dataclass
+class Process:
+    """The init process of one service's container, and its received bytes of the last seconds."""
+
+    pid: int
+    handle: int
+    received: deque[tuple[int, int]] = field(default_factory=deque)
+
+
+class Processes:
+    """The containers under test, by service."""
+
+    def __init__(self) -> None:
+        """Know nobody."""
+        self._known: dict[str, Process] = {}
+
+    def watch(self, service: str, pid: int) -> None:
+        """Take `pid` (in the host's namespace) as the init process of `service`.
+
+        Raises:
+            ProcessLookupError: It has ended already.
+        """
+        handle = os.pidfd_open(pid)
+        self.forget(service)
+        self._known[service] = Process(pid, handle)
+
+    def forget(self, service: str) -> None:
+        """Drop a service that was removed."""
+        process = self._known.pop(service, None)
+        if process is not None:
+            os.close(process.handle)
+
+    def kill(self, service: str) -> dict[str, int]:
+        """SIGKILL the init process, and with it every process of the container, now.
+
+        Returns:
+            `alive` (0 or 1, before the signal) and `received_bytes` from others in the second before.
+        """
+        process = self._known.get(service)
+        if process is None:
+            return {"alive": 0, "received_bytes": 0}
+        received = self._received_in_last_second(process)
+        try:
+            signal.pidfd_send_signal(process.handle, signal.SIGKILL)
+        except ProcessLookupError:
+            return {"alive": 0, "received_bytes": received}
+        return {"alive": 1, "received_bytes": received}
+
+    def ended(self) -> list[str]:
+        """Services whose init process ended since the last call; they are forgotten."""
+        waiting = select.poll()
+        for process in self._known.values():
+            waiting.register(process.handle, select.POLLIN)
+        handles = {handle for handle, _ in waiting.poll(0)}
+        services = [service for service, process in self._known.items() if process.handle in handles]
+        for service in services:
+            self.forget(service)
+        return services
+
+    def sample(self) -> None:
+        """Note what every container has received so far; called a few times a second."""
+        now = time.monotonic_ns()
+        for process in self._known.values():
+            process.received.append((now, received_bytes(process.pid)))
+            while now - process.received[0][0] > _REMEMBERED_SECONDS * 1e9:
+                process.received.popleft()
+
+    def _received_in_last_second(self, process: Process) -> int:
+        now = time.monotonic_ns()
+        before = [count for at, count in process.received if now - at <= 1_500_000_000]
+        return max(0, received_bytes(process.pid) - before[0]) if before else 0
+
+
+def received_bytes(pid: int) -> int:
+    """Bytes of IP that a process's network namespace received from other hosts, broadcasts left out.
+
+    IpExt InOctets counts loopback too; /proc/PID/net/dev tells loopback apart.
+    """
+    try:
+        with open(f"/proc/{pid}/net/netstat") as file:
+            octets = _ip_octets(file.read())
+        with open(f"/proc/{pid}/net/dev") as file:
+            loopback = next((line for line in file if line.strip().startswith("lo:")), "lo: 0")
+    except (OSError, ValueError):
+        return 0
+    return octets - int(loopback.split(":")[1].split()[0])
+
+
+def _ip_octets(text: str) -> int:
+    lines = [line.split() for line in text.splitlines() if line.startswith("IpExt:")]
+    counted: Mapping[str, str] = dict(zip(*lines, strict=True)) if len(lines) == 2 else {}
+    return int(counted.get("InOctets", 0)) - int(counted.get("InMcastOctets", 0)) - int(counted.get("InBcastOctets", 0))

@@ -1,0 +1,208 @@
+"""What the agent does when asked: its requests, one method each. `__main__` is the loop that calls them."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import os
+import subprocess
+import time
+from typing import Any
+
+from chaos.agent import links, loop
+from chaos.agent.fuse import Front
+from chaos.agent.lun import Lun
+from chaos.agent.processes import Processes
+from chaos.agent.state import Counters, Port, Target, rule_from
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_CHECK_SECONDS_MAX = 120
+_E2FSCK_GIVES_UP = 4
+"""e2fsck's exit code is a bit mask; from 4 on, errors were left uncorrected."""
+
+Reply = dict[str, Any]
+
+
+class Agent:
+    """One run's LUNs, ports and processes."""
+
+    SLOW = frozenset({"attach", "detach", "drop", "save", "check", "links", "format", "sync"})
+    """Requests that wait for the kernel or a program, which may need FUSE answers meanwhile: done in a thread.
+
+    Even closing a loop device does: the last close writes its dirty pages back, through FUSE.
+    """
+
+    def __init__(self, run: str, front: Front, front_folder: str, store: str) -> None:
+        """Keep the LUNs' logs in the folder `store`; show ports through `front`, mounted at `front_folder`."""
+        self._run = run
+        self._front = front
+        self._front_folder = front_folder
+        self._store = store
+        self._luns: dict[str, Target] = {}
+        self._ports: dict[str, Port] = {}
+        self._generation = 0
+        self._processes = Processes()
+        self._leases: dict[str, int] = {}
+
+    def do_create(self, *, lun: str, size: int, base: str | None) -> Reply:
+        """Make a LUN as a clone of a golden file, or blank."""
+        if lun in self._luns:
+            raise ValueError(f"there is a LUN {lun} already; drop it first")
+        self._luns[lun] = Target(lun, Lun(size, base, self._store))
+        return {}
+
+    def do_drop(self, *, lun: str) -> Reply:
+        """Forget a LUN and its content; ports to it fail from now on."""
+        self.do_detach(lun=lun)
+        target = self._luns.pop(lun, None)
+        self._leases.pop(lun, None)
+        if target is not None:
+            target.lun.close()
+        return {}
+
+    def do_attach(self, *, lun: str) -> Reply:
+        """Show a LUN as a loop device through a new port; the old port, if any, is closed."""
+        target = self._luns[lun]
+        self.do_detach(lun=lun)
+        self._generation += 1
+        port = Port(f"holdfast-{self._run}-{lun}-{self._generation}", target)
+        self._front.add(port)
+        port.device, port.handle = loop.attach(os.path.join(self._front_folder, port.file))
+        self._ports[lun] = port
+        return {"device": port.device}
+
+    def do_detach(self, *, lun: str) -> Reply:
+        """Close a LUN's port; its loop device goes when nothing has it mounted."""
+        port = self._ports.pop(lun, None)
+        if port is not None:
+            self._front.remove(port)
+            os.close(port.handle)
+        return {}
+
+    def do_save(self, *, lun: str, path: str) -> Reply:
+        """Write a LUN's content into a golden file."""
+        self._luns[lun].lun.save(path)
+        return {}
+
+    def do_format(self, *, path: str, size: int) -> Reply:
+        """Make a file with an empty ext4 as a new LUN has it: without lost+found."""
+        with open(f"{path}.part", "wb") as file:
+            file.truncate(size)
+        options = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"
+        _run_program("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-E", options, f"{path}.part")
+        _run_program("debugfs", "-w", "-R", "rmdir lost+found", f"{path}.part")
+        os.replace(f"{path}.part", path)
+        return {}
+
+    def do_check(self, *, lun: str) -> Reply:
+        """Boot-time check of an attached, unmounted LUN: `e2fsck -p`, which replays the journal."""
+        code, output = _program("e2fsck", "-p", self._ports[lun].device, seconds=_CHECK_SECONDS_MAX)
+        return {"code": code, "output": output, "repaired": 0 < code < _E2FSCK_GIVES_UP, "ok": code < _E2FSCK_GIVES_UP}
+
+    def do_sync(self, *, path: str) -> Reply:
+        """Write back everything dirty of the file system that the host has mounted at `path`."""
+        folder = os.open(f"/proc/1/root{path}", os.O_RDONLY)
+        try:
+            if _LIBC.syncfs(folder):
+                raise OSError(ctypes.get_errno(), f"syncfs of {path}")
+        finally:
+            os.close(folder)
+        return {}
+
+    def do_mounted(self, *, lun: str) -> Reply:
+        """Whether a LUN's file system is mounted, and whether it gave up (read-only after an error)."""
+        port = self._ports.get(lun)
+        with open("/proc/1/mounts") as file:
+            lines = [line.split() for line in file]
+        options = next((line[3].split(",") for line in lines if port and line[0] == port.device), None)
+        gave_up = bool(options and {"ro", "emergency_ro", "shutdown"} & set(options))
+        return {"mounted": options is not None, "gave_up": gave_up}
+
+    def do_apply(self, *, luns: dict[str, dict[str, Any]], kill: list[str], lease_seconds: float) -> Reply:
+        """Bring LUNs and processes into the wanted state, all of them between two I/Os, and read it back.
+
+        A LUN's state is {"power": bool, "lost": bool, "rules": [...]}. Processes die first, then the LUNs
+        close, so that nothing sneaks out of the page cache. Rules are leased: they end by themselves.
+
+        Returns:
+            When (ns of CLOCK_MONOTONIC), what was killed, and each LUN's counters before and state after.
+        """
+        wanted = {name: (self._luns[name], [rule_from(rule) for rule in state["rules"]]) for name, state in luns.items()}
+        killed = {service: self._processes.kill(service) for service in kill}
+        before = {}
+        for name, (target, rules) in wanted.items():
+            before[name] = _counted(target.counters)
+            state = luns[name]
+            port = self._ports.get(name)
+            if (not state["power"] or state["lost"]) and port is not None and not port.closed:
+                port.closed = True
+                target.counters.closed += 1
+                target.counters.discarded_bytes += target.lun.cut()
+            target.lost = target.lost or state["lost"]
+            target.rules = rules
+            target.applied = state
+            if rules:
+                self._leases[name] = time.monotonic_ns() + int(lease_seconds * 1e9)
+            else:
+                self._leases.pop(name, None)
+        return {"at": time.monotonic_ns(), "killed": killed, "before": before, "after": self._states(list(wanted))}
+
+    def do_counters(self, *, luns: list[str]) -> Reply:
+        """What went through these LUNs so far."""
+        return {name: _counted(self._luns[name].counters) for name in luns}
+
+    def do_watch(self, *, service: str, pid: int) -> Reply:
+        """Know the init process of a service's container."""
+        self._processes.watch(service, pid)
+        return {}
+
+    def do_links(self, *, pid: int, subnet: str) -> Reply:
+        """Confine a container to its run's own subnet."""
+        links.apply_baseline(pid, subnet)
+        return {}
+
+    def do_forget(self, *, service: str) -> Reply:
+        """A service's container is about to be stopped on purpose: its end is no event."""
+        self._processes.forget(service)
+        return {}
+
+    def tick(self) -> list[Reply]:
+        """Sample what must be sampled, end leases that ran out; return the events to push."""
+        self._processes.sample()
+        now = time.monotonic_ns()
+        ended = [name for name, until in self._leases.items() if until <= now]
+        for name in ended:
+            del self._leases[name]
+            self._luns[name].rules = []
+        events: list[Reply] = [{"event": "exited", "service": service} for service in self._processes.ended()]
+        return [*events, {"event": "lease-ended", "luns": ended}] if ended else events
+
+    def close(self) -> None:
+        """Refuse all further I/O; the loop devices go with the process, whose /dev/fuse closes before them."""
+        for port in self._ports.values():
+            port.closed = True
+
+    def _states(self, names: list[str]) -> Reply:
+        return {
+            name: {
+                "power": not (port := self._ports.get(name)) or not port.closed,
+                "lost": self._luns[name].lost,
+                "rules": len(self._luns[name].rules),
+            }
+            for name in names
+        }
+
+
+def _counted(counters: Counters) -> dict[str, int]:
+    return dataclasses.asdict(counters)
+
+
+def _program(*arguments: str, seconds: float) -> tuple[int, str]:
+    done = subprocess.run(arguments, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL)
+    return done.returncode, (done.stdout + done.stderr).decode(errors="replace").strip()
+
+
+def _run_program(*arguments: str) -> None:
+    code, output = _program(*arguments, seconds=_CHECK_SECONDS_MAX)
+    if code:
+        raise OSError(f"{arguments[0]} ended with {code}: {output[-400:]}")

@@ -1,0 +1,119 @@
+"""The errors of Holdfast, all in one tree.
+
+    HoldfastError
+    |- UsageError            exit 64   what the user wrote cannot be run
+    |  `- SourceError        exit 64   ... and this is the place in their file
+    |- HarnessError          exit 3    Holdfast or the host failed; says nothing about the service
+    |  |- EngineError        exit 3    no engine, or it refused
+    |  |- AgentError         exit 3    the agent is gone, or refused a request
+    |  |- ImageError         exit 3    an image cannot be built or found
+    |  `- MalformedHistory   exit 3    a history that cannot be judged
+    `- Refused                        raised by drivers: the service definitely did not apply the request
+       `- NotNow                      ... and the same request may be tried again
+    Terminated (SystemExit) exit 143  SIGTERM: unwinds like Ctrl-C's KeyboardInterrupt, which is exit 130
+
+Every message says what, where, the value seen, and ends with the remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+EXIT_HELD = 0
+EXIT_VIOLATED = 1
+EXIT_INCONCLUSIVE = 2
+EXIT_HARNESS = 3
+EXIT_USAGE = 64
+EXIT_SIGINT = 130
+EXIT_SIGTERM = 143
+
+
+class HoldfastError(Exception):
+    """Root of all errors that Holdfast raises on purpose."""
+
+    exit_code = EXIT_HARNESS
+
+
+class UsageError(HoldfastError):
+    """The command line, an experiment or a stack file asks for something that cannot be done."""
+
+    exit_code = EXIT_USAGE
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a user's file, and where.
+
+    Attributes:
+        path: The file as the user named it.
+        line: 1-based line, 0 where the place is unknown.
+        column: 1-based column, 0 where the place is unknown.
+        message: What is wrong, with the value seen.
+        hint: What to do about it; shown under the caret.
+    """
+
+    path: str
+    line: int
+    column: int
+    message: str
+    hint: str = ""
+
+
+class SourceError(UsageError):
+    """All problems of a user's file at once, each with file:line:column, the line and a caret."""
+
+    def __init__(self, problems: Sequence[Problem], text: str | Mapping[str, str] = "") -> None:
+        """Format the problems against the file's text, or the texts of several files by path."""
+        self.problems = tuple(problems)
+        texts = {problem.path: text for problem in problems} if isinstance(text, str) else text
+        lines = {path: content.splitlines() for path, content in texts.items()}
+        super().__init__("\n".join(_show(problem, lines.get(problem.path, ())) for problem in self.problems))
+
+
+def _show(problem: Problem, lines: Sequence[str]) -> str:
+    place = f"{problem.path}:{problem.line}:{problem.column}" if problem.line else problem.path
+    shown = [f"{place}: {problem.message}"]
+    if 0 < problem.line <= len(lines):
+        gutter = f"{problem.line:5d}"
+        shown.append(f"{gutter} | {lines[problem.line - 1]}")
+        shown.append(f"{' ' * len(gutter)} | {' ' * (problem.column - 1)}^ {problem.hint}".rstrip())
+    elif problem.hint:
+        shown.append(f"      {problem.hint}")
+    return "\n".join(shown)
+
+
+class HarnessError(HoldfastError):
+    """Holdfast or its host failed, so the trial says nothing about the service."""
+
+
+class EngineError(HarnessError):
+    """No container engine answers, or it refused a request."""
+
+
+class AgentError(HarnessError):
+    """The agent is gone or refused a request."""
+
+
+class ImageError(HarnessError):
+    """An image cannot be built, pulled or found."""
+
+
+class MalformedHistory(HarnessError):
+    """A history that cannot be judged: cut short, out of order, or not of this format."""
+
+
+class Refused(HoldfastError):
+    """Raised by a driver: the service answered that it definitely did not apply the request."""
+
+
+class Terminated(SystemExit):
+    """SIGTERM came. Not a HoldfastError: like KeyboardInterrupt, no `except Exception` may swallow it."""
+
+    def __init__(self) -> None:
+        """Carry the shell's exit code for it."""
+        super().__init__(EXIT_SIGTERM)
+
+
+class NotNow(Refused):
+    """Raised by a driver: not applied, for no fault of the request (no connection, 503); a phone tries again."""
