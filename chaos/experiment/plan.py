@@ -1,0 +1,126 @@
+"""A plan: an experiment with everything drawn. The same plan with the same images is the same trial.
+
+Operations themselves are a pure function of (`Workload`, `seed`), see `chaos.workload.generator`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Verdict = Literal["HELD", "VIOLATED", "INCONCLUSIVE"]
+Parameter = str | int | float | bool | list[str] | dict[str, int] | None
+
+
+@dataclass(frozen=True)
+class Workload:
+    """How much the phones do. The mix is in shares of creates, updates and deletes."""
+
+    users: int = 10
+    devices_per_user: int = 2
+    operations: int = 400
+    rate_per_second: float = 200.0
+    updates: float = 0.35
+    deletes: float = 0.08
+    contended: float = 0.2
+    photos: float = 0.08
+    photo_bytes_min: int = 50_000
+    photo_bytes_max: int = 2_000_000
+    syncs: float = 0.15
+    resets: int = 2
+    request_seconds_max: float = 2.0
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """When a fault starts, or ends: exactly one is set.
+
+    Attributes:
+        seconds: After the load began.
+        acknowledged: At this many acknowledged creates, updates and deletes.
+        phase: At the begin of this phase.
+    """
+
+    seconds: float | None = None
+    acknowledged: int | None = None
+    phase: str | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a fault strikes: exactly one of an array, a LUN or a service (or a role of services)."""
+
+    array: str = ""
+    lun: str = ""
+    service: str = ""
+    role: str = ""
+
+    def __str__(self) -> str:
+        """As the terminal shows it."""
+        return self.array or self.lun or self.service or self.role
+
+
+@dataclass(frozen=True)
+class ScheduledFault:
+    """One fault of the schedule.
+
+    Attributes:
+        fault: Its registered name, e.g. "disk.power_cut".
+        for_seconds: How long it stays in force; None: until the phase `heal` (or for good, as san.lose).
+        parameters: The fault's own, by name.
+    """
+
+    fault: str
+    target: Target
+    at: Trigger
+    for_seconds: float | None = None
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What is asked of the verdict."""
+
+    rpo_seconds: float = 0.0
+    sessions: Literal["report"] = "report"
+    minimum_acknowledged: int = 100
+    require_mix: bool = True
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of the phases after the load, in seconds."""
+
+    ready_seconds_max: float = 60.0
+    recover_seconds_max: float = 60.0
+    converge_seconds_max: float = 30.0
+    door_seconds_max: float = 60.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A fully drawn experiment.
+
+    Attributes:
+        stack: Compose files; later ones are laid over the first as with `docker compose -f a -f b`.
+        variables: For `${NAME:-default}` in the Compose files, before the process environment.
+        driver: Overrides the stack's own where set.
+        driver_folder: With a driver `module:Class`: the folder in which its module lies.
+        profiles: Compose profiles that are switched on.
+    """
+
+    experiment: str
+    why: str
+    stack: tuple[Path, ...]
+    seed: int
+    workload: Workload
+    schedule: tuple[ScheduledFault, ...]
+    checks: Checks
+    limits: Limits
+    expect: Verdict = "HELD"
+    driver: str = ""
+    driver_folder: Path | None = None
+    profiles: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -1,0 +1,9 @@
+"""Faults, one file a family. A fault says what state it wants; `injector` brings it about and takes it away.
+
+To add one, write a class in the file of its family and decorate it with `@fault`: see `docs/faults.md`.
+"""
+
+from chaos.faults import disk, process, san  # noqa: F401 - importing a family registers its faults
+from chaos.faults.registry import CATALOGUE, make
+
+__all__ = ["CATALOGUE", "make"]

@@ -1,0 +1,86 @@
+"""What a fault is: the state that it wants of its targets, and the counters that prove that it bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chaos.experiment.catalogue import ParameterInfo, TargetKind
+from chaos.faults.state import LunState, ServiceState
+
+RECENT_WRITE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the agent counted on a fault's targets, from just before it took hold until it was healed.
+
+    Attributes:
+        seconds_since_write: Between the last write that a target LUN took in the load and the fault; None: no write.
+        closed: LUNs that were closed, of `luns` aimed at.
+        failed: I/Os that failed by operation, afterwards.
+        discarded_bytes: Unflushed bytes dropped by a cut; 0 right after a flush.
+        killed: Services whose processes were killed, of `services` that should be.
+        received_bytes: What the killed services had received from others in the second before.
+    """
+
+    luns: int = 0
+    seconds_since_write: float | None = None
+    closed: int = 0
+    failed_reads: int = 0
+    failed_writes: int = 0
+    failed_flushes: int = 0
+    discarded_bytes: int = 0
+    services: int = 0
+    killed: int = 0
+    received_bytes: int = 0
+
+    @property
+    def failed_ios(self) -> int:
+        """I/Os that failed, of all kinds."""
+        return self.failed_reads + self.failed_writes + self.failed_flushes
+
+    @property
+    def was_written(self) -> bool:
+        """Whether a target LUN took a write of the load shortly before."""
+        return self.seconds_since_write is not None and self.seconds_since_write <= RECENT_WRITE_SECONDS
+
+    def counted(self) -> Mapping[str, int | float | str]:
+        """What there is to show: everything that is not zero, and the bytes that a cut discarded."""
+        shown = {name: value for name, value in vars(self).items() if value}
+        if self.closed:
+            shown["discarded_bytes"] = self.discarded_bytes
+        if self.seconds_since_write is not None:
+            shown["seconds_since_write"] = round(self.seconds_since_write, 4)
+        return shown
+
+
+class Fault:
+    """One kind of fault. Objects are frozen dataclasses whose fields are the fault's parameters.
+
+    Attributes:
+        name: As experiments write it; set by `@fault`.
+        targets: What it can strike.
+        parameters: What experiments may give, by field.
+        for_good: Whether the fault outlives the trial's heal phase, so that only the runbook helps.
+        kills: Whether the processes of the services on its LUNs die with it.
+    """
+
+    name: ClassVar[str]
+    targets: ClassVar[tuple[TargetKind, ...]]
+    parameters: ClassVar[Mapping[str, ParameterInfo]] = {}
+    for_good: ClassVar[bool] = False
+    kills: ClassVar[bool] = False
+
+    def wanted_lun(self, lun: LunState) -> LunState:
+        """The state of a target LUN while the fault is in force, given what it would be without."""
+        return lun
+
+    def wanted_service(self, service: ServiceState) -> ServiceState:
+        """The state of a target service while the fault is in force, given what it would be without."""
+        return service
+
+    def why_not_bitten(self, evidence: Evidence) -> str:
+        """The empty string when the evidence reaches this fault's minimum, else what is missing."""
+        raise NotImplementedError

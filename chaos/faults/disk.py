@@ -1,0 +1,76 @@
+"""Faults of one disk, or of the disks of one array.
+
+Injected: loss of power with everything that was not flushed; failing reads, writes and flushes. Never injected
+here: partial transfers, silent corruption, reordering within one flush interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chaos.experiment.catalogue import ParameterInfo
+from chaos.faults.base import Evidence, Fault
+from chaos.faults.registry import fault
+from chaos.faults.state import SECTOR_BYTES, FailIo, LunState, Operation
+
+
+@fault("disk.power_cut")
+class PowerCut(Fault):
+    """The machines on these LUNs lose power: processes die at once, every write since the last flush is gone.
+
+    Healing is power coming back: the boot-time check of the file systems, containers made anew, services started.
+
+    Bites when the LUN took a write of the load in the 5 s before, its services were killed and it was closed.
+    0 bytes discarded, right after a flush, is valid and shown.
+    """
+
+    targets = ("array", "lun")
+    kills = True
+
+    def wanted_lun(self, lun: LunState) -> LunState:
+        """Off."""
+        return lun.powered_off()
+
+    def why_not_bitten(self, evidence: Evidence) -> str:
+        """Written shortly before, services killed, closed."""
+        if not evidence.was_written:
+            return "the LUN took no write of the load in the 5 s before"
+        if evidence.killed < evidence.services:
+            return f"{evidence.killed} of {evidence.services} services were running and killed"
+        return "" if evidence.closed == evidence.luns else f"{evidence.closed} of {evidence.luns} LUNs were closed"
+
+
+@fault("disk.io_error")
+class IoError(Fault):
+    """Reads, writes or flushes of a LUN fail with EIO, as of a bad sector or a failing controller.
+
+    Bites when at least one I/O was failed. A file system that gave up is checked and mounted again at heal.
+
+    Attributes:
+        operations: What fails.
+        times: How often; None: until healed.
+        sectors: {"first": n, "count": n} in sectors of 512 bytes; None: the whole LUN. Flushes have no sectors.
+    """
+
+    targets = ("array", "lun")
+    parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
+        "operations": ParameterInfo("choices", choices=("read", "write", "flush"), default=["read", "write", "flush"]),
+        "times": ParameterInfo("integer", minimum=1, maximum=1_000_000, optional=True),
+        "sectors": ParameterInfo("counts", keys=("first", "count"), optional=True),
+    }
+
+    operations: frozenset[Operation] = frozenset({"read", "write", "flush"})
+    times: int | None = None
+    sectors: Mapping[str, int] | None = None
+
+    def wanted_lun(self, lun: LunState) -> LunState:
+        """Failing as the parameters say."""
+        if self.sectors is None:
+            return lun.with_rule(FailIo(self.operations, self.times))
+        first = self.sectors["first"] * SECTOR_BYTES
+        end = first + self.sectors["count"] * SECTOR_BYTES
+        return lun.with_rule(FailIo(self.operations, self.times, first, end))
+
+    def why_not_bitten(self, evidence: Evidence) -> str:
+        """One failed I/O."""
+        return "" if evidence.failed_ios else "no I/O was failed"

@@ -1,0 +1,224 @@
+"""Brings the wanted states about: waits for triggers, applies, collects evidence, heals. The one way to undo.
+
+Every target's desired state is its baseline with all active faults laid over it. To inject is to add a fault and
+apply the state; to heal is to remove it and apply again. There is no undo of a single fault that could be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chaos.experiment.plan import ScheduledFault
+from chaos.faults.base import Evidence, Fault
+from chaos.faults.registry import make
+from chaos.faults.state import LunState, ServiceState
+from chaos.history.events import FaultEvent
+from chaos.history.recorder import Recorder
+from chaos.stack.agent import Agent
+from chaos.stack.spec import Stack
+
+_LEASE_SECONDS_MAX = 900.0
+"""A fault never outlives this, whatever happens to the controller (which dies first, by its heartbeat)."""
+
+
+@dataclass
+class Active:
+    """One scheduled fault, and what became of it."""
+
+    index: int
+    scheduled: ScheduledFault
+    fault: Fault
+    luns: tuple[str, ...]
+    services: tuple[str, ...]
+    injected_at: int = 0
+    reply: Any = None
+    in_force: bool = False
+    ended: bool = False
+
+
+class Injector:
+    """The schedule of one trial, in force."""
+
+    def __init__(
+        self,
+        schedule: Sequence[ScheduledFault],
+        stack: Stack,
+        agent: Agent,
+        recorder: Recorder,
+        tell: Callable[[FaultEvent], None],
+        on_healed: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`on_healed` is awaited after a fault ended within the load, to bring back what it took down."""
+        self._stack = stack
+        self._agent = agent
+        self._recorder = recorder
+        self._tell = tell
+        self._on_healed = on_healed
+        self._faults = [self._resolve(index, scheduled) for index, scheduled in enumerate(schedule)]
+        self._phase = "load"
+        self._load_began = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def lost_luns(self) -> set[str]:
+        """LUNs that are gone for good."""
+        return {lun for each in self._faults if each.injected_at and each.fault.for_good for lun in each.luns}
+
+    @property
+    def held_services(self) -> set[str]:
+        """Services that an active fault keeps down: not to be started by anybody."""
+        held = {name for each in self._faults if each.in_force for name in each.services}
+        return held | set(self._stack.services_on(tuple(self._dark_luns())))
+
+    def begin_load(self) -> None:
+        """Start the clock of the triggers."""
+        self._load_began = time.monotonic_ns()
+        self._tasks = [
+            asyncio.create_task(self._run(each)) for each in self._faults if each.scheduled.at.phase is None
+        ]
+
+    async def end_load(self) -> None:
+        """The load is over: triggers that lie in it and have not come are missed.
+
+        Raises:
+            AgentError: An injection failed.
+        """
+        for each, task in zip([e for e in self._faults if e.scheduled.at.phase is None], self._tasks, strict=True):
+            if not each.injected_at:
+                task.cancel()
+                self._record(each, "missed", why="its trigger did not come within the load")
+                each.ended = True
+        done = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for result in done:
+            if isinstance(result, Exception):
+                raise result
+
+    async def enter_phase(self, phase: str) -> None:
+        """Inject the faults that are due at the begin of this phase."""
+        self._phase = phase
+        for each in self._faults:
+            if each.scheduled.at.phase == phase:
+                await self._inject(each)
+
+    async def heal_all(self) -> None:
+        """End every fault that can be ended."""
+        for each in self._faults:
+            if each.in_force and not each.fault.for_good:
+                await self._heal(each)
+
+    async def conclude(self) -> None:
+        """After the recovery: count what faults that are for good did, and name those that never came."""
+        for each in self._faults:
+            if not each.ended and each.injected_at:
+                await self._heal(each)
+            elif not each.ended:
+                self._record(each, "missed", why=f"the trial did not reach the phase {each.scheduled.at.phase}")
+                each.ended = True
+
+    async def _run(self, each: Active) -> None:
+        at = each.scheduled.at
+        if at.acknowledged is not None:
+            await self._recorder.when_acknowledged(at.acknowledged)
+        elif at.seconds is not None:
+            await asyncio.sleep(max(0.0, at.seconds - (time.monotonic_ns() - self._load_began) / 1e9))
+        await asyncio.shield(self._inject(each))
+        if each.scheduled.for_seconds is not None and not each.fault.for_good:
+            await asyncio.sleep(each.scheduled.for_seconds)
+            await self._heal(each)
+            await self._on_healed()
+
+    async def _inject(self, each: Active) -> None:
+        each.in_force = True
+        each.injected_at = time.monotonic_ns()  # set at once, so that the end of the load does not call it missed
+        each.reply = await self._apply(each, self._victims(each))
+        each.injected_at = each.reply["at"]
+        self._record(each, "injected")
+
+    async def _heal(self, each: Active) -> None:
+        if each.ended:
+            return
+        each.ended = True
+        counters = await self._agent.call("counters", luns=list(each.luns))
+        each.in_force = each.fault.for_good
+        if not each.fault.for_good:
+            await self._apply(each, [])
+        evidence = self._evidence(each, counters)
+        why = each.fault.why_not_bitten(evidence)
+        self._record(each, "healed", evidence=evidence, why=why)
+
+    async def _apply(self, each: Active, kill: list[str]) -> Any:
+        wanted = {lun: self._wanted_lun(lun).to_agent() for lun in each.luns}
+        return await self._agent.call("apply", luns=wanted, kill=kill, lease_seconds=_LEASE_SECONDS_MAX)
+
+    def _wanted_lun(self, name: str) -> LunState:
+        state = LunState()
+        for each in self._faults:
+            if each.in_force and name in each.luns:
+                state = each.fault.wanted_lun(state)
+        return state
+
+    def _victims(self, each: Active) -> list[str]:
+        """Services whose processes die with this fault."""
+        if each.luns:
+            return list(self._stack.services_on(each.luns)) if each.fault.kills else []
+        return [name for name in each.services if not each.fault.wanted_service(ServiceState()).running]
+
+    def _dark_luns(self) -> set[str]:
+        return {
+            lun
+            for each in self._faults
+            for lun in each.luns
+            if each.in_force and not each.fault.for_good and not self._wanted_lun(lun).power
+        }
+
+    def _resolve(self, index: int, scheduled: ScheduledFault) -> Active:
+        target = scheduled.target
+        luns = self._stack.arrays.get(target.array, ()) or ((target.lun,) if target.lun else ())
+        services = self._stack.roles.get(target.role, ()) or ((target.service,) if target.service else ())
+        return Active(index, scheduled, make(scheduled), tuple(luns), tuple(services))
+
+    def _evidence(self, each: Active, now: dict[str, dict[str, int]]) -> Evidence:
+        before = each.reply["before"]
+        killed = each.reply["killed"]
+        writes = [
+            (each.injected_at - before[lun]["last_write_ns"]) / 1e9
+            for lun in each.luns
+            if before[lun]["last_write_ns"] > self._load_began
+        ]
+
+        def grown(counter: str) -> int:
+            return sum(now[lun][counter] - before[lun][counter] for lun in each.luns)
+
+        return Evidence(
+            luns=len(each.luns),
+            seconds_since_write=max(0.0, min(writes)) if writes else None,
+            closed=sum(not state["power"] for state in each.reply["after"].values()),
+            failed_reads=grown("failed_reads"),
+            failed_writes=grown("failed_writes"),
+            failed_flushes=grown("failed_flushes"),
+            discarded_bytes=grown("discarded_bytes"),
+            services=len(killed),
+            killed=sum(each["alive"] for each in killed.values()),
+            received_bytes=sum(each["received_bytes"] for each in killed.values()),
+        )
+
+    def _record(
+        self, each: Active, happened: Any, *, evidence: Evidence | None = None, why: str = ""
+    ) -> None:
+        event = FaultEvent(
+            index=each.index,
+            t=each.injected_at if happened == "injected" else time.monotonic_ns(),
+            fault=each.fault.name,
+            target=str(each.scheduled.target),
+            happened=happened,
+            phase=each.scheduled.at.phase or "load",
+            bit=evidence is not None and not why,
+            evidence={} if evidence is None else evidence.counted(),
+            why=why,
+        )
+        self._recorder.append(event)
+        self._tell(event)

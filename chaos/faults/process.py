@@ -1,0 +1,31 @@
+"""Faults of a service's processes.
+
+Injected: SIGKILL to the container's first process, and so to all of them. The page cache survives, as it does when
+a program crashes; for a machine that loses power see `disk.power_cut`.
+"""
+
+from __future__ import annotations
+
+from chaos.faults.base import Evidence, Fault
+from chaos.faults.registry import fault
+from chaos.faults.state import ServiceState
+
+
+@fault("process.kill")
+class Kill(Fault):
+    """All processes of the target services are killed at once; healing starts them again.
+
+    Bites when each was running, and one of them had received bytes from others in the second before.
+    """
+
+    targets = ("service", "role")
+
+    def wanted_service(self, service: ServiceState) -> ServiceState:
+        """Not running."""
+        return service.killed()
+
+    def why_not_bitten(self, evidence: Evidence) -> str:
+        """Alive, and spoken to shortly before."""
+        if evidence.killed < evidence.services:
+            return f"{evidence.killed} of {evidence.services} services were running and killed"
+        return "" if evidence.received_bytes else "it had received nothing in the second before"

@@ -1,0 +1,66 @@
+"""What state a LUN or a service can be wanted in. Faults compose: each takes a state and returns the next one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Operation = Literal["read", "write", "flush"]
+SECTOR_BYTES = 512
+
+
+@dataclass(frozen=True)
+class FailIo:
+    """Fail `operations` with EIO, `times` times (None: as long as the rule stands), on [first, end) bytes."""
+
+    operations: frozenset[Operation]
+    times: int | None = None
+    first_byte: int = 0
+    end_byte: int | None = None
+
+    def to_agent(self) -> dict[str, object]:
+        """As `chaos.agent.state.rule_from` reads it."""
+        operations = sorted(self.operations)
+        return {"fail": operations, "times": self.times, "first": self.first_byte, "end": self.end_byte}
+
+
+@dataclass(frozen=True)
+class LunState:
+    """The wanted state of a LUN; the default is its baseline.
+
+    Attributes:
+        power: Off: its port closes and unflushed writes are dropped.
+        lost: Gone for good, with everything on it.
+        rules: What happens to requests, the first that applies.
+    """
+
+    power: bool = True
+    lost: bool = False
+    rules: tuple[FailIo, ...] = ()
+
+    def with_rule(self, rule: FailIo) -> LunState:
+        """The same with one more rule."""
+        return replace(self, rules=(*self.rules, rule))
+
+    def powered_off(self) -> LunState:
+        """The same without power."""
+        return replace(self, power=False)
+
+    def gone(self) -> LunState:
+        """The same, lost for good."""
+        return replace(self, lost=True)
+
+    def to_agent(self) -> dict[str, object]:
+        """As `chaos.agent.service.Agent.do_apply` reads it."""
+        return {"power": self.power, "lost": self.lost, "rules": [rule.to_agent() for rule in self.rules]}
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """The wanted state of a service; the default is its baseline."""
+
+    running: bool = True
+
+    def killed(self) -> ServiceState:
+        """The same, not running."""
+        return replace(self, running=False)

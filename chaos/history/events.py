@@ -1,0 +1,239 @@
+"""The events of a history, as they stand in `history.jsonl`: one JSON object a line, in the order written.
+
+All times are nanoseconds of the controller's CLOCK_MONOTONIC. Fields that are None, False or empty are left
+out of the line. `docs/history.md` describes the format; FORMAT is raised when its meaning changes.
+
+Life of one logical operation: one `Act` (the user acts: it enters the device's outbox), then per attempt one
+`Send` (the request leaves) and at most one `Back` (the answer, or the certainty that none comes). An `Act`
+without `Send` was never sent: `fail`. A `Send` without `Back` is `info`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+FORMAT = 1
+
+Kind = Literal["create", "update", "delete", "read", "list", "sync", "reset"]
+MUTATIONS: frozenset[str] = frozenset({"create", "update", "delete"})
+Outcome = Literal["ok", "fail", "info", "degraded"]
+Policy = Literal["reject", "last-writer-wins", "keep-both"]
+Idempotency = Literal["keyed", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One version of a record as a read returned it, boiled down to what the check needs.
+
+    Attributes:
+        record: The client's own name of the record (r), from the payload.
+        owner: The owner found in the payload.
+        write: The write id (w) found in the payload; of a photo, in the metadata row.
+        hash: Hash over the whole payload as read, blob included (16 hex digits).
+        row: The server's identity of this row; two rows of one record differ here.
+        stamps: Every further (owner, record, write) found in the payload's fields or blob beside the first:
+            empty for a whole record. More than one means torn or misattributed.
+        blob: "" no blob belongs to it; "ok"; "missing" (the row is there, its blob is not).
+    """
+
+    record: str
+    owner: str
+    write: str
+    hash: str
+    row: str = ""
+    stamps: tuple[tuple[str, str, str], ...] = ()
+    blob: Literal["", "ok", "missing"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """First line: what the check must know of the experiment.
+
+    Attributes:
+        event: "header".
+        minimum_acknowledged: Fewer acknowledged creates, updates and deletes make the trial vacuous.
+        require_mix: Whether the workload's mix is judged (counted trials).
+        canaries: {"A": record, "B": record} of the reserved user CANARY_OWNER.
+        faults: names of the scheduled faults in order; each needs a `FaultEvent` that says whether it bit.
+    """
+
+    experiment: str
+    seed: int
+    policy: Policy
+    idempotency: Idempotency
+    sessions: Literal["report", "strict"] = "report"
+    rpo_seconds: float = 0.0
+    minimum_acknowledged: int = 1
+    require_mix: bool = True
+    canaries: Mapping[str, str] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+    format: int = FORMAT
+    t: int = 0
+
+
+CANARY_OWNER = "u-canary"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A user acts on a device; the operation enters its outbox.
+
+    Attributes:
+        op: Number of the logical operation, unique in the history.
+        session: Device and incarnation, e.g. "d-05#1"; a reset starts the next ("d-05#2").
+        device: The device, e.g. "d-05".
+        owner: The user, e.g. "u-03".
+        kind: What is done. The fields below are set for create, update and delete alone.
+        record: r. type: contact, calendar, todo or photo. write: w. hash: of the whole payload ("" for a delete).
+        key: Idempotency key. base: write id that a conditional write was based on, or None.
+        size_bytes: Size of the payload with its blob.
+        outbox: For a reset: entries wiped from the outbox.
+    """
+
+    op: int
+    t: int
+    session: str
+    device: str
+    owner: str
+    kind: Kind
+    record: str = ""
+    type: str = ""
+    write: str = ""
+    hash: str = ""
+    key: str = ""
+    base: str | None = None
+    size_bytes: int = 0
+    outbox: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Attempt `n` (from 1) of operation `op` leaves the device; `session` is set where it is not the actor's."""
+
+    op: int
+    n: int
+    t: int
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """The end of an attempt.
+
+    Attributes:
+        outcome: ok, fail (definitely not applied), info (unknown), degraded (acknowledged with a warning).
+        by: Which service answered, where it says so.
+        why: Error, warning or status, one line.
+        cached: A read answered by the device's own cache; covers nothing.
+        full: The read returned everything of its owner (else a delta).
+        rows: What a read, list or sync returned.
+        gone: Names of records that it reported deleted.
+    """
+
+    op: int
+    n: int
+    t: int
+    outcome: Outcome
+    by: str = ""
+    why: str = ""
+    cached: bool = False
+    full: bool = False
+    rows: tuple[Row, ...] = ()
+    gone: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DoorRead:
+    """One final read of all records of one owner through one door.
+
+    Attributes:
+        step: 1 fresh device, 2 phones' caches after a sync without reset, 4 after cold restart and reset.
+        door: "fresh", "cache d-05", "reset d-05" ...: unique per (step, owner).
+        round: From 1; a door is read until two rounds agree. The highest round is the one that is judged.
+        settled: Whether this round equals the one before it (else not-quiescent, if it is the last).
+        invoked, t: Begin and end of the read.
+        outcome: ok, or fail with `why`.
+    """
+
+    step: int
+    door: str
+    owner: str
+    round: int
+    invoked: int
+    t: int
+    outcome: Literal["ok", "fail"]
+    settled: bool = False
+    rows: tuple[Row, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultEvent:
+    """A fault took hold, or ended.
+
+    Attributes:
+        index: Its place in the schedule, from 0.
+        happened: "injected", "healed", or "missed" (its trigger never came).
+        phase: Phase in which its trigger lies ("load" or a later one).
+        bit: With "healed": whether the injector's own counters reached this fault's minimum.
+        evidence: What was counted, by name.
+        why: Why it did not bite, or was missed.
+    """
+
+    index: int
+    t: int
+    fault: str
+    target: str
+    happened: Literal["injected", "healed", "missed"]
+    phase: str = "load"
+    bit: bool = False
+    evidence: Mapping[str, int | float | str] = field(default_factory=dict)
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEvent:
+    """A phase of the trial began or ended: reset, load, heal, recover, converge, doors, cold-restart ..."""
+
+    name: str
+    t: int
+    happened: Literal["begun", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that the life stories should tell: runbook steps, copies, repairs.
+
+    Attributes:
+        topic: "runbook", "fsck", "copies", "unrecoverable" (the service does not serve after the runbook).
+    """
+
+    topic: str
+    t: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Last line. `events` counts the lines before it; a history without it was cut short."""
+
+    t: int
+    events: int
+
+
+Event = Header | Act | Send | Back | DoorRead | FaultEvent | PhaseEvent | Note | End
+
+TAGS: Mapping[str, type] = {
+    "header": Header,
+    "act": Act,
+    "send": Send,
+    "back": Back,
+    "door": DoorRead,
+    "fault": FaultEvent,
+    "phase": PhaseEvent,
+    "note": Note,
+    "end": End,
+}
+"""The `event` member of a line, and the class that it stands for."""

@@ -1,0 +1,186 @@
+"""One service as one container: made from its description, started, asked for its health, logged and removed.
+
+Blocking calls of the engine's API; `chaos.stack.running` runs them in threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import docker.errors
+
+from chaos.errors import EngineError, HarnessError
+from chaos.stack.identity import Run
+from chaos.stack.network import Network
+from chaos.stack.spec import Lun, Mount, Service
+
+_LOG_BYTES_MAX = 4 << 20
+_NANO_CPUS = 1e9
+
+
+@dataclass(frozen=True)
+class Container:
+    """A service's container. `pid` is that of its init process in the host's namespace."""
+
+    id: str
+    service: str
+    pid: int = 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where containers of a run live: what is the same for all of a service's incarnations."""
+
+    run: Run
+    network: Network
+    index: int
+    image: str
+    host_ports: Mapping[int, int]
+
+
+def create(
+    client: docker.DockerClient, service: Service, place: Place, attempt: int, volumes: Mapping[str, str]
+) -> Container:
+    """Create the container, not started. `volumes` maps named volumes to this attempt's engine names.
+
+    Raises:
+        EngineError: The engine refuses it; the message says what.
+    """
+    api = client.api
+    host = api.create_host_config(
+        binds=[_bind(mount, volumes) for mount in service.mounts if mount.kind != "tmpfs"]
+        + [f"{path}:/run/secrets/{name}:ro" for name, path in service.secrets.items()],
+        tmpfs={mount.target: mount.options for mount in service.mounts if mount.kind == "tmpfs"},
+        port_bindings={port: ("127.0.0.1", host_port) for port, host_port in place.host_ports.items()},
+        cap_add=list(service.cap_add),
+        init=service.init or None,
+        shm_size=service.shm_size_bytes or None,
+        nano_cpus=int(service.cpus * _NANO_CPUS) or None,
+        mem_limit=service.memory_bytes or None,
+        network_mode=place.network.name,
+        log_config={"type": "json-file", "config": {"max-size": f"{_LOG_BYTES_MAX}"}},
+    )
+    endpoint = api.create_endpoint_config(
+        ipv4_address=place.network.address(place.index), aliases=[service.name, *service.aliases]
+    )
+    try:
+        made = api.create_container(
+            place.image,
+            command=None if service.command is None else list(service.command),
+            entrypoint=None if service.entrypoint is None else list(service.entrypoint),
+            environment=dict(service.environment),
+            hostname=service.hostname or service.name,
+            user=service.user or None,
+            working_dir=service.working_dir or None,
+            ports=list(place.host_ports),
+            healthcheck={"test": ["NONE"]},  # asked by us, while somebody waits for the answer
+            labels=place.run.labels("service"),
+            name=f"holdfast-{place.run.id}-{service.name}-{attempt}",
+            host_config=host,
+            networking_config=api.create_networking_config({place.network.name: endpoint}),
+        )
+    except docker.errors.APIError as error:
+        raise EngineError(f"the engine refuses to create {service.name}: {error.explanation}") from error
+    return Container(made["Id"], service.name)
+
+
+def start(client: docker.DockerClient, container: Container) -> Container:
+    """Start it, for the first time or again.
+
+    Raises:
+        HarnessError: A port is in use, or its program cannot be started.
+    """
+    try:
+        client.api.start(container.id)
+        state = client.api.inspect_container(container.id)["State"]
+    except docker.errors.APIError as error:
+        reason = str(error.explanation)
+        remedy = "; free that port or leave it out, and one is chosen" if "port" in reason else ""
+        raise HarnessError(f"{container.service} cannot be started: {reason}{remedy}") from error
+    return Container(container.id, container.service, int(state.get("Pid") or 0))
+
+
+def is_healthy(client: docker.DockerClient, container: Container, service: Service) -> bool:
+    """Run the service's own health check once; True where it has none."""
+    if service.healthcheck is None:
+        return True
+    api = client.api
+    try:
+        check = api.exec_create(container.id, list(service.healthcheck.test), user=service.user or "")
+        api.exec_start(check["Id"])
+        return bool(api.exec_inspect(check["Id"])["ExitCode"] == 0)
+    except docker.errors.APIError as error:
+        if error.status_code in (404, 409, 500):  # it is gone, or just dying
+            return False
+        raise
+
+
+def state(client: docker.DockerClient, container: Container) -> tuple[bool, int]:
+    """Whether it runs, and the exit code if not."""
+    found = client.api.inspect_container(container.id)["State"]
+    return bool(found["Running"]), int(found["ExitCode"])
+
+
+def changed_paths(client: docker.DockerClient, container: Container) -> list[str]:
+    """Paths outside every mount that the service wrote, parents left out."""
+    changes = client.api.diff(container.id) or []
+    paths = sorted(change["Path"] for change in changes)
+    return [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
+
+
+def save_log(client: docker.DockerClient, container: Container, folder: Path) -> None:
+    """Append the container's output to `<folder>/<service>.log`, the last 4 MiB at most."""
+    with contextlib.suppress(docker.errors.APIError):
+        text = client.api.logs(container.id, timestamps=True)[-_LOG_BYTES_MAX:]
+        with (folder / f"{container.service}.log").open("ab") as file:
+            file.write(text)
+
+
+def remove(client: docker.DockerClient, container: Container) -> None:
+    """Kill and remove; gone already is fine."""
+    try:
+        client.api.remove_container(container.id, force=True, v=True)
+    except docker.errors.APIError as error:
+        if error.status_code not in (404, 409):
+            raise EngineError(f"the engine does not remove {container.service}: {error.explanation}") from error
+
+
+def stop(client: docker.DockerClient, container: Container, grace_seconds: float) -> None:
+    """Stop in order: SIGTERM, the grace period, SIGKILL."""
+    with contextlib.suppress(docker.errors.NotFound):
+        client.api.stop(container.id, timeout=int(grace_seconds) or 1)
+
+
+def create_lun_volume(client: docker.DockerClient, run: Run, lun: Lun, device: str, attempt: int) -> tuple[str, str]:
+    """Make the `local` volume that mounts the LUN; return its name and mount point.
+
+    The engine returns an old volume of the same name without a word, so what came back is compared.
+    """
+    name = f"holdfast-{run.id}-{lun.name}-{attempt}"
+    options = {"type": lun.filesystem, "device": device}
+    made = client.api.create_volume(name, driver="local", driver_opts=options, labels=run.labels("lun"))
+    if (made.get("Options") or {}).get("device") != device:
+        raise EngineError(f"volume {name} exists with another device; run `holdfast clean`")
+    return name, made["Mountpoint"]
+
+
+def remove_volume(client: docker.DockerClient, name: str) -> None:
+    """Remove a volume whose containers are gone."""
+    with contextlib.suppress(docker.errors.NotFound):
+        client.api.remove_volume(name, force=True)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _bind(mount: Mount, volumes: Mapping[str, str]) -> str:
+    source = mount.source if mount.kind == "bind" else volumes[mount.source]
+    return f"{source}:{mount.target}:{'ro' if mount.read_only else 'rw'}"

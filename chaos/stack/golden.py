@@ -1,0 +1,96 @@
+"""Golden LUNs: an initialised stack's disks, kept as sparse files in the cache folder, cloned for every trial.
+
+Keyed by a digest of everything that they depend on (image ids, LUN sizes, what the containers are told), so a
+change of any makes new ones. Values of the environment enter the digest and are not kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from chaos.stack.agent import CACHE_IN_AGENT, Agent
+from chaos.stack.running import RunningStack
+from chaos.stack.spec import Service, Stack
+
+_VERSION = 1
+_DONE = "golden.json"
+_KEPT = 12
+"""Golden sets kept; the least recently used goes first."""
+
+
+class Golden:
+    """The golden LUNs of one stack."""
+
+    def __init__(self, stack: Stack, images: dict[str, str], cache: Path) -> None:
+        """`cache` is the host's folder that the agent sees as CACHE_IN_AGENT."""
+        self._stack = stack
+        self._cache = cache
+        self._name = _digest(stack, images)
+
+    @property
+    def _folder(self) -> Path:
+        return self._cache / "golden" / self._name
+
+    @property
+    def exists(self) -> bool:
+        """Whether the golden LUNs are there, whole."""
+        return (self._folder / _DONE).exists()
+
+    def bases(self) -> dict[str, str]:
+        """Paths of the golden files, in the agent, by LUN."""
+        (self._folder / _DONE).touch()
+        return {name: f"{CACHE_IN_AGENT}/golden/{self._name}/{name}.img" for name in self._stack.luns}
+
+    async def make(self, running: RunningStack, seconds_max: float) -> None:
+        """Initialise the stack on blank LUNs, shut it down in order, and keep the LUNs; `running` ends cleared."""
+        await running.up(await self.blanks(running.agent), seconds_max)
+        await running.answers(seconds_max)
+        await running.shut_down()
+        self._forget_old()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for name in self._stack.luns:
+            await running.agent.call("save", lun=name, path=f"{CACHE_IN_AGENT}/golden/{self._name}/{name}.img")
+        document = {"version": _VERSION, "stack": self._stack.name, "luns": sorted(self._stack.luns)}
+        (self._folder / _DONE).write_text(json.dumps(document))
+        await running.clear()
+
+    async def blanks(self, agent: Agent) -> dict[str, str]:
+        """Paths of empty file systems, in the agent, by LUN."""
+        found: dict[str, str] = {}
+        (self._cache / "golden").mkdir(parents=True, exist_ok=True)
+        for lun in self._stack.luns.values():
+            name = f"golden/blank-{lun.filesystem}-{lun.size_bytes}.img"
+            if not (self._cache / name).exists():
+                await agent.call("format", path=f"{CACHE_IN_AGENT}/{name}", size=lun.size_bytes)
+            found[lun.name] = f"{CACHE_IN_AGENT}/{name}"
+        return found
+
+    def _forget_old(self) -> None:
+        found = sorted((self._cache / "golden").glob(f"*/{_DONE}"), key=lambda path: path.stat().st_mtime)
+        for path in found[: max(0, len(found) - _KEPT + 1)]:
+            shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def _digest(stack: Stack, images: dict[str, str]) -> str:
+    parts = {
+        "version": _VERSION,
+        "images": images,
+        "luns": [dataclasses.astuple(lun) for lun in stack.luns.values()],
+        "services": [_told(service) for service in stack.services.values()],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+def _told(service: Service) -> dict[str, object]:
+    """Everything about a service that can shape what it writes on its LUNs."""
+    described: dict[str, object] = dataclasses.asdict(service)
+    for irrelevant in ("build", "image", "ports", "healthcheck", "restart", "cpus", "memory_bytes"):
+        described.pop(irrelevant)
+    described["secrets"] = {
+        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in service.secrets.items()
+    }
+    return described

@@ -1,0 +1,91 @@
+"""From nothing to a stack that trials can be run on, and back to nothing, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import docker
+
+from chaos.errors import EngineError
+from chaos.stack import network
+from chaos.stack.agent import Agent, Event
+from chaos.stack.cache import cache_folder
+from chaos.stack.engine import connect
+from chaos.stack.golden import Golden
+from chaos.stack.guard import Guard
+from chaos.stack.identity import Run
+from chaos.stack.images import ensure_agent_image, ensure_image
+from chaos.stack.running import RunningStack
+from chaos.stack.spec import Stack
+from chaos.stack.sweep import sweep_run, sweep_until_clean
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Everything that trials of one stack need, up and ready."""
+
+    run: Run
+    running: RunningStack
+    golden: Golden
+    images: dict[str, str]
+
+
+@asynccontextmanager
+async def lab(
+    stack: Stack, run: Run, ready_seconds_max: float, on_event: Callable[[Event], None], log: Callable[[str], None]
+) -> AsyncIterator[Lab]:
+    """Start guard, images, network and agent, make the golden LUNs where there are none, and yield.
+
+    On leaving, by any exception too, every object of the run is removed. The guard does the same when this
+    process is killed.
+
+    Raises:
+        HarnessError: Something cannot be had; nothing is left.
+    """
+    guard = Guard(run.id)
+    client = await asyncio.to_thread(connect)
+    agent: Agent | None = None
+    orderly = False
+    try:
+        images = await _images(client, stack, log)
+        agent_image = (await asyncio.to_thread(ensure_agent_image, client)).id
+        net = await asyncio.to_thread(network.create, client, run)
+        folder = cache_folder()
+        (folder / "scratch").mkdir(parents=True, exist_ok=True)
+        agent = await Agent.start(client, agent_image, run, str(folder), on_event)
+        running = RunningStack(client, stack, images, run, agent, net)
+        golden = Golden(stack, images, folder)
+        if not golden.exists:
+            log(f"initialising {stack.name} once; its disks are kept for later runs")
+            await golden.make(running, ready_seconds_max)
+        yield Lab(run, running, golden, images)
+        orderly = True
+    finally:
+        await asyncio.shield(asyncio.create_task(_wind_up(client, run, agent, guard, orderly)))
+
+
+async def _images(client: docker.DockerClient, stack: Stack, log: Callable[[str], None]) -> dict[str, str]:
+    """Have every image, one after the other: builds share layers, and their logs are readable then."""
+    found: dict[str, str] = {}
+    for service in stack.services.values():
+        log(f"image of {service.name}")
+        found[service.name] = (await asyncio.to_thread(ensure_image, client, service, stack.name)).id
+    return found
+
+
+async def _wind_up(client: docker.DockerClient, run: Run, agent: Agent | None, guard: Guard, orderly: bool) -> None:
+    """Remove everything; containers of services first, while the agent still serves their file systems."""
+    try:
+        # after an exception a request may still be under way in a thread, and create something later
+        sweep = sweep_run if orderly else sweep_until_clean
+        report = await asyncio.to_thread(sweep, client, run.id)
+        if agent is not None:
+            await agent.stop()
+        if report.failed:
+            raise EngineError(f"not everything could be removed: {report}; run `holdfast clean`")
+    finally:
+        await asyncio.to_thread(guard.dismiss)
+        client.close()

@@ -1,0 +1,386 @@
+"""A running copy of a stack: its LUNs attached, its containers started in order, restarted, mended and removed.
+
+Everything here is what an operator could do (start, stop, restart, replace a disk, check a file system); faults are
+elsewhere. All methods belong to one event loop; the engine's blocking calls run in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+
+import docker
+
+from chaos.errors import HarnessError
+from chaos.stack import containers
+from chaos.stack.agent import Agent
+from chaos.stack.containers import Container, Place
+from chaos.stack.identity import Run
+from chaos.stack.network import Network
+from chaos.stack.spec import Service, Stack
+
+_HEALTH_POLL_SECONDS = 0.05
+_HEALTH_POLL_GROWTH = 1.5
+_CONNECT_SECONDS = 1.0
+
+
+class Unrecoverable(HarnessError):
+    """A LUN or a service cannot be brought back; in a trial this is a finding, not a failure of the harness."""
+
+
+class RunningStack:
+    """One copy of a stack on the engine."""
+
+    def __init__(
+        self, client: docker.DockerClient, stack: Stack, images: Mapping[str, str], run: Run, agent: Agent, net: Network
+    ) -> None:
+        """Nothing runs yet; `images` maps services to image ids."""
+        self.stack = stack
+        self.agent = agent
+        self.running: dict[str, Container] = {}
+        self.mountpoints: dict[str, str] = {}
+        self.logs: Path | None = None
+        self._client = client
+        self._run = run
+        self._network = net
+        self._attempts = itertools.count(1)
+        self._volumes: dict[str, str] = {}
+        self._luns: set[str] = set()
+        self._places = {
+            service.name: Place(run, net, index, images[service.name], _host_ports(service))
+            for index, service in enumerate(stack.services.values())
+        }
+
+    @property
+    def front_door(self) -> tuple[str, int]:
+        """Address at which phones reach the front door."""
+        service, port = self.stack.front_door
+        return "127.0.0.1", self._places[service].host_ports[port]
+
+    @property
+    def published(self) -> dict[str, tuple[str, int]]:
+        """Every published port, by "service:port"."""
+        return {
+            f"{name}:{port}": ("127.0.0.1", host)
+            for name, place in self._places.items()
+            for port, host in place.host_ports.items()
+        }
+
+    async def up(self, bases: Mapping[str, str], seconds_max: float) -> None:
+        """Attach LUNs cloned from `bases` (paths in the agent) and start every service.
+
+        Raises:
+            HarnessError: A service does not get ready in time; the message carries its last words.
+        """
+        await asyncio.gather(*(self._new_lun(name, base) for name, base in bases.items()))
+        await self._make_and_start(self.stack.services, seconds_max)
+
+    async def clear(self) -> None:
+        """Remove every container, volume and LUN of this copy."""
+        await self._remove(list(self.running))
+        await asyncio.gather(*(self._remove_volume(name) for name in list(self._volumes)))
+        await asyncio.gather(*(self.agent.call("drop", lun=name) for name in self._luns))
+        self._luns.clear()
+
+    async def shut_down(self) -> None:
+        """Stop every service in order, dependents first, so that all data is on the LUNs."""
+        stopped: dict[str, asyncio.Task[None]] = {}
+
+        async def stop(service: Service) -> None:
+            await asyncio.gather(*(stopped[other] for other in self._dependents(service.name)))
+            await self.agent.call("forget", service=service.name)
+            container = self.running[service.name]
+            await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
+
+        for name in reversed(self._start_order()):
+            stopped[name] = asyncio.create_task(stop(self.stack.services[name]))
+        await asyncio.gather(*stopped.values())
+
+    async def reboot(self, services: Iterable[str], luns: Iterable[str], seconds_max: float) -> list[str]:
+        """Bring back machines that lost power: check their LUNs, make their containers anew, start them.
+
+        Returns:
+            What the boot-time checks said, one line a LUN.
+
+        Raises:
+            Unrecoverable: A file system needs more than a boot-time check, or a service does not come back.
+        """
+        names = self._in_order(services)
+        luns = list(luns)
+        await self._remove(names)
+        await asyncio.gather(*(self._remove_volume(name) for name in [*luns, *self._private_volumes(names)]))
+        said = await asyncio.gather(*(self._reattach(lun) for lun in luns))
+        await self._make_and_start(names, seconds_max, Unrecoverable)
+        return list(said)
+
+    async def replace(self, services: Iterable[str], blanks: Mapping[str, str], seconds_max: float) -> None:
+        """Put blank LUNs in the place of lost ones and start their services on them.
+
+        Raises:
+            Unrecoverable: A service does not come up on a blank LUN.
+        """
+        names = self._in_order(services)
+        await self._remove(names)
+        await asyncio.gather(*(self._remove_volume(name) for name in [*blanks, *self._private_volumes(names)]))
+        await asyncio.gather(*(self.agent.call("drop", lun=name) for name in blanks))
+        await asyncio.gather(*(self._new_lun(name, base) for name, base in blanks.items()))
+        await self._make_and_start(names, seconds_max, Unrecoverable)
+
+    async def cold_restart(self, seconds_max: float) -> None:
+        """SIGKILL every container, unmount (which writes back), mount and start again; no write is dropped.
+
+        Raises:
+            Unrecoverable: A service does not come back.
+        """
+        names = self._start_order()
+        await asyncio.gather(*(self.agent.call("forget", service=name) for name in names))
+        await asyncio.gather(*(self._kill_and_wait(name) for name in names))
+        await self._start_in_order(names, seconds_max, Unrecoverable)
+
+    async def restart(self, services: Iterable[str], seconds_max: float) -> None:
+        """Start services that ended, each with what it had.
+
+        Raises:
+            Unrecoverable: One does not come back.
+        """
+        await self._start_in_order(self._in_order(services), seconds_max, Unrecoverable)
+
+    async def not_running(self) -> list[str]:
+        """Services whose container has ended (one that completed, as asked, is not among them)."""
+        states = await asyncio.gather(
+            *(asyncio.to_thread(containers.state, self._client, each) for each in self.running.values())
+        )
+        return [
+            name
+            for name, (running, code) in zip(self.running, states, strict=True)
+            if not running and not (code == 0 and self._is_job(name))
+        ]
+
+    async def answers(self, seconds_max: float) -> None:
+        """Wait until every service is healthy and the front door accepts a connection.
+
+        Raises:
+            Unrecoverable: Not within `seconds_max`.
+        """
+        deadline = time.monotonic() + seconds_max
+        services = [self.stack.services[name] for name in self.running if not self._is_job(name)]
+        await asyncio.gather(*(self._healthy(service, deadline, Unrecoverable) for service in services))
+        await _poll(self._front_door_accepts, deadline, lambda: self._fail(Unrecoverable, "front door", "accepts nobody"))
+
+    async def settle(self) -> None:
+        """Write back what is dirty on every LUN, so that what a LUN takes from now on is the workload's."""
+        await asyncio.gather(*(self.agent.call("sync", path=path) for path in self.mountpoints.values()))
+
+    async def not_covered(self) -> tuple[str, ...]:
+        """Paths that services wrote and that are on no LUN, as "service:/path"."""
+        found = await asyncio.gather(
+            *(asyncio.to_thread(containers.changed_paths, self._client, each) for each in self.running.values())
+        )
+        luns = {name: [m.target for m in self.stack.services[name].mounts] for name in self.running}
+        paths = [
+            f"{name}:{path}"
+            for name, changed in zip(self.running, found, strict=True)
+            for path in changed
+            if not any(path == target or path.startswith(f"{target}/") for target in luns[name])
+        ]
+        paths += [
+            f"{service.name}:{mount.target}"
+            for service in self.stack.services.values()
+            for mount in service.mounts
+            if mount.kind == "volume" or (mount.kind == "bind" and not mount.read_only)
+        ]
+        return tuple(path for path in paths if not path.startswith(tuple(self.stack.may_lose) or ("\0",)))
+
+    async def keep_logs(self) -> None:
+        """Save what every container has said."""
+        if self.logs is not None:
+            each = self.running.values()
+            await asyncio.gather(*(asyncio.to_thread(containers.save_log, self._client, c, self.logs) for c in each))
+
+    # --- containers
+
+    async def _make_and_start(
+        self, names: Iterable[str], seconds_max: float, error: type[HarnessError] = HarnessError
+    ) -> None:
+        names = list(names)
+        attempt = next(self._attempts)
+        await asyncio.gather(*(self._new_volume(name, attempt) for name in self._private_volumes(names)))
+        made = await asyncio.gather(*(self._create(name, attempt) for name in names))
+        self.running.update(zip(names, made, strict=True))
+        await self._start_in_order(names, seconds_max, error)
+
+    async def _create(self, name: str, attempt: int) -> Container:
+        service, place = self.stack.services[name], self._places[name]
+        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, self._volumes)
+
+    async def _start_in_order(self, names: Iterable[str], seconds_max: float, error: type[HarnessError]) -> None:
+        deadline = time.monotonic() + seconds_max
+        started: dict[str, asyncio.Task[None]] = {}
+
+        async def begin(service: Service) -> None:
+            await asyncio.gather(*(started[other] for other in service.depends_on if other in started))
+            container = await asyncio.to_thread(containers.start, self._client, self.running[service.name])
+            self.running[service.name] = container
+            with contextlib.suppress(HarnessError):  # it may have ended again; its health tells
+                await asyncio.gather(
+                    self.agent.call("watch", service=service.name, pid=container.pid),
+                    self.agent.call("links", pid=container.pid, subnet=self._network.subnet),
+                )
+            if self._is_job(service.name):
+                await self._completed(service, deadline, error)
+            else:
+                await self._healthy(service, deadline, error)
+
+        async with contextlib.AsyncExitStack() as stack:
+            for name in self._in_order(names):
+                started[name] = asyncio.create_task(begin(self.stack.services[name]))
+                stack.callback(started[name].cancel)
+            await asyncio.gather(*started.values())
+
+    async def _healthy(self, service: Service, deadline: float, error: type[HarnessError]) -> None:
+        async def is_healthy() -> bool:
+            container = self.running[service.name]
+            if await asyncio.to_thread(containers.is_healthy, self._client, container, service):
+                return True
+            running, code = await asyncio.to_thread(containers.state, self._client, container)
+            if not running:
+                await self._fail(error, service.name, f"ended with code {code}")
+            return False
+
+        await _poll(is_healthy, deadline, lambda: self._fail(error, service.name, "does not get healthy in time"))
+
+    async def _completed(self, service: Service, deadline: float, error: type[HarnessError]) -> None:
+        async def is_completed() -> bool:
+            running, code = await asyncio.to_thread(containers.state, self._client, self.running[service.name])
+            if not running and code:
+                await self._fail(error, service.name, f"ended with code {code}")
+            return not running
+
+        await _poll(is_completed, deadline, lambda: self._fail(error, service.name, "does not complete in time"))
+
+    async def _fail(self, error: type[HarnessError], service: str, what: str) -> None:
+        words = ""
+        if service in self.running:
+            with contextlib.suppress(docker.errors.APIError):
+                log = await asyncio.to_thread(self._client.api.logs, self.running[service].id, tail=5)
+                words = log.decode(errors="replace").strip()
+        raise error(f"{service} {what}" + (f"; its last words:\n{words}" if words else ""))
+
+    async def _kill_and_wait(self, name: str) -> None:
+        container = self.running[name]
+        with contextlib.suppress(docker.errors.APIError):
+            await asyncio.to_thread(self._client.api.kill, container.id, "SIGKILL")
+        await asyncio.to_thread(self._client.api.wait, container.id)
+
+    async def _remove(self, names: Iterable[str]) -> None:
+        async def remove(name: str) -> None:
+            container = self.running.pop(name, None)
+            if container is None:
+                return
+            await self.agent.call("forget", service=name)
+            if self.logs is not None:
+                await asyncio.to_thread(containers.save_log, self._client, container, self.logs)
+            await asyncio.to_thread(containers.remove, self._client, container)
+
+        await asyncio.gather(*(remove(name) for name in list(names)))
+
+    # --- LUNs and volumes
+
+    async def _new_lun(self, name: str, base: str) -> None:
+        self._luns.add(name)
+        await self.agent.call("create", lun=name, size=self.stack.luns[name].size_bytes, base=base)
+        await self._attach(name)
+
+    async def _reattach(self, name: str) -> str:
+        device = (await self.agent.call("attach", lun=name))["device"]
+        check = await self.agent.call("check", lun=name)
+        text = f"{name}: e2fsck -p: {check['output'] or 'clean'}".replace(device, name)
+        if not check["ok"]:
+            raise Unrecoverable(f"{text}; it needs more than a boot-time check")
+        await self._volume_for(name, device)
+        return text
+
+    async def _attach(self, name: str) -> None:
+        await self._volume_for(name, (await self.agent.call("attach", lun=name))["device"])
+
+    async def _volume_for(self, name: str, device: str) -> None:
+        lun, attempt = self.stack.luns[name], next(self._attempts)
+        volume, path = await asyncio.to_thread(
+            containers.create_lun_volume, self._client, self._run, lun, device, attempt
+        )
+        self._volumes[name] = volume
+        self.mountpoints[name] = path
+
+    async def _new_volume(self, name: str, attempt: int) -> None:
+        self._volumes[name] = volume = f"holdfast-{self._run.id}-{name}-{attempt}"
+        labels = self._run.labels("volume")
+        await asyncio.to_thread(self._client.api.create_volume, volume, labels=labels)
+
+    async def _remove_volume(self, name: str) -> None:
+        self.mountpoints.pop(name, None)
+        volume = self._volumes.pop(name, None)
+        if volume is not None:
+            await asyncio.to_thread(containers.remove_volume, self._client, volume)
+
+    def _private_volumes(self, names: Iterable[str]) -> list[str]:
+        """Named volumes that are on no LUN, of services that are made anew: they lose what is on them."""
+        wanted = {m.source for n in names for m in self.stack.services[n].mounts if m.kind == "volume"}
+        used = {m.source for n in self.running if n not in set(names) for m in self.stack.services[n].mounts}
+        return sorted(wanted - used)
+
+    # --- order
+
+    def _is_job(self, name: str) -> bool:
+        services = self.stack.services.values()
+        return any(s.depends_on.get(name) == "service_completed_successfully" for s in services)
+
+    def _dependents(self, name: str) -> list[str]:
+        return [service.name for service in self.stack.services.values() if name in service.depends_on]
+
+    def _start_order(self) -> list[str]:
+        order: list[str] = []
+
+        def visit(name: str) -> None:
+            if name not in order:
+                for other in self.stack.services[name].depends_on:
+                    visit(other)
+                order.append(name)
+
+        for name in self.stack.services:
+            visit(name)
+        return order
+
+    def _in_order(self, names: Iterable[str]) -> list[str]:
+        wanted = set(names)
+        return [name for name in self._start_order() if name in wanted]
+
+    async def _front_door_accepts(self) -> bool:
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                _, writer = await asyncio.open_connection(*self.front_door)
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return True
+
+
+async def _poll(
+    condition: Callable[[], Awaitable[bool]], deadline: float, expired: Callable[[], Awaitable[None]]
+) -> None:
+    """Ask until the condition holds, ever more slowly; at the deadline call `expired`, which raises."""
+    pause = _HEALTH_POLL_SECONDS
+    while not await condition():
+        if time.monotonic() > deadline:
+            await expired()
+        await asyncio.sleep(pause)
+        pause = min(1.0, pause * _HEALTH_POLL_GROWTH)
+
+
+def _host_ports(service: Service) -> dict[int, int]:
+    return {port.container_port: port.host_port or containers.free_port() for port in service.ports}

@@ -1,0 +1,158 @@
+"""What a stack is, once its Compose file is read: plain frozen data, no engine behind it.
+
+`chaos.stack.compose` makes it from the user's file; everything else only reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
+Restart = Literal["no", "always", "on-failure", "unless-stopped"]
+
+
+@dataclass(frozen=True)
+class Build:
+    """How an image is made: a folder, a Dockerfile in it, build arguments and a target stage."""
+
+    context: Path
+    dockerfile: str = "Dockerfile"
+    args: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Healthcheck:
+    """A service's own check. `test` is the argument vector inside the container; times in seconds."""
+
+    test: tuple[str, ...]
+    interval_seconds: float = 30.0
+    timeout_seconds: float = 30.0
+    retries: int = 3
+    start_period_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One volume, bind or tmpfs of a service.
+
+    Attributes:
+        kind: "lun" and "volume" have a volume name as source, "bind" a host path, "tmpfs" nothing.
+        target: Path inside the container.
+    """
+
+    kind: Literal["lun", "volume", "bind", "tmpfs"]
+    source: str
+    target: str
+    read_only: bool = False
+    options: str = ""
+
+
+@dataclass(frozen=True)
+class Port:
+    """A published port. `host_port` 0: Holdfast chooses one of 127.0.0.1 and keeps it over restarts."""
+
+    container_port: int
+    host_port: int = 0
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service of the stack. Environment values and secrets are never printed or stored."""
+
+    name: str
+    image: str = ""
+    build: Build | None = None
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    mounts: tuple[Mount, ...] = ()
+    ports: tuple[Port, ...] = ()
+    depends_on: Mapping[str, Condition] = field(default_factory=dict)
+    healthcheck: Healthcheck | None = None
+    restart: Restart = "no"
+    user: str = ""
+    working_dir: str = ""
+    hostname: str = ""
+    aliases: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    init: bool = False
+    shm_size_bytes: int = 0
+    stop_grace_seconds: float = 10.0
+    secrets: Mapping[str, Path] = field(default_factory=dict, repr=False)
+    cpus: float = 0.0
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Lun:
+    """One block device of an array, on which one named volume lives."""
+
+    name: str
+    array: str
+    size_bytes: int
+    filesystem: Literal["ext4"] = "ext4"
+
+
+@dataclass(frozen=True)
+class RunbookStep:
+    """One thing that operators do after a disaster: `run` inside `service`, or `initialise` its blank LUNs.
+
+    The steps are tried in order; the first `restore` that succeeds ends the runbook, `initialise` always does.
+    """
+
+    name: str
+    kind: Literal["restore", "initialise"]
+    service: str = ""
+    run: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A whole system under test.
+
+    Attributes:
+        name: Compose's `name`, else the folder's.
+        source: The Compose file.
+        luns: By volume name.
+        volumes: Further named volumes, not on a LUN.
+        front_door: (service, container port).
+        driver: "http" or "module:Class".
+        roles: Services by role, e.g. {"database": ("db",)}.
+        copies: For each store ("records", "blobs") the volumes that hold a copy of it, as declared.
+        runbook: x-chaos.recovery.
+        may_lose: Paths "service:/path" outside LUNs that the user declared as harmless to lose.
+    """
+
+    name: str
+    source: Path
+    services: Mapping[str, Service]
+    luns: Mapping[str, Lun]
+    volumes: tuple[str, ...]
+    front_door: tuple[str, int]
+    driver: str
+    policy: Literal["reject", "last-writer-wins"] = "reject"
+    idempotency: Literal["keyed", "none"] = "keyed"
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    copies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    runbook: tuple[RunbookStep, ...] = ()
+    may_lose: tuple[str, ...] = ()
+
+    @property
+    def arrays(self) -> dict[str, tuple[str, ...]]:
+        """LUN names by array, in the order of the file."""
+        found: dict[str, tuple[str, ...]] = {}
+        for lun in self.luns.values():
+            found[lun.array] = (*found.get(lun.array, ()), lun.name)
+        return found
+
+    def services_on(self, luns: tuple[str, ...]) -> tuple[str, ...]:
+        """Services that mount at least one of these LUNs, in the order of the file."""
+        return tuple(
+            service.name
+            for service in self.services.values()
+            if any(mount.kind == "lun" and mount.source in luns for mount in service.mounts)
+        )
