@@ -22,8 +22,20 @@ def apply_baseline(pid: int, subnet: str) -> None:
         [_match({"payload": {"protocol": "ip", "field": "daddr"}}, _prefix(subnet)), {"accept": None}],
         [{"counter": None}, {"drop": None}],
     ]
-    chain = {**table, "table": TABLE, "name": "out", "type": "filter", "hook": "output", "prio": 0, "policy": "accept"}
-    commands: list[object] = [{"add": {"table": table}}, {"delete": {"table": table}}, {"add": {"table": table}}]
+    chain = {
+        **table,
+        "table": TABLE,
+        "name": "out",
+        "type": "filter",
+        "hook": "output",
+        "prio": 0,
+        "policy": "accept",
+    }
+    commands: list[object] = [
+        {"add": {"table": table}},
+        {"delete": {"table": table}},
+        {"add": {"table": table}},
+    ]
     commands.append({"add": {"chain": chain}})
     commands += [
         {"add": {"rule": {"family": "inet", "table": TABLE, "chain": "out", "expr": expression}}}
@@ -36,7 +48,7 @@ def apply_baseline(pid: int, subnet: str) -> None:
         timeout=_SECONDS_MAX,
         check=False,
     )
-    if done.returncode and os.path.exists(f"/proc/{pid}"):  # noqa: PTH110
+    if done.returncode and os.path.exists(f"/proc/{pid}"):
         raise OSError(f"nft in the namespace of pid {pid}: {done.stderr.decode(errors='replace').strip()}")
 
 

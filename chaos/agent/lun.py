@@ -68,7 +68,9 @@ class Lun:
         if count > 1 and self._end > _REUSE_FROM_SLOT and self._reusable(count):
             slots = array("q", [self._free.pop() for _ in range(count)])
             for index, slot in enumerate(slots):
-                os.pwrite(self._log, data[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES], slot * BLOCK_BYTES)
+                os.pwrite(
+                    self._log, data[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES], slot * BLOCK_BYTES
+                )
         else:
             start = self._take(count)
             os.pwrite(self._log, data, start * BLOCK_BYTES)

@@ -39,6 +39,16 @@ class Processes:
         self.forget(service)
         self._known[service] = Process(pid, handle)
 
+    def pid(self, service: str) -> int:
+        """The init process of a service.
+
+        Raises:
+            ProcessLookupError: It has ended, or was never watched.
+        """
+        if service not in self._known:
+            raise ProcessLookupError(f"{service} does not run")
+        return self._known[service].pid
+
     def forget(self, service: str) -> None:
         """Drop a service that was removed."""
         process = self._known.pop(service, None)
@@ -104,4 +114,8 @@ def received_bytes(pid: int) -> int:
 def _ip_octets(text: str) -> int:
     lines = [line.split() for line in text.splitlines() if line.startswith("IpExt:")]
     counted: Mapping[str, str] = dict(zip(*lines, strict=True)) if len(lines) == 2 else {}
-    return int(counted.get("InOctets", 0)) - int(counted.get("InMcastOctets", 0)) - int(counted.get("InBcastOctets", 0))
+    return (
+        int(counted.get("InOctets", 0))
+        - int(counted.get("InMcastOctets", 0))
+        - int(counted.get("InBcastOctets", 0))
+    )

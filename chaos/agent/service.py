@@ -97,11 +97,16 @@ class Agent:
     def do_check(self, *, lun: str) -> Reply:
         """Boot-time check of an attached, unmounted LUN: `e2fsck -p`, which replays the journal."""
         code, output = _program("e2fsck", "-p", self._ports[lun].device, seconds=_CHECK_SECONDS_MAX)
-        return {"code": code, "output": output, "repaired": 0 < code < _E2FSCK_GIVES_UP, "ok": code < _E2FSCK_GIVES_UP}
+        return {
+            "code": code,
+            "output": output,
+            "repaired": 0 < code < _E2FSCK_GIVES_UP,
+            "ok": code < _E2FSCK_GIVES_UP,
+        }
 
-    def do_sync(self, *, path: str) -> Reply:
-        """Write back everything dirty of the file system that the host has mounted at `path`."""
-        folder = os.open(f"/proc/1/root{path}", os.O_RDONLY)
+    def do_sync(self, *, service: str, path: str) -> Reply:
+        """Write back everything dirty of the file system that a service has mounted at `path`."""
+        folder = os.open(f"/proc/{self._processes.pid(service)}/root{path}", os.O_RDONLY)
         try:
             if _LIBC.syncfs(folder):
                 raise OSError(ctypes.get_errno(), f"syncfs of {path}")
@@ -109,14 +114,23 @@ class Agent:
             os.close(folder)
         return {}
 
-    def do_mounted(self, *, lun: str) -> Reply:
-        """Whether a LUN's file system is mounted, and whether it gave up (read-only after an error)."""
+    def do_health(self, *, lun: str) -> Reply:
+        """Whether a LUN's port is closed, and whether its file system gave up.
+
+        A mounted ext4 tells by its error count and by being read-only. One that is not mounted any more, because
+        its service ended, is not to be trusted once an I/O of it has failed.
+        """
         port = self._ports.get(lun)
-        with open("/proc/1/mounts") as file:
-            lines = [line.split() for line in file]
-        options = next((line[3].split(",") for line in lines if port and line[0] == port.device), None)
-        gave_up = bool(options and {"ro", "emergency_ro", "shutdown"} & set(options))
-        return {"mounted": options is not None, "gave_up": gave_up}
+        if port is None or port.closed:
+            return {"closed": True, "gave_up": False}
+        name = os.path.basename(port.device)
+        try:
+            options = _content(f"/proc/fs/ext4/{name}/options").split()
+            errors = int(_content(f"/sys/fs/ext4/{name}/errors_count"))
+        except FileNotFoundError:
+            return {"closed": False, "gave_up": port.failed > 0}
+        gave_up = errors > 0 or bool({"ro", "emergency_ro", "shutdown"} & set(options))
+        return {"closed": False, "gave_up": gave_up}
 
     def do_apply(self, *, luns: dict[str, dict[str, Any]], kill: list[str], lease_seconds: float) -> Reply:
         """Bring LUNs and processes into the wanted state, all of them between two I/Os, and read it back.
@@ -127,7 +141,10 @@ class Agent:
         Returns:
             When (ns of CLOCK_MONOTONIC), what was killed, and each LUN's counters before and state after.
         """
-        wanted = {name: (self._luns[name], [rule_from(rule) for rule in state["rules"]]) for name, state in luns.items()}
+        wanted = {
+            name: (self._luns[name], [rule_from(rule) for rule in state["rules"]])
+            for name, state in luns.items()
+        }
         killed = {service: self._processes.kill(service) for service in kill}
         before = {}
         for name, (target, rules) in wanted.items():
@@ -145,7 +162,12 @@ class Agent:
                 self._leases[name] = time.monotonic_ns() + int(lease_seconds * 1e9)
             else:
                 self._leases.pop(name, None)
-        return {"at": time.monotonic_ns(), "killed": killed, "before": before, "after": self._states(list(wanted))}
+        return {
+            "at": time.monotonic_ns(),
+            "killed": killed,
+            "before": before,
+            "after": self._states(list(wanted)),
+        }
 
     def do_counters(self, *, luns: list[str]) -> Reply:
         """What went through these LUNs so far."""
@@ -197,8 +219,15 @@ def _counted(counters: Counters) -> dict[str, int]:
     return dataclasses.asdict(counters)
 
 
+def _content(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
 def _program(*arguments: str, seconds: float) -> tuple[int, str]:
-    done = subprocess.run(arguments, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        arguments, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL
+    )
     return done.returncode, (done.stdout + done.stderr).decode(errors="replace").strip()
 
 

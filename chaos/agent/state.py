@@ -30,7 +30,9 @@ class FailRule:
         """Whether this request is one of those; counts it down."""
         if operation not in self.operations or self.times == 0:
             return False
-        if operation != "flush" and (offset + size <= self.first or (self.end is not None and offset >= self.end)):
+        if operation != "flush" and (
+            offset + size <= self.first or (self.end is not None and offset >= self.end)
+        ):
             return False
         if self.times is not None:
             self.times -= 1
@@ -59,6 +61,13 @@ class Counters:
         self.written_bytes += size
         self.last_write_ns = time.monotonic_ns()
 
+    def fail(self, operation: str) -> int:
+        """Count one failed request; return its errno."""
+        counter = _FAILED[operation]
+        setattr(self, counter, getattr(self, counter) + 1)
+        self.first_failed_ns = self.first_failed_ns or time.monotonic_ns()
+        return errno.EIO
+
 
 @dataclass
 class Target:
@@ -71,14 +80,6 @@ class Target:
     applied: dict[str, Any] = field(default_factory=dict)
     lost: bool = False
 
-    def fail(self, operation: str) -> int:
-        """Count a failed request; return its errno."""
-        counters = self.counters
-        counter = _FAILED[operation]
-        setattr(counters, counter, getattr(counters, counter) + 1)
-        counters.first_failed_ns = counters.first_failed_ns or time.monotonic_ns()
-        return errno.EIO
-
 
 @dataclass
 class Port:
@@ -89,6 +90,12 @@ class Port:
     closed: bool = False
     device: str = ""
     handle: int = -1
+    failed: int = 0
+
+    def fail(self, operation: str) -> int:
+        """Count a failed request; return its errno."""
+        self.failed += 1
+        return self.target.counters.fail(operation)
 
 
 def rule_from(wanted: dict[str, Any]) -> FailRule:

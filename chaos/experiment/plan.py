@@ -107,7 +107,7 @@ class Plan:
         stack: Compose files; later ones are laid over the first as with `docker compose -f a -f b`.
         variables: For `${NAME:-default}` in the Compose files, before the process environment.
         driver: Overrides the stack's own where set.
-        driver_folder: With a driver `module:Class`: the folder in which its module lies.
+        driver_folder: Where the module of a driver `module:Class` is looked for: the experiment's own folder.
         profiles: Compose profiles that are switched on.
     """
 

@@ -4,6 +4,6 @@ To add one, write a class in the file of its family and decorate it with `@fault
 """
 
 from chaos.faults import disk, process, san  # noqa: F401 - importing a family registers its faults
-from chaos.faults.registry import CATALOGUE, make
+from chaos.faults.registry import catalogue, make
 
-__all__ = ["CATALOGUE", "make"]
+__all__ = ["catalogue", "make"]

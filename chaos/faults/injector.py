@@ -87,7 +87,9 @@ class Injector:
         Raises:
             AgentError: An injection failed.
         """
-        for each, task in zip([e for e in self._faults if e.scheduled.at.phase is None], self._tasks, strict=True):
+        for each, task in zip(
+            [e for e in self._faults if e.scheduled.at.phase is None], self._tasks, strict=True
+        ):
             if not each.injected_at:
                 task.cancel()
                 self._record(each, "missed", why="its trigger did not come within the load")
@@ -116,7 +118,9 @@ class Injector:
             if not each.ended and each.injected_at:
                 await self._heal(each)
             elif not each.ended:
-                self._record(each, "missed", why=f"the trial did not reach the phase {each.scheduled.at.phase}")
+                self._record(
+                    each, "missed", why=f"the trial did not reach the phase {each.scheduled.at.phase}"
+                )
                 each.ended = True
 
     async def _run(self, each: Active) -> None:
@@ -133,7 +137,9 @@ class Injector:
 
     async def _inject(self, each: Active) -> None:
         each.in_force = True
-        each.injected_at = time.monotonic_ns()  # set at once, so that the end of the load does not call it missed
+        each.injected_at = (
+            time.monotonic_ns()
+        )  # set at once, so that the end of the load does not call it missed
         each.reply = await self._apply(each, self._victims(each))
         each.injected_at = each.reply["at"]
         self._record(each, "injected")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from chaos.errors import UsageError
-from chaos.experiment.catalogue import FaultInfo
+from chaos.experiment.catalogue import FaultCatalogue, FaultInfo
 from chaos.experiment.plan import ScheduledFault
 from chaos.faults.base import Fault
 
@@ -38,7 +38,9 @@ class _Catalogue:
         return {name: FaultInfo(name, cls.targets, cls.parameters) for name, cls in _FAULTS.items()}
 
 
-CATALOGUE = _Catalogue()
+def catalogue() -> FaultCatalogue:
+    """What experiments may ask for."""
+    return _Catalogue()
 
 
 def make(scheduled: ScheduledFault) -> Fault:

@@ -66,7 +66,9 @@ class Agent:
                 await agent._ready
         except TimeoutError:
             await agent.stop()
-            raise AgentError(f"the agent said nothing in {_READY_SECONDS_MAX:.0f} s; see `holdfast doctor`") from None
+            raise AgentError(
+                f"the agent said nothing in {_READY_SECONDS_MAX:.0f} s; see `holdfast doctor`"
+            ) from None
         agent._beating = asyncio.create_task(agent._beat())
         return agent
 
@@ -153,7 +155,9 @@ class Agent:
             if not answer.done():
                 answer.set_exception(AgentError("the agent is gone; the run folder has its last words"))
         if not self._ready.done():
-            self._ready.set_exception(AgentError("the agent ended before it was ready; see `holdfast doctor`"))
+            self._ready.set_exception(
+                AgentError("the agent ended before it was ready; see `holdfast doctor`")
+            )
 
 
 def _launch(client: docker.DockerClient, image: str, run: Run, cache: str) -> tuple[str, socket.socket]:

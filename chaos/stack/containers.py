@@ -120,6 +120,15 @@ def is_healthy(client: docker.DockerClient, container: Container, service: Servi
         raise
 
 
+def execute(client: docker.DockerClient, container: Container, command: list[str]) -> tuple[int, str]:
+    """Run a command inside; return its exit code and the end of its output."""
+    check = client.api.exec_create(container.id, command)
+    output: bytes = client.api.exec_start(check["Id"])
+    return int(client.api.exec_inspect(check["Id"])["ExitCode"]), output[-400:].decode(
+        errors="replace"
+    ).strip()
+
+
 def state(client: docker.DockerClient, container: Container) -> tuple[bool, int]:
     """Whether it runs, and the exit code if not."""
     found = client.api.inspect_container(container.id)["State"]
@@ -147,7 +156,9 @@ def remove(client: docker.DockerClient, container: Container) -> None:
         client.api.remove_container(container.id, force=True, v=True)
     except docker.errors.APIError as error:
         if error.status_code not in (404, 409):
-            raise EngineError(f"the engine does not remove {container.service}: {error.explanation}") from error
+            raise EngineError(
+                f"the engine does not remove {container.service}: {error.explanation}"
+            ) from error
 
 
 def stop(client: docker.DockerClient, container: Container, grace_seconds: float) -> None:
@@ -156,8 +167,10 @@ def stop(client: docker.DockerClient, container: Container, grace_seconds: float
         client.api.stop(container.id, timeout=int(grace_seconds) or 1)
 
 
-def create_lun_volume(client: docker.DockerClient, run: Run, lun: Lun, device: str, attempt: int) -> tuple[str, str]:
-    """Make the `local` volume that mounts the LUN; return its name and mount point.
+def create_lun_volume(
+    client: docker.DockerClient, run: Run, lun: Lun, device: str, attempt: int
+) -> str:
+    """Make the `local` volume that mounts the LUN; return its name.
 
     The engine returns an old volume of the same name without a word, so what came back is compared.
     """
@@ -166,7 +179,7 @@ def create_lun_volume(client: docker.DockerClient, run: Run, lun: Lun, device: s
     made = client.api.create_volume(name, driver="local", driver_opts=options, labels=run.labels("lun"))
     if (made.get("Options") or {}).get("device") != device:
         raise EngineError(f"volume {name} exists with another device; run `holdfast clean`")
-    return name, made["Mountpoint"]
+    return name
 
 
 def remove_volume(client: docker.DockerClient, name: str) -> None:

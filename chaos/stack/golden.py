@@ -53,7 +53,9 @@ class Golden:
         self._forget_old()
         self._folder.mkdir(parents=True, exist_ok=True)
         for name in self._stack.luns:
-            await running.agent.call("save", lun=name, path=f"{CACHE_IN_AGENT}/golden/{self._name}/{name}.img")
+            await running.agent.call(
+                "save", lun=name, path=f"{CACHE_IN_AGENT}/golden/{self._name}/{name}.img"
+            )
         document = {"version": _VERSION, "stack": self._stack.name, "luns": sorted(self._stack.luns)}
         (self._folder / _DONE).write_text(json.dumps(document))
         await running.clear()

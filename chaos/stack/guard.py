@@ -62,8 +62,8 @@ def main() -> int:
     if sys.stdin.buffer.readline() == _DONE:
         return 0
     # imported late: in the good case it is never needed
-    from chaos.stack.engine import connect  # noqa: PLC0415
-    from chaos.stack.sweep import sweep_until_clean  # noqa: PLC0415
+    from chaos.stack.engine import connect
+    from chaos.stack.sweep import sweep_until_clean
 
     return 1 if sweep_until_clean(connect(), run_id).failed else 0
 

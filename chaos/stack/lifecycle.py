@@ -35,7 +35,11 @@ class Lab:
 
 @asynccontextmanager
 async def lab(
-    stack: Stack, run: Run, ready_seconds_max: float, on_event: Callable[[Event], None], log: Callable[[str], None]
+    stack: Stack,
+    run: Run,
+    ready_seconds_max: float,
+    on_event: Callable[[Event], None],
+    log: Callable[[str], None],
 ) -> AsyncIterator[Lab]:
     """Start guard, images, network and agent, make the golden LUNs where there are none, and yield.
 
@@ -76,7 +80,9 @@ async def _images(client: docker.DockerClient, stack: Stack, log: Callable[[str]
     return found
 
 
-async def _wind_up(client: docker.DockerClient, run: Run, agent: Agent | None, guard: Guard, orderly: bool) -> None:
+async def _wind_up(
+    client: docker.DockerClient, run: Run, agent: Agent | None, guard: Guard, orderly: bool
+) -> None:
     """Remove everything; containers of services first, while the agent still serves their file systems."""
     try:
         # after an exception a request may still be under way in a thread, and create something later

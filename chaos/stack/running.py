@@ -36,13 +36,18 @@ class RunningStack:
     """One copy of a stack on the engine."""
 
     def __init__(
-        self, client: docker.DockerClient, stack: Stack, images: Mapping[str, str], run: Run, agent: Agent, net: Network
+        self,
+        client: docker.DockerClient,
+        stack: Stack,
+        images: Mapping[str, str],
+        run: Run,
+        agent: Agent,
+        net: Network,
     ) -> None:
         """Nothing runs yet; `images` maps services to image ids."""
         self.stack = stack
         self.agent = agent
         self.running: dict[str, Container] = {}
-        self.mountpoints: dict[str, str] = {}
         self.logs: Path | None = None
         self._client = client
         self._run = run
@@ -117,18 +122,53 @@ class RunningStack:
         await self._make_and_start(names, seconds_max, Unrecoverable)
         return list(said)
 
-    async def replace(self, services: Iterable[str], blanks: Mapping[str, str], seconds_max: float) -> None:
-        """Put blank LUNs in the place of lost ones and start their services on them.
+    async def replace(
+        self, services: Iterable[str], blanks: Mapping[str, str], keep: Iterable[str], seconds_max: float
+    ) -> None:
+        """Put blank LUNs in the place of lost ones and start their services on them, beside those that they `keep`.
 
         Raises:
             Unrecoverable: A service does not come up on a blank LUN.
         """
-        names = self._in_order(services)
+        names, keep = self._in_order(services), list(keep)
         await self._remove(names)
-        await asyncio.gather(*(self._remove_volume(name) for name in [*blanks, *self._private_volumes(names)]))
+        volumes = [*blanks, *keep, *self._private_volumes(names)]
+        await asyncio.gather(*(self._remove_volume(name) for name in volumes))
         await asyncio.gather(*(self.agent.call("drop", lun=name) for name in blanks))
-        await asyncio.gather(*(self._new_lun(name, base) for name, base in blanks.items()))
+        await asyncio.gather(
+            *(self._new_lun(name, base) for name, base in blanks.items()),
+            *(self._reattach(name) for name in keep),
+        )
         await self._make_and_start(names, seconds_max, Unrecoverable)
+
+    async def execute(self, service: str, command: Iterable[str], seconds_max: float) -> tuple[int, str]:
+        """Run a command inside a service; return its exit code and its last words.
+
+        Raises:
+            Unrecoverable: It takes too long.
+        """
+        call = asyncio.to_thread(containers.execute, self._client, self.running[service], list(command))
+        try:
+            async with asyncio.timeout(max(0.0, seconds_max)):
+                return await call
+        except TimeoutError:
+            raise Unrecoverable(f"the runbook's command in {service} did not end in time") from None
+
+    async def save_luns(self, folder: str) -> None:
+        """Write every LUN's content into `folder`, a path in the agent."""
+        for name in self._luns:
+            await self.agent.call("save", lun=name, path=f"{folder}/{name}.img")
+
+    def joined(self, luns: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Services and LUNs that must go down together when these LUNs do: (services, LUNs), in file order."""
+        wanted = set(luns)
+        while True:
+            services = self.stack.services_on(tuple(wanted))
+            mounts = [mount for name in services for mount in self.stack.services[name].mounts]
+            more = {mount.source for mount in mounts if mount.kind == "lun"} - wanted
+            if not more:
+                return services, tuple(name for name in self.stack.luns if name in wanted)
+            wanted |= more
 
     async def cold_restart(self, seconds_max: float) -> None:
         """SIGKILL every container, unmount (which writes back), mount and start again; no write is dropped.
@@ -169,16 +209,29 @@ class RunningStack:
         deadline = time.monotonic() + seconds_max
         services = [self.stack.services[name] for name in self.running if not self._is_job(name)]
         await asyncio.gather(*(self._healthy(service, deadline, Unrecoverable) for service in services))
-        await _poll(self._front_door_accepts, deadline, lambda: self._fail(Unrecoverable, "front door", "accepts nobody"))
+        await _poll(
+            self._front_door_accepts,
+            deadline,
+            lambda: self._fail(Unrecoverable, "front door", "accepts nobody"),
+        )
 
     async def settle(self) -> None:
         """Write back what is dirty on every LUN, so that what a LUN takes from now on is the workload's."""
-        await asyncio.gather(*(self.agent.call("sync", path=path) for path in self.mountpoints.values()))
+        mounts = [
+            (service.name, mount.target)
+            for service in self.stack.services.values()
+            for mount in service.mounts
+            if mount.kind == "lun"
+        ]
+        await asyncio.gather(*(self.agent.call("sync", service=name, path=path) for name, path in mounts))
 
     async def not_covered(self) -> tuple[str, ...]:
         """Paths that services wrote and that are on no LUN, as "service:/path"."""
         found = await asyncio.gather(
-            *(asyncio.to_thread(containers.changed_paths, self._client, each) for each in self.running.values())
+            *(
+                asyncio.to_thread(containers.changed_paths, self._client, each)
+                for each in self.running.values()
+            )
         )
         luns = {name: [m.target for m in self.stack.services[name].mounts] for name in self.running}
         paths = [
@@ -199,7 +252,9 @@ class RunningStack:
         """Save what every container has said."""
         if self.logs is not None:
             each = self.running.values()
-            await asyncio.gather(*(asyncio.to_thread(containers.save_log, self._client, c, self.logs) for c in each))
+            await asyncio.gather(
+                *(asyncio.to_thread(containers.save_log, self._client, c, self.logs) for c in each)
+            )
 
     # --- containers
 
@@ -215,9 +270,13 @@ class RunningStack:
 
     async def _create(self, name: str, attempt: int) -> Container:
         service, place = self.stack.services[name], self._places[name]
-        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, self._volumes)
+        return await asyncio.to_thread(
+            containers.create, self._client, service, place, attempt, self._volumes
+        )
 
-    async def _start_in_order(self, names: Iterable[str], seconds_max: float, error: type[HarnessError]) -> None:
+    async def _start_in_order(
+        self, names: Iterable[str], seconds_max: float, error: type[HarnessError]
+    ) -> None:
         deadline = time.monotonic() + seconds_max
         started: dict[str, asyncio.Task[None]] = {}
 
@@ -251,16 +310,22 @@ class RunningStack:
                 await self._fail(error, service.name, f"ended with code {code}")
             return False
 
-        await _poll(is_healthy, deadline, lambda: self._fail(error, service.name, "does not get healthy in time"))
+        await _poll(
+            is_healthy, deadline, lambda: self._fail(error, service.name, "does not get healthy in time")
+        )
 
     async def _completed(self, service: Service, deadline: float, error: type[HarnessError]) -> None:
         async def is_completed() -> bool:
-            running, code = await asyncio.to_thread(containers.state, self._client, self.running[service.name])
+            running, code = await asyncio.to_thread(
+                containers.state, self._client, self.running[service.name]
+            )
             if not running and code:
                 await self._fail(error, service.name, f"ended with code {code}")
             return not running
 
-        await _poll(is_completed, deadline, lambda: self._fail(error, service.name, "does not complete in time"))
+        await _poll(
+            is_completed, deadline, lambda: self._fail(error, service.name, "does not complete in time")
+        )
 
     async def _fail(self, error: type[HarnessError], service: str, what: str) -> None:
         words = ""
@@ -309,11 +374,9 @@ class RunningStack:
 
     async def _volume_for(self, name: str, device: str) -> None:
         lun, attempt = self.stack.luns[name], next(self._attempts)
-        volume, path = await asyncio.to_thread(
+        self._volumes[name] = await asyncio.to_thread(
             containers.create_lun_volume, self._client, self._run, lun, device, attempt
         )
-        self._volumes[name] = volume
-        self.mountpoints[name] = path
 
     async def _new_volume(self, name: str, attempt: int) -> None:
         self._volumes[name] = volume = f"holdfast-{self._run.id}-{name}-{attempt}"
@@ -321,7 +384,6 @@ class RunningStack:
         await asyncio.to_thread(self._client.api.create_volume, volume, labels=labels)
 
     async def _remove_volume(self, name: str) -> None:
-        self.mountpoints.pop(name, None)
         volume = self._volumes.pop(name, None)
         if volume is not None:
             await asyncio.to_thread(containers.remove_volume, self._client, volume)

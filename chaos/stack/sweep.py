@@ -6,18 +6,21 @@ under way may still create something afterwards, so `sweep_until_clean` looks ag
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import docker
 import docker.errors
 
 from chaos.agent import loop
+from chaos.stack.cache import cache_place
+from chaos.stack.engine import connect
 from chaos.stack.identity import OWNER_LABEL, ROLE_LABEL, RUN_LABEL, is_alive
+from chaos.stack.images import IMAGE_LABEL
 
 _GONE = frozenset({404, 409})
 """Gone, or already on its way out: both mean done (the next look will tell)."""
@@ -33,8 +36,28 @@ class SweepReport:
 
     def __str__(self) -> str:
         """One line a thing."""
-        lines = [f"removed {name}" for name in self.removed] + [f"could not remove {name}" for name in self.failed]
+        lines = [f"removed {name}" for name in self.removed] + [
+            f"could not remove {name}" for name in self.failed
+        ]
         return "\n".join(lines) or "nothing to clean"
+
+
+def sweep(*, all_: bool) -> SweepReport:
+    """Remove what dead runs left; with `all_` the images and the cache folder, too.
+
+    Raises:
+        EngineError: No engine answers.
+    """
+    client = connect()
+    try:
+        report = sweep_orphans(client)
+        if all_:
+            _sweep_images(client, report)
+            shutil.rmtree(cache_place(), ignore_errors=True)
+            report.removed.append(f"the cache folder {cache_place()}")
+        return report
+    finally:
+        client.close()
 
 
 def sweep_run(client: docker.DockerClient, run_id: str) -> SweepReport:
@@ -89,11 +112,15 @@ def _sweep(
 ) -> None:
     api = client.api
     filters = {"label": [label]}
-    containers = [each for each in api.containers(all=True, filters=filters) if wanted(each.get("Labels") or {})]
+    containers = [
+        each for each in api.containers(all=True, filters=filters) if wanted(each.get("Labels") or {})
+    ]
     # services before agents: a service that is stopped may still want to write to its LUN
     containers.sort(key=lambda each: each["Labels"].get(ROLE_LABEL) == "agent")
     for each in containers:
-        with _reported(report, f"container {each['Names'][0].lstrip('/') if each.get('Names') else each['Id'][:12]}"):
+        with _reported(
+            report, f"container {each['Names'][0].lstrip('/') if each.get('Names') else each['Id'][:12]}"
+        ):
             api.remove_container(each["Id"], force=True, v=True)
     for each in api.networks(filters=filters):
         if wanted(each.get("Labels") or {}):
@@ -116,8 +143,16 @@ def _reported(report: SweepReport, name: str) -> Iterator[None]:
         report.removed.append(name)
 
 
-def _labels(client: docker.DockerClient) -> list[dict[str, Any]]:
-    return [each.get("Labels") or {} for each in client.api.containers(all=True, filters={"label": [RUN_LABEL]})]
+def _sweep_images(client: docker.DockerClient, report: SweepReport) -> None:
+    for image in client.api.images(filters={"label": [f"{IMAGE_LABEL}=1"]}):
+        with _reported(report, f"image {(image.get('RepoTags') or [image['Id']])[0]}"):
+            client.api.remove_image(image["Id"], force=True)
+
+
+def _labels(client: docker.DockerClient) -> list[dict[str, str]]:
+    return [
+        each.get("Labels") or {} for each in client.api.containers(all=True, filters={"label": [RUN_LABEL]})
+    ]
 
 
 def _exists(client: docker.DockerClient, run_id: str) -> bool:

@@ -1,0 +1,70 @@
+"""Whether the doors of one step agree about a record.
+
+Two doors of one step may differ only while something can still take effect between their reads: the state of the
+later door came from a write that was not acknowledged when the earlier one was read, and no read of the one
+lies between two agreeing reads of the other. Doors of different steps are never compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
+from chaos.checks.classes import OUT_OF_DATE
+from chaos.checks.doors import MISSING, Reading, Sight, by_step
+from chaos.history.model import Operation
+
+
+def classes_of(operations: Sequence[Operation], sights: Sequence[Sight]) -> set[str]:
+    """All classes of one record over all its doors."""
+    found: set[str] = set()
+    for step in by_step(sights).values():
+        right = any(not sight.classes for sight in step)
+        for sight in step:
+            for name in sight.classes:
+                found.add("lost-on-node" if right and name in OUT_OF_DATE else name)
+        if "lost-on-node" not in found and _disagree(operations, [s for s in step if not s.classes]):
+            found.add("lost-on-node")
+    return found
+
+
+def healed_by_device(sights: Iterable[Sight]) -> bool:
+    """Whether a record that was missing for a fresh device came back once phones had synced."""
+    missing = False
+    for sight in sights:
+        if sight.reading.door.step == 1 and sight.missing:
+            missing = True
+        elif missing and sight.reading.door.step > 1 and sight.state not in (MISSING, None) and not sight.classes:
+            return True
+    return False
+
+
+def _disagree(operations: Sequence[Operation], sights: Sequence[Sight]) -> bool:
+    if len({sight.state for sight in sights}) < 2:
+        return False
+    return any(
+        first.state != second.state
+        and first.reading.settled
+        and second.reading.settled
+        and (_between(first.reading, second.reading) or not _may_follow(operations, first, second))
+        for first, second in combinations(sorted(sights, key=lambda s: s.reading.door.invoked), 2)
+    )
+
+
+def _between(one: Reading, other: Reading) -> bool:
+    """Whether a read of the one lies between the two agreeing reads of the other."""
+
+    def encloses(outer: Reading, inner: Reading) -> bool:
+        reads = ((inner.door.invoked, inner.door.t), (inner.first_invoked, inner.first_ended))
+        return any(outer.first_ended < begun and ended < outer.door.invoked for begun, ended in reads)
+
+    return encloses(one, other) or encloses(other, one)
+
+
+def _may_follow(operations: Iterable[Operation], first: Sight, second: Sight) -> bool:
+    """Whether what the second door showed may have taken effect after the first was read."""
+    if second.state != MISSING:
+        gave = {second.state}
+    else:
+        gave = {operation.write for operation in operations if operation.kind == "delete"}
+    return any(write not in first.rule.acknowledged or write in first.rule.late for write in gave)

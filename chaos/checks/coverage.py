@@ -1,0 +1,64 @@
+"""Whether the final reads saw enough: every acknowledged record, at every door of every step."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chaos.checks.doors import Reading
+from chaos.history.events import CANARY_OWNER
+from chaos.history.model import History
+
+FRESH: Final = 1
+CACHES: Final = 2
+RESETS: Final = 4
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Acknowledged records and the final reads.
+
+    Attributes:
+        coverable: Records with an acknowledged create, update or delete.
+        covered: Those of an owner whose every door was read.
+        unread: (owner, what is missing) for every owner with a door that was never read.
+    """
+
+    coverable: int
+    covered: int
+    unread: tuple[tuple[str, str], ...]
+
+
+def coverage(
+    history: History, readings: Mapping[str, Sequence[Reading]], acknowledged: Iterable[tuple[str, str]]
+) -> Coverage:
+    """Count what the final reads covered.
+
+    Args:
+        history: The history.
+        readings: All doors that could be read, by owner.
+        acknowledged: The acknowledged records, canaries left out.
+    """
+    devices: dict[str, set[str]] = defaultdict(set)
+    for (owner, _), operations in history.records.items():
+        if owner != CANARY_OWNER:
+            devices[owner].update(operation.device for operation in operations)
+    unread: dict[str, str] = {}
+    records: dict[str, int] = defaultdict(int)
+    for owner, _ in acknowledged:
+        records[owner] += 1
+    for owner in records:
+        read = {(r.door.step, r.door.door) for r in readings.get(owner, ())}
+        missing = [f"{kind} {device}" for step, kind in ((CACHES, "cache"), (RESETS, "reset"))
+                   for device in sorted(devices[owner]) if (step, f"{kind} {device}") not in read]  # fmt: skip
+        if not any(step == FRESH for step, _ in read):
+            missing.insert(0, "fresh")
+        if missing:
+            unread[owner] = missing[0]
+    return Coverage(
+        coverable=sum(records.values()),
+        covered=sum(count for owner, count in records.items() if owner not in unread),
+        unread=tuple(sorted(unread.items())),
+    )

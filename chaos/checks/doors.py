@@ -1,0 +1,249 @@
+"""What each final read showed of each record, and what that means.
+
+A *door* is a way to read records back. Each round of a door is judged by the history cut at its own read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from chaos.checks.allowed import Allowed, Logical, allowed
+from chaos.checks.logical import WHOLE, Cut, last_activity, logical_operations
+from chaos.history.events import Row
+from chaos.history.model import INFINITY, Door, History, Operation, RecordId
+
+MISSING: Final = ""
+"""The state of a record that a door did not show; a state is the write id that was there."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """One door as it is judged: its last successful round, and the one before where that differed.
+
+    Attributes:
+        odd: Rows that are no whole copy of a write, by the record of the door's owner that they belong to.
+        strange: Rows that belong to no record of the door's owner.
+        readable: Whether the last round succeeded.
+        first_invoked: Begin of the first of the rounds that agree, `first_ended` its end.
+    """
+
+    door: Door
+    before: Reading | None
+    readable: bool
+    first_invoked: int
+    first_ended: int
+    odd: dict[str, list[Row]] = field(default_factory=dict)
+    strange: list[Row] = field(default_factory=list)
+
+    @property
+    def settled(self) -> bool:
+        """Whether two rounds agreed at last."""
+        return self.door.settled and self.readable
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A record at one door.
+
+    Attributes:
+        state: The write id that was there, MISSING, or None where what was there is not whole.
+        classes: What is wrong with it; empty if nothing.
+        rule: The allowed states by which it was judged.
+    """
+
+    reading: Reading
+    state: str | None
+    classes: frozenset[str]
+    rule: Allowed
+
+    @property
+    def missing(self) -> bool:
+        """Whether the record was not there and should have been."""
+        return self.state == MISSING and bool(self.classes)
+
+
+def readings(history: History) -> dict[str, list[Reading]]:
+    """All doors that could be read at least once, by owner, in order of time."""
+    found: dict[str, list[Reading]] = {}
+    for rounds in history.doors.values():
+        good = [door for door in rounds if door.ok]
+        if not good:
+            continue
+        last = good[-1]
+        before = None
+        if len(good) == 2 and not last.settled:
+            before = _sorted_rows(Reading(good[0], None, True, good[0].invoked, good[0].t), history)
+        first = good[0] if last.settled else last
+        reading = Reading(last, before, rounds[-1].ok, first.invoked, first.t)
+        found.setdefault(last.owner, []).append(_sorted_rows(reading, history))
+    for of_owner in found.values():
+        of_owner.sort(key=lambda reading: (reading.door.invoked, reading.door.step))
+    return found
+
+
+def _sorted_rows(reading: Reading, history: History) -> Reading:
+    owner = reading.door.owner
+    for row in reading.door.odd:
+        write = history.writes.get(row.write)
+        ours = write is not None and write.owner == owner
+        if (owner, row.record) in history.records and (ours or row.owner == owner or write is None):
+            reading.odd.setdefault(row.record, []).append(row)
+        elif write is not None and ours:
+            reading.odd.setdefault(write.record, []).append(row)
+        else:
+            reading.strange.append(row)
+    return reading
+
+
+def strangers(history: History, reading: Reading) -> Iterable[tuple[RecordId, str]]:
+    """Rows at a door that belong to no record of its owner, as (record, class)."""
+    for row in reading.strange:
+        write = history.writes.get(row.write)
+        if write is not None:
+            yield (write.owner, write.record), "misattributed"
+        elif row.owner != reading.door.owner:
+            yield (row.owner, row.record), "misattributed"
+        else:
+            yield (row.owner, row.record), "phantom" if row.write else "corrupted"
+
+
+class RecordJudge:
+    """One record before all doors of its owner."""
+
+    def __init__(self, history: History, name: RecordId, operations: Sequence[Operation]) -> None:
+        self._history = history
+        self._name = name
+        self._operations = operations
+        self._keyed = history.header.idempotency == "keyed"
+        self._conditional = history.header.policy != "last-writer-wins"
+        self._gone = history.gone.get(name, INFINITY)
+        self._active_until = last_activity(operations)
+        self.logical = logical_operations(operations, keyed=self._keyed, gone=self._gone)
+        self.rule = allowed(self.logical, conditional=self._conditional)
+        # Where nothing is unknown, no read can add to what is known: one rule serves all later doors.
+        self.certain = all(o.standing != "info" and o.standing != "degraded" for o in self.logical)
+
+    def sights(self, of_owner: Iterable[Reading]) -> list[Sight]:
+        """The record at each door, in order of time."""
+        record = self._name[1]
+        found: list[Sight] = []
+        for reading in of_owner:
+            sight = self._sight(reading, record)
+            if reading.before is not None and sight.classes:
+                # A door that keeps changing proves only what two of its rounds showed.
+                earlier = self._sight(reading.before, record)
+                sight = Sight(reading, sight.state, sight.classes & earlier.classes, sight.rule)
+            found.append(sight)
+            if not self.certain and sight.state == MISSING and not sight.classes:
+                self._absent(reading.door, sight.rule)
+        return found
+
+    def _absent(self, door: Door, rule: Allowed) -> None:
+        """Once the service showed that a record that was made is not there, its delete is known."""
+        made = any(o.write in rule.acknowledged and not o.delete for o in self.logical)
+        if made and door.step != 2 and door.t < self._gone:
+            self._gone = door.t
+
+    def at(self, cut: Cut, *, seen: bool = True) -> tuple[list[Logical], Allowed]:
+        """The operations and the rule at an instant."""
+        if seen and self.certain and cut.begun >= self._active_until:
+            return self.logical, self.rule
+        logical = logical_operations(self._operations, cut, keyed=self._keyed, gone=self._gone)
+        return logical, allowed(logical, conditional=self._conditional, seen=seen)
+
+    def _sight(self, reading: Reading, record: str) -> Sight:
+        door = reading.door
+        cut = Cut(door.invoked, door.t)
+        logical, rule = self.at(cut)
+        whole = door.whole.get(record)
+        odd = reading.odd.get(record)
+        if odd is None:
+            if whole is None:
+                if rule.absence:
+                    return Sight(reading, MISSING, _NO_CLASSES, rule)
+                _, unseen = self.at(cut, seen=False)
+                classes = {"seen-then-lost" if unseen.absence else "lost"}
+                return Sight(reading, MISSING, frozenset(classes), rule)
+            if whole.write in rule.writes:
+                return Sight(reading, whole.write, _NO_CLASSES, rule)
+            return Sight(reading, whole.write, frozenset((self._wrong(whole.write, logical, rule, cut),)), rule)
+        classes = set()
+        states: list[str] = []
+        if whole is not None:
+            states.append(whole.write)
+        for row in odd:
+            damage = self._damage(row, door.owner)
+            classes |= damage
+            if not damage:
+                states.append(row.write)
+        if len(odd) + (whole is not None) > 1:
+            classes.add("duplicated")
+        wrong = [state for state in states if state not in rule.writes]
+        classes.update(self._wrong(state, logical, rule, cut) for state in wrong)
+        right = [state for state in states if state in rule.writes]
+        return Sight(reading, right[0] if right else None, frozenset(classes), rule)
+
+    def _damage(self, row: Row, owner: str) -> set[str]:
+        """What is wrong with the row itself, whatever version it should be."""
+        write = self._history.writes.get(row.write)
+        if any(stamp[:2] != (row.owner, row.record) for stamp in row.stamps) or row.owner != owner:
+            return {"misattributed"}
+        if row.stamps:
+            return {"torn"}
+        if not row.write or (write is not None and write.kind == "delete"):
+            return {"corrupted"}
+        if write is None:
+            return set()
+        if (write.owner, write.record) != self._name or row.record != write.record:
+            return {"misattributed"}
+        if row.blob == "missing":
+            return {"dangling-blob"}
+        return {"corrupted"} if row.hash != write.hash else set()
+
+    def _wrong(self, write: str, logical: Sequence[Logical], rule: Allowed, cut: Cut) -> str:
+        """The class of a whole version that must not be there."""
+        standings = {o.standing for o in logical if o.write == write}
+        if standings <= {"unsent"}:
+            return "phantom"
+        if standings <= {"fail", "unsent"}:
+            return "aborted-visible"
+        _, unseen = self.at(cut, seen=False)
+        if write in unseen.writes:
+            return "seen-then-lost"
+        if write not in rule.acknowledged and any(o.write == write and o.base in rule.acknowledged for o in logical):
+            # It took effect on a version that an acknowledged write had replaced.
+            return "lost-update"
+        return "resurrected" if rule.deleted else "lost"
+
+
+_NO_CLASSES: Final[frozenset[str]] = frozenset()
+
+
+def sights_in_the_load(history: History) -> Iterable[tuple[RecordId, str]]:
+    """What reads during the trial showed and no read may ever show, as (record, class)."""
+    keyed = history.header.idempotency == "keyed"
+    for sight in history.odd_sights.values():
+        row = sight.row
+        if row.write and row.write not in history.writes and not row.stamps and row.owner == sight.owner:
+            yield (row.owner, row.record), "phantom"
+    for name, operations in history.records.items():
+        for operation in operations:
+            if operation.seen_first == INFINITY:
+                continue
+            same = [o for o in operations if o.write == operation.write]
+            standings = {o.standing for o in logical_operations(same, WHOLE, keyed=keyed)}
+            sent = min((a.sent for o in same for a in o.attempts), default=INFINITY)
+            if operation.seen_first < sent:
+                yield name, "phantom"
+            elif standings <= {"fail"}:
+                yield name, "aborted-visible"
+
+
+def by_step(sights: Iterable[Sight]) -> Mapping[int, list[Sight]]:
+    """Sights of one record by the step of their door."""
+    steps: dict[int, list[Sight]] = {}
+    for sight in sights:
+        steps.setdefault(sight.reading.door.step, []).append(sight)
+    return steps

@@ -1,0 +1,89 @@
+"""Logical operations: what all the attempts at one write amount to, at any instant of a history.
+
+Where the stack keeps idempotency keys, all attempts with one key are one operation; else each attempt is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chaos.checks.allowed import Logical, Standing
+from chaos.history.model import INFINITY, Attempt, Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A history as a read sees it: what began after `ended` is not there, what ended after `begun` is unknown."""
+
+    begun: int
+    ended: int
+
+
+WHOLE: Final = Cut(INFINITY, INFINITY)
+"""No cut at all."""
+
+_ORDER: Final[Sequence[Standing]] = ("ok", "degraded", "info", "fail")
+
+
+def logical_operations(
+    operations: Sequence[Operation], cut: Cut = WHOLE, *, keyed: bool = True, gone: int = INFINITY
+) -> list[Logical]:
+    """The logical operations of one record.
+
+    Args:
+        operations: Its creates, updates and deletes in order of their acts.
+        cut: The instant.
+        keyed: Whether the stack declares `idempotency: keyed`.
+        gone: When a read first showed the record deleted.
+    """
+    by_write: dict[str, list[Operation]] = {}
+    for operation in operations:
+        if operation.t <= cut.ended:
+            by_write.setdefault(operation.write, []).append(operation)
+    deletes = [acts[0].write for acts in by_write.values() if acts[0].kind == "delete"]
+    logical: list[Logical] = []
+    for write, acts in by_write.items():
+        first = acts[0]
+        seen = first.seen_first
+        if first.kind == "delete":
+            # Of several deletes the read does not tell which one took effect.
+            seen = gone if deletes == [write] else INFINITY
+        if seen > cut.begun:
+            seen = INFINITY
+        attempts = first.attempts if len(acts) == 1 else [a for act in acts for a in act.attempts]
+        inv = first.t if len(acts) == 1 else min(act.t for act in acts)
+        if keyed or not attempts:
+            logical.append(_merged(first, inv, attempts, cut, seen))
+        else:
+            logical.extend(_merged(first, inv, (attempt,), cut, seen) for attempt in attempts)
+    return logical
+
+
+def _merged(act: Operation, inv: int, attempts: Iterable[Attempt], cut: Cut, seen: int) -> Logical:
+    ret, rank = INFINITY, 4
+    for attempt in attempts:
+        if attempt.sent > cut.ended:
+            continue
+        outcome = attempt.outcome if attempt.back <= cut.begun else "info"
+        if outcome == "ok":
+            ret, rank = min(ret, attempt.back), 0
+        elif outcome == "info":
+            rank = min(rank, 2)
+        elif outcome == "fail":
+            rank = min(rank, 3)
+        else:
+            rank = min(rank, 1)
+    standing: Standing = _ORDER[rank] if rank < 4 else "unsent"
+    return Logical(act.write, act.kind == "delete", act.base, inv, ret, standing, seen)
+
+
+def last_activity(operations: Iterable[Operation]) -> int:
+    """When the last thing happened to any of these operations; INFINITY while an attempt is out."""
+    latest = 0
+    for operation in operations:
+        latest = max(latest, operation.t)
+        for attempt in operation.attempts:
+            latest = max(latest, attempt.back)
+    return latest

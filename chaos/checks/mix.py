@@ -1,0 +1,107 @@
+"""The mix of a trial: whether its workload held what loses records in real services.
+
+A history of creates alone proves little: losses hide in updates that race, in deletes and in outboxes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Final
+
+from chaos.history.events import CANARY_OWNER
+from chaos.history.model import INFINITY, History, Operation
+
+UPDATES_MIN: Final = 0.25
+DELETES_MIN: Final = 0.05
+CONTENDED_MIN: Final = 0.10
+PHOTOS_MIN: Final = 0.05
+FULL_RESETS_MIN: Final = 1
+PHOTO_BYTES_MIN: Final = 50_000
+PHOTO_BYTES_MAX: Final = 2 << 20
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Shares of the creates, updates and deletes that were sent.
+
+    Attributes:
+        operations: How many there are.
+        updates: Share of updates; `deletes` that of deletes.
+        contended: Share of the updates that raced with another device of the same user.
+        photos: Share of the creates that made a photo of 50 KB to 2 MB.
+        full_resets: Device resets that wiped a non-empty outbox.
+    """
+
+    operations: int
+    updates: float
+    deletes: float
+    contended: float
+    photos: float
+    full_resets: int
+
+    def __str__(self) -> str:
+        """As the verdict block shows it."""
+        return (
+            f"{self.updates:.0%} updates ({self.contended:.0%} of them contended) · {self.deletes:.0%} deletes · "
+            f"{self.photos:.0%} photos · {self.full_resets} resets with a full outbox"
+        )
+
+    @property
+    def thin(self) -> tuple[str, ...]:
+        """What falls short of a counted trial, one line each."""
+        shares = (
+            ("updates", self.updates, UPDATES_MIN),
+            ("deletes", self.deletes, DELETES_MIN),
+            ("contended updates", self.contended, CONTENDED_MIN),
+            ("photos of 50 KB to 2 MB", self.photos, PHOTOS_MIN),
+        )
+        short = [f"{share:.1%} {name}, at least {least:.0%} wanted" for name, share, least in shares if share < least]
+        if self.full_resets < FULL_RESETS_MIN:
+            short.append("no device was reset with a full outbox, at least one wanted")
+        return tuple(short)
+
+
+def mix_of(history: History) -> Mix:
+    """Count the mix, canaries left out."""
+    counts: dict[str, int] = defaultdict(int)
+    photos = contended = 0
+    for (owner, _), operations in history.records.items():
+        if owner == CANARY_OWNER:
+            continue
+        sent = [o for o in operations if o.attempts]
+        racing = len({o.device for o in sent}) > 1
+        for operation in sent:
+            counts[operation.kind] += 1
+            if operation.kind == "create":
+                size_bytes = operation.size_bytes
+                photos += operation.type == "photo" and PHOTO_BYTES_MIN <= size_bytes <= PHOTO_BYTES_MAX
+            elif racing and operation.kind == "update":
+                contended += any(_race(operation, other) for other in sent)
+    total = sum(counts.values())
+    return Mix(
+        operations=total,
+        updates=_share(counts["update"], total),
+        deletes=_share(counts["delete"], total),
+        contended=_share(contended, counts["update"]),
+        photos=_share(photos, counts["create"]),
+        full_resets=sum(o.outbox > 0 and o.owner != CANARY_OWNER for o in history.resets),
+    )
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def _race(one: Operation, other: Operation) -> bool:
+    """Whether two devices meant to replace one version, or were at the record at one time."""
+    if one.device == other.device or other.kind == "create":
+        return False
+    if one.base is not None and one.base == other.base:
+        return True
+    return one.t <= _ended(other) and other.t <= _ended(one)
+
+
+def _ended(operation: Operation) -> int:
+    last = operation.attempts[-1]
+    return last.back if last.back < INFINITY else last.sent

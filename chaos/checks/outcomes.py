@@ -1,0 +1,77 @@
+"""What became of the operations: the counts of a verdict, and what is reported without judging."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from chaos.checks.allowed import Allowed, Logical
+from chaos.checks.doors import MISSING, Sight
+from chaos.history.model import INFINITY, Operation
+
+OUTCOMES = ("ok", "fail", "info", "degraded")
+
+
+def tally(logical: Iterable[Logical], into: Counter[str]) -> None:
+    """Count logical operations by outcome; one that was never sent definitely did not take effect."""
+    for operation in logical:
+        into["fail" if operation.standing == "unsent" else operation.standing] += 1
+
+
+def uncertain(logical: Sequence[Logical], rule: Allowed, sights: Sequence[Sight]) -> Counter[str]:
+    """How the unknown and the degraded operations of one record turned out, as far as a final read shows it."""
+    found: Counter[str] = Counter()
+    for operation in logical:
+        if operation.standing not in ("info", "degraded"):
+            continue
+        applied = operation.write in rule.acknowledged or any(_shows(sight, operation) for sight in sights)
+        if operation.standing == "info":
+            found["info-applied" if applied else "info-not-applied"] += 1
+        else:
+            found["degraded-kept" if applied else "degraded-erased"] += 1
+    return found
+
+
+def _shows(sight: Sight, operation: Logical) -> bool:
+    if operation.delete:
+        return sight.state == MISSING and not sight.classes and operation.write in sight.rule.late
+    return sight.state == operation.write
+
+
+def late_effect(operations: Sequence[Operation], sights: Sequence[Sight]) -> bool:
+    """Whether an unknown operation took the place of an acknowledged one that began after it was given up."""
+    return any(
+        operation.write in sight.rule.late and _gave_up(operation) < _latest_acknowledged(operations, operation)
+        for sight in sights
+        if not sight.classes
+        for operation in operations
+        if operation.write == sight.state or (sight.state == MISSING and operation.kind == "delete")
+    )
+
+
+def overwritten_by_policy(operations: Sequence[Operation]) -> int:
+    """Acknowledged writes that replaced a version which another acknowledged write had replaced too."""
+    bases = {
+        operation.write: operation.base
+        for operation in operations
+        if operation.base is not None and any(attempt.outcome == "ok" for attempt in operation.attempts)
+    }
+    return len(bases) - len(set(bases.values()))
+
+
+def first_acknowledged(operations: Iterable[Operation]) -> int:
+    """When the record was first acknowledged, else INFINITY."""
+    return min((a.back for o in operations for a in o.attempts if a.outcome == "ok"), default=INFINITY)
+
+
+def _gave_up(operation: Operation) -> int:
+    known = [attempt.back for attempt in operation.attempts if attempt.back < INFINITY]
+    return max(known, default=operation.t)
+
+
+def _latest_acknowledged(operations: Iterable[Operation], but: Operation) -> int:
+    """Begin of the latest acknowledged operation on the record beside one."""
+    return max(
+        (o.t for o in operations if o.write != but.write and any(a.outcome == "ok" for a in o.attempts)),
+        default=-1,
+    )

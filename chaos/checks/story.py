@@ -1,0 +1,125 @@
+"""The life story of an anomalous record: who wrote it, who saw it, what struck, what each door read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chaos.checks.doors import MISSING, Sight
+from chaos.history.events import FaultEvent
+from chaos.history.model import INFINITY, Attempt, History, Operation, RecordId
+
+LINES_MAX: Final = 40
+_DONE: Final = {"create": "created it", "update": "updated it", "delete": "deleted it"}
+
+
+@dataclass(frozen=True)
+class StoryLine:
+    """One thing that happened, in seconds from the begin of the load."""
+
+    t_seconds_from_load_begin: float
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class AnomalousRecord:
+    """A record that the service did not keep as it promised, with its life story."""
+
+    record: str
+    owner: str
+    type: str
+    classes: tuple[str, ...]
+    story: tuple[StoryLine, ...]
+
+
+def life_story(
+    history: History, name: RecordId, operations: Sequence[Operation], sights: Sequence[Sight]
+) -> tuple[StoryLine, ...]:
+    """All that a reader needs to believe it, in order of time; the middle of a long one is left out."""
+    begun = history.load_begun
+    told = [*_acts(operations), *_seen(operations), *_faults(history), *_notes(history), *_doors(sights)]
+    told += [(sight.t, f"{sight.reader} read it", f"{sight.row.write}, hash {sight.row.hash}")
+             for sight in history.odd_sights.values() if (sight.owner, sight.row.record) == name]  # fmt: skip
+    told.sort(key=lambda line: line[0])
+    if len(told) > LINES_MAX:
+        half = LINES_MAX // 2
+        left_out = (told[half][0], "...", f"{len(told) - LINES_MAX} lines left out")
+        told = [*told[:half], left_out, *told[-half:]]
+    return tuple(StoryLine((t - begun) / 1e9, what, detail) for t, what, detail in told)
+
+
+Told = tuple[int, str, str]
+
+
+def _acts(operations: Sequence[Operation]) -> Iterator[Told]:
+    several = len({operation.write for operation in operations}) > 1
+    for operation in operations:
+        what = f"{operation.device} {_DONE[operation.kind]}"
+        detail = _attempts(operation.attempts)
+        yield operation.t, what, f"{detail}, version {operation.write}" if several else detail
+
+
+def _attempts(attempts: Sequence[Attempt]) -> str:
+    if not attempts:
+        return "never sent"
+    best = next((a for a in attempts if a.outcome == "ok"), attempts[-1])
+    by, why = (f" by {best.by}" if best.by else ""), (f": {best.why}" if best.why else "")
+    outcome = {
+        "ok": f"acknowledged{by}",
+        "degraded": f"acknowledged{by} with a warning{why}",
+        "fail": f"refused{by}{why}",
+        "info": f"unknown{why}" if best.back < INFINITY else "no answer ever came",
+    }[best.outcome]
+    return outcome if len(attempts) == 1 else f"{outcome}, in {len(attempts)} attempts"
+
+
+def _seen(operations: Sequence[Operation]) -> Iterator[Told]:
+    last = max(operations, key=lambda operation: operation.seen_last, default=None)
+    if last is not None and last.seen_last:
+        yield last.seen_last, f"{last.seen_by} saw it last", f"version {last.write}"
+
+
+def _faults(history: History) -> Iterator[Told]:
+    for event in history.faults:
+        if event.happened == "missed":
+            continue
+        healed = event.happened == "healed"
+        counted = _last_evidence(history.faults, event)
+        yield (
+            event.t,
+            f"{event.fault} {event.target}".rstrip() + (" healed" if healed else ""),
+            "" if healed else ", ".join(f"{name} {value}" for name, value in counted.items()),
+        )
+
+
+def _last_evidence(events: Sequence[FaultEvent], of: FaultEvent) -> dict[str, int | float | str]:
+    counted = dict(of.evidence)
+    for event in events:
+        if event.index == of.index and event.happened == "healed":
+            counted.update(event.evidence)
+    return counted
+
+
+def _notes(history: History) -> Iterator[Told]:
+    for note in history.notes:
+        yield note.t, note.topic, note.text
+
+
+def _doors(sights: Sequence[Sight]) -> Iterator[Told]:
+    for sight in sights:
+        door = sight.reading.door
+        kind, _, device = door.door.partition(" ")
+        what = {
+            "fresh": "a fresh device read everything",
+            "cache": f"{device} synced, its cache was read",
+            "reset": f"{device} was reset and read everything",
+        }.get(kind, f"{door.door} was read")
+        if sight.state == MISSING:
+            found = "not there"
+        elif sight.state is None:
+            found = f"there, {' and '.join(sorted(sight.classes))}"
+        else:
+            found = f"there, version {sight.state}"
+        yield door.t, what, found

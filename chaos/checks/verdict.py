@@ -1,0 +1,286 @@
+"""From a history to a verdict.
+
+VIOLATED needs one proven violation, however thin the rest. HELD needs a conclusive trial as well: every
+acknowledged record read at every door, enough acknowledged, little unknown, the mix, and every fault bit. Where the
+check overlooks a canary there is no verdict at all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from chaos.checks.agreement import classes_of, healed_by_device
+from chaos.checks.bite import toothless
+from chaos.checks.canaries import canaries
+from chaos.checks.classes import REPORTED, THIN, VIOLATING
+from chaos.checks.coverage import Coverage, coverage
+from chaos.checks.doors import Reading, RecordJudge, Sight, readings, sights_in_the_load, strangers
+from chaos.checks.mix import Mix, mix_of
+from chaos.checks.outcomes import (
+    OUTCOMES,
+    first_acknowledged,
+    late_effect,
+    overwritten_by_policy,
+    tally,
+    uncertain,
+)
+from chaos.checks.story import AnomalousRecord, life_story
+from chaos.errors import HarnessError, HoldfastError
+from chaos.experiment.plan import Verdict
+from chaos.history.events import CANARY_OWNER
+from chaos.history.model import INFINITY, History, RecordId
+
+INFO_SHARE_MAX: Final = 0.20
+RECORDS_SHOWN_MAX: Final = 20
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on one history, with everything that a report shows of it.
+
+    Attributes:
+        verdict: None where the check is blind: the harness failed.
+        reason: The first of `reasons`; these are lines, the worst first.
+        operations: Logical creates, updates and deletes by outcome.
+        anomalies: Records (or doors) by class; `reported` likewise, of classes that decide nothing.
+        records: The first anomalous records with their life stories, of `records_total`.
+    """
+
+    verdict: Verdict | None
+    reason: str
+    reasons: tuple[str, ...]
+    operations: Mapping[str, int]
+    anomalies: Mapping[str, int]
+    reported: Mapping[str, int]
+    canaries_planted: int
+    canaries_reported: int
+    covered: int
+    coverable: int
+    mix: Mix
+    records: tuple[AnomalousRecord, ...]
+    records_total: int
+
+
+def judge(history: History) -> Judgement:
+    """Judge a history.
+
+    Raises:
+        HarnessError: It asks for what this version cannot judge, contradicts itself, or the check itself failed.
+    """
+    try:
+        return _judge(history)
+    except HoldfastError:
+        raise
+    except Exception as error:
+        raise HarnessError(
+            f"{history.path}: the check itself failed ({type(error).__name__}: {error}); "
+            "keep the run folder and report it, there is no verdict"
+        ) from error
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What the records came to."""
+
+    classes: dict[RecordId, set[str]] = field(default_factory=dict)
+    sights: dict[RecordId, list[Sight]] = field(default_factory=dict)
+    canary_sights: dict[str, list[Sight]] = field(default_factory=dict)
+    operations: Counter[str] = field(default_factory=Counter)
+    reported: Counter[str] = field(default_factory=Counter)
+    acknowledged: dict[RecordId, int] = field(default_factory=dict)
+    must_be_there: set[RecordId] = field(default_factory=set)
+
+    def add(self, name: RecordId, classes: Iterable[str]) -> None:
+        self.classes.setdefault(name, set()).update(classes)
+
+    def named(self, anomaly: str) -> list[RecordId]:
+        return [name for name, classes in self.classes.items() if anomaly in classes]
+
+
+def _judge(history: History) -> Judgement:
+    _refuse(history)
+    read = readings(history)
+    findings = _Findings()
+    _records(history, read, findings)
+    for name, anomaly in _beside_records(history, read):
+        if name[0] != CANARY_OWNER:
+            findings.add(name, (anomaly,))
+    seen = canaries(history, read, findings.canary_sights)
+    covered = coverage(history, read, findings.acknowledged)
+    mix = mix_of(history)
+    anomalies = _anomalies(history, findings, covered)
+    violated = _violated(history, findings, anomalies)
+    thin = _thin(history, findings, anomalies, covered, mix)
+    verdict: Verdict | None = "VIOLATED" if violated else "INCONCLUSIVE" if thin else "HELD"
+    reasons = [*violated, *thin]
+    if seen.blind:
+        verdict = None
+        reasons.insert(0, f"the check is blind: {seen.blind}")
+    if not reasons:
+        reasons = [
+            f"{covered.covered:,} of {covered.coverable:,} acknowledged records are as they must be at every door"
+        ]
+    return Judgement(
+        verdict=verdict,
+        reason=reasons[0],
+        reasons=tuple(reasons),
+        operations={outcome: findings.operations[outcome] for outcome in OUTCOMES},
+        anomalies=anomalies,
+        reported={name: findings.reported[name] for name in REPORTED if findings.reported[name]},
+        canaries_planted=seen.planted,
+        canaries_reported=seen.reported,
+        covered=covered.covered,
+        coverable=covered.coverable,
+        mix=mix,
+        records=_stories(history, findings),
+        records_total=len(findings.classes),
+    )
+
+
+def _refuse(history: History) -> None:
+    header = history.header
+    asked = {
+        "policy keep-both": header.policy == "keep-both",
+        "sessions strict": header.sessions == "strict",
+        "rpo_seconds other than 0": header.rpo_seconds != 0,
+    }
+    for name, wanted in asked.items():
+        if wanted:
+            raise HarnessError(
+                f"{history.path}:1: {name} cannot be judged by this version; leave it out of the experiment"
+            )
+
+
+def _records(history: History, read: Mapping[str, list[Reading]], findings: _Findings) -> None:
+    overwriting = history.header.policy == "last-writer-wins"
+    for name, operations in history.records.items():
+        judge_of = RecordJudge(history, name, operations)
+        sights = judge_of.sights(read.get(name[0], ()))
+        if name[0] == CANARY_OWNER:
+            findings.canary_sights[name[1]] = sights
+            continue
+        tally(judge_of.logical, findings.operations)
+        acknowledged = first_acknowledged(operations)
+        if acknowledged < INFINITY:
+            findings.acknowledged[name] = acknowledged
+            if not judge_of.rule.absence:
+                findings.must_be_there.add(name)
+        if not judge_of.certain:
+            findings.reported += uncertain(judge_of.logical, judge_of.rule, sights)
+            findings.reported["late-effect"] += late_effect(operations, sights)
+        if overwriting:
+            findings.reported["policy-overwritten"] += overwritten_by_policy(operations)
+        classes = classes_of(operations, sights) | judge_of.rule.broken
+        if classes:
+            findings.classes[name] = classes
+            findings.sights[name] = sights
+            findings.reported["healed-by-device"] += healed_by_device(sights)
+
+
+def _beside_records(history: History, read: Mapping[str, list[Reading]]) -> Iterable[tuple[RecordId, str]]:
+    yield from sights_in_the_load(history)
+    for of_owner in read.values():
+        for reading in of_owner:
+            yield from strangers(history, reading)
+
+
+def _anomalies(history: History, findings: _Findings, covered: Coverage) -> dict[str, int]:
+    counted: Counter[str] = Counter()
+    for classes in findings.classes.values():
+        counted.update(classes)
+    counted["unrecoverable"] = sum(note.topic == "unrecoverable" for note in history.notes)
+    last_rounds = [rounds[-1] for rounds in history.doors.values()]
+    counted["unreadable"] = sum(not door.ok for door in last_rounds)
+    counted["not-quiescent"] = sum(door.ok and not door.settled for door in last_rounds)
+    counted["never-read"] = covered.coverable - covered.covered
+    return {name: counted[name] for name in (*VIOLATING, *THIN) if counted[name]}
+
+
+def _violated(history: History, findings: _Findings, anomalies: Mapping[str, int]) -> list[str]:
+    lines = []
+    for name in VIOLATING:
+        if not anomalies.get(name):
+            continue
+        if name == "unrecoverable":
+            text = next(note.text for note in history.notes if note.topic == "unrecoverable")
+            lines.append(f"the service does not serve after the runbook: {text}")
+        elif name == "lost":
+            lines.append(_lost(history, findings, set(findings.named("lost"))))
+        else:
+            count = anomalies[name]
+            lines.append(f"{count:,} record{' is' if count == 1 else 's are'} {name}")
+    return lines
+
+
+def _lost(history: History, findings: _Findings, lost: set[RecordId]) -> str:
+    struck = next((event for event in history.faults if event.happened == "injected"), None)
+    must = findings.must_be_there | (lost & findings.acknowledged.keys())
+    when = ""
+    if struck is not None:
+        before = {name for name in must if findings.acknowledged[name] <= struck.t}
+        if not before.isdisjoint(lost):
+            more = len(lost - before)
+            when = f" before {struck.fault}"
+            tail = f", and {more:,} later ones" if more else ""
+            return f"{len(before & lost):,} of {len(before):,} records acknowledged{when} are lost{tail}"
+    return f"{len(lost):,} of {len(must):,} acknowledged records are lost"
+
+
+def _thin(
+    history: History, findings: _Findings, anomalies: Mapping[str, int], covered: Coverage, mix: Mix
+) -> list[str]:
+    lines = [*toothless(history)]
+    doors = [rounds[-1] for rounds in history.doors.values()]
+    if not doors:
+        lines.append("no final read was made")
+    for door in doors:
+        if not door.ok:
+            lines.append(
+                f"{anomalies['unreadable']} final reads failed, the first at {door.door} of {door.owner}: {door.why}"
+            )
+            break
+    for door in doors:
+        if door.ok and not door.settled:
+            lines.append(f"{anomalies['not-quiescent']} doors kept changing, the first {door.door} of {door.owner}")
+            break
+    if covered.unread:
+        owner, missing = covered.unread[0]
+        lines.append(
+            f"{covered.coverable - covered.covered:,} of {covered.coverable:,} acknowledged records were not read at "
+            f"every door, the first gap is {missing} of {owner}"
+        )
+    acknowledged, least = findings.operations["ok"], max(1, history.header.minimum_acknowledged)
+    if acknowledged < least:
+        lines.append(f"{acknowledged:,} operations were acknowledged, at least {least:,} wanted")
+    total = sum(findings.operations.values())
+    if findings.operations["info"] > INFO_SHARE_MAX * total:
+        lines.append(
+            f"{findings.operations['info']:,} of {total:,} operations are unknown, at most {INFO_SHARE_MAX:.0%} wanted"
+        )
+    if history.header.require_mix:
+        lines.extend(mix.thin)
+    return lines
+
+
+def _stories(history: History, findings: _Findings) -> tuple[AnomalousRecord, ...]:
+    def rank(name: RecordId) -> tuple[int, int]:
+        worst = min(VIOLATING.index(anomaly) for anomaly in findings.classes[name])
+        operations = history.records.get(name)
+        return worst, operations[0].t if operations else INFINITY
+
+    shown = []
+    for name in sorted(findings.classes, key=rank)[:RECORDS_SHOWN_MAX]:
+        operations = history.records.get(name, [])
+        shown.append(
+            AnomalousRecord(
+                record=name[1],
+                owner=name[0],
+                type=operations[0].type if operations else "",
+                classes=tuple(c for c in VIOLATING if c in findings.classes[name]),
+                story=life_story(history, name, operations, findings.sights.get(name, [])),
+            )
+        )
+    return tuple(shown)

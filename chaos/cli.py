@@ -1,0 +1,304 @@
+"""The command `holdfast`.
+
+Each command returns an `Answer`; `main` alone prints it and turns whatever else happens into an exit code:
+0 HELD, 1 VIOLATED, 2 INCONCLUSIVE, 3 harness error, 64 usage, 130 SIGINT, 143 SIGTERM. Commands import what
+they need when they run, so that `holdfast --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from chaos.errors import (
+    EXIT_HARNESS,
+    EXIT_HELD,
+    EXIT_SIGINT,
+    EXIT_SIGTERM,
+    EXIT_USAGE,
+    EXIT_VIOLATED,
+    HoldfastError,
+    SourceError,
+    Terminated,
+)
+from chaos.reporting.listener import Collector, FanOut
+from chaos.reporting.result import (
+    EXIT_CODES,
+    Document,
+    TrialResult,
+    dumps,
+    error_document,
+    jsonable,
+    to_document,
+    to_documents,
+    worst,
+)
+
+if TYPE_CHECKING:
+    from chaos.experiment.plan import Plan
+    from chaos.stack.spec import Stack
+
+TRACEBACK_FILE = "traceback.txt"
+
+# Typer carries a Click of its own since 0.27 and used the installed one before: both have this tree.
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="holdfast",
+    help="Proves, before release, that no acknowledged user record can disappear.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="An experiment or a plan.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Draws the plan; itself drawn if not given.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, all else on stderr.")]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command came to: its exit code, its JSON document, and its text for people."""
+
+    code: int
+    document: Document
+    text: str = ""
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Install, start and build what is missing.")] = False,
+    as_json: AsJson = False,
+) -> Answer:
+    """Tell what this host can do, which faults that leaves, and the remedy for each gap."""
+    from chaos import doctor as examiner
+
+    if fix:
+        examiner.fix(_complain)
+    diagnosis = examiner.examine()
+    reason = "" if diagnosis.can_run else f"the minimal stack cannot run here: {', '.join(diagnosis.missing)}"
+    document = _without_verdict(reason, examiner.to_document(diagnosis))
+    return Answer(diagnosis.exit_code, document, examiner.render(diagnosis))
+
+
+@app.command()
+def validate(
+    file: File,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> Answer:
+    """Tell what a run would touch and draw, and what to be wary of; touches nothing itself."""
+    from chaos.stack.preview import preview, touched, warnings
+    from chaos.workload.drivers import load_driver
+
+    plan, stack = _open(file, seed)
+    load_driver(plan.driver or stack.driver, plan.driver_folder)
+    drawn = {name: jsonable(value) for name, value in vars(plan).items() if name != "variables"}
+    found: Document = {"plan": drawn, "touched": touched(stack), "warnings": warnings(plan, stack)}
+    return Answer(EXIT_HELD, _without_verdict("", found), "\n".join(preview(plan, stack)))
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    file: File,
+    seed: Seed = None,
+    times: Annotated[int, typer.Option(min=1, help="So many trials, each with the next seed.")] = 1,
+    as_json: AsJson = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the LUNs' data in the run folder.")] = False,
+    expect: Annotated[bool, typer.Option("--expect", help="Exit 0 on the verdict that `expect:` names.")] = False,
+) -> Answer:
+    """Run trials of an experiment, or a plan again, and judge them."""
+    from chaos.reporting.block import summary
+    from chaos.reporting.terminal import terminal
+    from chaos.stack.sweep import sweep
+    from chaos.trial import run_trials
+
+    plan, _ = _open(file, seed)
+    sweep(all_=False)
+    fan = FanOut([context.obj, terminal(sys.stderr if as_json else sys.stdout)])
+    results = run_trials(plan, times=times, keep=keep, listeners=(fan,))
+    for crash in fan.crashes:
+        _complain(str(crash))
+    lines = [f"{result.verdict}  {result.reason}\n  run: {result.run_dir}" for result in results if fan.crashes]
+    if times > 1:
+        lines += summary(results)
+    document = to_documents(results) if times > 1 else to_document(results[0])
+    return Answer(exit_code(results, expect=expect), document, "\n".join(lines))
+
+
+@app.command()
+def check(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A folder of reports/runs.")],
+    as_json: AsJson = False,
+) -> Answer:
+    """Judge a finished trial again from its history, without the stack."""
+    from chaos.faults import catalogue
+    from chaos.reporting.block import verdict_block
+    from chaos.reporting.recall import recall
+
+    result = recall(run_dir, catalogue())
+    return Answer(EXIT_CODES[result.verdict], to_document(result), "\n".join(verdict_block(result)))
+
+
+@app.command()
+def clean(
+    all_: Annotated[bool, typer.Option("--all", help="Remove images and the cache folder, too.")] = False,
+    as_json: AsJson = False,
+) -> Answer:
+    """Remove whatever dead runs have left on this host; living runs are left alone."""
+    from chaos.reporting.words import counted
+    from chaos.stack.sweep import sweep
+
+    report = sweep(all_=all_)
+    reason = f"{counted(len(report.failed), 'thing')} could not be removed" if report.failed else ""
+    document = _without_verdict(reason, {"removed": report.removed, "failed": report.failed})
+    return Answer(EXIT_HARNESS if report.failed else EXIT_HELD, document, str(report))
+
+
+@app.command()
+def schema() -> Answer:
+    """Print the JSON Schema of experiment files, for editors."""
+    from chaos.experiment.schema import json_schema
+
+    document = json_schema()
+    return Answer(EXIT_HELD, document, dumps(document))
+
+
+def exit_code(results: Sequence[TrialResult], *, expect: bool) -> int:
+    """The worst verdict's code; with `expect`, 0 if every verdict is the expected one, else not 0."""
+    if not expect:
+        return EXIT_CODES[worst(results).verdict]
+    unexpected = [result for result in results if not result.as_expected]
+    if not unexpected:
+        return EXIT_HELD
+    return EXIT_CODES[worst(unexpected).verdict] or EXIT_VIOLATED
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; never raises, never shows a traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    collector = Collector()
+    answer = _answer(arguments, collector)
+    try:
+        if "--json" in arguments:
+            sys.stdout.write(dumps(answer.document) + "\n")
+        elif answer.text:
+            sys.stdout.write(answer.text + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # Nobody reads stdout any more. Exit 0 would be a verdict that nobody saw, and 1 (what Python or Click
+        # make of it) a violation that nobody found. The interpreter must not flush to it once more.
+        _complain(f"the answer could not be written to stdout: {error}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_HARNESS
+    return answer.code
+
+
+def _open(file: Path, seed: int | None) -> tuple[Plan, Stack]:
+    """Load an experiment or plan with its stack, every target looked for."""
+    from chaos.experiment.loader import load
+    from chaos.faults import catalogue
+    from chaos.stack.compose import load_stack
+    from chaos.stack.targets import check_targets
+
+    plan = load(file, seed, catalogue())
+    stack = load_stack(plan.stack, plan.variables, plan.profiles, os.environ)
+    check_targets(plan, stack, file)
+    return plan, stack
+
+
+def _without_verdict(reason: str, found: Mapping[str, object]) -> Document:
+    return {"verdict": None, "reason": reason, **{name: jsonable(value) for name, value in found.items()}}
+
+
+def _answer(arguments: Sequence[str], collector: Collector) -> Answer:
+    try:
+        with _sigterm_raises():
+            outcome = app(list(arguments), prog_name="holdfast", standalone_mode=False, obj=collector)
+            if outcome == EXIT_SIGINT:  # Typer makes a number of it
+                raise KeyboardInterrupt
+            return outcome if isinstance(outcome, Answer) else Answer(int(outcome or 0), {})
+    except SourceError as error:
+        return _broken(str(error), error.exit_code, collector, tell=_tell)
+    except HoldfastError as error:
+        return _broken(str(error), error.exit_code, collector)
+    except KeyboardInterrupt:
+        return _broken("interrupted (SIGINT); everything is cleaned up", EXIT_SIGINT, collector)
+    except Terminated:
+        return _broken("terminated (SIGTERM); everything is cleaned up", EXIT_SIGTERM, collector)
+    except _USAGE_ERROR as error:
+        return _broken(_usage(error), EXIT_USAGE, collector)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user gets one line, the file gets the rest
+        kept = _keep_traceback(error, collector.run_dir)
+        reason = f"internal error of Holdfast: {type(error).__name__}: {error}; report it with {kept}"
+        return _broken(reason, EXIT_HARNESS, collector)
+
+
+def _broken(reason: str, code: int, collector: Collector, tell: Callable[[str], None] | None = None) -> Answer:
+    (tell or _complain)(reason)
+    document = error_document(reason, code, seed=collector.seed, run_dir=collector.run_dir, results=collector.results)
+    return Answer(code, document)
+
+
+def _complain(line: str) -> None:
+    _tell(f"holdfast: {line}")
+
+
+def _tell(line: str) -> None:
+    with contextlib.suppress(OSError):  # a closed stderr must not change the exit code
+        sys.stderr.write(f"{line}\n")
+
+
+def _usage(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    text = getattr(error, "format_message", lambda: str(error))()
+    return f"{text}\n{context.get_usage()}" if context is not None else text
+
+
+def _keep_traceback(error: BaseException, run_dir: Path | None) -> str:
+    """Write the traceback where the user finds it, and return the path; never fails."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        if run_dir is None or not run_dir.is_dir():
+            from chaos.stack.cache import cache_folder
+
+            run_dir = cache_folder()
+        path = run_dir / TRACEBACK_FILE
+        path.write_text(text, encoding="utf-8")
+    except (OSError, HoldfastError) as second:
+        return f"nothing, since the traceback could not be written ({second})"
+    return str(path)
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM unwind the stack as Ctrl-C does, so that everything is cleaned up on the way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(signum: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""What this host and its engine can do, found by doing it where that is cheap.
+
+The mechanisms are tried where the agent would use them: in a container of the agent's image with the agent's
+privileges. Without that image they are tried on the host, by root, in namespaces of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import requests.exceptions
+from docker.types import LogConfig
+
+from chaos.doctor import inside
+from chaos.doctor.diagnosis import Diagnosis, Finding, conclude
+from chaos.errors import EngineError, HarnessError
+from chaos.stack.cache import cache_folder, cache_place
+from chaos.stack.engine import reach
+from chaos.stack.identity import OWNER_LABEL, RUN_LABEL, owner_of
+from chaos.stack.images import ImageRef, find_agent_image
+
+DISK_FREE_BYTES_MIN = 2 << 30
+_PROBE_SECONDS_MAX = 30
+_CONNECT_SECONDS_MAX = 15
+_FIX = "holdfast doctor --fix"
+_CAPABILITY_BITS = {"SYS_ADMIN": 21, "NET_ADMIN": 12, "SYS_PTRACE": 19, "MKNOD": 27, "SYS_RESOURCE": 24}
+_ADDED = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD"]
+_DEVICES = ["b 7:* rwm", "c 10:229 rwm", "c 10:237 rwm"]
+_ROOTFUL = "use the rootful engine: DOCKER_HOST=unix:///var/run/docker.sock, with its socket's group or root"
+MECHANISMS = {
+    "capabilities": "run the engine where these are in the bounding set, so in no sandboxed container",
+    "fuse": "load it with `modprobe fuse`, and let the engine see /dev/fuse",
+    "loop": "load it with `modprobe loop max_loop=64`, and let the engine see /dev/loop-control",
+    "ext4": "use a kernel with ext4",
+    "xfs": "`modprobe xfs`; only LUNs with `filesystem: xfs` would need it",
+    "btrfs": "`modprobe btrfs`; only LUNs with `filesystem: btrfs` would need it",
+    "overlay": "`modprobe overlay`; the engine copies every image whole without it",
+    "nftables": "`modprobe nf_tables`; network faults need it",
+    "tbf": "`modprobe sch_tbf`; only limits of a link's rate need it",
+    "netem": "`modprobe sch_netem`, or take latency from the carrier; only delays of a link need it",
+}
+"""The mechanisms that `inside` tries, in the order shown, and what to do where one is missing."""
+
+
+def examine() -> Diagnosis:
+    """Look at everything; changes nothing, and takes about a second."""
+    try:
+        client, address = reach(_CONNECT_SECONDS_MAX)
+    except EngineError as error:
+        engine = [Finding("engine", "gap", str(error), _engine_remedy())]
+        return conclude((*engine, _agent_finding(None), *_mechanisms(None, None), *_host()))
+    with closing(client):
+        try:
+            engine = _engine(client, address)
+            image = find_agent_image(client)
+            mechanisms = _mechanisms(client, image)
+        except (docker.errors.DockerException, requests.exceptions.RequestException, HarnessError) as error:
+            engine, image, mechanisms = (
+                [Finding("engine", "gap", str(error), "see the engine's log")],
+                None,
+                [],
+            )
+    return conclude((*engine, _agent_finding(image), *mechanisms, *_host()))
+
+
+def _engine(client: docker.DockerClient, address: str) -> list[Finding]:
+    version: Mapping[str, Any] = client.version()
+    info: Mapping[str, Any] = client.info()
+    names = [str(part.get("Name", "")) for part in version.get("Components") or ()]
+    product = next((name for name in names if "podman" in name.lower()), "Docker")
+    security = [str(option) for option in info.get("SecurityOptions") or ()]
+    confined = [kind for kind in ("rootless", "userns") if any(f"name={kind}" in option for option in security)]
+    return [
+        Finding("engine", "ok", f"{product} {version.get('Version', '?')} at {address}"),
+        Finding("api", "info", f"{version.get('ApiVersion', '?')}, from {version.get('MinAPIVersion', '?')} on"),
+        Finding("storage driver", "info", str(info.get("Driver", "?"))),
+        Finding("privileges", "gap", f"{confined[0]}: the kernel refuses it block devices", _ROOTFUL)
+        if confined
+        else Finding("privileges", "ok", "rootful"),
+        Finding("cgroup version", "info", str(info.get("CgroupVersion") or "1")),
+    ]
+
+
+def _agent_finding(image: ImageRef | None) -> Finding:
+    if image is None:
+        return Finding("agent", "info", f"its image is not built yet; `{_FIX}` or the first run builds it")
+    return Finding("agent", "ok", image.tag)
+
+
+def _mechanisms(client: docker.DockerClient | None, image: ImageRef | None) -> list[Finding]:
+    try:
+        if client is not None and image is not None:
+            where, answers = "in the engine", _in_engine(client, image)
+        elif os.geteuid() == 0:
+            where, answers = "on the host", _on_host()
+        else:
+            where, answers = "not tried: neither root nor the agent's image is here", None
+    except (
+        OSError,
+        ValueError,
+        HarnessError,
+        subprocess.SubprocessError,
+        docker.errors.DockerException,
+    ) as error:
+        refused = f"the probe cannot start: {getattr(error, 'explanation', None) or error}"
+        remedy = MECHANISMS["capabilities"]
+        return [_bounding_set(), *(Finding(name, "gap", refused, remedy) for name in MECHANISMS)]
+    if answers is None:
+        return [_bounding_set(), *(Finding(name, "info", where, f"`{_FIX}`") for name in MECHANISMS)]
+    findings = [_bounding_set()]
+    for name, remedy in MECHANISMS.items():
+        trouble = str(answers.get(name, "not answered"))
+        gap = Finding(name, "gap", f"{trouble}, tried {where}", remedy)
+        findings.append(gap if trouble else Finding(name, "ok", f"works, tried {where}"))
+    return findings
+
+
+def _in_engine(client: docker.DockerClient, image: ImageRef) -> Mapping[str, object]:
+    # labelled as a run's, with this process as its owner, so that a sweep finds it if this process is killed
+    labels = {RUN_LABEL: f"doctor-{uuid.uuid4().hex[:8]}", OWNER_LABEL: owner_of(os.getpid())}
+    container = client.containers.create(
+        image.id,
+        command=["-c", _source()],
+        entrypoint="python3",
+        labels=labels,
+        cap_add=_ADDED,
+        security_opt=["seccomp=unconfined", "apparmor=unconfined"],
+        device_cgroup_rules=_DEVICES,
+        volumes=["/dev:/dev"],
+        network_mode="none",
+        log_config=LogConfig(type="json-file"),  # the engine's own default may keep nothing to read
+    )
+    try:
+        container.start()
+        container.wait(timeout=_PROBE_SECONDS_MAX)
+        return _parsed(container.logs(stdout=True, stderr=False), container.logs(stdout=False, stderr=True))
+    except requests.exceptions.RequestException as error:
+        raise HarnessError(f"it gave no answer in {_PROBE_SECONDS_MAX} s") from error
+    finally:
+        container.remove(force=True, v=True)
+
+
+def _on_host() -> Mapping[str, object]:
+    done = subprocess.run(
+        [sys.executable, "-c", _source(), "unshare"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=_PROBE_SECONDS_MAX,
+        check=False,
+    )
+    return _parsed(done.stdout, done.stderr)
+
+
+def _source() -> str:
+    return Path(str(inside.__file__)).read_text(encoding="utf-8")
+
+
+def _parsed(output: bytes, trouble: bytes) -> Mapping[str, object]:
+    try:
+        answers = json.loads(output)
+    except ValueError as error:
+        last = trouble.decode(errors="replace").strip().splitlines()[-1:]
+        raise HarnessError(last[0] if last else "it said nothing") from error
+    if not isinstance(answers, dict):
+        raise HarnessError("its answer is not an object")
+    return answers
+
+
+def _bounding_set() -> Finding:
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        held = next(int(line.split()[1], 16) for line in lines if line.startswith("CapBnd:"))
+    except (OSError, StopIteration):
+        return Finding("bounding set", "info", "not to be seen: no /proc here")
+    shown = ", ".join(f"{name} {'yes' if held >> bit & 1 else 'no'}" for name, bit in _CAPABILITY_BITS.items())
+    return Finding("bounding set", "info", f"{shown} (of this process)")
+
+
+def _host() -> list[Finding]:
+    python = platform.python_version()
+    return [
+        _cache(),
+        _space(),
+        Finding("host", "info", f"{platform.system()} {platform.release()}, Python {python}"),
+    ]
+
+
+def _cache() -> Finding:
+    try:
+        folder = cache_folder()
+    except HarnessError as error:
+        return Finding("cache folder", "gap", str(error), "set HOLDFAST_CACHE to a folder that you may write to")
+    if not os.access(folder, os.W_OK):
+        return Finding("cache folder", "gap", f"{folder} is read-only", "set HOLDFAST_CACHE to another folder")
+    return Finding("cache folder", "ok", str(folder))
+
+
+def _space() -> Finding:
+    place = cache_place()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    value = f"{free / (1 << 30):.1f} GiB free at {place}"
+    if free < DISK_FREE_BYTES_MIN:
+        remedy = f"{DISK_FREE_BYTES_MIN >> 30} GiB are needed; `holdfast clean --all` gives its own back"
+        return Finding("disk space", "gap", value, remedy)
+    return Finding("disk space", "ok", value)
+
+
+def _engine_remedy() -> str:
+    if os.geteuid() == 0:
+        return f"`{_FIX}`, or start an engine, or name one with DOCKER_HOST"
+    return f"`sudo {_FIX}`, or start an engine that you may reach, or name one with DOCKER_HOST"

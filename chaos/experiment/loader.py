@@ -1,0 +1,270 @@
+"""From an experiment file to a plan, and plans to files and back.
+
+Every number that the experiment leaves open is drawn from the seed, each from a stream of its own, so adding
+one fault does not change what is drawn for another.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import TypeVar, cast
+
+import yaml
+from pydantic import ValidationError
+
+from chaos.errors import Problem, SourceError, UsageError
+from chaos.experiment.catalogue import FaultCatalogue, schedule_problems
+from chaos.experiment.explain import problems_of
+from chaos.experiment.plan import (
+    Checks,
+    Limits,
+    Parameter,
+    Plan,
+    ScheduledFault,
+    Target,
+    Trigger,
+    Workload,
+)
+from chaos.experiment.schema import (
+    SEED_MAX,
+    ExperimentModel,
+    FileModel,
+    PlanModel,
+    ScheduledFaultModel,
+    TriggerModel,
+)
+from chaos.experiment.source import (
+    PROBLEMS_MAX,
+    Document,
+    Loc,
+    Node,
+    Table,
+    find,
+    plain,
+    read,
+    reads_as_text,
+)
+
+M = TypeVar("M", bound=FileModel)
+
+DRAWN_SEED_MAX = 999_999  # short enough to be typed again
+
+
+def load(path: Path, seed: int | None, faults: FaultCatalogue) -> Plan:
+    """Load an experiment or a plan, told apart by their first key.
+
+    Args:
+        path: The file.
+        seed: Draws the plan of an experiment; None: a fresh one. A plan has its own.
+        faults: What is known of faults.
+
+    Raises:
+        SourceError: With every problem of the file.
+        UsageError: A seed that cannot be.
+    """
+    document = read(path)
+    is_plan = isinstance(document.root, Table) and "plan" in document.root.entries
+    return _plan(document, path, faults, seed) if is_plan else _experiment(document, path, seed, faults)
+
+
+def load_experiment(path: Path, seed: int | None, faults: FaultCatalogue) -> Plan:
+    """Load an experiment and draw its plan; see `load`."""
+    return _experiment(read(path), path, seed, faults)
+
+
+def load_plan(path: Path, faults: FaultCatalogue) -> Plan:
+    """Load a plan; see `load`."""
+    return _plan(read(path), path, faults, None)
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """Write a plan that `load_plan` reads back as an equal one.
+
+    Paths are kept relative to the file, or absolute where the two share no folder but the root.
+    """
+    data = _as_file(plan, _folder(path))
+    text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    path.write_text(text, encoding="utf-8")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes all that `source` would not read as text: PyYAML itself decides by YAML 1.1."""
+
+
+def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if reads_as_text(text) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text_node)
+
+
+def _experiment(document: Document, path: Path, seed: int | None, faults: FaultCatalogue) -> Plan:
+    if seed is None:
+        seed = random.SystemRandom().randint(1, DRAWN_SEED_MAX)
+    if not 0 <= seed <= SEED_MAX:
+        raise UsageError(f"seed {seed} is out of range; use 0 to {SEED_MAX}")
+    model = _validated(document, ExperimentModel, faults)
+    folder = _folder(path)
+    # Also where the experiment names no driver: the stack may name one that lies beside the experiment.
+    return _drawn(model, model.experiment, seed, folder, None if model.driver == "http" else folder)
+
+
+def _plan(document: Document, path: Path, faults: FaultCatalogue, seed: int | None) -> Plan:
+    model = _validated(document, PlanModel, faults)
+    if seed is not None and seed != model.seed:
+        raise UsageError(
+            f"{document.path} is a plan, drawn with seed {model.seed}, not {seed}; leave the seed out, "
+            "or run the experiment"
+        )
+    folder = _folder(path)
+    driver_folder = _absolute(folder, model.driver_folder) if model.driver_folder is not None else None
+    return _drawn(model, model.plan, model.seed, folder, driver_folder)
+
+
+def _validated(document: Document, model: type[M], faults: FaultCatalogue) -> M:
+    root = document.root
+    problems = schedule_problems(root, faults)
+    try:
+        made = model.model_validate(plain(root, text_at=lambda loc: loc[0] == "variables"))
+    except ValidationError as error:
+        problems += problems_of(error, model, root)
+        made = None
+    if made is not None:
+        problems += _beyond_the_workload(made, root)
+        if isinstance(made, PlanModel):
+            problems += _undrawn(made, root)
+    if made is None or problems:
+        ordered = sorted(set(problems), key=lambda problem: (problem.line, problem.column))
+        raise SourceError(ordered[:PROBLEMS_MAX], document.text)
+    return made
+
+
+def _beyond_the_workload(made: FileModel, root: Node) -> list[Problem]:
+    """Numbers that are each right and cannot be together."""
+    work = made.workload
+    wrong: list[tuple[Loc, str, str]] = []
+    for i, entry in enumerate(made.schedule):
+        most = entry.at.acknowledged[1] if entry.at.acknowledged else 0
+        if most > work.operations:
+            message = f"acknowledgement {most} never comes: the workload has {work.operations} operations"
+            wrong.append((("schedule", i, "at", "acknowledged"), message, "a smaller number, or more operations"))
+    if made.checks.minimum_acknowledged > work.operations:
+        least = made.checks.minimum_acknowledged
+        message = f"minimum_acknowledged {least} is more than the {work.operations} operations of the workload"
+        wrong.append((("checks", "minimum_acknowledged"), message, "a smaller number, or more operations"))
+    if work.photo_bytes_min > work.photo_bytes_max:
+        message = f"photo_bytes_min {work.photo_bytes_min} is above photo_bytes_max {work.photo_bytes_max}"
+        wrong.append((("workload", "photo_bytes_min"), message, "write the smaller number here"))
+    if work.updates + work.deletes > 0.95:
+        message = f"updates {work.updates:g} and deletes {work.deletes:g} leave no room for creates"
+        wrong.append((("workload", "updates"), message, "let them be at most 0.95 together"))
+    return [find(root, loc)[1].problem(message, hint) for loc, message, hint in wrong]
+
+
+def _undrawn(made: PlanModel, root: Node) -> list[Problem]:
+    return [
+        find(root, ("schedule", i, *where))[1].problem("a plan has no ranges left to draw", "write one number")
+        for i, entry in enumerate(made.schedule)
+        for where, span in (
+            (("at", "seconds"), entry.at.seconds),
+            (("at", "acknowledged"), entry.at.acknowledged),
+            (("for_seconds",), entry.for_seconds),
+        )
+        if span is not None and span[0] != span[1]
+    ]
+
+
+def _drawn(model: FileModel, name: str, seed: int, folder: Path, driver_folder: Path | None) -> Plan:
+    return Plan(
+        experiment=name,
+        why=model.why,
+        stack=tuple(_absolute(folder, file) for file in model.stack),
+        seed=seed,
+        workload=Workload(**model.workload.model_dump()),
+        schedule=tuple(_fault(entry, f"{seed}/{i}") for i, entry in enumerate(model.schedule)),
+        checks=Checks(**model.checks.model_dump()),
+        limits=Limits(**model.limits.model_dump()),
+        expect=model.expect,
+        driver=model.driver or "",
+        driver_folder=driver_folder,
+        profiles=tuple(model.profiles),
+        variables=dict(model.variables),
+    )
+
+
+def _fault(entry: ScheduledFaultModel, stream: str) -> ScheduledFault:
+    target = entry.target
+    return ScheduledFault(
+        fault=entry.fault,
+        target=Target(target.array or "", target.lun or "", target.service or "", target.role or ""),
+        at=_trigger(entry.at, stream),
+        for_seconds=_number(entry.for_seconds, f"{stream}/for_seconds"),
+        parameters={name: cast(Parameter, value) for name, value in (entry.model_extra or {}).items()},
+    )
+
+
+def _trigger(at: TriggerModel, stream: str) -> Trigger:
+    count = at.acknowledged
+    return Trigger(
+        seconds=_number(at.seconds, f"{stream}/at"),
+        acknowledged=random.Random(f"{stream}/at").randint(*count) if count else None,
+        phase=at.phase,
+    )
+
+
+def _number(span: tuple[float, float] | None, stream: str) -> float | None:
+    """A number of the span, to the millisecond."""
+    if span is None or span[0] == span[1]:
+        return span and float(span[0])
+    drawn = round(random.Random(stream).uniform(*span), 3)
+    return min(max(drawn, span[0]), span[1])
+
+
+def _as_file(plan: Plan, folder: Path) -> dict[str, object]:
+    data: dict[str, object] = {
+        "plan": plan.experiment,
+        "seed": plan.seed,
+        "expect": plan.expect,
+        "why": plan.why,
+    }
+    data["stack"] = [_relative(file, folder) for file in plan.stack]
+    if plan.profiles:
+        data["profiles"] = list(plan.profiles)
+    if plan.variables:
+        data["variables"] = dict(plan.variables)
+    if plan.driver:
+        data["driver"] = plan.driver
+    if plan.driver_folder is not None:
+        data["driver_folder"] = _relative(plan.driver_folder, folder)
+    data["workload"] = dict(vars(plan.workload))
+    data["schedule"] = [_entry(fault) for fault in plan.schedule]
+    data["checks"] = dict(vars(plan.checks))
+    data["limits"] = dict(vars(plan.limits))
+    return data
+
+
+def _entry(fault: ScheduledFault) -> dict[str, object]:
+    entry: dict[str, object] = {
+        "fault": fault.fault,
+        "target": {kind: name for kind, name in vars(fault.target).items() if name},
+        "at": {kind: when for kind, when in vars(fault.at).items() if when is not None},
+    }
+    if fault.for_seconds is not None:
+        entry["for_seconds"] = fault.for_seconds
+    return entry | dict(fault.parameters)
+
+
+def _folder(path: Path) -> Path:
+    return path.parent.resolve()
+
+
+def _absolute(folder: Path, file: str) -> Path:
+    return Path(os.path.normpath(folder / file))
+
+
+def _relative(file: Path, folder: Path) -> str:
+    shared = os.path.commonpath([file, folder])
+    return str(file) if shared == os.sep else os.path.relpath(file, folder)

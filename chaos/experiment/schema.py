@@ -1,0 +1,222 @@
+"""The shape of an experiment file and of a plan file, strict, with bounds on every number.
+
+What a later version brings is refused by its name here. Names of faults, and their parameters, are judged
+against a catalogue (`chaos.experiment.catalogue`); what the stack holds, by `chaos.stack.targets`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, TypeGuard
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from chaos.experiment.explain import fail
+from chaos.experiment.plan import Checks, Limits, Verdict, Workload
+from chaos.experiment.source import did_you_mean
+
+SEED_MAX = 2**63 - 1
+OPERATIONS_MAX = 100_000
+PHASES = ("load", "heal", "recover", "converge")
+"""Phases at whose begin a fault may start."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+PhotoBytes = Annotated[int, Field(ge=1_000, le=16_000_000)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+Text = Annotated[str, Field(min_length=1, max_length=255)]
+
+_W, _C, _L = Workload(), Checks(), Limits()
+
+
+def _span(low: float, high: float, *, whole: bool) -> Callable[[object], object]:
+    """A number, or a range [least, most] from which the seed draws, as a pair."""
+
+    def check(value: object) -> object:
+        ends = [end for end in (value if isinstance(value, list) else [value, value]) if _is_number(end, whole)]
+        if len(ends) != 2 or (isinstance(value, list) and len(value) != 2):
+            what = f"a {'whole ' if whole else ''}number or a range [least, most]"
+            fail(f"this should be {what}", "such as 3 or [2, 5]")
+        if not all(low <= end <= high for end in ends):
+            fail(f"this should be {low:g} to {high:g}", "change it")
+        if ends[0] > ends[1]:
+            fail(f"the range [{ends[0]}, {ends[1]}] is empty", "write the smaller number first")
+        return tuple(ends)
+
+    return check
+
+
+def _is_number(value: object, whole: bool) -> TypeGuard[int | float]:
+    return isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+
+
+def _span_schema(kind: Literal["number", "integer"]) -> WithJsonSchema:
+    pair = {"type": "array", "items": {"type": kind}, "minItems": 2, "maxItems": 2}
+    return WithJsonSchema({"anyOf": [{"type": kind}, pair]})
+
+
+SecondsSpan = Annotated[tuple[float, float], BeforeValidator(_span(0, 3600, whole=False)), _span_schema("number")]
+CountSpan = Annotated[tuple[int, int], BeforeValidator(_span(1, OPERATIONS_MAX, whole=True)), _span_schema("integer")]
+
+
+def _paths(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _exactly_one(value: object, keys: tuple[str, ...], what: str) -> object:
+    if isinstance(value, Mapping) and (set(value) <= set(keys)) and len(value) != 1:
+        fail(f"{what} needs exactly one key", f"write one of {', '.join(keys)}")
+    return value
+
+
+class Strict(BaseModel):
+    """No unknown keys, no conversions, no infinity."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class WorkloadModel(Strict):
+    """How much the phones do."""
+
+    users: Annotated[int, Field(ge=1, le=500)] = _W.users
+    devices_per_user: Annotated[int, Field(ge=1, le=10)] = _W.devices_per_user
+    operations: Annotated[int, Field(ge=1, le=OPERATIONS_MAX)] = _W.operations
+    rate_per_second: Annotated[float, Field(ge=0.1, le=10_000)] = _W.rate_per_second
+    updates: Share = _W.updates
+    deletes: Share = _W.deletes
+    contended: Share = _W.contended
+    photos: Share = _W.photos
+    photo_bytes_min: PhotoBytes = _W.photo_bytes_min
+    photo_bytes_max: PhotoBytes = _W.photo_bytes_max
+    syncs: Share = _W.syncs
+    resets: Annotated[int, Field(ge=0, le=1000)] = _W.resets
+    request_seconds_max: Annotated[float, Field(ge=0.05, le=120)] = _W.request_seconds_max
+
+
+def _known_phase(value: object) -> object:
+    if isinstance(value, str) and value not in PHASES:
+        fail(f"unknown phase {value!r}", did_you_mean(value, PHASES))
+    return value
+
+
+class TriggerModel(Strict):
+    """When a fault starts: exactly one key. A range is drawn by the seed."""
+
+    seconds: SecondsSpan | None = None
+    acknowledged: CountSpan | None = None
+    phase: Annotated[Literal["load", "heal", "recover", "converge"] | None, BeforeValidator(_known_phase)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one(cls, value: object) -> object:
+        if isinstance(value, Mapping) and "flush" in value:
+            fail("at: {flush: ...} is not in this version; use acknowledged, seconds or phase", "change it")
+        return _exactly_one(value, ("seconds", "acknowledged", "phase"), "at")
+
+
+class TargetModel(Strict):
+    """Where a fault strikes: exactly one key."""
+
+    array: Text | None = None
+    lun: Text | None = None
+    service: Text | None = None
+    role: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one(cls, value: object) -> object:
+        return _exactly_one(value, ("array", "lun", "service", "role"), "a target")
+
+
+class ScheduledFaultModel(BaseModel):
+    """One fault; every other key is a parameter of the fault."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
+
+    fault: Text
+    target: TargetModel
+    at: TriggerModel
+    for_seconds: SecondsSpan | None = None
+
+
+def _no_rpo(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value != 0:
+        fail(f"rpo_seconds: {value:g} is not in this version; use 0", "a loss that is declared comes later")
+    return value
+
+
+def _no_strict(value: object) -> object:
+    if value == "strict":
+        fail("sessions: strict is not in this version; use report", "stale reads are reported, not judged")
+    return value
+
+
+class ChecksModel(Strict):
+    """What is asked of the verdict."""
+
+    rpo_seconds: Annotated[float, BeforeValidator(_no_rpo)] = _C.rpo_seconds
+    sessions: Annotated[Literal["report"], BeforeValidator(_no_strict)] = _C.sessions
+    minimum_acknowledged: Annotated[int, Field(ge=1, le=OPERATIONS_MAX)] = _C.minimum_acknowledged
+    require_mix: bool = _C.require_mix
+
+
+class LimitsModel(Strict):
+    """Bounds of the phases after the load, in seconds."""
+
+    ready_seconds_max: Seconds = _L.ready_seconds_max
+    recover_seconds_max: Seconds = _L.recover_seconds_max
+    converge_seconds_max: Seconds = _L.converge_seconds_max
+    door_seconds_max: Seconds = _L.door_seconds_max
+
+
+def driver_form(value: object) -> object:
+    """`http`, or `module:Class`."""
+    own = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+    if isinstance(value, str) and value != "http" and re.fullmatch(own, value) is None:
+        fail(f"unknown driver {value[:60]!r}", "use http, or module:Class for a driver of your own")
+    return value
+
+
+class FileModel(Strict):
+    """What an experiment and a plan have in common."""
+
+    why: Annotated[str, Field(max_length=4000)] = ""
+    stack: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=1000)]],
+        BeforeValidator(_paths),
+        Field(min_length=1, max_length=10),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    ]
+    profiles: Annotated[list[Name], Field(max_length=20)] = []
+    variables: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = {}
+    driver: Annotated[str, BeforeValidator(driver_form)] | None = None
+    workload: WorkloadModel = WorkloadModel()
+    schedule: Annotated[list[ScheduledFaultModel], Field(max_length=100)] = []
+    checks: ChecksModel = ChecksModel()
+    limits: LimitsModel = LimitsModel()
+    expect: Verdict = "HELD"
+
+
+class ExperimentModel(FileModel):
+    """An experiment file."""
+
+    experiment: Name
+
+
+class PlanModel(FileModel):
+    """A plan file: an experiment with everything drawn."""
+
+    plan: Name
+    seed: Annotated[int, Field(ge=0, le=SEED_MAX)]
+    driver_folder: Text | None = None
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of an experiment file, for editors."""
+    schema = ExperimentModel.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Holdfast experiment",
+        **schema,
+    }

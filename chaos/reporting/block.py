@@ -1,0 +1,94 @@
+"""The verdict block: what a reader must know of a finished trial, on one screen of plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from chaos.reporting.result import WORST_FIRST, FaultOutcome, TrialResult, worst
+from chaos.reporting.words import DOT, classes, count, counted, evidence, phases
+
+if TYPE_CHECKING:
+    from chaos.checks.story import AnomalousRecord
+    from chaos.checks.verdict import Judgement
+
+_WIDTH = 12
+_REASONS_MAX = 4
+
+
+def verdict_block(result: TrialResult) -> list[str]:
+    """The block's lines, the verdict first."""
+    judgement = result.judgement
+    lines = [f"{result.verdict:<{_WIDTH}} {result.reason}"]
+    if judgement is not None:
+        lines += [f"{'':{_WIDTH}} {reason}" for reason in _further(judgement.reasons, result.reason)]
+    if not result.as_expected:
+        lines.append(f"{'':{_WIDTH}} expected: {result.plan.expect}")
+    lines.append("")
+    if judgement is not None:
+        for record in judgement.records[:1]:
+            lines += [*life_story(record, of=judgement.records_total), ""]
+        lines += [f"  {line}" for line in _counts(judgement)]
+    lines += [f"  {_fault(fault)}" for fault in result.faults]
+    if result.not_covered:
+        lines.append(f"  not covered: {', '.join(result.not_covered)}")
+    lines += [f"  again:  {result.again}", f"  run:    {result.run_dir}"]
+    return lines
+
+
+def life_story(record: AnomalousRecord, *, of: int) -> list[str]:
+    """What happened to one record, the first of so many, in the order of time."""
+    name = f"{record.type or 'record'} {record.record} of {record.owner}"
+    among = f", the first of {count(of)}" if of > 1 else ""
+    lines = [f"  {name}{among}: {', '.join(record.classes)}"]
+    for line in record.story:
+        lines.append(f"  {line.t_seconds_from_load_begin:9.3f} s  {line.what:<34} {line.detail}".rstrip())
+    return lines
+
+
+def summary(results: Sequence[TrialResult]) -> list[str]:
+    """Several trials on one line each verdict, worst first, with the seeds that tell them apart."""
+    lines = [f"{counted(len(results), 'trial')}, the worst {worst(results).verdict}"]
+    for verdict in WORST_FIRST:
+        seeds = [str(result.plan.seed) for result in results if result.verdict == verdict]
+        if seeds:
+            lines.append(f"  {len(seeds):>3} {verdict:<12} seeds {', '.join(seeds)}")
+    return lines
+
+
+def phase_line(result: TrialResult) -> str:
+    """Where the trial's time went, on one line."""
+    return f"  {phases(result.phases)}"
+
+
+def _further(reasons: Sequence[str], first: str) -> Iterator[str]:
+    others = [reason for reason in reasons if reason != first]
+    yield from others[:_REASONS_MAX]
+    if len(others) > _REASONS_MAX:
+        yield f"and {counted(len(others) - _REASONS_MAX, 'further reason')}, see result.json"
+
+
+def _counts(judgement: Judgement) -> Iterator[str]:
+    operations = {name: number for name, number in judgement.operations.items() if number or name == "ok"}
+    done = DOT.join(f"{count(number)} {name}" for name, number in operations.items())
+    yield (
+        f"operations {done}      canaries {judgement.canaries_reported}/{judgement.canaries_planted}"
+        f"      covered {count(judgement.covered)}/{count(judgement.coverable)}"
+    )
+    if judgement.anomalies:
+        yield f"anomalies: {classes(judgement.anomalies)}"
+    if judgement.reported:
+        yield f"reported: {classes(judgement.reported)}"
+    yield f"mix: {judgement.mix}"
+
+
+def _fault(fault: FaultOutcome) -> str:
+    if fault.injected_at is None:
+        when = "never injected"
+    elif fault.healed_at is None:
+        when = f"{fault.injected_at:.3f} s"
+    else:
+        when = f"{fault.injected_at:.3f} - {fault.healed_at:.3f} s"
+    parts = [f"fault {fault.name} {fault.target}", when, evidence(fault.evidence)]
+    parts.append("bit" if fault.bit else f"did not bite: {fault.why or 'no reason given'}")
+    return DOT.join(part for part in parts if part)

@@ -1,0 +1,100 @@
+"""A trial's result from its run directory, without the stack: what `holdfast check` judges again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from chaos.checks.verdict import judge
+from chaos.errors import HarnessError, UsageError
+from chaos.experiment.catalogue import FaultCatalogue
+from chaos.experiment.loader import load_plan
+from chaos.experiment.plan import ScheduledFault
+from chaos.history.events import FaultEvent
+from chaos.history.model import History
+from chaos.history.reader import read_history
+from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, RESULT_FILE, FaultOutcome, TrialResult
+
+_NANOSECONDS = 1_000_000_000
+
+
+def recall(run_dir: Path, faults: FaultCatalogue) -> TrialResult:
+    """Judge the history of a run directory.
+
+    Raises:
+        UsageError: It is no run directory, or its trial never wrote a history.
+        HarnessError: The history cannot be judged, or the check is blind on it.
+    """
+    for name in (PLAN_FILE, HISTORY_FILE):
+        if not (run_dir / name).is_file():
+            raise UsageError(f"{run_dir} holds no {name}; name a folder that `holdfast run` has made")
+    plan = load_plan(run_dir / PLAN_FILE, faults)
+    history = read_history(run_dir / HISTORY_FILE)
+    judgement = judge(history)
+    if judgement.verdict is None:
+        raise HarnessError(f"{judgement.reason}; keep {run_dir} and report it, there is no verdict")
+    not_covered, images = _kept(run_dir / RESULT_FILE)
+    return TrialResult(
+        plan=plan,
+        run_dir=run_dir,
+        judgement=judgement,
+        verdict=judgement.verdict,
+        reason=judgement.reason,
+        phases=phases_of(history),
+        faults=faults_of(history, plan.schedule),
+        not_covered=not_covered,
+        images=images,
+    )
+
+
+def phases_of(history: History) -> dict[str, float]:
+    """Seconds of every phase, in the order in which they began; a phase that never ended has none."""
+    begun: dict[str, int] = {}
+    taken: dict[str, float] = {}
+    for phase in history.phases:
+        if phase.happened == "begun":
+            begun[phase.name] = phase.t
+        elif phase.name in begun:
+            seconds = (phase.t - begun.pop(phase.name)) / _NANOSECONDS
+            taken[phase.name] = taken.get(phase.name, 0.0) + seconds
+    return taken
+
+
+def faults_of(history: History, schedule: tuple[ScheduledFault, ...]) -> tuple[FaultOutcome, ...]:
+    """What became of each scheduled fault; times in seconds after the load began."""
+    events: dict[tuple[int, str], FaultEvent] = {}
+    for event in history.faults:
+        events[event.index, event.happened] = event
+
+    def seconds(event: FaultEvent | None) -> float | None:
+        return None if event is None else round((event.t - history.load_begun) / _NANOSECONDS, 6)
+
+    outcomes = []
+    for index, fault in enumerate(schedule):
+        injected, healed = events.get((index, "injected")), events.get((index, "healed"))
+        last = healed or events.get((index, "missed")) or injected
+        outcomes.append(
+            FaultOutcome(
+                name=fault.fault,
+                target=str(fault.target),
+                injected_at=seconds(injected),
+                healed_at=seconds(healed),
+                bit=healed is not None and healed.bit,
+                evidence=dict(last.evidence) if last is not None else {},
+                why=last.why if last is not None else "the trial ended before it",
+            )
+        )
+    return tuple(outcomes)
+
+
+def _kept(path: Path) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """What the history does not hold and the trial's own result does: (not covered, images)."""
+    if not path.is_file():
+        return (), {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        not_covered, images = document["not_covered"], document["images"]
+        return tuple(str(each) for each in not_covered), {str(a): str(b) for a, b in images.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise HarnessError(f"{path} is no result ({error}); remove it to judge the history alone") from None

@@ -1,0 +1,193 @@
+"""What a trial came to, and its one JSON document: `--json` prints it, `result.json` keeps it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chaos.errors import EXIT_HELD, EXIT_INCONCLUSIVE, EXIT_VIOLATED
+from chaos.experiment.plan import Plan, Verdict
+
+if TYPE_CHECKING:  # the check is heavy, and a document of an error needs none
+    from chaos.checks.verdict import Judgement
+
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+Document = Mapping[str, Json]
+
+EXIT_CODES: Mapping[Verdict, int] = {
+    "HELD": EXIT_HELD,
+    "VIOLATED": EXIT_VIOLATED,
+    "INCONCLUSIVE": EXIT_INCONCLUSIVE,
+}
+WORST_FIRST: tuple[Verdict, ...] = ("VIOLATED", "INCONCLUSIVE", "HELD")
+RESULT_FILE = "result.json"
+PLAN_FILE = "plan.yaml"
+HISTORY_FILE = "history.jsonl"
+
+
+@dataclass(frozen=True)
+class FaultOutcome:
+    """What became of one fault of the schedule.
+
+    Attributes:
+        injected_at: Seconds after the load began; None: its trigger never came.
+        healed_at: Likewise; None: it was never injected, or lasted for good.
+        bit: Whether it did what this fault must do to count.
+        evidence: What the injector counted, by name.
+        why: Why it did not bite, or was missed.
+    """
+
+    name: str
+    target: str
+    injected_at: float | None
+    healed_at: float | None
+    bit: bool
+    evidence: Mapping[str, int | float | str]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A finished trial.
+
+    Attributes:
+        run_dir: Where everything of it is kept.
+        judgement: The check's; None where the trial ended before there was something to judge.
+        phases: Seconds by name, in the order of the trial.
+        not_covered: What a trial could lose without this verdict noticing, such as "gateway:/var/cache/app".
+        images: Digest by service.
+    """
+
+    plan: Plan
+    run_dir: Path
+    judgement: Judgement | None
+    verdict: Verdict
+    reason: str
+    phases: Mapping[str, float]
+    faults: tuple[FaultOutcome, ...]
+    not_covered: tuple[str, ...]
+    images: Mapping[str, str]
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the verdict is the one that the experiment names."""
+        return self.verdict == self.plan.expect
+
+    @property
+    def again(self) -> str:
+        """The command that runs this very trial again."""
+        return f"holdfast run {self.run_dir / PLAN_FILE}"
+
+
+def worst(results: Sequence[TrialResult]) -> TrialResult:
+    """The first result with the worst verdict: VIOLATED before INCONCLUSIVE before HELD."""
+    return min(results, key=lambda result: WORST_FIRST.index(result.verdict))
+
+
+def to_document(result: TrialResult) -> Document:
+    """One trial as JSON-able data; `docs/experiments.md` lists the members."""
+    judgement = result.judgement
+    judged: dict[str, Json] = {
+        "operations": dict.fromkeys(("ok", "fail", "info", "degraded"), 0),
+        "anomalies": {},
+        "reported": {},
+        "canaries": {"planted": 0, "reported": 0},
+        "covered": {"covered": 0, "coverable": 0},
+        "mix": {},
+        "reasons": [result.reason],
+        "records": [],
+        "records_total": 0,
+    }
+    if judgement is not None:
+        judged["operations"] = dict(judgement.operations)
+        judged["anomalies"] = dict(judgement.anomalies)
+        judged["reported"] = dict(judgement.reported)
+        judged["canaries"] = {
+            "planted": judgement.canaries_planted,
+            "reported": judgement.canaries_reported,
+        }
+        judged["covered"] = {"covered": judgement.covered, "coverable": judgement.coverable}
+        judged["mix"] = jsonable(judgement.mix)
+        judged["reasons"] = list(judgement.reasons)
+        judged["records"] = jsonable(judgement.records)
+        judged["records_total"] = judgement.records_total
+    return {
+        "verdict": result.verdict,
+        "reason": result.reason,
+        "experiment": result.plan.experiment,
+        "seed": result.plan.seed,
+        "expect": result.plan.expect,
+        "run_dir": str(result.run_dir),
+        "again": result.again,
+        **judged,
+        "faults": [jsonable(fault) for fault in result.faults],
+        "not_covered": list(result.not_covered),
+        "phases": {name: round(seconds, 3) for name, seconds in result.phases.items()},
+        "images": dict(result.images),
+    }
+
+
+def to_documents(results: Sequence[TrialResult]) -> Document:
+    """Several trials as one document: the members of the worst, and all of them under `trials`."""
+    return {**to_document(worst(results)), "trials": [to_document(result) for result in results]}
+
+
+def error_document(
+    reason: str,
+    exit_code: int,
+    *,
+    seed: int | None = None,
+    run_dir: Path | None = None,
+    results: Sequence[TrialResult] = (),
+) -> Document:
+    """The document of a command that has no verdict; `trials` lists those that were finished before."""
+    return {
+        "verdict": None,
+        "reason": reason,
+        "exit_code": exit_code,
+        "seed": seed,
+        "run_dir": None if run_dir is None else str(run_dir),
+        "trials": [to_document(result) for result in results],
+    }
+
+
+def write_result(result: TrialResult) -> Path:
+    """Keep the document as `result.json` of the run directory; whole or not at all."""
+    path = result.run_dir / RESULT_FILE
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(dumps(to_document(result)) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def dumps(document: Document) -> str:
+    """A document as text."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def jsonable(value: object) -> Json:
+    """Frozen dataclasses, mappings, sequences and paths as JSON-able data.
+
+    Raises:
+        TypeError: For any other object, rather than to print its repr into a document.
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None  # JSON knows neither NaN nor infinity
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): jsonable(member) for name, member in value.items()}
+    if isinstance(value, set | frozenset):
+        return [jsonable(member) for member in sorted(value)]
+    if isinstance(value, Sequence):
+        return [jsonable(member) for member in value]
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in a JSON document")

@@ -1,0 +1,120 @@
+"""How numbers, faults and drawn parameters read on a line of text: one form everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from chaos.experiment.plan import Plan, ScheduledFault, Trigger
+
+DOT = " · "
+
+
+def count(number: int) -> str:
+    """1200 as "1,200"."""
+    return f"{number:,}"
+
+
+def counted(number: int, noun: str) -> str:
+    """1 and "user" as "1 user", 2 as "2 users"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def plain(number: float) -> str:
+    """2.0 as "2", 2.25 as "2.25"."""
+    return f"{number:,.6g}" if abs(number) < 1e6 else f"{number:,.0f}"
+
+
+def share(part: float) -> str:
+    """0.35 as "35 %"."""
+    return f"{plain(round(part * 100, 1))} %"
+
+
+def size(number_bytes: int) -> str:
+    """50000 as "50 KB"."""
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if number_bytes >= scale:
+            return f"{plain(round(number_bytes / scale, 2))} {unit}"
+    return f"{number_bytes} bytes"
+
+
+def trigger(at: Trigger) -> str:
+    """When a fault starts, as "at ack 1,200", "at 3 s" or "at phase converge"."""
+    if at.acknowledged is not None:
+        return f"at ack {count(at.acknowledged)}"
+    if at.seconds is not None:
+        return f"at {plain(at.seconds)} s"
+    return f"at phase {at.phase}"
+
+
+def scheduled(fault: ScheduledFault) -> str:
+    """A fault of a schedule with its target, trigger, duration and parameters."""
+    text = f"{fault.fault} {fault.target} {trigger(fault.at)}"
+    if fault.for_seconds is not None:
+        text += f" for {plain(fault.for_seconds)} s"
+    if fault.parameters:
+        text += " (" + ", ".join(f"{name}={_value(value)}" for name, value in fault.parameters.items()) + ")"
+    return text
+
+
+def announcement(plan: Plan) -> list[str]:
+    """Everything that was drawn: name, seed, workload, schedule, then the rest of the parameters."""
+    load = plan.workload
+    head = [plan.experiment, f"seed {plan.seed}"]
+    head.append(
+        f"{counted(load.users, 'user')}, {counted(load.users * load.devices_per_user, 'device')}, "
+        f"{counted(load.operations, 'operation')}"
+    )
+    head.extend([scheduled(fault) for fault in plan.schedule] or ["no fault"])
+    mix = [
+        f"{plain(load.rate_per_second)} operations/s",
+        f"{share(load.updates)} updates ({share(load.contended)} contended)",
+        f"{share(load.deletes)} deletes",
+        f"{share(load.photos)} photos of {size(load.photo_bytes_min)} to {size(load.photo_bytes_max)}",
+        f"{share(load.syncs)} syncs",
+        counted(load.resets, "reset"),
+        f"requests up to {plain(load.request_seconds_max)} s",
+    ]
+    limits = plan.limits
+    bounds = [
+        f"at least {count(plan.checks.minimum_acknowledged)} acknowledged",
+        "the mix is judged" if plan.checks.require_mix else "the mix is not judged",
+        f"ready within {plain(limits.ready_seconds_max)} s",
+        f"recover {plain(limits.recover_seconds_max)} s",
+        f"converge {plain(limits.converge_seconds_max)} s",
+        f"door {plain(limits.door_seconds_max)} s",
+    ]
+    return [DOT.join(head), "  " + DOT.join(mix), "  " + DOT.join(bounds)]
+
+
+def phase(name: str, seconds: float | None) -> str:
+    """A phase as "load 5.0 s", or its bare name where it took no time worth telling."""
+    return name if seconds is None else f"{name} {seconds:,.1f} s"
+
+
+def phases(taken: Mapping[str, float]) -> str:
+    """All phases on one line."""
+    return DOT.join(phase(name, seconds) for name, seconds in taken.items())
+
+
+def evidence(counted_by_name: Mapping[str, int | float | str]) -> str:
+    """What an injector counted, as "failed ios 214, writes before 12"."""
+    return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in counted_by_name.items())
+
+
+def classes(found: Mapping[str, int]) -> str:
+    """Counts by class, as "811 lost · 2 stale"; classes with no member are left out."""
+    return DOT.join(f"{count(number)} {name}" for name, number in found.items() if number)
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {_value(part)}" for name, part in value.items()) + "}"
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return "[" + ", ".join(_value(part) for part in value) + "]"
+    return str(value)

@@ -1,0 +1,81 @@
+"""The one folder of files that Holdfast keeps between runs, and the locks in it.
+
+Base images and golden snapshots live there; `holdfast doctor` prints it, `holdfast clean --all` removes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chaos.errors import HarnessError
+
+_RETRY_SECONDS = 0.05
+
+
+def cache_folder() -> Path:
+    """Return the cache folder, made if need be.
+
+    It is HOLDFAST_CACHE, else XDG_CACHE_HOME/holdfast, else ~/.cache/holdfast.
+
+    Raises:
+        HarnessError: It cannot be made.
+    """
+    folder = cache_place()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HarnessError(
+            f"the cache folder {folder} cannot be made: {error.strerror}; "
+            "name a writable one with the environment variable HOLDFAST_CACHE"
+        ) from error
+    return folder
+
+
+def cache_place() -> Path:
+    """Where the cache folder is or would be; makes nothing."""
+    own = os.environ.get("HOLDFAST_CACHE", "")
+    if own:
+        return Path(own).expanduser().absolute()
+    shared = os.environ.get("XDG_CACHE_HOME", "")
+    # the XDG specification says that a relative path there is to be ignored
+    base = Path(shared) if Path(shared).is_absolute() else Path.home() / ".cache"
+    return base / "holdfast"
+
+
+@contextmanager
+def locked(name: str, timeout_seconds: float) -> Iterator[None]:
+    """Hold the lock of this name among all processes that share the cache folder; a dead holder frees it.
+
+    Raises:
+        HarnessError: Another process held it all the time.
+    """
+    folder = cache_folder() / "locks"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        until = time.monotonic() + timeout_seconds
+        while not _taken(descriptor):
+            if time.monotonic() > until:
+                raise HarnessError(
+                    f"another process has held {path} for {timeout_seconds:.0f} s; wait for it or end it"
+                )
+            # flock has no bounded form, and an alarm would be the main thread's alone
+            time.sleep(_RETRY_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

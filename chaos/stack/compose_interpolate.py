@@ -1,0 +1,114 @@
+"""`${NAME}` in Compose files, as Compose has it: defaults, alternatives, required ones, nesting, `$$`.
+
+Errors name the variable and never its value. A scalar that was interpolated keeps its text as written, so
+that later errors about it show `${NAME}` too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from chaos.errors import Problem
+from chaos.experiment.source import Items, Node, Scalar, Table
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPERATOR = re.compile(r":?[-?+]")
+
+
+class Lookup:
+    """Variables by name, from the first of several sources that has them, and which of them were used."""
+
+    def __init__(self, *sources: Mapping[str, str]) -> None:
+        self._sources = sources
+        self.used: dict[str, str] = {}
+
+    def get(self, name: str) -> str | None:
+        """The value, or None where no source has one."""
+        for source in self._sources:
+            if name in source:
+                self.used[name] = source[name]
+                return source[name]
+        return None
+
+
+class _WrongError(Exception):
+    """The text cannot be interpolated; carries message and hint."""
+
+
+def interpolate(node: Node, variables: Lookup, problems: list[Problem]) -> Node:
+    """The tree with every leaf interpolated; what cannot be is added to `problems`."""
+    if isinstance(node, Items):
+        return replace(node, items=tuple(interpolate(item, variables, problems) for item in node.items))
+    if isinstance(node, Table):
+        entries = {key: (place, interpolate(item, variables, problems)) for key, (place, item) in node.entries.items()}
+        return replace(node, entries=entries)
+    if not isinstance(node.value, str) or "$" not in node.value:
+        return node
+    try:
+        return Scalar(node.place, expand(node.value, variables), node.text, node.span)
+    except _WrongError as wrong:
+        problems.append(node.place.problem(*wrong.args))
+        return node
+
+
+def expand(text: str, variables: Lookup, depth: int = 0) -> str:
+    """One text interpolated; an unset variable without a default is empty, as in Compose."""
+    if depth > 10:
+        raise _WrongError("variables nested deeper than 10 levels", "write it simpler")
+    parts: list[str] = []
+    at = 0
+    while (dollar := text.find("$", at)) >= 0:
+        parts.append(text[at:dollar])
+        rest = text[dollar + 1 :]
+        if rest.startswith("$"):
+            parts.append("$")
+            at = dollar + 2
+        elif rest.startswith("{"):
+            end = _closing(text, dollar + 1)
+            parts.append(_braced(text[dollar + 2 : end], variables, depth))
+            at = end + 1
+        elif name := _NAME.match(rest):
+            parts.append(variables.get(name[0]) or "")
+            at = dollar + 1 + name.end()
+        else:
+            raise _WrongError("a $ that begins no variable", "write $$ for the character itself")
+    return "".join(parts) + text[at:]
+
+
+def _closing(text: str, opened: int) -> int:
+    """Where the brace at `opened` closes."""
+    level = 0
+    for at in range(opened, len(text)):
+        if text[at] == "{" and text[at - 1] == "$":
+            level += 1
+        elif text[at] == "}":
+            level -= 1
+            if level == 0:
+                return at
+    raise _WrongError("a ${ that is not closed", "add the }")
+
+
+def _braced(inside: str, variables: Lookup, depth: int) -> str:
+    name = _NAME.match(inside)
+    if name is None:
+        raise _WrongError("a ${ without the name of a variable", "write $$ for the character $ itself")
+    value = variables.get(name[0])
+    rest = inside[name.end() :]
+    if not rest:
+        return value or ""
+    operator = _OPERATOR.match(rest)
+    if operator is None:
+        hint = "known are ${A:-default} ${A-default} ${A:?message} ${A?message} ${A:+other} ${A+other}"
+        raise _WrongError(f"${{{name[0]}...}} holds something unknown", hint)
+    word = rest[operator.end() :]
+    there = bool(value) if operator[0].startswith(":") else value is not None
+    if operator[0].endswith("+"):
+        return expand(word, variables, depth + 1) if there else ""
+    if there:
+        return value or ""
+    if operator[0].endswith("-"):
+        return expand(word, variables, depth + 1)
+    message = expand(word, variables, depth + 1)
+    raise _WrongError(f"variable {name[0]} is required: {message}".rstrip(": "), f"set {name[0]}")

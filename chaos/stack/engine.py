@@ -1,0 +1,152 @@
+"""The way to the container engine: Docker or Podman, found by DOCKER_HOST or by its usual sockets.
+
+No API version is ever pinned: newer engines refuse old ones. Errors are told apart by status code alone.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import docker
+import docker.errors
+import requests.exceptions
+
+from chaos.errors import EngineError
+
+CONNECTIONS_MAX = 32
+"""Calls run in threads; a connection beyond the pool's size would be thrown away with a warning."""
+_KNOCK_SECONDS_MAX = 5.0
+_NOT_FOUND = 404
+_CONFLICT = 409
+_NOT_MODIFIED = 304
+REMEDY = "`holdfast doctor --fix` installs and starts one where it may"
+
+
+def connect(timeout_seconds: float = 30) -> docker.DockerClient:
+    """Connect to the first engine that answers.
+
+    Args:
+        timeout_seconds: Bound of every later request to the engine, too.
+
+    Raises:
+        EngineError: None answers; the message says which addresses were tried and what they said.
+    """
+    return reach(timeout_seconds)[0]
+
+
+def reach(timeout_seconds: float) -> tuple[docker.DockerClient, str]:
+    """As `connect`, and tell the address of the engine that answered."""
+    tried = []
+    for address in addresses():
+        try:
+            return _open(address, timeout_seconds), address
+        except (
+            docker.errors.DockerException,
+            requests.exceptions.RequestException,
+            OSError,
+            ValueError,
+        ) as error:
+            tried.append(f"{address}: {_reason(error)}")
+    raise EngineError(f"no container engine answers ({'; '.join(tried)}); {REMEDY}")
+
+
+def addresses() -> tuple[str, ...]:
+    """Where an engine may be, best first: DOCKER_HOST alone where it is set, else the usual sockets."""
+    named = os.environ.get("DOCKER_HOST", "").strip()
+    if named:
+        return (named,)
+    own = os.environ.get("XDG_RUNTIME_DIR", "")
+    sockets = ["/var/run/docker.sock", "/run/podman/podman.sock"]
+    sockets += [f"{own}/docker.sock", f"{own}/podman/podman.sock"] if own else []
+    sockets.append(str(Path.home() / ".docker/run/docker.sock"))
+    there = [path for path in sockets if _is_socket(path)]
+    return tuple(f"unix://{path}" for path in there or sockets[:1])
+
+
+def status_of(error: BaseException) -> int:
+    """The engine's HTTP status behind an error, 0 where there is none."""
+    return (error.status_code or 0) if isinstance(error, docker.errors.APIError) else 0
+
+
+def is_gone(error: BaseException) -> bool:
+    """The object is not there: after a removal this means done."""
+    return status_of(error) == _NOT_FOUND
+
+
+def is_under_way(error: BaseException) -> bool:
+    """The engine is already doing it, or the name is taken."""
+    return status_of(error) == _CONFLICT
+
+
+def is_done(error: BaseException) -> bool:
+    """A removal or a stop that is refused since it has been done, or is being done."""
+    return status_of(error) in {_NOT_FOUND, _CONFLICT, _NOT_MODIFIED}
+
+
+@contextmanager
+def engine_errors(doing: str) -> Iterator[None]:
+    """Turn the SDK's errors into an EngineError that says what was being done.
+
+    Args:
+        doing: For example "starting db", the head of the message.
+    """
+    try:
+        yield
+    except docker.errors.DockerException as error:
+        raise EngineError(f"{doing}: {_reason(error)}; see `holdfast doctor`") from error
+    except requests.exceptions.Timeout as error:
+        raise EngineError(f"{doing}: the engine gave no answer in time; see `holdfast doctor`") from error
+    except requests.exceptions.RequestException as error:
+        raise EngineError(f"{doing}: the engine is gone; {REMEDY}") from error
+
+
+def knock(path: Path | str) -> None:
+    """Open and close a connection to a Unix socket.
+
+    Raises:
+        OSError: Nobody listens there.
+    """
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.settimeout(_KNOCK_SECONDS_MAX)
+        probe.connect(str(path))
+
+
+def _open(address: str, timeout_seconds: float) -> docker.DockerClient:
+    if address.startswith("unix://"):
+        knock(address.removeprefix("unix://"))  # the SDK leaks its socket where nobody listens
+    environment = {**os.environ, "DOCKER_HOST": address}
+    client = docker.DockerClient.from_env(
+        timeout=timeout_seconds,  # type: ignore[arg-type]  # the stubs say int, requests takes both
+        environment=environment,
+        max_pool_size=CONNECTIONS_MAX,
+    )
+    try:
+        client.ping()
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, docker.errors.APIError) and error.explanation:
+        return str(error.explanation)
+    # the SDK and requests wrap the one line that helps ("Permission denied") in several layers
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__context__
+    return str(error)
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(Path(path).stat().st_mode)
+    except OSError:
+        return False

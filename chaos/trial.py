@@ -1,0 +1,418 @@
+"""One trial, readable top to bottom, and several of them on one stack.
+
+    reset -> load with faults -> heal -> recover -> converge -> doors 1, 2 -> cold restart -> door 4 -> check
+
+Whatever happens, the stack is removed. Only the check speaks of the service; everything that goes wrong with the
+harness raises, and there is no verdict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from chaos.checks.verdict import judge
+from chaos.errors import AgentError, HarnessError, HoldfastError, Terminated, UsageError
+from chaos.experiment.loader import write_plan
+from chaos.experiment.plan import Plan
+from chaos.faults.injector import Injector
+from chaos.history.events import Header, Note, PhaseEvent
+from chaos.history.reader import read_history
+from chaos.history.recorder import Recorder
+from chaos.reporting.listener import FanOut, Listener
+from chaos.reporting.recall import faults_of, phases_of
+from chaos.reporting.result import TrialResult, write_result
+from chaos.stack.agent import CACHE_IN_AGENT, Event
+from chaos.stack.cache import cache_folder
+from chaos.stack.compose import load_stack
+from chaos.stack.diary import Diary
+from chaos.stack.identity import Run
+from chaos.stack.lifecycle import Lab, lab
+from chaos.stack.mending import mend, run_the_runbook
+from chaos.stack.running import Unrecoverable
+from chaos.stack.spec import Stack
+from chaos.workload import canaries
+from chaos.workload.doors import Door, Reader, fresh_doors, read_doors, reset_doors
+from chaos.workload.drivers import load_driver
+from chaos.workload.fleet import Fleet
+from chaos.workload.logbook import Logbook
+from chaos.workload.session import FrontDoor
+
+_PROGRESS_SECONDS = 0.25
+_RESTART_SECONDS = 0.1
+
+
+def run_trials(
+    plan: Plan,
+    *,
+    times: int = 1,
+    keep: bool = False,
+    runs: Path = Path("reports/runs"),
+    listeners: Sequence[Listener] = (),
+) -> list[TrialResult]:
+    """Run `times` trials of a plan, the i-th with seed + i, on one stack.
+
+    Args:
+        plan: Everything drawn.
+        times: How many trials.
+        keep: Keep the LUNs' data in each run folder.
+        runs: Where the run folders are made.
+        listeners: Hear the events; a listener that fails is left out, and the trial goes on.
+
+    Raises:
+        UsageError: The plan does not fit the stack.
+        HarnessError: Anything but the service failed; everything is cleaned up.
+        KeyboardInterrupt, Terminated: After the clean-up.
+    """
+    fan = FanOut(listeners)
+    try:
+        with asyncio.Runner() as runner:
+            return runner.run(_with_sigterm(_run_trials(plan, times, keep, runs, fan)))
+    except BaseException as error:
+        fan.failed(error)
+        raise
+
+
+async def _with_sigterm(trials: Coroutine[None, None, list[TrialResult]]) -> list[TrialResult]:
+    """Let SIGTERM cancel the trials in order, as the runner does for SIGINT."""
+    task = asyncio.ensure_future(trials)
+    terminated = False
+
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
+        task.cancel()
+
+    before = signal.getsignal(signal.SIGTERM)
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: no signals arrive here
+        loop.add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task])
+        if terminated:
+            raise Terminated from None
+        raise
+    finally:
+        with contextlib.suppress(ValueError, RuntimeError):
+            loop.remove_signal_handler(signal.SIGTERM)
+            signal.signal(signal.SIGTERM, before)
+
+
+async def _run_trials(plan: Plan, times: int, keep: bool, runs: Path, fan: FanOut) -> list[TrialResult]:
+    stack = load_stack(plan.stack, plan.variables, plan.profiles, os.environ)
+    run = Run.begin(plan.seed)
+    diary = Diary()
+    results: list[TrialResult] = []
+    plans = [dataclasses.replace(plan, seed=plan.seed + number) for number in range(times)]
+    folders = [_new_folder(runs, run, number if times > 1 else 0) for number in range(1, times + 1)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    diary.open(folders[0])
+    fan.started(plans[0], plans[0].seed, 1, times, folders[0])
+    trial: Trial | None = None
+
+    def heard(event: Event) -> None:
+        diary.agent(event)
+        if trial is not None and event["event"] == "exited":
+            trial.exited(event["service"])
+
+    async with lab(stack, run, plan.limits.ready_seconds_max, heard, fan.log) as made:
+        for number, (each, folder) in enumerate(zip(plans, folders, strict=True), 1):
+            diary.open(folder)
+            if number > 1:
+                fan.started(each, each.seed, number, times, folder)
+            trial = Trial(each, stack, made, folder, fan)
+            results.append(await trial.run(keep=keep))
+            _link_latest(runs, folder)
+            fan.finished(results[-1])
+    diary.close()
+    return results
+
+
+class Trial:
+    """One execution of a plan on a stack that is ready for it."""
+
+    def __init__(self, plan: Plan, stack: Stack, lab_: Lab, folder: Path, fan: FanOut) -> None:
+        """Prepare; nothing is touched yet."""
+        self._plan = plan
+        self._stack = stack
+        self._lab = lab_
+        self._running = lab_.running
+        self._folder = folder
+        self._fan = fan
+        self._recorder = Recorder(folder / "history.jsonl")
+        self._logbook = Logbook(self._recorder)
+        self._driver_name = plan.driver or stack.driver
+        self._driver = load_driver(self._driver_name, plan.driver_folder)
+        self._mending = asyncio.Lock()
+        self._injector = Injector(
+            plan.schedule, stack, lab_.running.agent, self._recorder, fan.fault, self._mend_in_load
+        )
+        self._readers: list[Reader] = []
+        self._unrecoverable = ""
+        self._restarts: set[asyncio.Task[None]] = set()
+
+    async def run(self, *, keep: bool) -> TrialResult:
+        """Run it and judge it."""
+        write_plan(self._plan, self._folder / "plan.yaml")
+        self._running.logs = self._folder / "logs"
+        self._running.logs.mkdir()
+        self._recorder.append(self._header())
+        not_covered: tuple[str, ...] = ()
+        try:
+            self._readers = [
+                await Reader.start(self._driver_name, self._plan.driver_folder) for _ in range(2)
+            ]
+            async with self._phase("reset"):
+                await self._running.up(self._lab.golden.bases(), self._plan.limits.ready_seconds_max)
+                await self._running.answers(self._plan.limits.ready_seconds_max)
+            self._note_copies()
+            async with self._phase("canaries"):
+                await self._plant_canaries()
+            fleet = await self._load()
+            try:
+                await self._bring_back()
+                if not self._unrecoverable:
+                    not_covered = await self._read_doors(fleet)
+            finally:
+                await fleet.close()
+            await self._running.keep_logs()
+            self._recorder.close()
+        finally:
+            self._recorder.abandon()
+            for reader in self._readers:
+                await reader.close()
+            if keep:
+                await self._keep_luns()
+            with contextlib.suppress(AgentError):  # the agent's loss is the error; the sweep removes the rest
+                await self._running.clear()
+        return await asyncio.to_thread(self._judge, not_covered)
+
+    # --- the phases
+
+    async def _plant_canaries(self) -> None:
+        """And write everything back, so that what a LUN takes from here on is the workload's."""
+        await canaries.plant(
+            self._driver,
+            self._front_door,
+            self._logbook,
+            self._readers[0],
+            policy=self._stack.policy,
+            request_seconds_max=self._plan.workload.request_seconds_max,
+            deadline=time.monotonic() + self._plan.limits.ready_seconds_max,
+        )
+        await self._running.settle()
+
+    async def _load(self) -> Fleet:
+        """Phones work, faults strike."""
+        fleet = Fleet(
+            self._plan.workload,
+            self._plan.seed,
+            self._driver,
+            self._front_door,
+            self._logbook,
+            self._stack.policy,
+        )
+        try:
+            async with self._phase("load"):
+                self._injector.begin_load()
+                showing = asyncio.create_task(self._show_progress(fleet))
+                try:
+                    await fleet.work()
+                finally:
+                    showing.cancel()
+                await self._injector.end_load()
+        except BaseException:
+            await fleet.close()
+            raise
+        return fleet
+
+    async def _bring_back(self) -> None:
+        """Heal what can be healed, do what the operators would do, wait until the service serves."""
+        limits = self._plan.limits
+        async with self._phase("heal"):
+            await self._injector.enter_phase("heal")
+            await self._injector.heal_all()
+        try:
+            async with self._phase("recover"):
+                await self._injector.enter_phase("recover")
+                async with self._mending:
+                    await self._mend(limits.recover_seconds_max)
+                    lost = self._injector.lost_luns
+                    if lost:
+                        blanks = await self._lab.golden.blanks(self._running.agent)
+                        steps = run_the_runbook(self._running, lost, blanks, limits.recover_seconds_max)
+                        async for said in steps:
+                            self._note("runbook", said)
+            async with self._phase("converge"):
+                await self._injector.enter_phase("converge")
+                await self._injector.heal_all()
+                await self._injector.conclude()
+                async with self._mending:
+                    await self._mend(limits.converge_seconds_max)
+                await self._running.answers(limits.converge_seconds_max)
+        except Unrecoverable as error:
+            self._give_up(error)
+            await self._injector.conclude()
+
+    async def _read_doors(self, fleet: Fleet) -> tuple[str, ...]:
+        """The final reads in their order; what the services wrote outside LUNs is seen before the cold restart."""
+        async with self._phase("door 1"):
+            await self._read(1, fresh_doors(fleet.owners))
+        async with self._phase("door 2"):
+            await fleet.flush_and_sync(time.monotonic() + self._plan.limits.door_seconds_max)
+        not_covered = await self._running.not_covered()
+        try:
+            async with self._phase("cold restart"):
+                await self._running.cold_restart(self._plan.limits.recover_seconds_max)
+                await self._running.answers(self._plan.limits.converge_seconds_max)
+        except Unrecoverable as error:
+            self._give_up(error)
+            return not_covered
+        async with self._phase("door 4"):
+            await self._read(4, reset_doors([(device.name, device.owner) for device in fleet.devices]))
+        return not_covered
+
+    async def _read(self, step: int, doors: Sequence[Door]) -> None:
+        """Read doors in a process that has never seen the service, or (1) only the canaries."""
+        reader = self._readers[0 if step == 1 else 1]
+        deadline = time.monotonic() + self._plan.limits.door_seconds_max
+        await read_doors(reader, self._front_door, step, doors, self._recorder, deadline=deadline)
+
+    def _judge(self, not_covered: tuple[str, ...]) -> TrialResult:
+        history = read_history(self._recorder.path)
+        judgement = judge(history)
+        if judgement.verdict is None:
+            raise HarnessError(f"{judgement.reason}; there is no verdict, the run is in {self._folder}")
+        result = TrialResult(
+            plan=self._plan,
+            run_dir=self._folder,
+            judgement=judgement,
+            verdict=judgement.verdict,
+            reason=judgement.reason,
+            phases=phases_of(history),
+            faults=faults_of(history, self._plan.schedule),
+            not_covered=not_covered,
+            images=self._lab.images,
+        )
+        write_result(result)
+        return result
+
+    # --- mending
+
+    def exited(self, service: str) -> None:
+        """A service ended without our doing; its restart policy may want it back."""
+        if self._stack.services[service].restart != "no":
+            task = asyncio.create_task(self._restart(service))
+            self._restarts.add(task)
+            task.add_done_callback(self._restarts.discard)
+
+    async def _restart(self, service: str) -> None:
+        await asyncio.sleep(
+            _RESTART_SECONDS
+        )  # as engines do, so that a service that cannot start does not spin
+        async with self._mending:
+            if service not in self._injector.held_services and service in await self._running.not_running():
+                with contextlib.suppress(Unrecoverable):  # the recover phase will tell
+                    await self._running.restart([service], self._plan.limits.recover_seconds_max)
+
+    async def _mend_in_load(self) -> None:
+        """A fault ended while the load goes on: bring back what it took down."""
+        async with self._mending:
+            try:
+                await self._mend(self._plan.limits.recover_seconds_max)
+            except Unrecoverable as error:
+                self._fan.log(f"not back within the load: {error}")
+
+    async def _mend(self, seconds_max: float) -> None:
+        held = self._injector.held_services
+        for topic, said in await mend(self._running, self._injector.lost_luns, held, seconds_max):
+            self._note(topic, said)
+
+    def _give_up(self, error: Unrecoverable) -> None:
+        self._unrecoverable = str(error)
+        self._note("unrecoverable", self._unrecoverable)
+
+    # --- small things
+
+    @property
+    def _front_door(self) -> FrontDoor:
+        host, port = self._running.front_door
+        return FrontDoor(host, port, self._running.published)
+
+    def _header(self) -> Header:
+        plan, stack = self._plan, self._stack
+        return Header(
+            experiment=plan.experiment,
+            seed=plan.seed,
+            policy=stack.policy,
+            idempotency=stack.idempotency,
+            sessions=plan.checks.sessions,
+            rpo_seconds=plan.checks.rpo_seconds,
+            minimum_acknowledged=plan.checks.minimum_acknowledged,
+            require_mix=plan.checks.require_mix,
+            canaries=canaries.CANARIES,
+            faults=tuple(each.fault for each in plan.schedule),
+            t=time.monotonic_ns(),
+        )
+
+    @asynccontextmanager
+    async def _phase(self, name: str) -> AsyncIterator[None]:
+        begun = time.monotonic()
+        self._recorder.append(PhaseEvent(name, time.monotonic_ns(), "begun"))
+        self._fan.phase(name, None)
+        yield
+        self._recorder.append(PhaseEvent(name, time.monotonic_ns(), "ended"))
+        self._fan.phase(name, time.monotonic() - begun)
+
+    async def _show_progress(self, fleet: Fleet) -> None:
+        while True:
+            await asyncio.sleep(_PROGRESS_SECONDS)
+            self._fan.progress(fleet.performed, self._plan.workload.operations, self._recorder.acknowledged)
+
+    def _note(self, topic: str, text: str) -> None:
+        self._recorder.append(Note(topic, time.monotonic_ns(), text))
+        self._fan.log(f"{topic}: {text}")
+
+    def _note_copies(self) -> None:
+        for store, volumes in self._stack.copies.items():
+            places = ", ".join(
+                f"{name} on array {self._stack.luns[name].array}"
+                if name in self._stack.luns
+                else f"{name} on no LUN"
+                for name in volumes
+            )
+            self._recorder.append(Note("copies", time.monotonic_ns(), f"{store}: {places}"))
+
+    async def _keep_luns(self) -> None:
+        """Move the LUNs' content, as it is now, into the run folder."""
+        scratch = cache_folder() / "scratch" / self._folder.name
+        scratch.mkdir(parents=True)
+        with contextlib.suppress(HoldfastError):
+            await self._running.save_luns(f"{CACHE_IN_AGENT}/scratch/{scratch.name}")
+        await asyncio.to_thread(shutil.move, scratch, self._folder / "luns")
+
+
+def _new_folder(runs: Path, run: Run, number: int) -> Path:
+    folder = runs / (f"{run.id}-{number:02d}" if number else run.id)
+    if folder.exists():
+        raise UsageError(f"{folder} exists; move it away")
+    return folder
+
+
+def _link_latest(runs: Path, folder: Path) -> None:
+    """Point `latest` at the newest run, in one step."""
+    part = runs / f".latest-{folder.name}"
+    part.symlink_to(folder.name)
+    part.replace(runs / "latest")

@@ -1,0 +1,161 @@
+"""Two fabricated losses, of a reserved user, that every final read must show to the check, or it is blind.
+
+A is recorded as acknowledged and was never sent. B is created and updated for real; the hash recorded for the
+update is wrong. Planting B also finds out a driver whose full read does not ask the service: another process,
+in one and the same session, must see the update that this one was acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from chaos.errors import HarnessError
+from chaos.history.events import CANARY_OWNER, Act, Back, Kind, Policy, Send
+from chaos.workload.doors import Door, Reader
+from chaos.workload.logbook import Logbook, Told
+from chaos.workload.records import digest, make, size_of
+from chaos.workload.session import Ack, FrontDoor, Record, Session
+
+CANARIES: Mapping[str, str] = {"A": "canary-a", "B": "canary-b"}
+DEVICE = "d-canary"
+PAUSE_SECONDS = 0.05
+
+
+async def plant(
+    driver: type[Session],
+    front_door: FrontDoor,
+    logbook: Logbook,
+    reader: Reader,
+    *,
+    policy: Policy = "reject",
+    request_seconds_max: float = 2.0,
+    deadline: float,
+) -> None:
+    """Plant both, before the load.
+
+    Args:
+        driver: The stack's driver.
+        front_door: Where the service answers.
+        logbook: Of this trial.
+        reader: A reader process; it may serve a door afterwards.
+        policy: Under last-writer-wins the update is unconditional.
+        request_seconds_max: Bound of one attempt.
+        deadline: On `time.monotonic()`.
+
+    Raises:
+        HarnessError: The service did not take B in time, or a full read does not show what it took.
+    """
+    _pretend(logbook)
+    session = driver(front_door, user=CANARY_OWNER, device=DEVICE)
+    planting = _Planting(session, front_door, logbook, reader, request_seconds_max, deadline)
+    created = make(CANARY_OWNER, CANARIES["B"], "w-canary-b1", "contact")
+    updated = make(CANARY_OWNER, CANARIES["B"], "w-canary-b2", "contact")
+    try:
+        await planting.write("create", created, None, digest(created))
+        await planting.see(created)
+        wrong = digest(replace(updated, fields={**updated.fields, "note": "never sent"}))
+        await planting.write("update", updated, created.write if policy == "reject" else None, wrong)
+        await planting.see(updated)
+    finally:
+        await session.close()
+
+
+def _pretend(logbook: Logbook) -> None:
+    record = make(CANARY_OWNER, CANARIES["A"], "w-canary-a", "contact")
+    op = logbook.number()
+    logbook.act(_act(logbook, op, "create", record, None, digest(record)))
+    logbook.sink.append(Send(op, 1, logbook.clock()))
+    logbook.sink.append(Back(op, 1, logbook.clock(), "ok"))
+
+
+def _act(logbook: Logbook, op: int, kind: Kind, record: Record, base: str | None, shown_hash: str) -> Act:
+    return Act(
+        op,
+        logbook.clock(),
+        f"{DEVICE}#1",
+        DEVICE,
+        CANARY_OWNER,
+        kind,
+        record=record.name,
+        type=record.type,
+        write=record.write,
+        hash=shown_hash,
+        key=f"{DEVICE}#1/{record.write}",
+        base=base,
+        size_bytes=size_of(record),
+    )
+
+
+class _Planting:
+    """Writes through one session, and looks for the result through another process."""
+
+    def __init__(
+        self,
+        session: Session,
+        front_door: FrontDoor,
+        logbook: Logbook,
+        reader: Reader,
+        request_seconds_max: float,
+        deadline: float,
+    ) -> None:
+        self._session = session
+        self._front_door = front_door
+        self._logbook = logbook
+        self._reader = reader
+        self._request_seconds_max = request_seconds_max
+        self._deadline = deadline
+
+    async def write(self, kind: Kind, record: Record, base: str | None, shown_hash: str) -> None:
+        """Send until acknowledged, always with the same key."""
+        op = self._logbook.number()
+        act = _act(self._logbook, op, kind, record, base, shown_hash)
+        self._logbook.act(act)
+        attempts = 0
+        while True:
+            attempts += 1
+            answer = await self._logbook.attempt(
+                op,
+                attempts,
+                lambda: self._session.put(record, base, act.key),
+                _tell,
+                self._request_seconds_max,
+            )
+            if answer.outcome in ("ok", "degraded"):
+                return
+            if answer.final or time.monotonic() >= self._deadline:
+                raise HarnessError(
+                    f"canary B cannot be planted, its {kind} was not acknowledged: {answer.why}; "
+                    f"the stack must serve before the load begins"
+                )
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def see(self, record: Record) -> None:
+        """Wait until the other process, through the session that it keeps, reads this version."""
+        door = Door("probe", CANARY_OWNER, "probe")
+        while True:
+            reads = await self._reader.read(
+                self._front_door,
+                0,
+                [door],
+                seconds_max=max(0.0, self._deadline - time.monotonic()),
+                rounds=1,
+                keep_sessions=True,
+            )
+            seen = {row.write for read in reads for row in read.rows}
+            if record.write in seen:
+                return
+            if time.monotonic() >= self._deadline:
+                why = reads[-1].why or f"it returned {', '.join(sorted(seen)) or 'nothing'}"
+                raise HarnessError(
+                    f"a full read by another device does not show the acknowledged canary write {record.write}: "
+                    f"{why}; "
+                    f"does the driver's `everything` answer from a cache?"
+                )
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _tell(ack: Ack) -> Told:
+    return Told("degraded" if ack.warning else "ok", by=ack.by, why=ack.warning)

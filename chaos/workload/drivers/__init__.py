@@ -1,0 +1,99 @@
+"""Finds a driver by its name: `http`, or `module:Class` of the user's own code."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from chaos.errors import UsageError
+from chaos.workload.session import Session
+
+BUILT_IN: Mapping[str, str] = {"http": "chaos.workload.drivers.http:HttpSession"}
+
+_CALLS: Mapping[str, int] = {"put": 3, "delete": 3, "changes": 1, "everything": 0, "close": 0}
+"""The methods of `Session` and how many arguments each is given."""
+
+
+def load_driver(name: str, folder: Path | None = None) -> type[Session]:
+    """The driver class of this name.
+
+    Args:
+        name: `http`, or `module:Class`.
+        folder: Where the user's modules are looked for first: beside the experiment or the stack.
+
+    Raises:
+        UsageError: It cannot be imported, or it lacks something of the protocol; every problem at once.
+    """
+    module_name, colon, class_name = BUILT_IN.get(name, name).partition(":")
+    if not (colon and module_name and class_name):
+        known = ", ".join(BUILT_IN)
+        raise UsageError(f"unknown driver {name!r}; it is one of {known}, or module:Class of your own code")
+    try:
+        module = _import(module_name, folder)
+    except Exception as error:
+        where = f" in {folder}" if folder else ""
+        raise UsageError(
+            f"driver {name!r} cannot be imported{where}: {type(error).__name__}: {error}; "
+            f"it is looked for beside the experiment, then among the installed packages"
+        ) from error
+    found = getattr(module, class_name, None)
+    if not inspect.isclass(found):
+        there = ", ".join(
+            sorted(n for n, v in vars(module).items() if inspect.isclass(v) and v.__module__ == module_name)
+        )
+        raise UsageError(f"driver {name!r}: module {module_name} has no class {class_name}; it has {there or 'none'}")
+    problems = list(_problems(found))
+    if problems:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise UsageError(f"driver {name!r} is no session as docs/drivers.md describes it:\n{listed}")
+    return cast(type[Session], found)
+
+
+def _import(name: str, folder: Path | None) -> object:
+    if folder is None:
+        return importlib.import_module(name)
+    place = str(folder.resolve())
+    top = name.partition(".")[0]
+    loaded = sys.modules.get(top)
+    origin = str(getattr(loaded, "__file__", None) or "")
+    ours = (Path(place) / f"{top}.py").exists() or (Path(place) / top).is_dir()
+    if loaded is not None and ours and not origin.startswith(place):
+        # Two experiments may each have a module `driver`; what is loaded is the other one's.
+        for stale in [known for known in sys.modules if known == top or known.startswith(f"{top}.")]:
+            del sys.modules[stale]
+    if place in sys.path:
+        sys.path.remove(place)
+    sys.path.insert(0, place)
+    importlib.invalidate_caches()
+    return importlib.import_module(name)
+
+
+def _problems(driver: type) -> list[str]:
+    problems = []
+    if not _takes(driver, (object(),), {"user": "", "device": ""}):
+        problems.append("__init__ does not take (front_door, *, user, device)")
+    for method, count in _CALLS.items():
+        found = inspect.getattr_static(driver, method, None)
+        function = getattr(driver, method, None)
+        if found is None or not callable(function):
+            problems.append(f"async method {method} is missing")
+            continue
+        if not inspect.iscoroutinefunction(function):
+            problems.append(f"{method} is not `async def`")
+        if not _takes(function, (object(),) * (count + 1), {}):
+            problems.append(f"{method} does not take {count} arguments")
+    return problems
+
+
+def _takes(function: object, positional: tuple[object, ...], named: Mapping[str, object]) -> bool:
+    try:
+        inspect.signature(function).bind(*positional, **named)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True

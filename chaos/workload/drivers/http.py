@@ -1,0 +1,162 @@
+"""The driver of the reference gateway: `fixtures/minimal/gateway/app.py` says what travels.
+
+One request per call for a write. A read that returns photos fetches each content by a request of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+import orjson
+
+from chaos.errors import NotNow, Refused
+from chaos.workload.session import Ack, Changes, FrontDoor, Record, WriteId
+
+PHOTOS_AT_ONCE = 4
+
+
+class HttpSession:
+    """One phone that talks to the gateway over its own connections."""
+
+    def __init__(self, front_door: FrontDoor, *, user: str, device: str) -> None:
+        """Remember where and who; connect when first used, and again after `close`."""
+        self._url = f"http://{front_door.host}:{front_door.port}"
+        self._headers = {"X-User": user, "X-Device": device}
+        self._user = user
+        self._client: aiohttp.ClientSession | None = None
+        self._revisions: dict[WriteId, str] = {}
+        self._names: set[str] = set()
+
+    async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
+        """Create or update: a name that the service has confirmed before is an update."""
+        headers = {"Idempotency-Key": key, **self._condition(base)}
+        shown = {
+            "name": record.name,
+            "type": record.type,
+            "write": record.write,
+            "fields": dict(record.fields),
+        }
+        body = orjson.dumps(shown)
+        if record.blob is not None:
+            # Header lines are ASCII, so the metadata must be too.
+            headers["X-Record"] = json.dumps(shown, ensure_ascii=True)
+            body = record.blob
+        if base is None and record.name not in self._names:
+            found, by = await self._write("POST", "/records", headers, body)
+        else:
+            found, by = await self._write("PUT", f"/records/{record.name}", headers, body)
+        self._know(record.name, record.write, found["revision"])
+        return Ack(by=by)
+
+    async def delete(self, name: str, base: WriteId | None, key: str) -> Ack:
+        """Delete by name."""
+        _, by = await self._write("DELETE", f"/records/{name}", {"Idempotency-Key": key, **self._condition(base)}, b"")
+        return Ack(by=by)
+
+    async def changes(self, cursor: str | None) -> Changes:
+        """The delta since the cursor."""
+        found, by = await self._read(f"/records?since={cursor or ''}")
+        records = await self._records(found["records"])
+        return Changes(records, found["deleted"], found["cursor"], by)
+
+    async def everything(self) -> Sequence[Record]:
+        """Every live record, by a full read."""
+        found, _ = await self._read("/records")
+        return await self._records(found["records"])
+
+    async def close(self) -> None:
+        """Close every connection."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    def _connected(self) -> aiohttp.ClientSession:
+        if self._client is None:
+            self._client = aiohttp.ClientSession(
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=None),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+            # aiohttp sends a PUT, DELETE or GET again by itself when a kept connection turns out to be dead;
+            # an attempt that the history does not see may not be made. There is no public switch for it.
+            self._client._retry_connection = False
+        return self._client
+
+    def _condition(self, base: WriteId | None) -> dict[str, str]:
+        if base is None:
+            return {}
+        if base not in self._revisions:
+            raise Refused(f"this phone has never seen write {base}, so it cannot name its revision")
+        return {"If-Match": self._revisions[base]}
+
+    def _know(self, name: str, write: WriteId, revision: str) -> None:
+        self._names.add(name)
+        self._revisions[write] = revision
+
+    async def _write(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[Any, str]:
+        try:
+            async with self._connected().request(method, self._url + path, headers=headers, data=body) as answer:
+                found = await answer.read()
+                if answer.status in (400, 404, 409, 412):
+                    raise Refused(f"{method} {path}: {answer.status} {_shown(found)}")
+                _raise_for(method, path, answer.status, found)
+                return orjson.loads(found), answer.headers.get("X-Served-By", "")
+        except aiohttp.ClientConnectorError as error:
+            raise NotNow(f"no connection: {error}") from error
+
+    async def _read(self, path: str) -> tuple[Any, str]:
+        try:
+            async with self._connected().get(self._url + path) as answer:
+                found = await answer.read()
+                _raise_for("GET", path, answer.status, found)
+                return orjson.loads(found), answer.headers.get("X-Served-By", "")
+        except aiohttp.ClientConnectorError as error:
+            raise NotNow(f"no connection: {error}") from error
+
+    async def _photo(self, name: str) -> bytes | None:
+        path = f"/photos/{name}"
+        async with self._connected().get(self._url + path) as answer:
+            found = await answer.read()
+            if answer.status == 404:
+                return None
+            _raise_for("GET", path, answer.status, found)
+            return found
+
+    async def _records(self, rows: Sequence[Any]) -> list[Record]:
+        gate = asyncio.Semaphore(PHOTOS_AT_ONCE)
+
+        async def content(name: str) -> bytes | None:
+            async with gate:
+                return await self._photo(name)
+
+        names = [row["blob"] for row in rows if row["blob"]]
+        blobs = dict(zip(names, await asyncio.gather(*map(content, names)), strict=True))
+        for row in rows:
+            self._know(row["name"], row["write"], row["revision"])
+        return [
+            Record(
+                self._user,
+                row["name"],
+                row["type"],
+                row["write"],
+                row["fields"],
+                blob=blobs.get(row["blob"]),
+                row=str(row["row"]),
+            )
+            for row in rows
+        ]
+
+
+def _raise_for(method: str, path: str, status: int, found: bytes) -> None:
+    if status == 503:
+        raise NotNow(f"{method} {path}: 503 {_shown(found)}")
+    if status >= 400:
+        raise RuntimeError(f"{method} {path}: {status} {_shown(found)}")
+
+
+def _shown(found: bytes) -> str:
+    return found[:160].decode("utf-8", "replace")

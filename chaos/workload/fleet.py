@@ -1,0 +1,254 @@
+"""All phones of a trial: they carry out the drawn actions in time, whatever the service does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterable
+
+from chaos.errors import HarnessError
+from chaos.experiment.plan import Workload
+from chaos.history.events import CANARY_OWNER, DoorRead, Policy, Row
+from chaos.workload.device import Device, Habits
+from chaos.workload.generator import Action, draw
+from chaos.workload.logbook import Logbook
+from chaos.workload.session import FrontDoor, Session
+
+DRAIN_PATIENCE_SECONDS = 0.5
+"""After the last drawn operation the outboxes are worked off as long as answers come at least this often."""
+DRAIN_SECONDS_MAX = 30.0
+CANARY_DEVICE = "d-canary"
+_WRITES = frozenset({"create", "update", "delete", "contend"})
+ROUNDS_MAX = 10
+"""Reads of one door before it is called not quiescent."""
+
+
+class Fleet:
+    """The phones, and what the users do with them."""
+
+    def __init__(
+        self,
+        workload: Workload,
+        seed: int,
+        driver: type[Session],
+        front_door: FrontDoor,
+        logbook: Logbook,
+        policy: Policy = "reject",
+    ) -> None:
+        """Make the phones; nothing is sent yet."""
+        self._actions = draw(workload, seed)
+        self._logbook = logbook
+        self._request_seconds_max = workload.request_seconds_max
+        self._tasks: set[asyncio.Task[None]] = set()
+        habits = Habits(policy, workload.request_seconds_max)
+        self.devices = tuple(
+            _device(number, workload, driver, front_door, logbook, habits)
+            for number in range(workload.users * workload.devices_per_user)
+        )
+        # The canaries' phone does nothing but go through door 2, where the check must see them too.
+        self._canary = Device(
+            CANARY_DEVICE,
+            CANARY_OWNER,
+            lambda: driver(front_door, user=CANARY_OWNER, device=CANARY_DEVICE),
+            logbook,
+            habits,
+        )
+        self.performed = 0
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """The users, in order."""
+        return tuple(dict.fromkeys(device.owner for device in self.devices))
+
+    async def work(self) -> None:
+        """Carry out every action at its time, then work off the outboxes while the service answers.
+
+        On return nothing is on its way and every connection is closed. What could not be sent is in the
+        outboxes.
+        """
+        for device in self.devices:
+            device.resume()
+        begun = time.monotonic()
+        for action in self._actions:
+            ahead = begun + action.at_seconds - time.monotonic()
+            # Always once, so that phones get the loop even when the load is late.
+            await asyncio.sleep(max(0.0, ahead))
+            self._perform(action)
+            self.performed += action.kind in _WRITES
+            self._raise_if_broken()
+        for device in self.devices:
+            device.go_online()
+        await asyncio.gather(*self._tasks)
+        await self._drain(time.monotonic() + DRAIN_SECONDS_MAX, DRAIN_PATIENCE_SECONDS)
+        await self._together(device.pause() for device in self.devices)
+        self._raise_if_broken()
+
+    async def flush_and_sync(self, deadline: float) -> None:
+        """Door 2: phones flush their outboxes and sync without a reset; each cache is read until it is stable.
+
+        Args:
+            deadline: On `time.monotonic()`; half of what is left until then is for the flush.
+        """
+        for device in self.devices:
+            device.resume()
+        now = time.monotonic()
+        await self._drain(now + (deadline - now) / 2, deadline - now)
+        await self._together(device.pause() for device in self.devices)
+        # A barrier: no write comes back once the first cache is read, so one read suffices to see them all.
+        self._canary.resume()
+        everyone = (*self.devices, self._canary)
+        await self._together(self._read_cache(device, deadline) for device in everyone)
+        await self._together(device.pause() for device in everyone)
+        self._raise_if_broken()
+
+    async def close(self) -> None:
+        """Stop every phone at once."""
+        for task in self._tasks:
+            task.cancel()
+        await self._together(device.close() for device in (*self.devices, self._canary))
+
+    async def _read_cache(self, device: Device, deadline: float) -> None:
+        before: tuple[Row, ...] | None = None
+        number = 0
+        while number < ROUNDS_MAX:
+            invoked = self._logbook.clock()
+            why = await device.sync_now()
+            if why and time.monotonic() < deadline:
+                await asyncio.sleep(0.1)
+                continue
+            number += 1
+            rows = device.cache.rows()
+            settled = not why and rows == before
+            self._logbook.sink.append(
+                DoorRead(
+                    2,
+                    f"cache {device.name}",
+                    device.owner,
+                    number,
+                    invoked,
+                    self._logbook.clock(),
+                    "fail" if why else "ok",
+                    settled=settled,
+                    rows=() if why else rows,
+                    why=why,
+                )
+            )
+            if settled or why or time.monotonic() >= deadline:
+                return
+            before = rows
+
+    async def _drain(self, deadline: float, patience_seconds: float) -> None:
+        """Wait until every outbox is empty, or no answer came for the given time, or the deadline."""
+        begun = self._logbook.clock()
+        while any(device.unsent for device in self.devices) and time.monotonic() < deadline:
+            self._raise_if_broken()
+            quiet = (self._logbook.clock() - max(begun, self._logbook.last_answer_at)) / 1e9
+            if quiet > patience_seconds:
+                return
+            waiting = [asyncio.create_task(device.idle()) for device in self.devices]
+            _, left = await asyncio.wait(waiting, timeout=0.05)
+            for task in left:
+                task.cancel()
+
+    def _perform(self, action: Action) -> None:
+        device = self.devices[action.device]
+        if action.kind == "sync":
+            device.sync()
+        elif action.kind == "reset":
+            device.reset()
+        elif action.kind == "offline":
+            device.go_offline()
+        elif action.kind == "online":
+            device.go_online()
+        elif action.kind == "contend":
+            task = asyncio.create_task(self._contend(device, self.devices[action.rival], action))
+            self._tasks.add(task)
+        else:
+            _write(device, action)
+
+    async def _contend(self, one: Device, other: Device, action: Action) -> None:
+        """Two phones of one user change the same version of a record, as two people with one account do."""
+        if not _common(one, other):
+            one.sync()
+            other.sync()
+            idle = asyncio.gather(one.idle(), other.idle())
+            await asyncio.wait([idle], timeout=self._request_seconds_max)
+            idle.cancel()
+        common = _common(one, other)
+        if common:
+            name = common[action.pick % len(common)]
+            one.update(name, action.size_bytes)
+            other.update(name, action.size_bytes)
+        else:
+            _write(one, action)
+            _write(other, action)
+
+    async def _together(self, calls: Iterable[Awaitable[None]]) -> None:
+        await asyncio.gather(*calls)
+
+    def _raise_if_broken(self) -> None:
+        for device in self.devices:
+            if device.broken is not None:
+                if isinstance(device.broken, HarnessError):
+                    raise device.broken
+                raise HarnessError(f"phone {device.name} broke down: {device.broken!r}") from device.broken
+
+
+async def run_load(
+    workload: Workload,
+    seed: int,
+    driver: type[Session],
+    front_door: FrontDoor,
+    logbook: Logbook,
+    *,
+    policy: Policy = "reject",
+) -> Fleet:
+    """Carry out the whole workload; faults may strike meanwhile. The fleet is closed if this is cancelled.
+
+    Raises:
+        HarnessError: The history cannot be written, or a phone has a defect.
+    """
+    fleet = Fleet(workload, seed, driver, front_door, logbook, policy)
+    try:
+        await fleet.work()
+    except BaseException:
+        await fleet.close()
+        raise
+    return fleet
+
+
+def _device(
+    number: int,
+    workload: Workload,
+    driver: type[Session],
+    front_door: FrontDoor,
+    logbook: Logbook,
+    habits: Habits,
+) -> Device:
+    name, owner = f"d-{number:02d}", f"u-{number // workload.devices_per_user:02d}"
+    return Device(name, owner, lambda: driver(front_door, user=owner, device=name), logbook, habits)
+
+
+def _write(device: Device, action: Action) -> None:
+    """A create, update or delete by one phone; where it knows nothing to update or delete, a create."""
+    choices = device.choices()
+    fitting = [name for name, known in choices.items() if known.type == action.type]
+    if action.kind == "delete" or not fitting:
+        # Without a content at hand, a photo is no record to change.
+        fitting = [name for name, known in choices.items() if action.kind == "delete" or known.type != "photo"]
+    if action.kind == "create" or not fitting:
+        device.create(action.type, action.size_bytes)
+    elif action.kind == "delete":
+        device.delete(fitting[action.pick % len(fitting)])
+    else:
+        device.update(fitting[action.pick % len(fitting)], action.size_bytes)
+
+
+def _common(one: Device, other: Device) -> list[str]:
+    """Records of which both phones have the same version, nothing of it waiting in an outbox."""
+    others = other.settled_choices()
+    return [
+        name
+        for name, known in one.settled_choices().items()
+        if known.type != "photo" and name in others and others[name].row.write == known.row.write
+    ]

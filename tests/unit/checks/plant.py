@@ -1,0 +1,336 @@
+"""Plants one anomaly in a clean history: each function takes events and returns other events.
+
+Victims are calm records: every operation answered `ok` at once, so that nothing excuses what is planted.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from chaos.history.events import (
+    CANARY_OWNER,
+    MUTATIONS,
+    Act,
+    Back,
+    DoorRead,
+    Event,
+    Kind,
+    Note,
+    Outcome,
+    PhaseEvent,
+    Row,
+    Send,
+)
+from tests.unit.checks.service import payload_hash
+
+Change = Callable[[Row], Iterable[Row]]
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A calm record: its acts in order, all acknowledged, each on the one before."""
+
+    acts: tuple[Act, ...]
+
+    @property
+    def owner(self) -> str:
+        return self.acts[0].owner
+
+    @property
+    def record(self) -> str:
+        return self.acts[0].record
+
+    @property
+    def last(self) -> Act:
+        return self.acts[-1]
+
+    def row(self, act: Act, row: str = "row-planted") -> Row:
+        blob = "ok" if act.type == "photo" else ""
+        return Row(self.record, self.owner, act.write, payload_hash(act.write), row, (), blob)  # type: ignore[arg-type]
+
+
+def victims(events: Iterable[Event]) -> list[Victim]:
+    acts: dict[int, Act] = {}
+    outcomes: dict[int, list[Outcome]] = {}
+    sent: dict[int, int] = {}
+    for event in events:
+        if isinstance(event, Act) and event.kind in MUTATIONS and event.owner != CANARY_OWNER:
+            acts[event.op] = event
+        elif isinstance(event, Send):
+            sent[event.op] = event.n
+        elif isinstance(event, Back):
+            outcomes.setdefault(event.op, []).append(event.outcome)
+    by_record: dict[tuple[str, str], list[Act]] = {}
+    for act in acts.values():
+        by_record.setdefault((act.owner, act.record), []).append(act)
+    calm = []
+    for of_record in by_record.values():
+        chained = all(act.base == before.write for before, act in pairwise(of_record))
+        if chained and all(sent.get(a.op) == 1 and outcomes.get(a.op) == ["ok"] for a in of_record):
+            calm.append(Victim(tuple(of_record)))
+    return calm
+
+
+def live(events: list[Event], *, versions: int = 1, type_: str = "") -> list[Victim]:
+    return [
+        victim
+        for victim in victims(events)
+        if victim.last.kind != "delete" and len(victim.acts) >= versions and type_ in ("", victim.last.type)
+    ]
+
+
+def deleted(events: list[Event]) -> list[Victim]:
+    return [victim for victim in victims(events) if victim.last.kind == "delete" and len(victim.acts) > 1]
+
+
+def at_doors(
+    events: list[Event], victim: Victim, change: Change, *, steps: tuple[int, ...] = (1, 2, 4), door: str = ""
+) -> list[Event]:
+    """Change the victim's rows at the doors of some steps, or at one door alone."""
+
+    def changed(event: Event) -> Event:
+        if not isinstance(event, DoorRead) or event.owner != victim.owner or event.step not in steps:
+            return event
+        if door not in ("", event.door):
+            return event
+        rows: list[Row] = []
+        for row in event.rows:
+            rows.extend(change(row) if row.record == victim.record else (row,))
+        return replace(event, rows=tuple(rows))
+
+    return [changed(event) for event in events]
+
+
+def shown_at_doors(events: list[Event], owner: str, row: Row, *, steps: tuple[int, ...] = (1, 2, 4)) -> list[Event]:
+    """Add a row to the doors of an owner."""
+    return [
+        replace(event, rows=(*event.rows, row))
+        if isinstance(event, DoorRead) and event.owner == owner and event.step in steps
+        else event
+        for event in events
+    ]
+
+
+def before_the_load_ends(events: list[Event], added: list[Event]) -> list[Event]:
+    at = next(i for i, e in enumerate(events) if isinstance(e, PhaseEvent) and e.happened == "ended")
+    return [*events[:at], *added, *events[at:]]
+
+
+def operation(
+    victim: Victim,
+    events: list[Event],
+    kind: Kind,
+    outcome: Outcome | None,
+    *,
+    base: str | None = None,
+    record: str = "",
+) -> tuple[Act, list[Event]]:
+    """One more operation of the victim's owner at the end of the load; `outcome` None: it is never sent."""
+    t = load_ended(events) - 50_000_000
+    number = 1_000_000 + len(events)
+    write = f"w-planted-{number}"
+    act = Act(
+        op=number, t=t, session="d-planted#1", device=victim.last.device, owner=victim.owner, kind=kind,
+        record=record or victim.record, type=victim.last.type, write=write, hash=payload_hash(write), key=write,
+        base=base, size_bytes=100,
+    )  # fmt: skip
+    added: list[Event] = [act]
+    if outcome is not None:
+        added += [Send(number, 1, t + 1), Back(number, 1, t + 1000, outcome)]
+    return act, added
+
+
+def load_ended(events: Iterable[Event]) -> int:
+    return next(e.t for e in events if isinstance(e, PhaseEvent) and e.name == "load" and e.happened == "ended")
+
+
+Plant = Callable[[list[Event], random.Random], list[Event] | None]
+"""None where the history holds no fitting victim."""
+
+
+def _pick(draw: random.Random, of: list[Victim]) -> Victim | None:
+    return draw.choice(of) if of else None
+
+
+def gone_from(*steps: int) -> Plant:
+    def plant(events: list[Event], draw: random.Random) -> list[Event] | None:
+        victim = _pick(draw, live(events))
+        return at_doors(events, victim, lambda row: (), steps=steps) if victim else None
+
+    return plant
+
+
+def an_older_version(*steps: int) -> Plant:
+    def plant(events: list[Event], draw: random.Random) -> list[Event] | None:
+        victim = _pick(draw, live(events, versions=2))
+        if victim is None:
+            return None
+        older = victim.row(victim.acts[-2])
+        return at_doors(events, victim, lambda row: (older,), steps=steps)
+
+    return plant
+
+
+def gone_from_one_cache(events: list[Event], draw: random.Random) -> list[Event] | None:
+    victim = _pick(draw, live(events))
+    return at_doors(events, victim, lambda row: (), door=f"cache {victim.last.device}") if victim else None
+
+
+def changed_rows(change: Callable[[Victim, Row], Iterable[Row]], *, type_: str = "") -> Plant:
+    def plant(events: list[Event], draw: random.Random) -> list[Event] | None:
+        victim = _pick(draw, live(events, type_=type_))
+        if victim is None:
+            return None
+        chosen = victim
+        step = draw.choice([1, 2, 4])
+        return at_doors(events, chosen, lambda row: change(chosen, row), steps=(step,))
+
+    return plant
+
+
+def two_updates_on_one_base(events: list[Event], draw: random.Random) -> list[Event] | None:
+    victim = _pick(draw, live(events, versions=2))
+    if victim is None:
+        return None
+    _, added = operation(victim, events, "update", "ok", base=victim.acts[-2].write)
+    return before_the_load_ends(events, added)
+
+
+def a_deleted_record_is_back(events: list[Event], draw: random.Random) -> list[Event] | None:
+    victim = _pick(draw, deleted(events))
+    if victim is None:
+        return None
+    return shown_at_doors(events, victim.owner, victim.row(victim.acts[-2]), steps=(draw.choice([1, 2, 4]),))
+
+
+def an_unknown_write_is_seen_and_gone(events: list[Event], draw: random.Random) -> list[Event] | None:
+    victim = _pick(draw, live(events))
+    if victim is None:
+        return None
+    act, added = operation(victim, events, "create", "info", record="r-planted")
+    row = Row("r-planted", victim.owner, act.write, act.hash, "row-planted")
+    reading = Act(2_000_000, act.t, "d-planted#1", victim.last.device, victim.owner, "list")
+    back = Back(2_000_000, 1, act.t + 30_000, "ok", rows=(row,))
+    return before_the_load_ends(events, [*added, reading, Send(2_000_000, 1, act.t), back])
+
+
+def a_write_out_of_nowhere(events: list[Event], draw: random.Random) -> list[Event] | None:
+    victim = _pick(draw, live(events))
+    if victim is None:
+        return None
+    row = Row("r-nowhere", victim.owner, "w-nowhere", payload_hash("w-nowhere"), "row-planted")
+    return shown_at_doors(events, victim.owner, row)
+
+
+def an_outbox_entry_is_there(events: list[Event], draw: random.Random) -> list[Event] | None:
+    return _visible(events, draw, None)
+
+
+def a_refused_write_is_there(events: list[Event], draw: random.Random) -> list[Event] | None:
+    return _visible(events, draw, "fail")
+
+
+def _visible(events: list[Event], draw: random.Random, outcome: Outcome | None) -> list[Event] | None:
+    victim = _pick(draw, live(events))
+    if victim is None:
+        return None
+    act, added = operation(victim, events, "update", outcome, base=victim.last.write)
+    row = victim.row(act)
+    return at_doors(before_the_load_ends(events, added), victim, lambda _: (row,), steps=(draw.choice([1, 2, 4]),))
+
+
+def based_on_a_refused_write(events: list[Event], draw: random.Random) -> list[Event] | None:
+    victim = _pick(draw, live(events))
+    if victim is None:
+        return None
+    refused, added = operation(victim, events, "update", "fail", base=victim.last.write)
+    act, more = operation(victim, [*events, *added], "update", "ok", base=refused.write)
+    row = victim.row(act)
+    return at_doors(before_the_load_ends(events, added + more), victim, lambda _: (row,))
+
+
+def a_door_is_never_read(events: list[Event], draw: random.Random) -> list[Event] | None:
+    owner = draw.choice([victim.owner for victim in live(events)])
+    step = draw.choice([1, 2, 4])
+    doors = sorted({e.door for e in events if isinstance(e, DoorRead) and e.owner == owner and e.step == step})
+    door = draw.choice(doors)
+    return [e for e in events if not (isinstance(e, DoorRead) and (e.owner, e.step, e.door) == (owner, step, door))]
+
+
+def _last_round(events: list[Event], draw: random.Random) -> int:
+    return draw.choice([i for i, e in enumerate(events) if isinstance(e, DoorRead) and e.settled])
+
+
+def a_door_fails(events: list[Event], draw: random.Random) -> list[Event]:
+    at = _last_round(events, draw)
+    door = events[at]
+    assert isinstance(door, DoorRead)
+    return [*events[:at], replace(door, outcome="fail", rows=(), settled=False, why="timed out"), *events[at + 1 :]]
+
+
+def a_door_is_read_once(events: list[Event], draw: random.Random) -> list[Event]:
+    at = _last_round(events, draw)
+    return [*events[:at], *events[at + 1 :]]
+
+
+def the_service_never_serves_again(events: list[Event], draw: random.Random) -> list[Event]:
+    at = draw.randrange(1, len(events) - 1)
+    return [*events[:at], Note("unrecoverable", load_ended(events), "no answer within 60 s"), *events[at:]]
+
+
+def _stamped(row: Row, owner: str, record: str, write: str) -> Row:
+    return replace(row, stamps=((owner, record, write),), hash="0" * 16)
+
+
+PLANTS: dict[str, tuple[tuple[str, Plant], ...]] = {
+    "lost": (
+        ("gone everywhere", gone_from(1, 2, 4)),
+        ("gone for a fresh device", gone_from(1)),
+        ("gone after the cold restart", gone_from(4)),
+        ("an older version everywhere", an_older_version(1, 2, 4)),
+        ("an older version after the cold restart", an_older_version(4)),
+    ),
+    "lost-on-node": (("gone from one cache", gone_from_one_cache),),
+    "lost-update": (("two updates on one base", two_updates_on_one_base),),
+    "resurrected": (("a deleted record is back", a_deleted_record_is_back),),
+    "seen-then-lost": (("seen and gone", an_unknown_write_is_seen_and_gone),),
+    "corrupted": (
+        ("another hash", changed_rows(lambda v, row: (replace(row, hash="0" * 16),))),
+        ("no write id", changed_rows(lambda v, row: (replace(row, hash="0" * 16, write=""),))),
+    ),
+    "torn": (
+        ("a field of an older version",
+         changed_rows(lambda v, row: (_stamped(row, row.owner, row.record, "w-1"),))),
+    ),
+    "misattributed": (
+        ("another owner", changed_rows(lambda v, row: (replace(row, owner="u-99", hash="0" * 16),))),
+        ("a field of another record",
+         changed_rows(lambda v, row: (_stamped(row, row.owner, "r-other", row.write),))),
+        ("a field of another owner",
+         changed_rows(lambda v, row: (_stamped(row, "u-99", row.record, row.write),))),
+    ),
+    "duplicated": (
+        ("two rows of one version", changed_rows(lambda v, row: (row, replace(row, row="row-twin")))),
+        ("two rows that the server does not number",
+         changed_rows(lambda v, row: (replace(row, row=""), replace(row, row="")))),
+    ),
+    "dangling-blob": (
+        ("a photo without its blob",
+         changed_rows(lambda v, row: (replace(row, blob="missing", hash="0" * 16),), type_="photo")),
+    ),
+    "phantom": (
+        ("a write out of nowhere", a_write_out_of_nowhere),
+        ("an outbox entry that was never sent", an_outbox_entry_is_there),
+    ),
+    "aborted-visible": (
+        ("a refused write", a_refused_write_is_there),
+        ("a write based on a refused one", based_on_a_refused_write),
+    ),
+    "unrecoverable": (("the service never serves again", the_service_never_serves_again),),
+    "unreadable": (("the last round fails", a_door_fails),),
+    "never-read": (("a door is never read", a_door_is_never_read),),
+    "not-quiescent": (("a door is read once", a_door_is_read_once),),
+}  # fmt: skip

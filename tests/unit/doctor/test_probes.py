@@ -1,0 +1,87 @@
+"""Findings without an engine, and from a probe's answers."""
+
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from chaos.doctor import inside, probes
+from chaos.doctor.diagnosis import Finding
+from chaos.errors import HarnessError
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture(autouse=True)
+def _no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path / "cache"))
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answers: Mapping[str, object]) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(probes, "_on_host", lambda: answers)
+
+
+def by_name(findings: tuple[Finding, ...]) -> dict[str, Finding]:
+    return {finding.name: finding for finding in findings}
+
+
+def test_a_missing_engine_is_a_gap_and_the_rest_is_looked_at_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answering(monkeypatch, dict.fromkeys(probes.MECHANISMS, ""))
+    seen = probes.examine()
+    findings = by_name(seen.findings)
+    assert seen.exit_code == 3
+    assert seen.missing == ("engine",)
+    assert findings["engine"].state == "gap"
+    assert "holdfast doctor --fix" in findings["engine"].remedy
+    assert findings["cache folder"].value == str(tmp_path / "cache")
+    assert all(findings[name].state == "ok" for name in probes.MECHANISMS)
+
+
+def test_a_mechanism_that_does_not_work_or_was_not_answered_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = dict.fromkeys(probes.MECHANISMS, "") | {"netem": "No such file or directory"}
+    del answers["xfs"]
+    answering(monkeypatch, answers)
+    findings = by_name(probes.examine().findings)
+    assert findings["netem"].value == "No such file or directory, tried on the host"
+    assert "modprobe sch_netem" in findings["netem"].remedy
+    assert findings["xfs"].state == "gap"
+
+
+def test_nobody_without_privileges_is_told_that_something_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    findings = by_name(probes.examine().findings)
+    assert findings["loop"].state == "info"
+    assert "sudo holdfast doctor --fix" in findings["engine"].remedy
+
+
+def test_a_probe_that_cannot_start_is_a_gap_of_all_that_it_would_have_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> Mapping[str, object]:
+        raise HarnessError("Operation not permitted")
+
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(probes, "_on_host", refuse)
+    findings = by_name(probes.examine().findings)
+    assert findings["loop"].value == "the probe cannot start: Operation not permitted"
+
+
+def test_a_full_disk_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, {})
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100, 99, 1 << 20))
+    space = by_name(probes.examine().findings)["disk space"]
+    assert space.state == "gap"
+    assert space.value.startswith("0.0 GiB free at ")
+    assert "holdfast clean --all" in space.remedy
+
+
+def test_the_script_that_runs_inside_answers_for_every_mechanism_shown() -> None:
+    assert set(inside.PROBES) == set(probes.MECHANISMS)

@@ -1,0 +1,68 @@
+"""The verdict block, to the letter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from chaos.reporting.block import phase_line, summary, verdict_block
+from tests.unit.reporting.samples import judged, judgement, result, unbitten
+
+VIOLATED = """\
+VIOLATED     811 of 811 records acknowledged before san.lose are lost
+             no device was reset with a full outbox, at least one wanted
+
+  contact ada-17 of u-03, the first of 811: lost
+     12.103 s  d-05 created it                    acknowledged by gateway-1
+     12.250 s  d-06 saw it last                   version w-17
+     15.000 s  san.lose core                      failed_ios 214
+     31.420 s  runbook                            no usable backup; initialised empty
+     33.902 s  a fresh device read everything     not there
+
+  operations 1,688 ok · 260 fail · 52 info      canaries 2/2      covered 1,140/1,140
+  anomalies: 811 lost
+  reported: 2 stale
+  mix: 38% updates (12% of them contended) · 8% deletes · 7% photos · 0 resets with a full outbox
+  fault san.lose core · 15.000 s · failed ios 214, writes before 12 · bit
+  not covered: gateway:/var/cache/app (not on a LUN)
+  again:  holdfast run reports/runs/20261122-191512-4711/plan.yaml
+  run:    reports/runs/20261122-191512-4711
+"""
+
+INCONCLUSIVE = """\
+INCONCLUSIVE san.lose did not bite
+             expected: HELD
+
+  fault san.lose core · 15.000 - 16.500 s · failed ios 0 · did not bite: no I/O failed
+  again:  holdfast run reports/runs/20261122-191512-4711/plan.yaml
+  run:    reports/runs/20261122-191512-4711
+"""
+
+
+def test_a_violation_shows_the_first_lost_records_life_and_how_to_see_it_again() -> None:
+    assert "\n".join(verdict_block(judged())) + "\n" == VIOLATED
+
+
+def test_a_fault_that_did_not_bite_is_told_with_its_reason() -> None:
+    assert "\n".join(verdict_block(unbitten())) + "\n" == INCONCLUSIVE
+
+
+def test_of_many_reasons_the_first_few_are_shown_and_the_rest_counted() -> None:
+    many = replace(judgement(), reasons=tuple(f"reason {number}" for number in range(9)), records=())
+    shown = verdict_block(replace(judged(), judgement=many, reason="reason 0"))
+
+    assert [line.strip() for line in shown[1:6]] == [
+        *(f"reason {number}" for number in range(1, 5)),
+        "and 4 further reasons, see result.json",
+    ]
+
+
+def test_several_trials_are_summed_up_worst_first_with_their_seeds() -> None:
+    assert summary([result(seed=1), result("VIOLATED", seed=2), result(seed=3)]) == [
+        "3 trials, the worst VIOLATED",
+        "    1 VIOLATED     seeds 2",
+        "    2 HELD         seeds 1, 3",
+    ]
+
+
+def test_where_the_time_went_is_one_line() -> None:
+    assert phase_line(result()) == "  stack ready 6.1 s · load 5.0 s · runbook 9.8 s"

@@ -1,0 +1,141 @@
+"""A finished trial, judged again from its folder alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chaos import cli
+from chaos.errors import HarnessError, MalformedHistory, UsageError
+from chaos.experiment.loader import write_plan
+from chaos.faults import catalogue
+from chaos.history.events import CANARY_OWNER, Act, Back, DoorRead, Event, FaultEvent, Header, PhaseEvent, Send
+from chaos.history.recorder import Recorder
+from chaos.reporting.recall import recall
+from tests.unit.reporting.samples import plan
+
+SECOND = 1_000_000_000
+
+
+def created(op: int, seconds: int, owner: str, record: str) -> list[Event]:
+    """A contact that the gateway acknowledged within a second."""
+    act = Act(
+        op,
+        seconds * SECOND,
+        f"d-{owner}#1",
+        f"d-{owner}",
+        owner,
+        "create",
+        record=record,
+        type="contact",
+        write=f"w{op}",
+        hash="aa",
+        key=f"k{op}",
+    )
+    return [act, Send(op, 1, seconds * SECOND), Back(op, 1, (seconds + 1) * SECOND, "ok", by="gateway")]
+
+
+def read_empty(owner: str) -> list[Event]:
+    """A fresh device that finds nothing, twice."""
+    return [
+        DoorRead(1, "fresh", owner, 1, 8 * SECOND, 9 * SECOND, "ok"),
+        DoorRead(1, "fresh", owner, 2, 10 * SECOND, 11 * SECOND, "ok", settled=True),
+    ]
+
+
+def recorded() -> list[Event]:
+    """One contact acknowledged, then lost with its array, and the canaries with it."""
+    canaries = {"A": "canary-a", "B": "canary-b"}
+    return [
+        Header("sidekick_2009", 4711, "reject", "keyed", canaries=canaries, faults=("san.lose",), t=0),
+        *created(1, 0, CANARY_OWNER, "canary-a"),
+        *created(2, 0, CANARY_OWNER, "canary-b"),
+        PhaseEvent("load", 2 * SECOND, "begun"),
+        *created(3, 3, "u-1", "r"),
+        FaultEvent(0, 5 * SECOND, "san.lose", "core", "injected"),
+        FaultEvent(0, 6 * SECOND, "san.lose", "core", "healed", bit=True, evidence={"failed_ios": 3}),
+        PhaseEvent("load", 7 * SECOND, "ended"),
+        *read_empty(CANARY_OWNER),
+        *read_empty("u-1"),
+    ]
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    recorder = Recorder(tmp_path / "history.jsonl")
+    for event in recorded():
+        recorder.append(event)
+    recorder.close()
+    write_plan(replace(plan(), stack=(tmp_path / "compose.yaml",)), tmp_path / "plan.yaml")
+    return tmp_path
+
+
+def test_check_judges_the_history_and_tells_phases_and_faults(run_dir: Path) -> None:
+    result = recall(run_dir, catalogue())
+
+    assert result.verdict == "VIOLATED"
+    assert result.phases == {"load": 5.0}
+    [fault] = result.faults
+    assert (fault.name, fault.target, fault.injected_at, fault.healed_at) == ("san.lose", "core", 3.0, 4.0)
+    assert (fault.bit, fault.evidence) == (True, {"failed_ios": 3})
+
+
+def test_what_the_history_does_not_hold_comes_from_the_result(run_dir: Path) -> None:
+    kept = {"not_covered": ["gateway:/var/cache"], "images": {"db": "sha256:abc"}}
+    (run_dir / "result.json").write_text(json.dumps(kept), encoding="utf-8")
+
+    result = recall(run_dir, catalogue())
+
+    assert (result.not_covered, result.images) == (("gateway:/var/cache",), {"db": "sha256:abc"})
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"not_covered": 3, "images": {}}'])
+def test_a_result_that_is_none_is_named(run_dir: Path, text: str) -> None:
+    (run_dir / "result.json").write_text(text, encoding="utf-8")
+
+    with pytest.raises(HarnessError, match=r"result\.json is no result"):
+        recall(run_dir, catalogue())
+
+
+@pytest.mark.parametrize("missing", ["plan.yaml", "history.jsonl"])
+def test_a_folder_without_a_trial_is_wrong_usage(run_dir: Path, missing: str) -> None:
+    (run_dir / missing).unlink()
+
+    with pytest.raises(UsageError, match=missing):
+        recall(run_dir, catalogue())
+
+
+def test_a_history_that_was_cut_short_is_never_judged(run_dir: Path) -> None:
+    path = run_dir / "history.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+
+    with pytest.raises(MalformedHistory):
+        recall(run_dir, catalogue())
+
+
+def test_a_fault_that_the_trial_never_reached_is_told(run_dir: Path, tmp_path: Path) -> None:
+    (run_dir / "history.jsonl").unlink()
+    recorder = Recorder(run_dir / "history.jsonl")
+    for event in recorded():
+        if not isinstance(event, FaultEvent):
+            recorder.append(event)
+    recorder.close()
+
+    [fault] = recall(run_dir, catalogue()).faults
+
+    assert (fault.injected_at, fault.bit, fault.why) == (None, False, "the trial ended before it")
+
+
+def test_the_command_prints_the_block_and_exits_with_the_verdict(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", str(run_dir)]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("VIOLATED     1 of 1 records acknowledged before san.lose are lost\n")
+    assert f"again:  holdfast run {run_dir}/plan.yaml" in out
+
+    assert cli.main(["check", str(run_dir), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["anomalies"]["lost"] == 1

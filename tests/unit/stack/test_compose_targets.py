@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chaos.errors import SourceError
+from chaos.experiment.plan import Checks, Limits, Plan, ScheduledFault, Target, Trigger, Workload
+from chaos.stack.compose import load_stack
+from chaos.stack.preview import preview
+from chaos.stack.spec import Stack
+from chaos.stack.targets import check_targets
+from chaos.stack.warnings import not_covered, topology_warnings
+
+TEXT = """\
+services:
+  db: {image: postgres, volumes: ["pgdata:/data", "logs:/logs"]}
+  gateway: {image: gw, ports: ["8080"], volumes: ["photos:/photos", "/cache", "./:/conf:ro", "./:/own"]}
+volumes: {pgdata: {}, photos: {}, logs: {}, backup: {}}
+x-chaos:
+  arrays:
+    core: {luns: {pgdata: {size: 64M}}}
+    media: {luns: {photos: {size: 64M}, backup: {size: 64M}}}
+  front_door: gateway:8080
+  roles: {database: [db]}
+  copies: {records: [pgdata], blobs: [photos]}
+  may_lose: ["gateway:/cache"]
+"""
+ONE_ARRAY = TEXT.replace("core: {luns: {", "core: {luns: {photos: {size: 64M}, backup: {size: 64M}, ").replace(
+    "    media: {luns: {photos: {size: 64M}, backup: {size: 64M}}}\n", ""
+)
+
+
+def stack_of(folder: Path, text: str = TEXT) -> Stack:
+    (folder / "compose.yaml").write_text(text)
+    return load_stack([folder / "compose.yaml"], {}, [], {})
+
+
+def plan_with(*targets: Target) -> Plan:
+    schedule = tuple(ScheduledFault("san.lose", target, Trigger(acknowledged=200)) for target in targets)
+    return Plan("e", "", (Path("compose.yaml"),), 1, Workload(), schedule, Checks(), Limits())
+
+
+def test_targets_that_the_stack_has_pass(tmp_path: Path) -> None:
+    targets = (Target(array="core"), Target(lun="photos"), Target(service="db"), Target(role="database"))
+    check_targets(plan_with(*targets), stack_of(tmp_path))
+
+
+def test_every_target_that_the_stack_has_not_is_refused_at_once_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "e.yaml"
+    file.write_text("schedule:\n  - {target: {array: cor}}\n  - {target: {role: databse}}\n")
+    with pytest.raises(SourceError) as caught:
+        check_targets(plan_with(Target(array="cor"), Target(role="databse")), stack_of(tmp_path), file)
+    assert str(caught.value).replace(str(file), "e.yaml") == (
+        "e.yaml:2:22: the stack has no array 'cor'\n"
+        "    2 |   - {target: {array: cor}}\n"
+        "      |                      ^ did you mean core?\n"
+        "e.yaml:3:21: the stack has no role 'databse'\n"
+        "    3 |   - {target: {role: databse}}\n"
+        "      |                     ^ did you mean database?"
+    )
+
+
+def test_a_plan_without_a_file_still_says_which_target_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"e: san.lose: the stack has no lun 'pg'"):
+        check_targets(plan_with(Target(lun="pg")), stack_of(tmp_path))
+
+
+def test_all_on_one_array_is_a_common_cause_and_worth_a_warning(tmp_path: Path) -> None:
+    assert topology_warnings(stack_of(tmp_path)) == ["LUN backup of array media is mounted by no service"]
+    assert topology_warnings(stack_of(tmp_path, ONE_ARRAY))[0] == (
+        "all LUNs of database, copies and backup (photos, pgdata) are on array core: one failure takes them together"
+    )
+
+
+def test_every_copy_of_a_store_on_one_array_is_worth_a_warning(tmp_path: Path) -> None:
+    stack = stack_of(tmp_path, ONE_ARRAY.replace("records: [pgdata]", "records: [pgdata, backup]"))
+    assert topology_warnings(stack)[0] == (
+        "every copy of records (pgdata, backup) is on array core: losing it loses them all"
+    )
+
+
+def test_what_is_written_outside_luns_is_not_covered_unless_it_may_be_lost(tmp_path: Path) -> None:
+    assert not_covered(stack_of(tmp_path)) == ["db:/logs", "gateway:/own"]
+
+
+def test_the_preview_names_what_is_touched_what_was_drawn_and_what_to_be_wary_of(tmp_path: Path) -> None:
+    plan = replace(plan_with(Target(array="core")), workload=Workload(updates=0.1), variables={"A": "b"})
+    text = "\n".join(preview(plan, stack_of(tmp_path)))
+    for part in (
+        "e · seed 1 · expects HELD",
+        "service db: postgres, lun pgdata at /data, volume logs at /logs",
+        "port 127.0.0.1:* to 8080",
+        "array core: pgdata 64 MiB ext4",
+        "fault 1: san.lose core at ack 200 (strikes LUNs pgdata; services db)",
+        "variables: A b",
+        "warning: db:/logs is not on a LUN",
+        "warning: the mix is too thin for HELD: updates 0.1 is below 0.25",
+    ):
+        assert part in text

@@ -1,0 +1,72 @@
+"""Finding the engine, and telling its errors apart."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import docker.errors
+import pytest
+import requests
+
+from chaos.errors import EngineError
+from chaos.stack import engine
+
+
+def refusal(status: int) -> docker.errors.APIError:
+    response = requests.Response()
+    response.status_code = status
+    return docker.errors.APIError("text that nobody reads", response=response, explanation="no such thing")
+
+
+def test_docker_host_is_the_only_address_where_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    assert engine.addresses() == ("tcp://127.0.0.1:1",)
+
+
+def test_a_socket_of_the_users_own_runtime_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    with tempfile.TemporaryDirectory() as folder, closing(socket.socket(socket.AF_UNIX)) as own:
+        own.bind(f"{folder}/docker.sock")
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        assert f"unix://{folder}/docker.sock" in engine.addresses()
+
+
+@pytest.mark.parametrize("address", ["unix:///nowhere.sock", "tcp://127.0.0.1:1", "nonsense"])
+def test_an_engine_that_does_not_answer_is_an_error_with_its_address_and_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", address)
+    with pytest.raises(EngineError, match=rf"{address}.*holdfast doctor --fix"):
+        engine.connect(timeout_seconds=1)
+
+
+def test_a_stale_socket_leaves_no_open_file_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as dead:
+        dead.bind(str(tmp_path / "s"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/s")
+    with pytest.raises(EngineError, match="Connection refused"):
+        engine.connect(timeout_seconds=1)
+
+
+def test_errors_are_told_apart_by_status_code() -> None:
+    assert engine.status_of(refusal(500)) == 500
+    assert engine.status_of(ValueError()) == 0
+    assert engine.is_gone(refusal(404))
+    assert engine.is_under_way(refusal(409))
+    assert [engine.is_done(refusal(code)) for code in (304, 404, 409, 500)] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("foreign", "message"),
+    [
+        (refusal(404), r"starting db: no such thing; see `holdfast doctor`"),
+        (requests.exceptions.ReadTimeout(), "starting db: the engine gave no answer in time"),
+        (requests.exceptions.ConnectionError(), "starting db: the engine is gone"),
+    ],
+)
+def test_foreign_errors_become_engine_errors_that_say_what_was_done(foreign: Exception, message: str) -> None:
+    with pytest.raises(EngineError, match=message), engine.engine_errors("starting db"):
+        raise foreign

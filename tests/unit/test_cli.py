@@ -1,0 +1,372 @@
+"""The command line: exit codes, documents, and one line for the user when Holdfast itself fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chaos import cli
+from chaos.doctor import Diagnosis, FaultReadiness, Finding
+from chaos.errors import EngineError, SourceError, Terminated, UsageError
+from chaos.experiment import loader
+from chaos.experiment.plan import Plan, Verdict
+from chaos.reporting.listener import Listener, Silent
+from chaos.reporting.result import TrialResult
+from chaos.stack import compose, sweep
+from chaos.stack.sweep import SweepReport
+from tests.unit.reporting.samples import STACK, plan, result
+
+
+class Trials:
+    """Stands in for the stack, the engine and everything else below the command line."""
+
+    def __init__(self) -> None:
+        self.verdicts: list[Verdict] = ["HELD"]
+        self.expect: Verdict = "HELD"
+        self.breaks: BaseException | None = None
+        self.run_dir = Path("reports/runs/20261122-191512-4711")
+        self.swept = 0
+        self.left = SweepReport()
+        self.sweeping: Callable[[], None] = lambda: None
+        self.kept = False
+
+    def load(self, path: Path, seed: int | None, faults: object) -> Plan:
+        if not path.exists():
+            raise UsageError(f"{path} does not exist")
+        return plan(self.expect, 4711 if seed is None else seed)
+
+    def sweep(self, *, all_: bool) -> SweepReport:
+        self.swept += 1
+        self.sweeping()
+        return self.left
+
+    def run_trials(
+        self,
+        drawn: Plan,
+        *,
+        times: int = 1,
+        keep: bool = False,
+        runs: Path = Path("reports/runs"),
+        listeners: Sequence[Listener] = (),
+    ) -> list[TrialResult]:
+        self.kept = keep
+        results = []
+        for trial, verdict in enumerate(self.verdicts):
+            done = result(verdict, expect=self.expect, seed=drawn.seed + trial)
+            for listener in listeners:
+                listener.started(drawn, drawn.seed, trial + 1, times, self.run_dir)
+                listener.finished(done)
+            results.append(done)
+        if self.breaks is not None:
+            for listener in listeners:
+                listener.failed(self.breaks)
+            raise self.breaks
+        return results
+
+
+@pytest.fixture
+def trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trials:
+    made = Trials()
+    trial = types.ModuleType("chaos.trial")
+    trial.run_trials = made.run_trials  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "chaos.trial", trial)
+    monkeypatch.setattr(sweep, "sweep", made.sweep)
+    monkeypatch.setattr(compose, "load_stack", lambda *given: STACK)
+    monkeypatch.setattr(loader, "load", made.load)
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.yaml").write_text("experiment: x\n", encoding="utf-8")
+    return made
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("HELD", 0), ("VIOLATED", 1), ("INCONCLUSIVE", 2)])
+def test_the_exit_code_is_the_verdicts(
+    trials: Trials, verdict: Verdict, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials.verdicts = [verdict]
+
+    assert cli.main(["run", "x.yaml"]) == code
+    out = capsys.readouterr().out
+    assert verdict in out
+    assert "seed 4711" in out
+    assert "again:  holdfast run reports/runs/20261122-191512-4711/plan.yaml" in out
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expect", "code"),
+    [
+        (["VIOLATED"], "VIOLATED", 0),
+        (["INCONCLUSIVE"], "INCONCLUSIVE", 0),
+        (["HELD"], "VIOLATED", 1),
+        (["INCONCLUSIVE"], "VIOLATED", 2),
+        (["VIOLATED"], "HELD", 1),
+        (["VIOLATED", "HELD"], "VIOLATED", 1),
+        (["VIOLATED", "VIOLATED"], "VIOLATED", 0),
+    ],
+)
+def test_with_expect_only_the_expected_verdict_is_green(
+    trials: Trials, verdicts: list[Verdict], expect: Verdict, code: int
+) -> None:
+    trials.verdicts, trials.expect = verdicts, expect
+
+    assert cli.main(["run", "x.yaml", "--expect", "--times", str(len(verdicts))]) == code
+
+
+def test_json_is_one_document_on_stdout_and_all_else_goes_to_stderr(
+    trials: Trials, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials.verdicts = ["VIOLATED"]
+
+    assert cli.main(["run", "x.yaml", "--json", "--seed", "9", "--keep"]) == 1
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert set(document) >= {
+        "verdict",
+        "reason",
+        "seed",
+        "run_dir",
+        "operations",
+        "anomalies",
+        "reported",
+        "canaries",
+        "records",
+        "faults",
+        "not_covered",
+        "phases",
+    }
+    assert (document["verdict"], document["seed"], "trials" in document) == ("VIOLATED", 9, False)
+    assert "seed 9" in told.err
+    assert trials.kept
+
+
+def test_several_trials_have_the_worst_verdict_and_are_all_listed(
+    trials: Trials, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials.verdicts = ["HELD", "INCONCLUSIVE", "VIOLATED", "HELD"]
+
+    assert cli.main(["run", "x.yaml", "--json", "--times", "4"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["verdict"] == "VIOLATED"
+    assert document["seed"] == 4713
+    assert [trial["verdict"] for trial in document["trials"]] == trials.verdicts
+
+
+def test_several_trials_end_with_a_line_for_each_verdict(trials: Trials, capsys: pytest.CaptureFixture[str]) -> None:
+    trials.verdicts = ["HELD", "VIOLATED", "HELD"]
+
+    cli.main(["run", "x.yaml", "--times", "3"])
+    assert capsys.readouterr().out.endswith(
+        "3 trials, the worst VIOLATED\n    1 VIOLATED     seeds 4712\n    2 HELD         seeds 4711, 4713\n"
+    )
+
+
+def test_a_harness_error_is_exit_3_with_a_document_that_keeps_the_finished_trials(
+    trials: Trials, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials.breaks = EngineError("no engine answers; run holdfast doctor --fix")
+
+    assert cli.main(["run", "x.yaml", "--json", "--times", "3"]) == 3
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert (document["verdict"], document["reason"]) == (None, "no engine answers; run holdfast doctor --fix")
+    assert [trial["verdict"] for trial in document["trials"]] == ["HELD"]
+    assert document["run_dir"] == "reports/runs/20261122-191512-4711"
+    assert "holdfast: no engine answers" in told.err
+    assert "Traceback" not in told.err
+
+
+@pytest.mark.parametrize(("breaks", "code"), [(KeyboardInterrupt(), 130), (Terminated(), 143), (SourceError([]), 64)])
+def test_signals_and_usage_have_their_codes_and_documents(
+    trials: Trials, breaks: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials.breaks = breaks
+
+    assert cli.main(["run", "x.yaml", "--json"]) == code
+    document = json.loads(capsys.readouterr().out)
+    assert (document["verdict"], document["exit_code"]) == (None, code)
+
+
+def test_sigterm_unwinds_and_ends_with_143(trials: Trials) -> None:
+    trials.sweeping = lambda: os.kill(os.getpid(), signal.SIGTERM)
+    before = signal.getsignal(signal.SIGTERM)
+
+    assert cli.main(["run", "x.yaml"]) == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run"],
+        ["run", "x.yaml", "--sed", "3"],
+        ["run", "x.yaml", "--times", "0"],
+        ["run", "x.yaml", "--seed", "many"],
+        ["run", "absent.yaml"],
+        ["rum", "x.yaml"],
+        ["check", "absent"],
+        [],
+    ],
+)
+def test_wrong_usage_is_64_with_a_document(
+    trials: Trials, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*arguments, "--json"]) == 64
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert document["verdict"] is None
+    assert document["reason"]
+    assert document["reason"].splitlines()[0] in told.err
+
+
+def test_a_defect_is_one_line_for_the_user_and_a_traceback_in_a_file(
+    trials: Trials, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials.run_dir = tmp_path
+    trials.breaks = ZeroDivisionError("in the check")
+
+    assert cli.main(["run", "x.yaml", "--json"]) == 3
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert document["reason"].startswith("internal error of Holdfast: ZeroDivisionError: in the check; ")
+    assert str(tmp_path / "traceback.txt") in document["reason"]
+    assert "Traceback" not in told.err
+    assert "ZeroDivisionError" in (tmp_path / "traceback.txt").read_text(encoding="utf-8")
+
+
+def test_a_defect_before_any_run_folder_leaves_its_traceback_in_the_cache(trials: Trials, tmp_path: Path) -> None:
+    trials.sweeping = lambda: sys.exit(1)
+
+    assert cli.main(["run", "x.yaml"]) == 3
+    assert "SystemExit" in (tmp_path / "cache" / "traceback.txt").read_text(encoding="utf-8")
+
+
+def test_a_reporter_that_fails_hides_no_verdict(
+    trials: Trials, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Fails(Silent):
+        def finished(self, result: TrialResult) -> None:
+            raise ValueError("no room")
+
+    trials.verdicts = ["VIOLATED"]
+    monkeypatch.setattr("chaos.reporting.terminal.terminal", lambda out: Fails())
+
+    assert cli.main(["run", "x.yaml"]) == 1
+    told = capsys.readouterr()
+    assert "VIOLATED  811 of 811 records acknowledged before san.lose are lost" in told.out
+    assert "reports/runs/20261122-191512-4711" in told.out
+    assert "the listener Fails failed at finished(): ValueError: no room" in told.err
+
+
+def test_orphans_are_swept_before_a_run(trials: Trials) -> None:
+    cli.main(["run", "x.yaml"])
+
+    assert trials.swept == 1
+
+
+def test_clean_tells_what_it_removed(trials: Trials, capsys: pytest.CaptureFixture[str]) -> None:
+    trials.left = SweepReport(removed=["network holdfast-x"])
+
+    assert cli.main(["clean"]) == 0
+    assert capsys.readouterr().out == "removed network holdfast-x\n"
+
+
+def test_what_cannot_be_cleaned_is_exit_3(trials: Trials, capsys: pytest.CaptureFixture[str]) -> None:
+    trials.left = SweepReport(failed=["volume pgdata: in use"])
+
+    assert cli.main(["clean", "--json"]) == 3
+    document = json.loads(capsys.readouterr().out)
+    assert document["verdict"] is None
+    assert document["reason"] == "1 thing could not be removed"
+    assert document["failed"] == ["volume pgdata: in use"]
+
+
+def test_schema_is_the_json_schema_of_experiments(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["schema"]) == 0
+    assert "experiment" in json.loads(capsys.readouterr().out)["properties"]
+
+
+def test_validate_tells_what_would_be_touched_and_shows_no_value_of_a_variable(
+    trials: Trials, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["validate", "x.yaml", "--seed", "7", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["plan"]["seed"] == 7
+    assert "array core: pgdata 512 MiB ext4" in document["touched"]
+    assert document["warnings"] == []
+    assert "planted-secret" not in json.dumps(document)
+
+    assert cli.main(["validate", "x.yaml"]) == 0
+    assert "strikes LUNs pgdata; services db" in capsys.readouterr().out
+    assert trials.swept == 0
+
+
+def test_a_target_that_the_stack_lacks_is_shown_with_its_place(
+    trials: Trials, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compose, "load_stack", lambda *given: replace(STACK, luns={}))
+    text = "experiment: x\nschedule:\n  - target: {array: core}\n"
+    Path("x.yaml").write_text(text, encoding="utf-8")
+
+    assert cli.main(["run", "x.yaml"]) == 64
+    assert capsys.readouterr().err.startswith("x.yaml:3:21: the stack has no array 'core'\n")
+
+
+@pytest.mark.parametrize(("missing", "code"), [((), 0), (("loop",), 3)])
+def test_doctor_is_exit_0_when_the_minimal_stack_can_run(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    missing: tuple[str, ...],
+    code: int,
+) -> None:
+    findings = (Finding("loop", "gap" if missing else "ok", "none", "modprobe loop"),)
+    diagnosis = Diagnosis(findings, (FaultReadiness("san.lose", missing),), missing)
+    monkeypatch.setattr("chaos.doctor.examine", lambda: diagnosis)
+    monkeypatch.setattr("chaos.doctor.fix", lambda say: say("installing docker.io"))
+
+    assert cli.main(["doctor", "--fix", "--json"]) == code
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert document["verdict"] is None
+    assert document["reason"] == ("the minimal stack cannot run here: loop" if missing else "")
+    assert document["can_run"] is not bool(missing)
+    assert "holdfast: installing docker.io" in told.err
+
+    assert cli.main(["doctor"]) == code
+    assert "loop" in capsys.readouterr().out
+
+
+def test_help_is_exit_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    assert "doctor" in capsys.readouterr().out
+
+
+def test_the_command_loads_nothing_heavy_before_it_knows_what_to_do() -> None:
+    heavy = ("docker", "pydantic", "aiohttp", "rich", "hypothesis", "yaml", "asyncio", "allure")
+    program = f"import sys, chaos.cli; print([name for name in {heavy} if name in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert shown.stdout.strip() == "[]"
+
+
+def test_a_closed_stdout_is_no_verdict() -> None:
+    program = "import sys, chaos.cli; sys.exit(chaos.cli.main(['schema']))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        shown = subprocess.run(
+            [sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+        )
+    finally:
+        os.close(writer)
+
+    assert shown.returncode == 3
+    assert shown.stderr.count("\n") == 1

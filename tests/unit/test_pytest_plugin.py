@@ -1,0 +1,257 @@
+"""`pytest experiments/`, with trials that nobody runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.errors import EngineError, Terminated
+from chaos.experiment import loader
+from chaos.experiment.plan import Plan, Verdict
+from chaos.reporting.listener import Listener
+from chaos.reporting.result import TrialResult
+from chaos.stack import compose, sweep
+from tests.unit.reporting.samples import STACK, plan, result
+
+pytest_plugins = ["pytester"]
+
+
+class Trials:
+    """Stands in for the loader, the doctor and the trial."""
+
+    def __init__(self) -> None:
+        self.verdict: Verdict = "HELD"
+        self.expect: Verdict = "HELD"
+        self.breaks: BaseException | None = None
+        self.missing: tuple[str, ...] = ()
+        self.swept = 0
+        self.ran: list[tuple[int, Path]] = []
+
+    def load(self, path: Path, seed: int | None, faults: object) -> Plan:
+        return plan(self.expect, 4711 if seed is None else seed)
+
+    def run_trials(
+        self,
+        drawn: Plan,
+        *,
+        times: int = 1,
+        keep: bool = False,
+        runs: Path = Path("reports/runs"),
+        listeners: Sequence[Listener] = (),
+    ) -> list[TrialResult]:
+        self.ran.append((drawn.seed, runs))
+        done = result(self.verdict, expect=self.expect, seed=drawn.seed)
+        for listener in listeners:
+            listener.started(drawn, drawn.seed, 1, times, done.run_dir)
+            listener.phase("load", None)
+            if self.breaks is None:
+                listener.phase("load", 5.0)
+                listener.finished(done)
+            else:
+                listener.failed(self.breaks)
+        if self.breaks is not None:
+            raise self.breaks
+        return [done]
+
+    def sweep(self, *, all_: bool) -> str:
+        self.swept += 1
+        return "nothing to clean"
+
+    def examine(self) -> Any:
+        finding = types.SimpleNamespace(name="loop", value="no loop device", remedy="modprobe loop")
+        readiness = types.SimpleNamespace(fault="san.lose", missing=self.missing)
+        return types.SimpleNamespace(missing=(), faults=[readiness], findings=[finding])
+
+
+@pytest.fixture
+def trials(monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester) -> Trials:
+    made = Trials()
+    trial, doctor = types.ModuleType("chaos.trial"), types.ModuleType("chaos.doctor")
+    trial.run_trials = made.run_trials  # type: ignore[attr-defined]
+    doctor.examine = made.examine  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "chaos.trial", trial)
+    monkeypatch.setitem(sys.modules, "chaos.doctor", doctor)
+    monkeypatch.setattr(compose, "load_stack", lambda *given: STACK)
+    monkeypatch.setattr(sweep, "sweep", made.sweep)
+    monkeypatch.setattr(loader, "load", made.load)
+    for variable in ("CI", "HOLDFAST_REQUIRED"):
+        monkeypatch.delenv(variable, raising=False)
+    experiments = pytester.mkdir("experiments")
+    (experiments / "power_cut.yaml").write_text("# why\nexperiment: power_cut\n", encoding="utf-8")
+    return made
+
+
+@pytest.mark.parametrize("verdict", ["HELD", "VIOLATED", "INCONCLUSIVE"])
+def test_an_experiment_passes_when_its_verdict_is_the_expected_one(
+    trials: Trials, pytester: pytest.Pytester, verdict: Verdict
+) -> None:
+    trials.verdict = trials.expect = verdict
+
+    run = pytester.runpytest_inprocess("experiments")
+
+    run.assert_outcomes(passed=1)
+    assert run.ret == 0
+
+
+@pytest.mark.parametrize(("verdict", "expect"), [("VIOLATED", "HELD"), ("INCONCLUSIVE", "HELD"), ("HELD", "VIOLATED")])
+def test_another_verdict_fails_with_the_block_and_the_reproduce_command(
+    trials: Trials, pytester: pytest.Pytester, verdict: Verdict, expect: Verdict
+) -> None:
+    trials.verdict, trials.expect = verdict, expect
+
+    run = pytester.runpytest_inprocess("experiments")
+
+    run.assert_outcomes(failed=1)
+    run.stdout.fnmatch_lines(
+        [
+            f"{verdict}*",
+            f"*expected: {expect}",
+            "*again:  holdfast run reports/runs/20261122-191512-4711/plan.yaml",
+        ]
+    )
+    run.stdout.no_fnmatch_line("*Traceback*")
+    run.stdout.no_fnmatch_line("*pytest_plugin.py*")
+
+
+def test_a_harness_error_is_an_error_with_its_text(trials: Trials, pytester: pytest.Pytester) -> None:
+    trials.breaks = EngineError("no engine answers; run holdfast doctor --fix")
+
+    run = pytester.runpytest_inprocess("experiments")
+
+    run.assert_outcomes(errors=1)
+    run.stdout.fnmatch_lines(["no engine answers; run holdfast doctor --fix"])
+    run.stdout.no_fnmatch_line("*pytest_plugin.py*")
+
+
+def test_a_missing_capability_skips_with_its_remedy(trials: Trials, pytester: pytest.Pytester) -> None:
+    trials.missing = ("loop",)
+
+    run = pytester.runpytest_inprocess("experiments", "-rs")
+
+    run.assert_outcomes(skipped=1)
+    run.stdout.fnmatch_lines(["*this host cannot run it: loop: no loop device (modprobe loop)*"])
+    assert trials.ran == []
+
+
+@pytest.mark.parametrize("variable", ["CI", "HOLDFAST_REQUIRED"])
+def test_a_missing_capability_is_an_error_where_it_is_required(
+    trials: Trials, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    trials.missing = ("loop",)
+    monkeypatch.setenv(variable, "1")
+
+    run = pytester.runpytest_inprocess("experiments")
+
+    run.assert_outcomes(errors=1)
+    run.stdout.fnmatch_lines(["*no loop device (modprobe loop)*"])
+
+
+def test_only_yaml_with_an_experiment_at_its_top_level_is_collected(trials: Trials, pytester: pytest.Pytester) -> None:
+    for name, text in {
+        "plan.yaml": "plan: power_cut\nseed: 1\n",
+        "compose.yaml": "services:\n  experiment: {image: x}\n",
+        "notes.txt": "experiment: not YAML by its name\n",
+        "binary.yaml": "\x00\x01",
+        "second.yml": "why: another order of keys\nexperiment: second\n",
+    }.items():
+        pytester.path.joinpath("experiments", name).write_text(text, encoding="utf-8")
+
+    run = pytester.runpytest_inprocess("experiments", "--collect-only", "-q")
+
+    run.stdout.fnmatch_lines(
+        ["experiments/power_cut.yaml::power_cut", "experiments/second.yml::second"], consecutive=True
+    )
+    run.stdout.fnmatch_lines(["2 tests collected*"])
+
+
+def test_seed_and_run_folder_come_from_the_command_line(trials: Trials, pytester: pytest.Pytester) -> None:
+    pytester.runpytest_inprocess("experiments", "--holdfast-seed=7", "--holdfast-runs=elsewhere")
+
+    assert trials.ran == [(7, Path("elsewhere"))]
+
+
+def test_orphans_are_swept_once_before_the_first_trial(trials: Trials, pytester: pytest.Pytester) -> None:
+    pytester.path.joinpath("experiments", "b.yaml").write_text("experiment: b\n", encoding="utf-8")
+
+    pytester.runpytest_inprocess("experiments").assert_outcomes(passed=2)
+
+    assert trials.swept == 1
+
+
+def test_a_target_that_the_stack_lacks_is_an_error_with_its_place(
+    trials: Trials, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compose, "load_stack", lambda *given: replace(STACK, luns={}))
+    path = pytester.path.joinpath("experiments", "power_cut.yaml")
+    path.write_text("experiment: power_cut\nschedule:\n  - target: {array: core}\n", encoding="utf-8")
+
+    run = pytester.runpytest_inprocess("experiments")
+
+    run.assert_outcomes(errors=1)
+    run.stdout.fnmatch_lines(["*power_cut.yaml:3:*the stack has no array 'core'*"])
+
+
+def test_junit_tells_failure_from_error_and_carries_the_properties(trials: Trials, pytester: pytest.Pytester) -> None:
+    trials.verdict = "VIOLATED"
+
+    pytester.runpytest_inprocess("experiments", "--junitxml=junit.xml")
+
+    written = pytester.path.joinpath("junit.xml").read_text(encoding="utf-8")
+    assert '<property name="verdict" value="VIOLATED"' in written
+    assert '<property name="seed" value="4711"' in written
+    assert '<property name="run_dir" value="reports/runs/20261122-191512-4711"' in written
+    assert "<failure" in written
+    assert "<error" not in written
+
+
+def test_sigterm_ends_the_session_with_143(trials: Trials, pytester: pytest.Pytester) -> None:
+    trials.breaks = Terminated()
+
+    run = pytester.runpytest_inprocess("experiments")
+
+    assert run.ret == 143
+
+
+def _allure_result(pytester: pytest.Pytester) -> Any:
+    [written] = pytester.path.joinpath("allure").glob("*-result.json")
+    return json.loads(written.read_text(encoding="utf-8"))
+
+
+def test_allure_gets_steps_parameters_and_the_runs_evidence(trials: Trials, pytester: pytest.Pytester) -> None:
+    trials.verdict = "VIOLATED"
+    run_dir = pytester.path / "reports" / "runs" / "20261122-191512-4711"
+    (run_dir / "logs").mkdir(parents=True)
+    for name in ("plan.yaml", "history.jsonl", "logs/db.log"):
+        (run_dir / name).write_text("content\n", encoding="utf-8")
+
+    pytester.runpytest_inprocess("experiments", "--alluredir=allure")
+
+    written = _allure_result(pytester)
+    assert written["status"] == "failed"
+    assert [step["name"] for step in written["steps"]] == ["load"]
+    parameters = {each["name"]: each["value"] for each in written["parameters"]}
+    assert (parameters["seed"], parameters["users"]) == ("4711", "40")
+    assert parameters["fault 1"] == "'san.lose core at ack 1,200'"
+    assert {each["name"] for each in written["attachments"]} == {
+        "verdict",
+        "faults and their evidence",
+        "plan.yaml",
+        "history.jsonl",
+        "db.log",
+    }
+
+
+def test_allure_calls_a_harness_error_broken(trials: Trials, pytester: pytest.Pytester) -> None:
+    trials.breaks = EngineError("no engine answers")
+
+    pytester.runpytest_inprocess("experiments", "--alluredir=allure")
+
+    written = _allure_result(pytester)
+    assert (written["status"], written["steps"][0]["status"]) == ("broken", "broken")

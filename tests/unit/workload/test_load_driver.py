@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chaos.errors import UsageError
+from chaos.workload.drivers import load_driver
+from chaos.workload.drivers.http import HttpSession
+
+GOOD = """
+class Good:
+    def __init__(self, front_door, *, user, device): pass
+    async def put(self, record, base, key): pass
+    async def delete(self, name, base, key): pass
+    async def changes(self, cursor): pass
+    async def everything(self): pass
+    async def close(self): pass
+"""
+
+
+def test_http_is_built_in() -> None:
+    assert load_driver("http") is HttpSession
+
+
+def test_a_driver_is_found_in_the_users_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(GOOD)
+    assert load_driver("mine:Good", tmp_path).__name__ == "Good"
+
+
+def test_two_folders_may_each_have_a_module_of_one_name(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.py").write_text(f"FROM = {folder!r}\n{GOOD}")
+    one, two = (load_driver("same:Good", tmp_path / folder) for folder in ("one", "two"))
+    assert Path(one.__init__.__code__.co_filename).parent.name == "one"
+    assert Path(two.__init__.__code__.co_filename).parent.name == "two"
+
+
+def test_everything_that_a_driver_lacks_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "poor.py").write_text(
+        "class Poor:\n"
+        "    def __init__(self, host): pass\n"
+        "    def put(self, record, base, key): pass\n"
+        "    async def delete(self, name): pass\n"
+        "    async def changes(self, cursor): pass\n"
+    )
+    with pytest.raises(UsageError) as caught:
+        load_driver("poor:Poor", tmp_path)
+    text = str(caught.value)
+    for problem in (
+        "__init__ does not take (front_door, *, user, device)",
+        "put is not `async def`",
+        "delete does not take 3 arguments",
+        "everything is missing",
+        "close is missing",
+        "docs/drivers.md",
+    ):
+        assert problem in text
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("htttp", "unknown driver 'htttp'"),
+        ("no_such_module_anywhere:Driver", "cannot be imported"),
+        ("json:Driver", "module json has no class Driver"),
+        (":", "unknown driver"),
+    ],
+)
+def test_a_driver_that_is_not_there_is_a_usage_error_with_its_name(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_driver(name)
+
+
+def test_an_error_inside_the_users_module_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import no_such_library\n")
+    with pytest.raises(UsageError, match=r"cannot be imported in .*no_such_library"):
+        load_driver("broken:Driver", tmp_path)
+
+
+def test_the_driver_of_plain_postgres_is_one() -> None:
+    folder = Path(__file__).parents[3] / "experiments" / "plain_postgres"
+    assert load_driver("driver:PlainPostgres", folder).__name__ == "PlainPostgres"
