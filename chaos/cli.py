@@ -122,6 +122,7 @@ def run(
 ) -> Answer:
     """Run trials of an experiment, or a plan again, and judge them."""
     from chaos.reporting.block import summary
+    from chaos.reporting.logfile import logged_to_file
     from chaos.reporting.terminal import terminal
     from chaos.stack.sweep import sweep
     from chaos.trial import run_trials
@@ -129,7 +130,8 @@ def run(
     plan, _ = _open(file, seed)
     sweep(all_=False)
     fan = FanOut([context.obj, terminal(sys.stderr if as_json else sys.stdout)])
-    results = run_trials(plan, times=times, keep=keep, listeners=(fan,))
+    with logged_to_file():
+        results = run_trials(plan, times=times, keep=keep, listeners=(fan,))
     for crash in fan.crashes:
         _complain(str(crash))
     lines = [f"{result.verdict}  {result.reason}\n  run: {result.run_dir}" for result in results if fan.crashes]

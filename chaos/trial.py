@@ -258,13 +258,13 @@ class Trial:
             async with self._phase("converge"):
                 await self._injector.enter_phase("converge")
                 await self._injector.heal_all()
-                await self._injector.conclude()
+                self._injector.conclude()
                 async with self._mending:
                     await self._mend(limits.converge_seconds_max)
                 await self._running.answers(limits.converge_seconds_max)
         except Unrecoverable as error:
             self._give_up(error)
-            await self._injector.conclude()
+            self._injector.conclude()
 
     async def _read_doors(self, fleet: Fleet) -> tuple[str, ...]:
         """The final reads in their order; what the services wrote outside LUNs is seen before the cold restart."""

@@ -30,7 +30,7 @@ def _missing(history: History, events: Sequence[FaultEvent]) -> str:
     injected = next((event for event in events if event.happened == "injected"), None)
     if injected is None:
         return next((event.why for event in events if event.why), "its trigger never came")
-    if not any(event.happened == "healed" and event.bit for event in events):
+    if not any(event.concludes and event.bit for event in events):
         return next((event.why for event in reversed(events) if event.why), "its evidence stayed below its minimum")
     if injected.phase == "load" and not _under_load(history, injected.t):
         return "no write was being acknowledged when it took hold"

@@ -146,6 +146,22 @@ class RecordJudge:
         if made and door.step != 2 and door.t < self._gone:
             self._gone = door.t
 
+    def is_plain(self, of_owner: Iterable[Reading]) -> bool:
+        """Whether every door showed one and the same allowed state, and there is nothing else to find out."""
+        if not self.certain or self.rule.broken:
+            return False
+        record, states = self._name[1], set()
+        for reading in of_owner:
+            door = reading.door
+            if door.invoked < self._active_until or record in reading.odd:
+                return False
+            whole = door.whole.get(record)
+            states.add(MISSING if whole is None else whole.write)
+        if len(states) != 1:
+            return not states
+        (state,) = states
+        return self.rule.absence if state == MISSING else state in self.rule.writes
+
     def at(self, cut: Cut, *, seen: bool = True) -> tuple[list[Logical], Allowed]:
         """The operations and the rule at an instant."""
         if seen and self.certain and cut.begun >= self._active_until:
@@ -231,6 +247,9 @@ def sights_in_the_load(history: History) -> Iterable[tuple[RecordId, str]]:
     for name, operations in history.records.items():
         for operation in operations:
             if operation.seen_first == INFINITY:
+                continue
+            attempts = operation.attempts
+            if attempts and attempts[0].outcome != "fail" and attempts[0].sent <= operation.seen_first:
                 continue
             same = [o for o in operations if o.write == operation.write]
             standings = {o.standing for o in logical_operations(same, WHOLE, keyed=keyed)}

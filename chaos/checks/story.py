@@ -83,7 +83,7 @@ def _seen(operations: Sequence[Operation]) -> Iterator[Told]:
 
 def _faults(history: History) -> Iterator[Told]:
     for event in history.faults:
-        if event.happened == "missed":
+        if event.happened not in ("injected", "healed"):
             continue
         healed = event.happened == "healed"
         counted = _last_evidence(history.faults, event)
@@ -97,7 +97,7 @@ def _faults(history: History) -> Iterator[Told]:
 def _last_evidence(events: Sequence[FaultEvent], of: FaultEvent) -> dict[str, int | float | str]:
     counted = dict(of.evidence)
     for event in events:
-        if event.index == of.index and event.happened == "healed":
+        if event.index == of.index and event.concludes:
             counted.update(event.evidence)
     return counted
 

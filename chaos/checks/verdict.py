@@ -158,9 +158,9 @@ def _records(history: History, read: Mapping[str, list[Reading]], findings: _Fin
     overwriting = history.header.policy == "last-writer-wins"
     for name, operations in history.records.items():
         judge_of = RecordJudge(history, name, operations)
-        sights = judge_of.sights(read.get(name[0], ()))
+        doors = read.get(name[0], ())
         if name[0] == CANARY_OWNER:
-            findings.canary_sights[name[1]] = sights
+            findings.canary_sights[name[1]] = judge_of.sights(doors)
             continue
         tally(judge_of.logical, findings.operations)
         acknowledged = first_acknowledged(operations)
@@ -168,11 +168,14 @@ def _records(history: History, read: Mapping[str, list[Reading]], findings: _Fin
             findings.acknowledged[name] = acknowledged
             if not judge_of.rule.absence:
                 findings.must_be_there.add(name)
+        if overwriting:
+            findings.reported["policy-overwritten"] += overwritten_by_policy(operations)
+        if judge_of.is_plain(doors):
+            continue
+        sights = judge_of.sights(doors)
         if not judge_of.certain:
             findings.reported += uncertain(judge_of.logical, judge_of.rule, sights)
             findings.reported["late-effect"] += late_effect(operations, sights)
-        if overwriting:
-            findings.reported["policy-overwritten"] += overwritten_by_policy(operations)
         classes = classes_of(operations, sights) | judge_of.rule.broken
         if classes:
             findings.classes[name] = classes

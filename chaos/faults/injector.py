@@ -107,17 +107,15 @@ class Injector:
                 await self._inject(each)
 
     async def heal_all(self) -> None:
-        """End every fault that can be ended."""
+        """End every fault that can be ended, and take the evidence of those that are for good."""
         for each in self._faults:
-            if each.in_force and not each.fault.for_good:
+            if each.in_force and not each.ended:
                 await self._heal(each)
 
-    async def conclude(self) -> None:
-        """After the recovery: count what faults that are for good did, and name those that never came."""
+    def conclude(self) -> None:
+        """The phases in which faults may strike are over: name those that never came."""
         for each in self._faults:
-            if not each.ended and each.injected_at:
-                await self._heal(each)
-            elif not each.ended:
+            if not each.ended:
                 self._record(
                     each, "missed", why=f"the trial did not reach the phase {each.scheduled.at.phase}"
                 )
@@ -154,7 +152,7 @@ class Injector:
             await self._apply(each, [])
         evidence = self._evidence(each, counters)
         why = each.fault.why_not_bitten(evidence)
-        self._record(each, "healed", evidence=evidence, why=why)
+        self._record(each, "lasting" if each.fault.for_good else "healed", evidence=evidence, why=why)
 
     async def _apply(self, each: Active, kill: list[str]) -> Any:
         wanted = {lun: self._wanted_lun(lun).to_agent() for lun in each.luns}

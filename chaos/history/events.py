@@ -175,9 +175,10 @@ class FaultEvent:
 
     Attributes:
         index: Its place in the schedule, from 0.
-        happened: "injected", "healed", or "missed" (its trigger never came).
+        happened: "injected"; then "healed", or "lasting" for one that is for good; or "missed" (its trigger never
+            came).
         phase: Phase in which its trigger lies ("load" or a later one).
-        bit: With "healed": whether the injector's own counters reached this fault's minimum.
+        bit: With "healed" and "lasting": whether the injector's own counters reached this fault's minimum.
         evidence: What was counted, by name.
         why: Why it did not bite, or was missed.
     """
@@ -186,11 +187,16 @@ class FaultEvent:
     t: int
     fault: str
     target: str
-    happened: Literal["injected", "healed", "missed"]
+    happened: Literal["injected", "healed", "lasting", "missed"]
     phase: str = "load"
     bit: bool = False
     evidence: Mapping[str, int | float | str] = field(default_factory=dict)
     why: str = ""
+
+    @property
+    def concludes(self) -> bool:
+        """Whether this event carries the evidence of a fault that was injected."""
+        return self.happened in ("healed", "lasting")
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class Operation:
     Attributes:
         seen_first: Return of the first read of the service that returned this write whole, else INFINITY; kept
             on the first operation of a write id.
-        seen_last: Return of the last such read, 0 if none; `seen_by` the device that saw it.
+        seen_last: Return of the last such read of a phone, 0 if none; `seen_by` is that phone.
     """
 
     __slots__ = (
@@ -85,7 +85,7 @@ class Operation:
         self.seen_by = ""
 
     def saw(self, t: int, by: str) -> None:
-        """A read of the service by device or door `by`, returned at `t`, showed this write whole."""
+        """A read of the service by device `by`, returned at `t`, showed this write whole."""
         if t < self.seen_first:
             self.seen_first = t
         if t > self.seen_last:

@@ -350,7 +350,8 @@ class _Reader:
         if door.ok and door.step != CACHE_STEP:
             # A final read is a read too: what it showed must not be gone at a later one.
             for write in door.whole.values():
-                write.saw(door.t, door.door)
+                if door.t < write.seen_first:
+                    write.seen_first = door.t
         self._round(door, settled)
 
     def _round(self, door: Door, settled: bool) -> None:
@@ -370,15 +371,15 @@ class _Reader:
 
     def _fault(self, event: dict[str, Any]) -> None:
         index, name = _integer(event["index"], "index"), _text(event["fault"], "fault")
-        happened = _one_of(event["happened"], "happened", ("injected", "healed", "missed"))
+        happened = _one_of(event["happened"], "happened", ("injected", "healed", "lasting", "missed"))
         faults = self.history.header.faults
         if index >= len(faults) or faults[index] != name:
             raise _BadLineError(f"fault {index} {name!r:.60} is not in the header's schedule")
         evidence = event.get("evidence", {})
         if type(evidence) is not dict or any(type(v) not in (int, float, str) for v in evidence.values()):
             raise _BadLineError("evidence is not a map of numbers and texts")
-        if happened == "healed" and index not in self._injected:
-            raise _BadLineError(f"fault {index} healed and was never injected")
+        if happened in ("healed", "lasting") and index not in self._injected:
+            raise _BadLineError(f"fault {index} ended and was never injected")
         if happened == "injected":
             self._injected.add(index)
         self.history.faults.append(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from chaos.reporting.result import WORST_FIRST, FaultOutcome, TrialResult, worst
-from chaos.reporting.words import DOT, classes, count, counted, evidence, phases
+from chaos.reporting.words import DOT, classes, count, counted, evidence, one_line, phases
 
 if TYPE_CHECKING:
     from chaos.checks.story import AnomalousRecord
@@ -19,7 +19,7 @@ _REASONS_MAX = 4
 def verdict_block(result: TrialResult) -> list[str]:
     """The block's lines, the verdict first."""
     judgement = result.judgement
-    lines = [f"{result.verdict:<{_WIDTH}} {result.reason}"]
+    lines = [f"{result.verdict:<{_WIDTH}} {one_line(result.reason)}"]
     if judgement is not None:
         lines += [f"{'':{_WIDTH}} {reason}" for reason in _further(judgement.reasons, result.reason)]
     if not result.as_expected:
@@ -42,7 +42,8 @@ def life_story(record: AnomalousRecord, *, of: int) -> list[str]:
     among = f", the first of {count(of)}" if of > 1 else ""
     lines = [f"  {name}{among}: {', '.join(record.classes)}"]
     for line in record.story:
-        lines.append(f"  {line.t_seconds_from_load_begin:9.3f} s  {line.what:<34} {line.detail}".rstrip())
+        told = f"  {line.t_seconds_from_load_begin:9.3f} s  {line.what:<34} {one_line(line.detail)}"
+        lines.append(told.rstrip())
     return lines
 
 

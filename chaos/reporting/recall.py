@@ -73,14 +73,15 @@ def faults_of(history: History, schedule: tuple[ScheduledFault, ...]) -> tuple[F
     outcomes = []
     for index, fault in enumerate(schedule):
         injected, healed = events.get((index, "injected")), events.get((index, "healed"))
-        last = healed or events.get((index, "missed")) or injected
+        counted = healed or events.get((index, "lasting"))
+        last = counted or events.get((index, "missed")) or injected
         outcomes.append(
             FaultOutcome(
                 name=fault.fault,
                 target=str(fault.target),
                 injected_at=seconds(injected),
                 healed_at=seconds(healed),
-                bit=healed is not None and healed.bit,
+                bit=counted is not None and counted.bit,
                 evidence=dict(last.evidence) if last is not None else {},
                 why=last.why if last is not None else "the trial ended before it",
             )

@@ -11,7 +11,7 @@ from chaos.history.events import FaultEvent
 from chaos.reporting.block import phase_line, verdict_block
 from chaos.reporting.listener import Silent
 from chaos.reporting.result import TrialResult
-from chaos.reporting.words import announcement, count, evidence, phase
+from chaos.reporting.words import announcement, count, evidence, one_line, phase
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -50,7 +50,7 @@ class PlainTerminal(Silent):
 
     def log(self, line: str) -> None:
         """Tell it."""
-        self._say(f"  {line}")
+        self._say(f"  {one_line(line)}")
 
     def finished(self, result: TrialResult) -> None:
         """Tell the verdict."""
@@ -134,7 +134,8 @@ def terminal(out: TextIO | None = None) -> PlainTerminal:
 
 def fault_line(event: FaultEvent) -> str:
     """What a fault did, as one line."""
-    parts = [f"{event.fault} {event.target} {event.happened}", evidence(event.evidence)]
-    if event.happened == "missed" or (event.happened == "healed" and not event.bit):
-        parts.append(f"did not bite: {event.why}" if event.happened == "healed" else event.why)
+    happened = "is for good" if event.happened == "lasting" else event.happened
+    parts = [f"{event.fault} {event.target} {happened}", evidence(event.evidence)]
+    if event.happened == "missed" or (event.concludes and not event.bit):
+        parts.append(f"did not bite: {event.why}" if event.concludes else event.why)
     return ": ".join(part for part in parts if part)

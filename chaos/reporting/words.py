@@ -101,6 +101,11 @@ def evidence(counted_by_name: Mapping[str, int | float | str]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in counted_by_name.items())
 
 
+def one_line(text: str) -> str:
+    """What a tool said on several lines, on one."""
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
 def classes(found: Mapping[str, int]) -> str:
     """Counts by class, as "811 lost · 2 stale"; classes with no member are left out."""
     return DOT.join(f"{count(number)} {name}" for name, number in found.items() if number)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
 import queue
 import shutil
 import subprocess
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -32,8 +34,8 @@ _IMPORT_SECONDS_MAX = 300.0
 _LEFT_OUT = ("/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/doc/*")
 """What Debian's own slim images leave out, too; `_KEPT` is kept of it."""
 _KEPT = "/usr/share/doc/*/copyright"
-_NO_SERVICES = 'printf "#!/bin/sh\\nexit 101\\n" > "$1/usr/sbin/policy-rc.d"; chmod 755 "$1/usr/sbin/policy-rc.d"'
-"""As in Debian's own images: a package that is installed in a build starts no service."""
+_NO_SERVICES = b"#!/bin/sh\nexit 101\n"
+"""The policy-rc.d of Debian's own images: a package that is installed in a build starts no service."""
 
 
 def ensure_base(client: docker.DockerClient) -> str:
@@ -127,6 +129,7 @@ def _made(client: docker.DockerClient) -> str:
     unfinished = tarball.with_name(f"unfinished-{os.getpid()}.tar")
     try:
         _run_mmdebstrap(tool, unfinished)
+        _forbid_services(unfinished)
         unfinished.rename(tarball)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -135,7 +138,7 @@ def _made(client: docker.DockerClient) -> str:
 
 def _run_mmdebstrap(tool: str, tarball: Path) -> None:
     command = [tool, "--variant=minbase", *(f"--dpkgopt=path-exclude={glob}" for glob in _LEFT_OUT)]
-    command += [f"--dpkgopt=path-include={_KEPT}", f"--customize-hook={_NO_SERVICES}", _SUITE, str(tarball)]
+    command += [f"--dpkgopt=path-include={_KEPT}", _SUITE, str(tarball)]
     try:
         done = subprocess.run(
             command,
@@ -154,6 +157,14 @@ def _run_mmdebstrap(tool: str, tarball: Path) -> None:
         raise ImageError(
             f"mmdebstrap cannot make {BASE}:\n  {tail}\nis Debian's mirror reachable, and the disk not full?"
         )
+
+
+def _forbid_services(tarball: Path) -> None:
+    # added afterwards, since mmdebstrap uses a file of this name itself, and removes it at its end
+    member = tarfile.TarInfo("./usr/sbin/policy-rc.d")
+    member.size, member.mode = len(_NO_SERVICES), 0o755
+    with tarfile.open(tarball, "a:") as archive:
+        archive.addfile(member, io.BytesIO(_NO_SERVICES))
 
 
 def _imported(client: docker.DockerClient, tarball: Path) -> str:

@@ -87,13 +87,13 @@ def _dependencies(file: Checked) -> Found:
                 profiles = " or ".join(file.model.services[other].profiles)
                 yield file.at_key(loc, f"service {other} is switched off", f"switch on the profile {profiles}")
             elif needs.condition == "service_healthy" and _no_healthcheck(file.model.services[other]):
-                message = f"service {other} can never be healthy: its healthcheck is switched off"
+                message = f"service {other} has no healthcheck here, and that of its image is not asked"
                 yield file.at(loc, message, "give it a healthcheck, or use service_started")
 
 
 def _no_healthcheck(service: ServiceModel) -> bool:
     check = service.healthcheck
-    return check is not None and (check.disable or check.test == ["NONE"])
+    return check is None or check.disable or check.test == ["NONE"]
 
 
 def _cycles(file: Checked) -> Found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -34,7 +34,7 @@ def make_stack(model: ComposeModel, active: Collection[str], source: Path, looku
         source=source,
         services=services,
         luns=luns,
-        volumes=tuple(name for name in model.volumes if name not in luns and name not in gone),
+        volumes=tuple(name for name in _volumes(model, services) if name not in {*luns, *gone}),
         front_door=chaos.front_door,
         driver=chaos.driver,
         policy=chaos.conflict,
@@ -44,6 +44,12 @@ def make_stack(model: ComposeModel, active: Collection[str], source: Path, looku
         runbook=tuple(_step(step) for step in chaos.recovery),
         may_lose=tuple(chaos.may_lose),
     )
+
+
+def _volumes(model: ComposeModel, services: Mapping[str, Service]) -> Iterable[str]:
+    """Every volume, those without a name of their own by the one that `_mounts` gives them."""
+    mounts = [mount for service in services.values() for mount in service.mounts]
+    return dict.fromkeys((*model.volumes, *(mount.source for mount in mounts if mount.kind == "volume")))
 
 
 def _mounted_by(model: ComposeModel, services: Collection[str]) -> set[str]:
@@ -84,7 +90,7 @@ def _service(
         command=service.command,
         entrypoint=service.entrypoint,
         environment=_environment(service, folder, lookup),
-        mounts=_mounts(service, luns, folder),
+        mounts=_mounts(name, service, luns, folder),
         ports=tuple(Port(port.target, port.published or 0) for port in service.ports),
         depends_on={other: needs.condition for other, needs in service.depends_on.items()},
         healthcheck=_healthcheck(service),
@@ -123,7 +129,7 @@ def _environment(service: ServiceModel, folder: Path, lookup: Lookup) -> dict[st
     return {name: value for name, value in resolved.items() if value is not None}
 
 
-def _mounts(service: ServiceModel, luns: Mapping[str, Lun], folder: Path) -> tuple[Mount, ...]:
+def _mounts(name: str, service: ServiceModel, luns: Mapping[str, Lun], folder: Path) -> tuple[Mount, ...]:
     mounts = []
     for volume in service.volumes:
         if volume.type == "bind":
@@ -133,7 +139,8 @@ def _mounts(service: ServiceModel, luns: Mapping[str, Lun], folder: Path) -> tup
             mounts.append(Mount("tmpfs", "", volume.target, volume.read_only, options))
         else:
             kind: Literal["lun", "volume"] = "lun" if volume.source in luns else "volume"
-            mounts.append(Mount(kind, volume.source, volume.target, volume.read_only))
+            source = volume.source or f"{name}.anonymous.{len(mounts)}"
+            mounts.append(Mount(kind, source, volume.target, volume.read_only))
     for text in service.tmpfs:
         target, _, options = text.partition(":")
         mounts.append(Mount("tmpfs", "", target, options=options))
@@ -142,10 +149,8 @@ def _mounts(service: ServiceModel, luns: Mapping[str, Lun], folder: Path) -> tup
 
 def _healthcheck(service: ServiceModel) -> Healthcheck | None:
     check = service.healthcheck
-    if check is None:
-        return None
-    if check.disable or not check.test or check.test[0] == "NONE":
-        return Healthcheck(())
+    if check is None or check.disable or not check.test or check.test[0] == "NONE":
+        return None  # the image's own is never asked
     shell = check.test[0] == "CMD-SHELL"
     test = ("/bin/sh", "-c", check.test[1]) if shell else tuple(check.test[1:])
     return Healthcheck(test, check.interval, check.timeout, check.retries, check.start_period)

@@ -104,7 +104,7 @@ class SecretUse(Strict):
     """One of a service's `secrets`."""
 
     source: Name
-    target: str = ""
+    target: Annotated[str, Field(pattern=r"^[^/]*$", max_length=255)] = ""
 
 
 class LimitsModel(Strict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Iterable
 
@@ -171,9 +172,9 @@ class Fleet:
         if not _common(one, other):
             one.sync()
             other.sync()
-            idle = asyncio.gather(one.idle(), other.idle())
-            await asyncio.wait([idle], timeout=self._request_seconds_max)
-            idle.cancel()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._request_seconds_max):
+                    await asyncio.gather(one.idle(), other.idle())
         common = _common(one, other)
         if common:
             name = common[action.pick % len(common)]

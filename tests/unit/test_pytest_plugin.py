@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ class Trials:
         self.expect: Verdict = "HELD"
         self.breaks: BaseException | None = None
         self.missing: tuple[str, ...] = ()
+        self.warns = False
         self.swept = 0
         self.ran: list[tuple[int, Path]] = []
 
@@ -47,6 +49,8 @@ class Trials:
         listeners: Sequence[Listener] = (),
     ) -> list[TrialResult]:
         self.ran.append((drawn.seed, runs))
+        if self.warns:
+            warnings.warn("unclosed socket", ResourceWarning, stacklevel=1)
         done = result(self.verdict, expect=self.expect, seed=drawn.seed)
         for listener in listeners:
             listener.started(drawn, drawn.seed, 1, times, done.run_dir)
@@ -209,6 +213,12 @@ def test_junit_tells_failure_from_error_and_carries_the_properties(trials: Trial
     assert '<property name="run_dir" value="reports/runs/20261122-191512-4711"' in written
     assert "<failure" in written
     assert "<error" not in written
+
+
+def test_a_warning_in_this_process_changes_no_verdict(trials: Trials, pytester: pytest.Pytester) -> None:
+    trials.warns = True
+
+    pytester.runpytest_inprocess("experiments", "-Werror").assert_outcomes(passed=1, warnings=1)
 
 
 def test_sigterm_ends_the_session_with_143(trials: Trials, pytester: pytest.Pytester) -> None:

@@ -62,7 +62,7 @@ def test_a_legal_history_comes_back_as_it_was_written(tmp_path: Path) -> None:
     (operation,) = history.records["u-1", "r-1"]
     assert [(a.outcome, a.back, a.by) for a in operation.attempts] == [("info", 12, ""), ("ok", 14, "gateway-1")]
     assert operation.seen_first == 17
-    assert operation.seen_last == 23
+    assert (operation.seen_last, operation.seen_by) == (17, "d-2")
     assert history.gone == {("u-1", "r-5"): 17}
     assert [sight.row.write for sight in history.odd_sights.values()] == ["w-9"]
     last = history.doors[1, "u-1", "fresh"][-1]

@@ -27,7 +27,7 @@ def tell(reporter: PlainTerminal) -> None:
     reporter.fault(FaultEvent(0, 2, "san.lose", "core", "healed", evidence={"failed_ios": 0}, why="no I/O"))
     reporter.fault(FaultEvent(1, 3, "process.kill", "db", "missed", why="its acknowledgement never came"))
     reporter.phase("load", 5.04, "2,000 operations")
-    reporter.log("runbook: initialised [empty]")
+    reporter.log("runbook: initialised [empty]\npgdata: clean\n")
     reporter.finished(judged())
 
 
@@ -44,7 +44,7 @@ def test_a_pipe_gets_plain_lines() -> None:
         "  san.lose core healed: failed ios 0: did not bite: no I/O",
         "  process.kill db missed: its acknowledgement never came",
         "  load 5.0 s  2,000 operations",
-        "  runbook: initialised [empty]",
+        "  runbook: initialised [empty]; pgdata: clean",
         "",
         *verdict_block(judged()),
         "",

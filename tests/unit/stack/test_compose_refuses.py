@@ -63,6 +63,7 @@ def test_every_such_key_of_a_service_is_refused(key: str) -> None:
         ("command: 'a \"b'", "this cannot be split into words"),
         ("depends_on: [dbb]", "unknown service 'dbb'"),
         ("depends_on: [gateway]", "services wait for each other: db -> gateway -> db"),
+        ("depends_on: {gateway: {condition: service_healthy}}", "service gateway has no healthcheck here"),
         ("depends_on: {gateway: {condition: healthy}}", "condition should be 'service_started'"),
         ("volumes: ['pgdat:/x']", "unknown volume 'pgdat'"),
         ("volumes: ['./nowhere:/x']", "no such file or folder: ./nowhere"),

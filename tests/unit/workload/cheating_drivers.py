@@ -41,23 +41,23 @@ class WrittenByProcess(HttpSession):
 class ReadOncePerSession(HttpSession):
     """Asks the service once per session, then never again."""
 
-    _read: Sequence[Record] | None = None
+    _once: Sequence[Record] | None = None
 
     async def everything(self) -> Sequence[Record]:
-        if self._read is None:
-            self._read = await super().everything()
-        return self._read
+        if self._once is None:
+            self._once = await super().everything()
+        return self._once
 
 
 class ReadOncePerProcess(HttpSession):
     """Asks the service once per user and process, then never again."""
 
-    _read: dict[str, Sequence[Record]] = {}  # noqa: RUF012  (shared on purpose)
+    _once: dict[str, Sequence[Record]] = {}  # noqa: RUF012  (shared on purpose)
 
     async def everything(self) -> Sequence[Record]:
-        if self._user not in self._read:
-            self._read[self._user] = await super().everything()
-        return self._read[self._user]
+        if self._user not in self._once:
+            self._once[self._user] = await super().everything()
+        return self._once[self._user]
 
 
 class Chatty(HttpSession):

@@ -40,7 +40,7 @@ async def _play(scene: Callable[[Scene], Awaitable[None]]) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
+    while not condition():  # noqa: ASYNC110  (the loop is the clock here)
         await asyncio.sleep(0)
 
 

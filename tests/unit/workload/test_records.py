@@ -53,7 +53,11 @@ def test_one_sector_of_another_write_in_a_blob_is_torn() -> None:
 def test_two_sectors_that_changed_places_change_the_hash() -> None:
     record = make("u-1", "ada-1", "w-1", "photo", size_bytes=4 * SECTOR_BYTES)
     assert record.blob
-    a, b, rest = record.blob[:SECTOR_BYTES], record.blob[SECTOR_BYTES : 2 * SECTOR_BYTES], record.blob[2 * SECTOR_BYTES :]
+    a, b, rest = (
+        record.blob[:SECTOR_BYTES],
+        record.blob[SECTOR_BYTES : 2 * SECTOR_BYTES],
+        record.blob[2 * SECTOR_BYTES :],
+    )
     assert observe(replace(record, blob=b + a + rest)).hash != digest(record)
 
 
@@ -84,4 +88,6 @@ def test_an_empty_or_zeroed_payload_is_told_by_its_envelope_and_its_hash() -> No
 
 def test_moving_text_from_one_field_to_its_neighbour_changes_the_hash() -> None:
     record = make("u-1", "ada-1", "w-1", "contact")
-    assert digest(replace(record, fields={"a": "xy", "b": "z"})) != digest(replace(record, fields={"a": "x", "b": "yz"}))
+    assert digest(replace(record, fields={"a": "xy", "b": "z"})) != digest(
+        replace(record, fields={"a": "x", "b": "yz"})
+    )

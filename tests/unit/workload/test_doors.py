@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from chaos.errors import HarnessError
+from chaos.history.events import CANARY_OWNER, DoorRead
+from chaos.workload.canaries import CANARIES, plant
+from chaos.workload.doors import Door, Reader, fresh_doors, read_doors, reset_doors
+from chaos.workload.drivers import load_driver
+from chaos.workload.logbook import Logbook
+from chaos.workload.records import digest, make
+from chaos.workload.session import FrontDoor
+from tests.unit.workload.fakes import Events, Service, served
+
+HERE = Path(__file__).parent
+SECONDS_MAX = 20.0
+CHEATS = ("WrittenBySession", "WrittenByProcess", "ReadOncePerSession", "ReadOncePerProcess")
+
+
+def play(
+    scene: Callable[[Reader, FrontDoor, Service], Awaitable[None]], driver: str = "http", folder: Path | None = None
+) -> None:
+    async def scenery() -> None:
+        service = Service()
+        async with served(service) as front_door:
+            reader = await Reader.start(driver, folder)
+            try:
+                await asyncio.wait_for(scene(reader, front_door, service), SECONDS_MAX)
+            finally:
+                await reader.close()
+
+    asyncio.run(scenery())
+
+
+def test_a_fresh_device_of_every_owner_and_the_canaries_owner_reads_until_two_rounds_agree() -> None:
+    async def scene(reader: Reader, front_door: FrontDoor, service: Service) -> None:
+        photo = make("u-01", "ada-1", "w-1", "photo", size_bytes=300_000)
+        service.write(photo, None, "k")
+        sink = Events()
+        begun = time.monotonic_ns()
+        doors = fresh_doors(["u-00", "u-01"])
+        assert await read_doors(reader, front_door, 1, doors, sink, deadline=time.monotonic() + SECONDS_MAX)
+        reads = [event for event in sink.events if isinstance(event, DoorRead)]
+        by_owner = {read.owner: read for read in reads}
+        assert set(by_owner) == {"u-00", "u-01", CANARY_OWNER}
+        assert all(begun < read.invoked <= read.t < time.monotonic_ns() for read in reads)
+        assert [(r.round, r.settled) for r in reads if r.owner == "u-01"] == [(1, False), (2, True)]
+        (row,) = by_owner["u-01"].rows
+        assert (row.hash, row.blob, row.row) == (digest(photo), "ok", "1")
+
+    play(scene)
+
+
+def test_every_device_has_a_door_after_its_reset() -> None:
+    doors = reset_doors([("d-00", "u-00"), ("d-01", "u-00")])
+    assert [(door.door, door.owner) for door in doors] == [
+        ("reset d-00", "u-00"),
+        ("reset d-01", "u-00"),
+        ("reset d-canary", CANARY_OWNER),
+    ]
+
+
+def test_a_door_that_cannot_be_read_by_the_deadline_is_a_failed_read_with_its_reason() -> None:
+    async def scene(reader: Reader, _front_door: FrontDoor, _service: Service) -> None:
+        nobody = FrontDoor("127.0.0.1", 1)
+        (read,) = await reader.read(nobody, 1, [Door("fresh", "u-00", "x")], seconds_max=0.2)
+        assert (read.outcome, read.round, read.rows) == ("fail", 1, ())
+        assert "no connection" in read.why
+
+    play(scene)
+
+
+def test_a_driver_that_prints_does_not_get_between_the_answers() -> None:
+    async def scene(reader: Reader, front_door: FrontDoor, _service: Service) -> None:
+        reads = await reader.read(front_door, 1, fresh_doors(["u-00"]), seconds_max=5)
+        assert all(read.outcome == "ok" for read in reads)
+
+    play(scene, "cheating_drivers:Chatty", HERE)
+
+
+def test_a_reader_that_cannot_import_its_driver_says_why() -> None:
+    async def scene(reader: Reader, front_door: FrontDoor, _service: Service) -> None:
+        with pytest.raises(HarnessError, match="no_such_module"):
+            await reader.read(front_door, 1, fresh_doors([]), seconds_max=5)
+
+    play(scene, "no_such_module:Driver")
+
+
+def test_a_reader_that_is_killed_is_a_harness_error() -> None:
+    async def scene(reader: Reader, front_door: FrontDoor, _service: Service) -> None:
+        await reader.read(front_door, 1, fresh_doors([]), seconds_max=5)
+        reader._process.kill()
+        with pytest.raises(HarnessError, match="reader"):
+            await reader.read(front_door, 1, fresh_doors([]), seconds_max=5)
+
+    play(scene)
+
+
+def test_the_canaries_are_planted_and_the_service_holds_what_the_history_denies() -> None:
+    async def scene(reader: Reader, front_door: FrontDoor, service: Service) -> None:
+        sink = Events()
+        await plant(load_driver("http"), front_door, Logbook(sink), reader, deadline=time.monotonic() + SECONDS_MAX)
+        a, b, update = sink.acts("create", "update")
+        assert (a.record, b.record, update.record) == (CANARIES["A"], CANARIES["B"], CANARIES["B"])
+        assert [sink.outcomes(act.op) for act in (a, b, update)] == [["ok"]] * 3
+        (there,) = service.live(CANARY_OWNER)
+        assert there.name == CANARIES["B"]
+        assert there.write == update.write
+        assert digest(there) != update.hash
+
+    play(scene)
+
+
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_a_driver_whose_full_read_answers_from_a_cache_is_found_out_before_the_load(cheat: str) -> None:
+    name = f"cheating_drivers:{cheat}"
+
+    async def scene(reader: Reader, front_door: FrontDoor, _service: Service) -> None:
+        driver = load_driver(name, HERE)
+        with pytest.raises(HarnessError, match="from a cache"):
+            await plant(driver, front_door, Logbook(Events()), reader, deadline=time.monotonic() + 1.5)
+
+    play(scene, name, HERE)
+
+
+def test_canaries_that_the_service_does_not_take_end_the_trial_as_a_harness_error() -> None:
+    async def scene(reader: Reader, _front_door: FrontDoor, _service: Service) -> None:
+        nobody = FrontDoor("127.0.0.1", 1)
+        with pytest.raises(HarnessError, match="cannot be planted"):
+            await plant(load_driver("http"), nobody, Logbook(Events()), reader, deadline=time.monotonic() + 0.1)
+
+    play(scene)

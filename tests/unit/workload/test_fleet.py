@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from chaos.checks.mix import mix_of
+from chaos.errors import HarnessError
+from chaos.experiment.plan import Workload
+from chaos.history.events import DoorRead, Header
+from chaos.history.reader import read_history
+from chaos.history.recorder import Recorder
+from chaos.workload.fleet import Fleet, run_load
+from chaos.workload.logbook import Logbook
+from tests.unit.workload.fakes import DOOR, Events, Service, session_of
+
+# Photos of the smallest size that counts: a test has no use for megabytes.
+LOAD = Workload(operations=300, rate_per_second=5000, photo_bytes_max=50_001, request_seconds_max=0.5)
+SECONDS_MAX = 20.0
+PHONES = LOAD.users * LOAD.devices_per_user + 1
+"""With the canaries' phone, which has a cache but no load."""
+
+
+async def _loaded(service: Service, sink: Events, workload: Workload = LOAD, seed: int = 7) -> Fleet:
+    return await asyncio.wait_for(run_load(workload, seed, session_of(service), DOOR, Logbook(sink)), SECONDS_MAX)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_whole_load_is_a_well_formed_history_with_the_mix_that_a_counted_trial_needs(
+    tmp_path: Path, seed: int
+) -> None:
+    recorder = Recorder(tmp_path / "history.jsonl")
+    recorder.append(Header("x", seed, "reject", "keyed"))
+
+    async def scene() -> None:
+        fleet = await asyncio.wait_for(
+            run_load(LOAD, seed, session_of(Service()), DOOR, Logbook(recorder)), SECONDS_MAX
+        )
+        await fleet.flush_and_sync(time.monotonic() + SECONDS_MAX)
+        await fleet.close()
+
+    asyncio.run(scene())
+    recorder.close()
+    history = read_history(recorder.path)
+    assert mix_of(history).thin == ()
+    assert sum(len(operations) for operations in history.records.values()) == LOAD.operations
+    doors = [rounds[-1] for rounds in history.doors.values()]
+    assert len(doors) == PHONES
+    assert all(door.settled and not door.odd for door in doors)
+
+
+def test_every_drawn_operation_is_invoked_though_the_service_is_down_and_is_flushed_when_it_is_back() -> None:
+    service, sink = Service(down=True), Events()
+
+    async def scene() -> None:
+        fleet = await _loaded(service, sink)
+        assert len(sink.acts("create", "update", "delete")) == LOAD.operations
+        assert not service.keys
+        unsent = sum(device.unsent for device in fleet.devices)
+        assert unsent
+        service.down = False
+        await fleet.flush_and_sync(time.monotonic() + SECONDS_MAX)
+        assert sum(device.unsent for device in fleet.devices) == 0
+        assert service.keys
+        await fleet.close()
+
+    asyncio.run(scene())
+
+
+def test_each_cache_is_read_after_every_flush_and_two_rounds_agree() -> None:
+    service, sink = Service(), Events()
+
+    async def scene() -> None:
+        fleet = await _loaded(service, sink)
+        await fleet.flush_and_sync(time.monotonic() + SECONDS_MAX)
+        await fleet.close()
+
+    asyncio.run(scene())
+    reads = [event for event in sink.events if isinstance(event, DoorRead)]
+    last = {(read.door, read.owner): read for read in reads}
+    assert len(last) == PHONES
+    for read in last.values():
+        assert read.settled
+        assert read.step == 2
+        live = {record.write for record in service.live(read.owner)}
+        assert {row.write for row in read.rows} == live
+
+
+def test_a_cache_that_cannot_be_synced_by_the_deadline_is_a_failed_read_with_its_reason() -> None:
+    service, sink = Service(), Events()
+
+    async def scene() -> None:
+        fleet = await _loaded(service, sink)
+        service.down = True
+        await fleet.flush_and_sync(time.monotonic() + 0.2)
+        await fleet.close()
+
+    asyncio.run(scene())
+    reads = [event for event in sink.events if isinstance(event, DoorRead)]
+    assert len(reads) == PHONES
+    assert all(read.outcome == "fail" and "lost" in read.why and not read.rows for read in reads)
+
+
+def test_a_cancelled_load_leaves_no_task_behind() -> None:
+    async def scene() -> None:
+        load = asyncio.create_task(_loaded(Service(), Events(), Workload(operations=300, rate_per_second=100)))
+        await asyncio.sleep(0.05)
+        load.cancel()
+        await asyncio.wait([load])
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(scene())
+
+
+def test_a_history_that_cannot_be_written_ends_the_load() -> None:
+    class Full(Events):
+        def append(self, event: object) -> None:
+            if len(self.events) > 200:
+                raise HarnessError("no space left")
+            self.events.append(event)  # type: ignore[arg-type]
+
+    with pytest.raises(HarnessError, match="no space left"):
+        asyncio.run(_load_into(Full()))
+
+
+async def _load_into(sink: Events) -> None:
+    await _loaded(Service(), sink)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from chaos.errors import NotNow, Refused
+from chaos.workload.drivers.http import HttpSession
+from chaos.workload.records import make, observe
+from chaos.workload.session import FrontDoor
+from tests.unit.workload.fakes import Service, served
+
+SECONDS_MAX = 10.0
+
+
+def play(scene: Callable[[HttpSession, Service], Awaitable[None]]) -> None:
+    async def scenery() -> None:
+        service = Service()
+        async with served(service) as front_door:
+            session = HttpSession(front_door, user="u-00", device="d-00")
+            try:
+                await asyncio.wait_for(scene(session, service), SECONDS_MAX)
+            finally:
+                await session.close()
+
+    asyncio.run(scenery())
+
+
+@pytest.mark.parametrize("kind", ["contact", "calendar", "todo", "photo"])
+def test_what_is_written_is_read_back_whole_by_both_reads(kind: str) -> None:
+    async def scene(session: HttpSession, _service: Service) -> None:
+        for number in range(20):
+            record = make("u-00", f"ada-{number}", f"w-{number}", kind, size_bytes=60_000)
+            ack = await session.put(record, None, f"k-{number}")
+            assert ack.by == "fake"
+            found = [one for one in await session.everything() if one.name == record.name]
+            delta = [one for one in (await session.changes(None)).records if one.name == record.name]
+            assert [observe(one).hash for one in found + delta] == [observe(record).hash] * 2
+
+    play(scene)
+
+
+def test_a_conflict_is_refused_and_an_overloaded_service_is_not_now() -> None:
+    async def scene(session: HttpSession, service: Service) -> None:
+        one = make("u-00", "ada-1", "w-1", "todo")
+        await session.put(one, None, "k-1")
+        await session.put(make("u-00", "ada-1", "w-2", "todo"), "w-1", "k-2")
+        with pytest.raises(Refused) as refused:
+            await session.put(make("u-00", "ada-1", "w-3", "todo"), "w-1", "k-3")
+        assert not isinstance(refused.value, NotNow)
+        service.trouble.append("busy")
+        with pytest.raises(NotNow):
+            await session.delete("ada-1", "w-2", "k-4")
+
+    play(scene)
+
+
+def test_a_kept_connection_that_breaks_is_no_hidden_second_attempt() -> None:
+    async def scene(session: HttpSession, service: Service) -> None:
+        await session.put(make("u-00", "ada-1", "w-1", "todo"), None, "k-1")
+        service.trouble.append("lost answer")
+        # aiohttp would send this PUT again on a new connection, and the history would show one attempt.
+        with pytest.raises(Exception, match=r"disconnected|reset") as unknown:
+            await session.put(make("u-00", "ada-1", "w-2", "todo"), "w-1", "k-2")
+        assert not isinstance(unknown.value, Refused)
+        assert service.keys == ["k-1", "k-2"]
+
+    play(scene)
+
+
+def test_nobody_at_the_front_door_is_not_now_since_nothing_was_sent() -> None:
+    async def scene() -> None:
+        session = HttpSession(FrontDoor("127.0.0.1", 1), user="u-00", device="d-00")
+        for call in (
+            session.put(make("u-00", "ada-1", "w-1", "photo", size_bytes=9), None, "k"),
+            session.changes(None),
+            session.everything(),
+        ):
+            with pytest.raises(NotNow):
+                await call
+        await session.close()
+
+    asyncio.run(scene())
+
+
+def test_a_base_that_this_phone_never_saw_is_refused_without_a_request() -> None:
+    async def scene(session: HttpSession, service: Service) -> None:
+        with pytest.raises(Refused, match="never seen"):
+            await session.put(make("u-00", "ada-1", "w-2", "todo"), "w-1", "k")
+        assert service.keys == []
+
+    play(scene)
+
+
+def test_a_session_can_be_used_again_after_its_connections_were_closed() -> None:
+    async def scene(session: HttpSession, _service: Service) -> None:
+        await session.put(make("u-00", "ada-1", "w-1", "todo"), None, "k-1")
+        await session.close()
+        await session.put(make("u-00", "ada-1", "w-2", "todo"), "w-1", "k-2")
+
+    play(scene)
