@@ -23,7 +23,7 @@ check:                  ## style and types
 	$(BIN)/mypy
 
 bench: setup            ## figures against their bounds; also in reports/bench.json
-	$(BIN)/python tests/bench.py
+	$(BIN)/python -m tests.bench
 
 experiments: setup      ## every experiment with SEEDS seeds against its expected verdict
 	$(BIN)/python experiments/run_all.py --seeds $(SEEDS)

@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("files", nargs="*", type=Path, help="default: all of this folder")
     arguments = parser.parse_args()
-    files = arguments.files or sorted(FOLDER.rglob("*.yaml"))
+    files = arguments.files or [file for file in sorted(FOLDER.rglob("*.yaml")) if is_experiment(file)]
     rows = []
     for file in files:
         row = run(file, arguments.first_seed, arguments.seeds)
@@ -53,6 +53,11 @@ def main() -> int:
     trials = sum(len(row.verdicts) for row in rows)
     say(f"{len(rows)} experiments, {trials} trials; missed: {', '.join(missed) or 'none'}")
     return 1 if missed or not rows else 0
+
+
+def is_experiment(file: Path) -> bool:
+    """Whether a YAML file is an experiment; a stack's Compose file may lie beside it."""
+    return any(line.startswith("experiment:") for line in file.read_text().splitlines())
 
 
 def run(file: Path, first_seed: int, seeds: int) -> Row:

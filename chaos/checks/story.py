@@ -104,7 +104,7 @@ def _last_evidence(events: Sequence[FaultEvent], of: FaultEvent) -> dict[str, in
 
 def _notes(history: History) -> Iterator[Told]:
     for note in history.notes:
-        yield note.t, note.topic, note.text
+        yield note.t, note.topic, " ".join(note.text.split())
 
 
 def _doors(sights: Sequence[Sight]) -> Iterator[Told]:

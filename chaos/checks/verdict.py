@@ -106,14 +106,13 @@ def _judge(history: History) -> Judgement:
     findings = _Findings()
     _records(history, read, findings)
     for name, anomaly in _beside_records(history, read):
-        if name[0] != CANARY_OWNER:
-            findings.add(name, (anomaly,))
+        findings.add(name, (anomaly,))
     seen = canaries(history, read, findings.canary_sights)
     covered = coverage(history, read, findings.acknowledged)
     mix = mix_of(history)
     anomalies = _anomalies(history, findings, covered)
     violated = _violated(history, findings, anomalies)
-    thin = _thin(history, findings, anomalies, covered, mix)
+    thin = _thin(history, findings, covered, mix)
     verdict: Verdict | None = "VIOLATED" if violated else "INCONCLUSIVE" if thin else "HELD"
     reasons = [*violated, *thin]
     if seen.blind:
@@ -184,10 +183,15 @@ def _records(history: History, read: Mapping[str, list[Reading]], findings: _Fin
 
 
 def _beside_records(history: History, read: Mapping[str, list[Reading]]) -> Iterable[tuple[RecordId, str]]:
-    yield from sights_in_the_load(history)
-    for of_owner in read.values():
+    """Anomalies of rows that are no record of the reader's; what canaries' own readers find is theirs alone."""
+    for name, anomaly in sights_in_the_load(history):
+        if name[0] != CANARY_OWNER:
+            yield name, anomaly
+    for owner, of_owner in read.items():
         for reading in of_owner:
-            yield from strangers(history, reading)
+            for name, anomaly in strangers(history, reading):
+                if name[0] != CANARY_OWNER or owner != CANARY_OWNER:
+                    yield name, anomaly
 
 
 def _anomalies(history: History, findings: _Findings, covered: Coverage) -> dict[str, int]:
@@ -232,23 +236,20 @@ def _lost(history: History, findings: _Findings, lost: set[RecordId]) -> str:
     return f"{len(lost):,} of {len(must):,} acknowledged records are lost"
 
 
-def _thin(
-    history: History, findings: _Findings, anomalies: Mapping[str, int], covered: Coverage, mix: Mix
-) -> list[str]:
+def _thin(history: History, findings: _Findings, covered: Coverage, mix: Mix) -> list[str]:
     lines = [*toothless(history)]
     doors = [rounds[-1] for rounds in history.doors.values()]
     if not doors:
         lines.append("no final read was made")
-    for door in doors:
-        if not door.ok:
+    for what, wrong in (
+        ("could not be read", [door for door in doors if not door.ok]),
+        ("kept changing", [door for door in doors if door.ok and not door.settled]),
+    ):
+        if wrong:
+            why = f": {wrong[0].why}" if wrong[0].why else ""
             lines.append(
-                f"{anomalies['unreadable']} final reads failed, the first at {door.door} of {door.owner}: {door.why}"
+                f"{len(wrong)} of {len(doors)} doors {what}, the first is {wrong[0].door} of {wrong[0].owner}{why}"
             )
-            break
-    for door in doors:
-        if door.ok and not door.settled:
-            lines.append(f"{anomalies['not-quiescent']} doors kept changing, the first {door.door} of {door.owner}")
-            break
     if covered.unread:
         owner, missing = covered.unread[0]
         lines.append(

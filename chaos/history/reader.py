@@ -18,7 +18,8 @@ from typing import Any, Final
 import orjson
 
 from chaos.errors import MalformedHistory
-from chaos.history.events import FORMAT, TAGS, FaultEvent, Header, Note, PhaseEvent, Row
+from chaos.history.events import FORMAT, MUTATIONS, TAGS, FaultEvent, Header, Note, PhaseEvent
+from chaos.history.fields import BadLineError, flag, integer, one_of, row_of, text, texts, whole_copy
 from chaos.history.model import INFINITY, Attempt, Door, History, OddSight, Operation
 
 LINE_BYTES_MAX: Final = 64 << 20
@@ -38,7 +39,10 @@ _OUTCOMES: Final[Mapping[str, str]] = {outcome: outcome for outcome in ("ok", "f
 _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     tag: frozenset(f.name for f in dataclasses.fields(cls)) | {"event"} for tag, cls in TAGS.items()
 }
-_ROW_FIELDS: Final = frozenset(field.name for field in dataclasses.fields(Row))
+_REQUIRED: Final[Mapping[str, int]] = {
+    tag: 1 + sum(f.default is f.default_factory is dataclasses.MISSING for f in dataclasses.fields(cls))
+    for tag, cls in TAGS.items()
+}
 
 
 def read_history(path: Path) -> History:
@@ -54,7 +58,7 @@ def read_history(path: Path) -> History:
             number += 1
             reader.line(line)
         reader.finish(number)
-    except _BadLineError as error:
+    except BadLineError as error:
         raise MalformedHistory(f"{path}:{number}: {error}; {REMEDY}") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         # Fields are checked where they are used; what is left is a field that is absent or of another type.
@@ -62,10 +66,6 @@ def read_history(path: Path) -> History:
     except OSError as error:
         raise MalformedHistory(f"{path}: cannot be read: {error.strerror}; {REMEDY}") from None
     return reader.history
-
-
-class _BadLineError(Exception):
-    """What is wrong with the line at hand."""
 
 
 def _told(error: Exception) -> str:
@@ -77,50 +77,20 @@ def _told(error: Exception) -> str:
 def _lines(path: Path) -> Iterator[bytes]:
     """The lines of the file without their ends; bounded memory whatever the file holds."""
     if not path.is_file():
-        raise _BadLineError("there is no such history")
+        raise BadLineError("there is no such history")
     if path.stat().st_size > FILE_BYTES_MAX:
-        raise _BadLineError(f"larger than {FILE_BYTES_MAX} bytes")
+        raise BadLineError(f"larger than {FILE_BYTES_MAX} bytes")
     rest = b""
     with path.open("rb", buffering=0) as file:
         while block := file.read(BLOCK_BYTES):
             lines = (rest + block if rest else block).split(b"\n")
             rest = lines.pop()
             if len(rest) > LINE_BYTES_MAX:
-                raise _BadLineError(f"a line longer than {LINE_BYTES_MAX} bytes")
+                raise BadLineError(f"a line longer than {LINE_BYTES_MAX} bytes")
             yield from lines
     if rest:
         yield rest
-        raise _BadLineError("cut short: the last line has no end")
-
-
-def _text(value: object, name: str) -> str:
-    if type(value) is not str:
-        raise _BadLineError(f"{name} is {value!r:.60}, not a text")
-    return value
-
-
-def _integer(value: object, name: str, least: int = 0) -> int:
-    if type(value) is not int or not least <= value < INFINITY:
-        raise _BadLineError(f"{name} is {value!r:.60}, not a whole number from {least}")
-    return value
-
-
-def _flag(value: object, name: str) -> bool:
-    if type(value) is not bool:
-        raise _BadLineError(f"{name} is {value!r:.60}, not true or false")
-    return value
-
-
-def _one_of(value: object, name: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise _BadLineError(f"{name} is {value!r:.60}, not one of {', '.join(choices)}")
-    return str(value)
-
-
-def _texts(value: object, name: str) -> tuple[str, ...]:
-    if type(value) is not list:
-        raise _BadLineError(f"{name} is {value!r:.60}, not a list")
-    return tuple(_text(member, name) for member in value)
+        raise BadLineError("cut short: the last line has no end")
 
 
 class _Reader:
@@ -151,25 +121,26 @@ class _Reader:
         try:
             event = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            raise _BadLineError(f"not JSON ({error})") from None
+            raise BadLineError(f"not JSON ({error})") from None
         if type(event) is not dict:
-            raise _BadLineError("not a JSON object")
+            raise BadLineError("not a JSON object")
         tag = event.get("event")
         if type(tag) is not str or (take := self._take.get(tag)) is None:
-            raise _BadLineError(f"unknown event {tag!r:.60}")
-        if not _FIELDS[tag].issuperset(event):
-            raise _BadLineError(f"unknown field {sorted(set(event) - _FIELDS[tag])[0]!r:.60} of event {tag}")
+            raise BadLineError(f"unknown event {tag!r:.60}")
+        # A line of no more fields than the required ones holds an unknown one only in the place of one of these.
+        if len(event) > _REQUIRED[tag] and not _FIELDS[tag].issuperset(event):
+            raise BadLineError(f"unknown field {sorted(set(event) - _FIELDS[tag])[0]!r:.60} of event {tag}")
         if self._ended:
-            raise _BadLineError("a line after the end")
+            raise BadLineError("a line after the end")
         if not self._events and tag != "header":
-            raise _BadLineError(f"begins with {tag}, not with a header")
+            raise BadLineError(f"begins with {tag}, not with a header")
         take(event)
         self._events += 1
 
     def finish(self, lines: int) -> None:
         """Check what only the whole can show."""
         if not self._ended:
-            raise _BadLineError(f"cut short: no end after {lines} lines")
+            raise BadLineError(f"cut short: no end after {lines} lines")
         writes = self.history.writes
         for operations in self.history.records.values():
             for operation in operations:
@@ -178,33 +149,33 @@ class _Reader:
                     continue
                 returned = min((a.back for a in operation.attempts if a.outcome == "ok"), default=INFINITY)
                 if based_on.t > min(returned, operation.seen_first):
-                    raise _BadLineError(
+                    raise BadLineError(
                         f"operation {operation.number} is based on {operation.base}, invoked after it returned"
                     )
 
     def _header(self, event: dict[str, Any]) -> None:
         if self._events:
-            raise _BadLineError("a second header")
-        if _integer(event.get("format", FORMAT), "format") != FORMAT:
-            raise _BadLineError(f"format {event['format']}, this Holdfast reads format {FORMAT}")
+            raise BadLineError("a second header")
+        if integer(event.get("format", FORMAT), "format") != FORMAT:
+            raise BadLineError(f"format {event['format']}, this Holdfast reads format {FORMAT}")
         rpo_seconds = event.get("rpo_seconds", 0.0)
         if type(rpo_seconds) not in (int, float) or not 0 <= rpo_seconds <= SECONDS_MAX:
-            raise _BadLineError(f"rpo_seconds is {rpo_seconds!r:.60}, not a number from 0")
+            raise BadLineError(f"rpo_seconds is {rpo_seconds!r:.60}, not a number from 0")
         canaries = event.get("canaries", {})
         if type(canaries) is not dict or not {"A", "B"}.issuperset(canaries):
-            raise _BadLineError("canaries is not a map of A and B to records")
+            raise BadLineError("canaries is not a map of A and B to records")
         self.history.header = Header(
-            experiment=_text(event["experiment"], "experiment"),
-            seed=_integer(event["seed"], "seed", -INFINITY),
-            policy=_one_of(event["policy"], "policy", ("reject", "last-writer-wins", "keep-both")),  # type: ignore[arg-type]
-            idempotency=_one_of(event["idempotency"], "idempotency", ("keyed", "none")),  # type: ignore[arg-type]
-            sessions=_one_of(event.get("sessions", "report"), "sessions", ("report", "strict")),  # type: ignore[arg-type]
+            experiment=text(event["experiment"], "experiment"),
+            seed=integer(event["seed"], "seed", -INFINITY),
+            policy=one_of(event["policy"], "policy", ("reject", "last-writer-wins", "keep-both")),  # type: ignore[arg-type]
+            idempotency=one_of(event["idempotency"], "idempotency", ("keyed", "none")),  # type: ignore[arg-type]
+            sessions=one_of(event.get("sessions", "report"), "sessions", ("report", "strict")),  # type: ignore[arg-type]
             rpo_seconds=float(rpo_seconds),
-            minimum_acknowledged=_integer(event.get("minimum_acknowledged", 1), "minimum_acknowledged"),
-            require_mix=_flag(event.get("require_mix", True), "require_mix"),
-            canaries={name: _text(record, "canaries") for name, record in canaries.items()},
-            faults=_texts(event.get("faults", []), "faults"),
-            t=_integer(event.get("t", 0), "t"),
+            minimum_acknowledged=integer(event.get("minimum_acknowledged", 1), "minimum_acknowledged"),
+            require_mix=flag(event.get("require_mix", True), "require_mix"),
+            canaries={name: text(record, "canaries") for name, record in canaries.items()},
+            faults=texts(event.get("faults", []), "faults"),
+            t=integer(event.get("t", 0), "t"),
         )
 
     def _act(self, event: dict[str, Any]) -> None:
@@ -223,9 +194,9 @@ class _Reader:
             and -1 < size_bytes < INFINITY
             and -1 < outbox < INFINITY
         ):
-            raise _BadLineError("a field of the act has another type or range")
+            raise BadLineError("a field of the act has another type or range")
         if number in self._open:
-            raise _BadLineError(f"operation {number} acts a second time")
+            raise BadLineError(f"operation {number} acts a second time")
         shared = self._texts.setdefault
         operation = Operation(
             number, t, shared(session, session), shared(device, device), shared(owner, owner), kind, record,
@@ -233,19 +204,19 @@ class _Reader:
         )  # fmt: skip
         self._open[number] = operation
         self.history.operations += 1
-        if kind in _MUTATION_KINDS:
+        if kind in MUTATIONS:
             self._mutation(operation)
         elif kind == "reset":
             self.history.resets.append(operation)
 
     def _mutation(self, operation: Operation) -> None:
         if not (operation.record and operation.write and operation.key and operation.owner):
-            raise _BadLineError("a create, update or delete needs owner, record, write and key")
+            raise BadLineError("a create, update or delete needs owner, record, write and key")
         if operation.base == operation.write:
-            raise _BadLineError(f"write {operation.write} is based on itself")
+            raise BadLineError(f"write {operation.write} is based on itself")
         first = self.history.writes.setdefault(operation.write, operation)
         if self._keys.setdefault((operation.owner, operation.key), operation.write) != operation.write:
-            raise _BadLineError(f"key {operation.key!r:.60} was used for another write")
+            raise BadLineError(f"key {operation.key!r:.60} was used for another write")
         if first is not operation and (
             first.owner != operation.owner
             or first.record != operation.record
@@ -254,7 +225,7 @@ class _Reader:
             or first.hash != operation.hash
             or first.base != operation.base
         ):
-            raise _BadLineError(f"write {operation.write!r:.60} was acted before, and otherwise")
+            raise BadLineError(f"write {operation.write!r:.60} was acted before, and otherwise")
         of_record = self.history.records.get((operation.owner, operation.record))
         if of_record is None:
             self.history.records[(operation.owner, operation.record)] = [operation]
@@ -265,11 +236,11 @@ class _Reader:
         operation, t, session = self._open[event["op"]], event["t"], event.get("session", "")
         attempts = operation.attempts
         if type(t) is not int or type(session) is not str or not t < INFINITY:
-            raise _BadLineError("a field of the send has another type or range")
+            raise BadLineError("a field of the send has another type or range")
         if type(event["n"]) is not int or event["n"] != len(attempts) + 1 or len(attempts) >= ATTEMPTS_MAX:
-            raise _BadLineError(f"attempt {event['n']!r:.60} follows {len(attempts)} attempts")
+            raise BadLineError(f"attempt {event['n']!r:.60} follows {len(attempts)} attempts")
         if t < (attempts[-1].sent if attempts else operation.t):
-            raise _BadLineError("sent before it was acted, or before the attempt before it")
+            raise BadLineError("sent before it was acted, or before the attempt before it")
         attempts.append(Attempt(t, session and self._texts.setdefault(session, session)))
 
     def _back(self, event: dict[str, Any]) -> None:
@@ -277,72 +248,72 @@ class _Reader:
         get = event.get
         outcome, by, why = _OUTCOMES[event["outcome"]], get("by", ""), get("why", "")
         if not (type(n) is type(t) is int and type(by) is type(why) is str and t < INFINITY):
-            raise _BadLineError("a field of the back has another type or range")
+            raise BadLineError("a field of the back has another type or range")
         if not 1 <= n <= len(operation.attempts):
-            raise _BadLineError(f"attempt {n} came back and was never sent")
+            raise BadLineError(f"attempt {n} came back and was never sent")
         attempt = operation.attempts[n - 1]
         if attempt.back != INFINITY:
-            raise _BadLineError(f"attempt {n} came back a second time")
+            raise BadLineError(f"attempt {n} came back a second time")
         if t < attempt.sent:
-            raise _BadLineError("came back before it was sent")
+            raise BadLineError("came back before it was sent")
         attempt.back = t
         attempt.outcome = outcome
         if by:
             attempt.by = self._texts.setdefault(by, by)
         if why:
             attempt.why = self._texts.setdefault(why, why)
-        if operation.kind not in _MUTATION_KINDS:
+        if operation.kind not in MUTATIONS:
             self._answer(event, operation, outcome == "ok", t)
 
     def _answer(self, event: dict[str, Any], reader: Operation, ok: bool, t: int) -> None:
         """What a read returned: marks on the writes that it proves to have taken effect."""
-        cached, rows = _flag(event.get("cached", False), "cached"), event.get("rows", [])
-        _flag(event.get("full", False), "full")
+        cached, rows = flag(event.get("cached", False), "cached"), event.get("rows", [])
+        flag(event.get("full", False), "full")
         gone = event.get("gone", [])
         if type(rows) is not list or type(gone) is not list:
-            raise _BadLineError("rows or gone is not a list")
+            raise BadLineError("rows or gone is not a list")
         serves = ok and not cached
         writes, owner = self.history.writes, reader.owner
         for row in rows:
-            write = _whole(row, owner, writes)
+            write = whole_copy(row, owner, writes)
             if write is None:
-                odd = _row(row)
+                odd = row_of(row)
                 if serves:
                     name = (odd.record, odd.write, odd.hash)
                     self.history.odd_sights.setdefault(name, OddSight(odd, reader.device, owner, t))
             elif serves:
                 write.saw(t, reader.device)
         for record in gone:
-            name_of = (owner, _text(record, "gone"))
+            name_of = (owner, text(record, "gone"))
             if serves and t < self.history.gone.get(name_of, INFINITY):
                 self.history.gone[name_of] = t
 
     def _door(self, event: dict[str, Any]) -> None:
-        outcome = _one_of(event["outcome"], "outcome", ("ok", "fail"))
+        outcome = one_of(event["outcome"], "outcome", ("ok", "fail"))
         door = Door(
-            step=_integer(event["step"], "step", 1),
-            door=_text(event["door"], "door"),
-            owner=_text(event["owner"], "owner"),
-            round=_integer(event["round"], "round", 1),
-            invoked=_integer(event["invoked"], "invoked"),
-            t=_integer(event["t"], "t"),
+            step=integer(event["step"], "step", 1),
+            door=text(event["door"], "door"),
+            owner=text(event["owner"], "owner"),
+            round=integer(event["round"], "round", 1),
+            invoked=integer(event["invoked"], "invoked"),
+            t=integer(event["t"], "t"),
             ok=outcome == "ok",
-            why=_text(event.get("why", ""), "why"),
+            why=text(event.get("why", ""), "why"),
         )
-        settled = _flag(event.get("settled", False), "settled")
+        settled = flag(event.get("settled", False), "settled")
         if door.t < door.invoked:
-            raise _BadLineError("a final read ended before it began")
+            raise BadLineError("a final read ended before it began")
         rows = event.get("rows", [])
         if type(rows) is not list:
-            raise _BadLineError("rows is not a list")
+            raise BadLineError("rows is not a list")
         writes, owner = self.history.writes, door.owner
         for row in rows:
-            write = _whole(row, owner, writes)
+            write = whole_copy(row, owner, writes)
             if write is None:
-                door.odd.append(_row(row))
+                door.odd.append(row_of(row))
             elif write.record in door.whole:
                 if row.get("row", "") != door.rows.get(write.record, "") or not row.get("row"):
-                    door.odd.append(_row(row))
+                    door.odd.append(row_of(row))
             else:
                 door.whole[write.record] = write
                 if server_row := row.get("row"):
@@ -358,9 +329,9 @@ class _Reader:
         rounds = self.history.doors.setdefault((door.step, door.owner, door.door), [])
         last = rounds[-1] if rounds else None
         if door.round != (last.round + 1 if last else 1):
-            raise _BadLineError(f"round {door.round} of a final read follows round {last.round if last else 0}")
+            raise BadLineError(f"round {door.round} of a final read follows round {last.round if last else 0}")
         if last and door.invoked < last.t:
-            raise _BadLineError("a round of a final read began before the one before it ended")
+            raise BadLineError("a round of a final read began before the one before it ended")
         if last and last.ok and door.ok and settled and last.whole == door.whole and last.odd == door.odd:
             door.settled = True
             last.whole, last.odd, last.rows = door.whole, door.odd, door.rows
@@ -370,85 +341,45 @@ class _Reader:
         del rounds[:-2]
 
     def _fault(self, event: dict[str, Any]) -> None:
-        index, name = _integer(event["index"], "index"), _text(event["fault"], "fault")
-        happened = _one_of(event["happened"], "happened", ("injected", "healed", "lasting", "missed"))
+        index, name = integer(event["index"], "index"), text(event["fault"], "fault")
+        happened = one_of(event["happened"], "happened", ("injected", "healed", "lasting", "missed"))
         faults = self.history.header.faults
         if index >= len(faults) or faults[index] != name:
-            raise _BadLineError(f"fault {index} {name!r:.60} is not in the header's schedule")
+            raise BadLineError(f"fault {index} {name!r:.60} is not in the header's schedule")
         evidence = event.get("evidence", {})
         if type(evidence) is not dict or any(type(v) not in (int, float, str) for v in evidence.values()):
-            raise _BadLineError("evidence is not a map of numbers and texts")
+            raise BadLineError("evidence is not a map of numbers and texts")
         if happened in ("healed", "lasting") and index not in self._injected:
-            raise _BadLineError(f"fault {index} ended and was never injected")
+            raise BadLineError(f"fault {index} ended and was never injected")
         if happened == "injected":
             self._injected.add(index)
         self.history.faults.append(
             FaultEvent(
                 index=index,
-                t=_integer(event["t"], "t"),
+                t=integer(event["t"], "t"),
                 fault=name,
-                target=_text(event["target"], "target"),
+                target=text(event["target"], "target"),
                 happened=happened,  # type: ignore[arg-type]
-                phase=_text(event.get("phase", "load"), "phase"),
-                bit=_flag(event.get("bit", False), "bit"),
+                phase=text(event.get("phase", "load"), "phase"),
+                bit=flag(event.get("bit", False), "bit"),
                 evidence=evidence,
-                why=_text(event.get("why", ""), "why"),
+                why=text(event.get("why", ""), "why"),
             )
         )
 
     def _phase(self, event: dict[str, Any]) -> None:
-        happened = _one_of(event["happened"], "happened", ("begun", "ended"))
+        happened = one_of(event["happened"], "happened", ("begun", "ended"))
         self.history.phases.append(
-            PhaseEvent(_text(event["name"], "name"), _integer(event["t"], "t"), happened)  # type: ignore[arg-type]
+            PhaseEvent(text(event["name"], "name"), integer(event["t"], "t"), happened)  # type: ignore[arg-type]
         )
 
     def _note(self, event: dict[str, Any]) -> None:
         self.history.notes.append(
-            Note(_text(event["topic"], "topic"), _integer(event["t"], "t"), _text(event["text"], "text"))
+            Note(text(event["topic"], "topic"), integer(event["t"], "t"), text(event["text"], "text"))
         )
 
     def _end(self, event: dict[str, Any]) -> None:
-        if _integer(event["events"], "events") != self._events:
-            raise _BadLineError(f"cut short: the end counts {event['events']} lines, {self._events} are there")
-        self.history.ended = _integer(event["t"], "t")
+        if integer(event["events"], "events") != self._events:
+            raise BadLineError(f"cut short: the end counts {event['events']} lines, {self._events} are there")
+        self.history.ended = integer(event["t"], "t")
         self._ended = True
-
-
-_MUTATION_KINDS: Final = frozenset({"create", "update", "delete"})
-
-
-def _whole(row: dict[str, Any], owner: str, writes: Mapping[str, Operation]) -> Operation | None:
-    """The write of which this row is a whole copy, rightly attributed; None where it is not."""
-    write = writes.get(row["write"])
-    if (
-        write is not None
-        and row["hash"] == write.hash
-        and row["record"] == write.record
-        and row["owner"] == write.owner == owner
-        and not row.get("stamps")
-        and row.get("blob", "") != "missing"
-        and write.kind != "delete"
-        and _ROW_FIELDS.issuperset(row)
-        and type(row.get("row", "")) is str
-        and row.get("blob", "") in ("", "ok")
-    ):
-        return write
-    return None
-
-
-def _row(row: dict[str, Any]) -> Row:
-    """A row that is kept, fully checked."""
-    if type(row) is not dict or not _ROW_FIELDS.issuperset(row):
-        raise _BadLineError(f"a row is {row!r:.60}")
-    stamps = row.get("stamps", [])
-    if type(stamps) is not list or any(type(stamp) is not list or len(stamp) != 3 for stamp in stamps):
-        raise _BadLineError("stamps is not a list of (owner, record, write)")
-    return Row(
-        record=_text(row["record"], "record"),
-        owner=_text(row["owner"], "owner"),
-        write=_text(row["write"], "write"),
-        hash=_text(row["hash"], "hash"),
-        row=_text(row.get("row", ""), "row"),
-        stamps=tuple((_text(o, "stamp"), _text(r, "stamp"), _text(w, "stamp")) for o, r, w in stamps),
-        blob=_one_of(row.get("blob", ""), "blob", ("", "ok", "missing")),  # type: ignore[arg-type]
-    )

@@ -26,6 +26,8 @@ def recall(run_dir: Path, faults: FaultCatalogue) -> TrialResult:
         UsageError: It is no run directory, or its trial never wrote a history.
         HarnessError: The history cannot be judged, or the check is blind on it.
     """
+    if run_dir.is_symlink():  # `latest` will be another run tomorrow: the report names this one
+        run_dir = run_dir.parent / run_dir.readlink()
     for name in (PLAN_FILE, HISTORY_FILE):
         if not (run_dir / name).is_file():
             raise UsageError(f"{run_dir} holds no {name}; name a folder that `holdfast run` has made")

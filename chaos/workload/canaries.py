@@ -152,7 +152,7 @@ class _Planting:
                 raise HarnessError(
                     f"a full read by another device does not show the acknowledged canary write {record.write}: "
                     f"{why}; "
-                    f"does the driver's `everything` answer from a cache?"
+                    f"either the driver's `everything` answers from a cache, or the stack was not reset before"
                 )
             await asyncio.sleep(PAUSE_SECONDS)
 

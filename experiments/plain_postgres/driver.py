@@ -81,7 +81,7 @@ class PlainPostgres:
 
     def _records(self, rows: Sequence[asyncpg.Record]) -> list[Record]:
         return [
-            Record(self._user, row["name"], row["type"], row["write"], json.loads(row["fields"]), row["blob"], str(row["id"]))
-            for row in rows
-            if not row["deleted"]
+            Record(self._user, r["name"], r["type"], r["write"], json.loads(r["fields"]), r["blob"], str(r["id"]))
+            for r in rows
+            if not r["deleted"]
         ]

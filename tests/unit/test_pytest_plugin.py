@@ -16,6 +16,7 @@ import pytest
 from chaos.errors import EngineError, Terminated
 from chaos.experiment import loader
 from chaos.experiment.plan import Plan, Verdict
+from chaos.reporting import allure, block  # noqa: F401 - once here, not again in every inner session
 from chaos.reporting.listener import Listener
 from chaos.reporting.result import TrialResult
 from chaos.stack import compose, sweep
@@ -87,6 +88,8 @@ def trials(monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester) -> Trials
     monkeypatch.setattr(loader, "load", made.load)
     for variable in ("CI", "HOLDFAST_REQUIRED"):
         monkeypatch.delenv(variable, raising=False)
+    # Its summary would import the whole of Hypothesis anew in each of these sessions.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
     experiments = pytester.mkdir("experiments")
     (experiments / "power_cut.yaml").write_text("# why\nexperiment: power_cut\n", encoding="utf-8")
     return made

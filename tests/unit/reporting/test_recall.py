@@ -129,6 +129,13 @@ def test_a_fault_that_the_trial_never_reached_is_told(run_dir: Path, tmp_path: P
     assert (fault.injected_at, fault.bit, fault.why) == (None, False, "the trial ended before it")
 
 
+def test_latest_is_told_by_its_own_name(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    link = tmp_path_factory.mktemp("runs") / "latest"
+    link.symlink_to(run_dir)
+
+    assert recall(link, catalogue()).run_dir == run_dir
+
+
 def test_the_command_prints_the_block_and_exits_with_the_verdict(
     run_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

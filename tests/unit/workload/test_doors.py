@@ -135,3 +135,14 @@ def test_canaries_that_the_service_does_not_take_end_the_trial_as_a_harness_erro
             await plant(load_driver("http"), nobody, Logbook(Events()), reader, deadline=time.monotonic() + 0.1)
 
     play(scene)
+
+
+def test_a_reader_ends_by_itself_when_the_controller_is_gone() -> None:
+    async def scene(reader: Reader, front_door: FrontDoor, _service: Service) -> None:
+        await reader.read(front_door, 1, fresh_doors([]), seconds_max=5)
+        # What the kernel does for a controller that was killed: the pipe ends.
+        assert reader._process.stdin is not None
+        reader._process.stdin.close()
+        assert await reader._process.wait() == 0
+
+    play(scene)

@@ -82,3 +82,9 @@ def test_an_error_inside_the_users_module_is_shown(tmp_path: Path) -> None:
 def test_the_driver_of_plain_postgres_is_one() -> None:
     folder = Path(__file__).parents[3] / "experiments" / "plain_postgres"
     assert load_driver("driver:PlainPostgres", folder).__name__ == "PlainPostgres"
+
+
+def test_the_example_in_the_guide_is_a_driver(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "drivers.md").read_text()
+    (tmp_path / "guide_example.py").write_text(guide.partition("```python\n")[2].partition("```")[0])
+    assert load_driver("guide_example:Notes", tmp_path).__name__ == "Notes"

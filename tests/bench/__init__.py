@@ -1,0 +1,1 @@
+"""The figures that Holdfast promises, measured against their bounds: `python -m tests.bench`, or `make bench`."""
