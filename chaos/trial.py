@@ -168,27 +168,10 @@ class Trial:
         write_plan(self._plan, self._folder / "plan.yaml")
         self._running.logs = self._folder / "logs"
         self._running.logs.mkdir()
-        self._recorder.append(self._header())
-        not_covered: tuple[str, ...] = ()
+        judging: asyncio.Future[TrialResult] | None = None
         try:
-            self._readers = [
-                await Reader.start(self._driver_name, self._plan.driver_folder) for _ in range(2)
-            ]
-            async with self._phase("reset"):
-                await self._running.up(self._lab.golden.bases(), self._plan.limits.ready_seconds_max)
-                await self._running.answers(self._plan.limits.ready_seconds_max)
-            self._note_copies()
-            async with self._phase("canaries"):
-                await self._plant_canaries()
-            fleet = await self._load()
-            try:
-                await self._bring_back()
-                if not self._unrecoverable:
-                    not_covered = await self._read_doors(fleet)
-            finally:
-                await fleet.close()
-            await self._running.keep_logs()
-            self._recorder.close()
+            not_covered = await self._unless_the_agent_dies(self._execute())
+            judging = asyncio.ensure_future(asyncio.to_thread(self._judge, not_covered))
         finally:
             self._recorder.abandon()
             for reader in self._readers:
@@ -197,7 +180,43 @@ class Trial:
                 await self._keep_luns()
             with contextlib.suppress(AgentError):  # the agent's loss is the error; the sweep removes the rest
                 await self._running.clear()
-        return await asyncio.to_thread(self._judge, not_covered)
+        return await judging
+
+    async def _execute(self) -> tuple[str, ...]:
+        """Every phase in its order; return what the trial could not cover."""
+        begun = time.time()
+        not_covered: tuple[str, ...] = ()
+        self._recorder.append(self._header())
+        self._readers = [await Reader.start(self._driver_name, self._plan.driver_folder) for _ in range(2)]
+        async with self._phase("reset"):
+            await self._running.up(self._lab.golden.bases(), self._plan.limits.ready_seconds_max)
+        self._note_copies()
+        async with self._phase("canaries"):
+            await self._plant_canaries()
+        fleet = await self._load()
+        try:
+            await self._bring_back()
+            if not self._unrecoverable:
+                not_covered = await self._read_doors(fleet)
+        finally:
+            await fleet.close()
+        await self._running.keep_events(self._folder, begun)
+        self._recorder.close()
+        return not_covered
+
+    async def _unless_the_agent_dies(self, trial: Coroutine[None, None, tuple[str, ...]]) -> tuple[str, ...]:
+        """A dead agent takes the disks away, and whatever the phones see then is the harness's doing."""
+        running = asyncio.ensure_future(trial)
+        dying = asyncio.ensure_future(self._running.agent.lost.wait())
+        try:
+            await asyncio.wait([running, dying], return_when=asyncio.FIRST_COMPLETED)
+            if dying.done():
+                raise AgentError(f"the agent is gone, so the trial says nothing; {self._folder} has its last words")
+            return await running
+        finally:
+            dying.cancel()
+            running.cancel()
+            await asyncio.wait([running])
 
     # --- the phases
 
@@ -234,6 +253,7 @@ class Trial:
                     showing.cancel()
                 await self._injector.end_load()
         except BaseException:
+            self._injector.close()
             await fleet.close()
             raise
         return fleet
@@ -276,7 +296,6 @@ class Trial:
         try:
             async with self._phase("cold restart"):
                 await self._running.cold_restart(self._plan.limits.recover_seconds_max)
-                await self._running.answers(self._plan.limits.converge_seconds_max)
         except Unrecoverable as error:
             self._give_up(error)
             return not_covered

@@ -99,6 +99,11 @@ class Injector:
             if isinstance(result, Exception):
                 raise result
 
+    def close(self) -> None:
+        """The trial broke off: nothing more is injected or healed; whoever removes the stack ends the faults."""
+        for task in self._tasks:
+            task.cancel()
+
     async def enter_phase(self, phase: str) -> None:
         """Inject the faults that are due at the begin of this phase."""
         self._phase = phase

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -101,9 +102,10 @@ class Agent:
         self._close()
 
     async def _beat(self) -> None:
-        while not self.lost.is_set():
-            await self.call("beat")
-            await asyncio.sleep(_BEAT_SECONDS)
+        with contextlib.suppress(AgentError):  # whoever calls next is told
+            while not self.lost.is_set():
+                await self.call("beat")
+                await asyncio.sleep(_BEAT_SECONDS)
 
     def _readable(self) -> None:
         try:
@@ -185,6 +187,7 @@ def _launch(client: docker.DockerClient, image: str, run: Run, cache: str) -> tu
     )["Id"]
     link = api.attach_socket(container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
     raw = socket.socket(fileno=os.dup(link.fileno()))
+    link._sock.close()  # else the SDK's end stays open, and is one more that must close for the agent to notice
     link.close()
     raw.setblocking(False)
     api.start(container)

@@ -48,7 +48,6 @@ class Golden:
     async def make(self, running: RunningStack, seconds_max: float) -> None:
         """Initialise the stack on blank LUNs, shut it down in order, and keep the LUNs; `running` ends cleared."""
         await running.up(await self.blanks(running.agent), seconds_max)
-        await running.answers(seconds_max)
         await running.shut_down()
         self._forget_old()
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 import docker
+import orjson
 
 from chaos.errors import HarnessError
 from chaos.stack import containers
@@ -83,6 +84,7 @@ class RunningStack:
         """
         await asyncio.gather(*(self._new_lun(name, base) for name, base in bases.items()))
         await self._make_and_start(self.stack.services, seconds_max)
+        await self._open(time.monotonic() + seconds_max)
 
     async def clear(self) -> None:
         """Remove every container, volume and LUN of this copy."""
@@ -180,6 +182,7 @@ class RunningStack:
         await asyncio.gather(*(self.agent.call("forget", service=name) for name in names))
         await asyncio.gather(*(self._kill_and_wait(name) for name in names))
         await self._start_in_order(names, seconds_max, Unrecoverable)
+        await self._open(time.monotonic() + seconds_max)
 
     async def restart(self, services: Iterable[str], seconds_max: float) -> None:
         """Start services that ended, each with what it had.
@@ -209,6 +212,10 @@ class RunningStack:
         deadline = time.monotonic() + seconds_max
         services = [self.stack.services[name] for name in self.running if not self._is_job(name)]
         await asyncio.gather(*(self._healthy(service, deadline, Unrecoverable) for service in services))
+        await self._open(deadline)
+
+    async def _open(self, deadline: float) -> None:
+        """Wait until the front door accepts a connection: a port may be published a moment after the start."""
         await _poll(
             self._front_door_accepts,
             deadline,
@@ -248,13 +255,10 @@ class RunningStack:
         ]
         return tuple(path for path in paths if not path.startswith(tuple(self.stack.may_lose) or ("\0",)))
 
-    async def keep_logs(self) -> None:
-        """Save what every container has said."""
-        if self.logs is not None:
-            each = self.running.values()
-            await asyncio.gather(
-                *(asyncio.to_thread(containers.save_log, self._client, c, self.logs) for c in each)
-            )
+    async def keep_events(self, folder: Path, since: float) -> None:
+        """Save what the engine did with this run's objects since a moment (seconds of the epoch)."""
+        found = await asyncio.to_thread(containers.events, self._client, self._run, since, time.time())
+        (folder / "engine.jsonl").write_bytes(b"".join(orjson.dumps(event) + b"\n" for event in found))
 
     # --- containers
 

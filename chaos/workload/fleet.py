@@ -39,7 +39,8 @@ class Fleet:
         """Make the phones; nothing is sent yet."""
         self._actions = draw(workload, seed)
         self._logbook = logbook
-        self._request_seconds_max = workload.request_seconds_max
+        # How long two phones that are to contend wait for a version that both have.
+        self._meet_seconds_max = workload.request_seconds_max
         self._tasks: set[asyncio.Task[None]] = set()
         habits = Habits(policy, workload.request_seconds_max)
         self.devices = tuple(
@@ -173,7 +174,7 @@ class Fleet:
             one.sync()
             other.sync()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._request_seconds_max):
+                async with asyncio.timeout(self._meet_seconds_max):
                     await asyncio.gather(one.idle(), other.idle())
         common = _common(one, other)
         if common:

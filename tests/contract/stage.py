@@ -1,0 +1,154 @@
+"""A stack of one service on one LUN, and what the contract tests do with it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chaos.experiment.plan import Parameter, ScheduledFault, Target, Trigger
+from chaos.faults.injector import Injector
+from chaos.history.events import FaultEvent
+from chaos.history.recorder import Recorder
+from chaos.stack.agent import Event
+from chaos.stack.identity import Run
+from chaos.stack.lifecycle import Lab, lab
+from chaos.stack.mending import mend
+from chaos.stack.running import RunningStack
+from chaos.stack.spec import Lun, Mount, Port, Service, Stack
+
+SCENE_SECONDS_MAX = 90.0
+MEND_SECONDS_MAX = 30.0
+DATA = "/data"
+_LISTENER = """
+use IO::Socket::INET; $SIG{TERM} = sub { exit 0 };
+my $door = IO::Socket::INET->new(LocalPort => 8080, Listen => 16, ReuseAddr => 1) or die "no port: $!";
+while (1) { my $phone = $door->accept or next; print $phone "hello\\n"; close $phone }
+"""
+"""Greets whoever connects; the base image has a Perl, which has sockets."""
+
+
+def service(name: str = "box", lun: str = "disk", **changes: object) -> Service:
+    """A service that listens on port 8080 and has a LUN on /data."""
+    made = Service(
+        name=name,
+        image="debian:bookworm-slim",
+        command=("perl", "-e", _LISTENER),
+        mounts=(Mount("lun", lun, DATA),),
+        ports=(Port(8080),),
+        stop_grace_seconds=2.0,
+    )
+    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]  # the fields' own types hold
+
+
+def stack_of(*services: Service, front_port: int = 8080, mebibytes: int = 32) -> Stack:
+    """A stack of these services; every LUN that they mount is on the array "core"."""
+    services = services or (service(),)
+    luns = {mount.source: None for each in services for mount in each.mounts if mount.kind == "lun"}
+    return Stack(
+        name="contract",
+        source=Path("compose.yaml"),
+        services={each.name: each for each in services},
+        luns={name: Lun(name, "core", mebibytes << 20) for name in luns},
+        volumes=(),
+        front_door=(services[0].name, front_port),
+        driver="http",
+    )
+
+
+@dataclass
+class Scene:
+    """A running copy of a stack, and the events that its agent pushed."""
+
+    lab: Lab
+    recorder: Recorder
+    stack: Stack
+    events: list[Event] = field(default_factory=list)
+    faults: list[FaultEvent] = field(default_factory=list)
+
+    @property
+    def running(self) -> RunningStack:
+        return self.lab.running
+
+    async def tries(self, command: str, service: str = "box") -> tuple[int, str]:
+        """Run a shell command inside a service, within 20 s; return its exit code and its last words."""
+        return await self.running.execute(service, ["timeout", "20", "bash", "-c", command], 30.0)
+
+    async def does(self, command: str, service: str = "box") -> str:
+        """Run a shell command inside a service that must succeed; return its output."""
+        code, output = await self.tries(command, service)
+        assert code == 0, f"{command} ended with {code}: {output}"
+        return output
+
+    def injector(
+        self, fault: str, *, for_seconds: float | None = None, service: str = "", **parameters: Parameter
+    ) -> Injector:
+        """An injector whose load has begun and whose one fault strikes when the phase "now" is entered."""
+        target = Target(service=service) if service else Target(array="core")
+        scheduled = ScheduledFault(fault, target, Trigger(phase="now"), for_seconds, parameters)
+        injector = Injector(
+            [scheduled], self.stack, self.running.agent, self.recorder, self.faults.append, self.mended
+        )
+        injector.begin_load()
+        return injector
+
+    async def mended(self) -> None:
+        """Bring back what is down, as the operators would."""
+        await self.mend()
+
+    async def mend(self) -> list[tuple[str, str]]:
+        """As `mended`, and tell what was done; afterwards every service answers."""
+        done = await mend(self.running, set(), set(), MEND_SECONDS_MAX)
+        await self.running.answers(MEND_SECONDS_MAX)
+        return done
+
+    async def heard(self, name: str) -> Event:
+        """The next event of this name that the agent pushes, or one that it pushed before."""
+        async with asyncio.timeout(20):
+            while True:
+                for event in self.events:
+                    if event["event"] == name:
+                        return event
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def scene(stack: Stack, folder: Path) -> AsyncIterator[Scene]:
+    """A lab with a copy of the stack running in it; bounded in time."""
+    events: list[Event] = []
+    async with asyncio.timeout(SCENE_SECONDS_MAX):
+        run = Run.begin(1)
+        async with lab(stack, run, 30.0, events.append, lambda line: None) as made:
+            recorder = Recorder(folder / f"{run.id}.jsonl")
+            try:
+                await made.running.up(made.golden.bases(), 30.0)
+                await made.running.answers(30.0)
+                yield Scene(made, recorder, stack, events)
+            finally:
+                recorder.close()
+
+
+async def greets(host: str, port: int) -> None:
+    """Wait until the service answers: the engine's proxy accepts connections before the service does.
+
+    Raises:
+        TimeoutError: Not within 10 s.
+    """
+    async with asyncio.timeout(10):
+        while not await greeted(host, port):
+            await asyncio.sleep(0.02)
+
+
+async def greeted(host: str, port: int) -> bool:
+    """Whether the service behind a published port answers."""
+    try:
+        async with asyncio.timeout(2):
+            reader, writer = await asyncio.open_connection(host, port)
+            greeting = await reader.readline()
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return greeting == b"hello\n"

@@ -1,0 +1,145 @@
+"""Nothing is left on the host, whoever dies, and a dead agent means I/O errors, never hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import docker
+import pytest
+
+from chaos.errors import AgentError
+from chaos.stack import agent as controllers_end
+from chaos.stack.cache import cache_folder
+from chaos.stack.engine import connect
+from chaos.stack.identity import Run
+from chaos.stack.images import ensure_agent_image
+from chaos.stack.sweep import sweep
+from tests.contract.stage import DATA, scene, stack_of
+from tests.residue import GUARD, command_line, wait_until_clean
+
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("own_cache")]
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTROLLER = "tests.contract.controller"
+
+
+@pytest.fixture
+def client() -> Iterator[docker.DockerClient]:
+    with closing(connect()) as client:
+        yield client
+
+
+@pytest.fixture
+def controller(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that holds a stack with a power cut and an I/O error in force."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", CONTROLLER, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"in force\n"
+        yield process
+        process.kill()
+
+
+def guard_of(pid: int) -> int:
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            if parent == pid and GUARD in command_line(int(stat.parts[2])):
+                return int(stat.parts[2])
+    raise LookupError(f"process {pid} has no guard")
+
+
+def test_kill_9_of_the_controller_leaves_nothing_10_s_later(controller: subprocess.Popen[bytes]) -> None:
+    guard = guard_of(controller.pid)
+    controller.kill()
+    controller.wait()
+    assert wait_until_clean(seconds_max=10) == frozenset()
+    assert GUARD not in command_line(guard)
+
+
+def test_kill_9_of_controller_and_guard_is_clean_after_the_next_sweep(controller: subprocess.Popen[bytes]) -> None:
+    os.kill(guard_of(controller.pid), signal.SIGKILL)
+    controller.kill()
+    controller.wait()
+    sweep(all_=False)
+    assert wait_until_clean(seconds_max=5) == frozenset()
+    assert sweep(all_=False).failed == []
+
+
+def test_sigterm_and_an_exception_leave_nothing_either(tmp_path: Path) -> None:
+    async def broken() -> None:
+        async with scene(stack_of(), tmp_path):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(broken())
+
+
+def test_an_agent_that_nobody_greets_goes_by_itself(
+    client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ends_without_a_word(client, hello=False, monkeypatch=monkeypatch)
+
+
+def test_an_agent_whose_controller_falls_silent_goes_by_itself(
+    client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controllers_end, "_BEAT_SECONDS_MAX", 2.0)
+    assert ends_without_a_word(client, hello=True, monkeypatch=monkeypatch)
+
+
+def ends_without_a_word(client: docker.DockerClient, *, hello: bool, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Launch an agent, greet it or not, keep its stdin open, and wait for the end of its container."""
+    cache = cache_folder()
+    (cache / "scratch").mkdir(exist_ok=True)
+    container, link = controllers_end._launch(client, ensure_agent_image(client).id, Run.begin(0), str(cache))
+    with closing(link):
+        if hello:
+            link.sendall(b'{"id": 1, "do": "beat"}\n')
+        with contextlib.suppress(docker.errors.NotFound):  # gone before we asked
+            client.api.wait(container, timeout=15)
+    return True
+
+
+def test_a_killed_agent_means_io_errors_and_a_named_error_never_a_hang(
+    client: docker.DockerClient, tmp_path: Path
+) -> None:
+    async def act() -> None:
+        async with scene(stack_of(), tmp_path) as made:
+            agent = made.running.agent
+            await made.does(f"echo kept > {DATA}/kept && sync {DATA}/kept")
+            client.api.kill(agent.container)
+            async with asyncio.timeout(10):
+                await agent.lost.wait()
+            code, words = await made.tries(f"dd if={DATA}/kept of=/dev/null iflag=direct status=none")
+            assert (code, "Input/output error" in words) == (1, True), words
+            with pytest.raises(AgentError, match="the agent is gone"):
+                await agent.call("counters", luns=["disk"])
+
+    asyncio.run(act())
+
+
+def test_the_lease_of_a_rule_ends_by_itself(tmp_path: Path) -> None:
+    async def act() -> None:
+        async with scene(stack_of(), tmp_path) as made:
+            rules = [{"fail": ["read"], "times": None, "first": 0, "end": None}]
+            read = f"dd if={DATA}/kept of=/dev/null iflag=direct status=none"
+            await made.does(f"echo kept > {DATA}/kept && sync {DATA}/kept")
+            wanted = {"disk": {"power": True, "lost": False, "rules": rules}}
+            await made.running.agent.call("apply", luns=wanted, kill=[], lease_seconds=1.5)
+            code, _ = await made.tries(read)
+            assert code == 1
+            assert (await made.heard("lease-ended"))["luns"] == ["disk"]
+            await made.does(read)
+
+    asyncio.run(act())

@@ -1,0 +1,187 @@
+"""What a running copy of a stack promises: its disks, its ports, and whom it can reach."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from chaos.stack.engine import connect
+from chaos.stack.spec import Build, Healthcheck, Mount, Port, Service
+from tests.contract.stage import DATA, Scene, greeted, greets, scene, service, stack_of
+
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("own_cache")]
+
+POSTGRES = Path(__file__).resolve().parents[2] / "fixtures" / "images" / "postgres"
+REACH = "timeout 1 bash -c 'exec 3<>/dev/tcp/{}/{}' 2> /dev/null && echo reached || echo not reached"
+
+
+def test_a_new_lun_holds_what_the_image_has_there_with_owner_and_mode(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(
+        "FROM debian:bookworm-slim\n"
+        f"RUN install -d -o 1234 -g 4321 -m 0751 {DATA} {DATA}/inner && echo seed > {DATA}/inner/seed"
+        f" && chown 1234 {DATA}/inner/seed && chmod 0640 {DATA}/inner/seed\n"
+    )
+    owned = service(build=Build(tmp_path), image="")
+
+    async def act() -> None:
+        async with scene(stack_of(owned), tmp_path) as made:
+            found = await made.does(f"cd {DATA} && stat -c '%n %u:%g %a' . inner inner/seed && ls -A && cat inner/seed")
+            assert found.splitlines() == [". 1234:4321 751", "inner 1234:4321 751", "inner/seed 1234:0 640", "inner", "seed"]
+
+    asyncio.run(act())
+
+
+def database() -> Service:
+    """A PostgreSQL that behaves as the official image does."""
+    return Service(
+        name="db",
+        build=Build(POSTGRES),
+        environment={"POSTGRES_HOST_AUTH_METHOD": "trust"},
+        mounts=(Mount("lun", "pgdata", "/var/lib/postgresql/data"),),
+        ports=(Port(5432),),
+        healthcheck=Healthcheck(("pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres")),
+    )
+
+
+def test_a_database_of_the_official_kind_starts_on_a_lun_and_keeps_its_commits_over_a_power_cut(tmp_path: Path) -> None:
+    async def act() -> None:
+        async with scene(stack_of(database(), front_port=5432, mebibytes=256), tmp_path) as made:
+            sql = "psql -qtA -U postgres -c '{}'"
+            await made.does(sql.format("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n"), "db")
+            injector = made.injector("disk.power_cut")
+            await made.does(sql.format("INSERT INTO t VALUES (1001)"), "db")
+            await injector.enter_phase("now")
+            await injector.heal_all()
+            assert made.faults[-1].bit, made.faults[-1].why
+            await made.mend()
+            assert await made.does(sql.format("SELECT count(*) FROM t"), "db") == "1001"
+
+    asyncio.run(act())
+
+
+def test_two_copies_of_one_stack_make_one_golden_at_once_and_do_not_see_each_other(tmp_path: Path) -> None:
+    seeded = dataclasses.replace(stack_of(service(environment={"OWN": str(tmp_path)})), name="twins")
+
+    async def act() -> None:
+        async with AsyncExitStack() as exits:
+            copies = await asyncio.gather(
+                *(exits.enter_async_context(scene(seeded, tmp_path)) for _ in range(2))
+            )
+            await asyncio.gather(
+                *(copy.does(f"echo {number} > {DATA}/own && sync {DATA}/own") for number, copy in enumerate(copies))
+            )
+            assert [await copy.does(f"cat {DATA}/own") for copy in copies] == ["0", "1"]
+            assert len({copy.running.front_door for copy in copies}) == 2
+
+    asyncio.run(act())
+
+
+def test_a_golden_is_made_once_and_every_clone_of_it_is_the_same(tmp_path: Path) -> None:
+    async def act() -> None:
+        async with scene(stack_of(), tmp_path) as made:
+            await made.does(f"echo mine > {DATA}/mine && sync")
+            await made.running.clear()
+            await made.running.up(made.lab.golden.bases(), 30.0)
+            assert await made.does(f"ls -A {DATA}") == ""
+
+    asyncio.run(act())
+
+
+def test_a_published_port_keeps_its_number_over_restarts_and_power_cuts(tmp_path: Path) -> None:
+    async def act() -> None:
+        async with scene(stack_of(), tmp_path) as made:
+            door = made.running.front_door
+            assert door[0] == "127.0.0.1"
+            await greets(*door)
+            await made.running.cold_restart(30.0)
+            await greets(*door)
+            injector = made.injector("disk.power_cut")
+            await injector.enter_phase("now")
+            await injector.heal_all()
+            await made.mend()
+            assert made.running.front_door == door
+            await greets(*door)
+
+    asyncio.run(act())
+
+
+def test_a_cold_restart_drops_no_write(tmp_path: Path) -> None:
+    async def act() -> None:
+        async with scene(stack_of(), tmp_path) as made:
+            await made.does(f"echo cached > {DATA}/cached")
+            await made.running.cold_restart(30.0)
+            assert await made.does(f"cat {DATA}/cached") == "cached"
+
+    asyncio.run(act())
+
+
+def test_containers_reach_each_other_and_no_address_outside_their_own_subnet(tmp_path: Path) -> None:
+    pair = stack_of(service(), service("peer", "second"))
+
+    async def act() -> None:
+        async with AsyncExitStack() as exits:
+            one, two = await asyncio.gather(
+                *(exits.enter_async_context(scene(pair, tmp_path)) for _ in range(2))
+            )
+            await greets(*one.running.front_door)
+            await greets(*two.running.front_door)
+            own, foreign = address(one, "peer"), address(two, "box")
+            assert await one.does(REACH.format(own, 8080)) == "reached"
+            assert await one.does(REACH.format("peer", 8080)) == "reached"
+            for elsewhere in (foreign, default_gateway(), gateway(two)):
+                before = await dropped(one, "box")
+                assert await one.does(REACH.format(elsewhere, 8080)) == "not reached"
+                assert await dropped(one, "box") > before, f"{elsewhere} was refused by something else than the links"
+            assert await greeted(*two.running.front_door)
+
+    asyncio.run(act())
+
+
+def address(of: Scene, name: str) -> str:
+    networks = inspected(of, name)["NetworkSettings"]["Networks"]
+    return str(next(iter(networks.values()))["IPAddress"])
+
+
+def gateway(of: Scene) -> str:
+    networks = inspected(of, "box")["NetworkSettings"]["Networks"]
+    return str(next(iter(networks.values()))["Gateway"])
+
+
+def default_gateway() -> str:
+    client = connect()
+    try:
+        return str(client.api.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"])
+    finally:
+        client.close()
+
+
+def inspected(of: Scene, name: str) -> dict[str, dict[str, dict[str, dict[str, str]]]]:
+    client = connect()
+    try:
+        found: dict[str, dict[str, dict[str, dict[str, str]]]] = client.api.inspect_container(of.running.running[name].id)
+        return found
+    finally:
+        client.close()
+
+
+async def dropped(of: Scene, name: str) -> int:
+    """Packets that the link baseline of a service dropped, read where the agent applied it."""
+
+    def read() -> int:
+        client = connect()
+        try:
+            pid = of.running.running[name].pid
+            command = ["nsenter", f"--net=/proc/{pid}/ns/net", "nft", "-j", "list", "table", "inet", "holdfast"]
+            started = client.api.exec_create(of.running.agent.container, command)
+            rules = json.loads(client.api.exec_start(started["Id"]))["nftables"]
+        finally:
+            client.close()
+        parts = [part for rule in rules if "rule" in rule for part in rule["rule"]["expr"]]
+        return sum(int(part["counter"]["packets"]) for part in parts if "counter" in part)
+
+    return await asyncio.to_thread(read)
