@@ -9,6 +9,7 @@ Not locked: the agent serves FUSE and RPC from one thread.
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from array import array
@@ -68,12 +69,10 @@ class Lun:
         if count > 1 and self._end > _REUSE_FROM_SLOT and self._reusable(count):
             slots = array("q", [self._free.pop() for _ in range(count)])
             for index, slot in enumerate(slots):
-                os.pwrite(
-                    self._log, data[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES], slot * BLOCK_BYTES
-                )
+                _write(self._log, data[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES], slot * BLOCK_BYTES)
         else:
             start = self._take(count)
-            os.pwrite(self._log, data, start * BLOCK_BYTES)
+            _write(self._log, data, start * BLOCK_BYTES)
             slots = array("q", range(start, start + count))
         self._map[first : first + count] = slots
         self._volatile.extend(zip(range(first, first + count), before, strict=True))
@@ -109,7 +108,7 @@ class Lun:
                 for block, slot, count in self._runs(first, slots):
                     data = self._read_run(block, slot, count)
                     if data.count(0) != len(data):
-                        os.pwrite(target, data, block * BLOCK_BYTES)
+                        _write(target, data, block * BLOCK_BYTES)
             os.fsync(target)
         finally:
             os.close(target)
@@ -157,3 +156,9 @@ class Lun:
         else:
             data = b""
         return data if len(data) == size else data + bytes(size - len(data))
+
+
+def _write(file: int, data: bytes | memoryview, offset: int) -> None:
+    """Write it all, or raise: where the store's disk is full, the kernel first writes a part and says so."""
+    if os.pwrite(file, data, offset) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

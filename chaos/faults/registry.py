@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from chaos.errors import UsageError
 from chaos.experiment.catalogue import FaultCatalogue, FaultInfo
@@ -23,7 +23,7 @@ def fault(name: str) -> Callable[[F], F]:
         if name in _FAULTS:
             raise ValueError(f"there are two faults of the name {name}")
         cls.name = name
-        made: F = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        made = cast(F, dataclasses.dataclass(frozen=True, kw_only=True)(cls))
         _FAULTS[name] = made
         return made
 

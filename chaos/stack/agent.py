@@ -14,6 +14,7 @@ from typing import Any
 
 import docker
 import docker.errors
+import docker.types
 
 from chaos.errors import AgentError
 from chaos.stack.identity import Run
@@ -172,7 +173,7 @@ def _launch(client: docker.DockerClient, image: str, run: Run, cache: str) -> tu
         security_opt=["seccomp=unconfined", "apparmor=unconfined"],
         device_cgroup_rules=_DEVICES,
         binds=["/dev:/dev", f"{cache}:{CACHE_IN_AGENT}"],
-        log_config={"type": "none"},
+        log_config=docker.types.LogConfig(type="none"),
         auto_remove=True,
     )
     # detach=False is what makes the SDK send StdinOnce, without which a dead controller is never noticed

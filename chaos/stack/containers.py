@@ -11,9 +11,11 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import docker
 import docker.errors
+import docker.types
 
 from chaos.errors import EngineError, HarnessError
 from chaos.stack.identity import Run
@@ -64,11 +66,12 @@ def create(
         nano_cpus=int(service.cpus * _NANO_CPUS) or None,
         mem_limit=service.memory_bytes or None,
         network_mode=place.network.name,
-        log_config={"type": "json-file", "config": {"max-size": f"{_LOG_BYTES_MAX}"}},
+        log_config=docker.types.LogConfig(type="json-file", config={"max-size": f"{_LOG_BYTES_MAX}"}),
     )
     endpoint = api.create_endpoint_config(
         ipv4_address=place.network.address(place.index), aliases=[service.name, *service.aliases]
     )
+    networks: Any = {place.network.name: endpoint}  # the stubs forget that it is by name
     try:
         made = api.create_container(
             place.image,
@@ -83,7 +86,7 @@ def create(
             labels=place.run.labels("service"),
             name=f"holdfast-{place.run.id}-{service.name}-{attempt}",
             host_config=host,
-            networking_config=api.create_networking_config({place.network.name: endpoint}),
+            networking_config=api.create_networking_config(networks),
         )
     except docker.errors.APIError as error:
         raise EngineError(f"the engine refuses to create {service.name}: {error.explanation}") from error
@@ -152,11 +155,12 @@ def changed_paths(client: docker.DockerClient, container: Container) -> list[str
 
 
 def save_log(client: docker.DockerClient, container: Container, folder: Path) -> None:
-    """Append the container's output to `<folder>/<service>.log`, the last 4 MiB at most."""
+    """Append the end of the container's output to `<folder>/<service>.log`, which stays within 4 MiB."""
     with contextlib.suppress(docker.errors.APIError):
-        text = client.api.logs(container.id, timestamps=True)[-_LOG_BYTES_MAX:]
+        text = client.api.logs(container.id, timestamps=True)
         with (folder / f"{container.service}.log").open("ab") as file:
-            file.write(text)
+            room = max(0, _LOG_BYTES_MAX - file.tell())
+            file.write(text[len(text) - min(room, len(text)) :])
 
 
 def events(client: docker.DockerClient, run: Run, since: float, until: float) -> list[dict[str, object]]:

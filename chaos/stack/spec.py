@@ -20,7 +20,7 @@ class Build:
 
     context: Path
     dockerfile: str = "Dockerfile"
-    args: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, str] = field(default_factory=dict, repr=False)
     target: str = ""
 
 

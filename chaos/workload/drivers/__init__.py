@@ -33,7 +33,7 @@ def load_driver(name: str, folder: Path | None = None) -> type[Session]:
         known = ", ".join(BUILT_IN)
         raise UsageError(f"unknown driver {name!r}; it is one of {known}, or module:Class of your own code")
     try:
-        module = _import(module_name, folder)
+        module = _import(module_name, None if name in BUILT_IN else folder)
     except Exception as error:
         where = f" in {folder}" if folder else ""
         raise UsageError(
