@@ -34,10 +34,10 @@ from chaos.stack.agent import CACHE_IN_AGENT, Event
 from chaos.stack.cache import cache_folder
 from chaos.stack.compose import load_stack
 from chaos.stack.diary import Diary
+from chaos.stack.disks import Unrecoverable
 from chaos.stack.identity import Run
 from chaos.stack.lifecycle import Lab, lab
 from chaos.stack.mending import mend, run_the_runbook
-from chaos.stack.running import Unrecoverable
 from chaos.stack.spec import Stack
 from chaos.workload import canaries
 from chaos.workload.doors import Door, Reader, fresh_doors, read_doors, reset_doors
@@ -127,16 +127,16 @@ async def _run_trials(plan: Plan, times: int, keep: bool, runs: Path, fan: FanOu
         if trial is not None and event["event"] == "exited":
             trial.exited(event["service"])
 
-    async with lab(stack, run, plan.limits.ready_seconds_max, heard, fan.log) as made:
-        for number, (each, folder) in enumerate(zip(plans, folders, strict=True), 1):
-            diary.open(folder)
-            if number > 1:
-                fan.started(each, each.seed, number, times, folder)
-            trial = Trial(each, stack, made, folder, fan)
-            results.append(await trial.run(keep=keep))
-            _link_latest(runs, folder)
-            fan.finished(results[-1])
-    diary.close()
+    with contextlib.closing(diary):
+        async with lab(stack, run, plan.limits.ready_seconds_max, heard, fan.log) as made:
+            for number, (each, folder) in enumerate(zip(plans, folders, strict=True), 1):
+                diary.open(folder)
+                if number > 1:
+                    fan.started(each, each.seed, number, times, folder)
+                trial = Trial(each, stack, made, folder, fan)
+                results.append(await trial.run(keep=keep))
+                _link_latest(runs, folder)
+                fan.finished(results[-1])
     return results
 
 
@@ -338,9 +338,7 @@ class Trial:
             task.add_done_callback(self._restarts.discard)
 
     async def _restart(self, service: str) -> None:
-        await asyncio.sleep(
-            _RESTART_SECONDS
-        )  # as engines do, so that a service that cannot start does not spin
+        await asyncio.sleep(_RESTART_SECONDS)  # as engines do, so that a service that cannot start does not spin
         async with self._mending:
             if service not in self._injector.held_services and service in await self._running.not_running():
                 with contextlib.suppress(Unrecoverable):  # the recover phase will tell
@@ -407,9 +405,7 @@ class Trial:
     def _note_copies(self) -> None:
         for store, volumes in self._stack.copies.items():
             places = ", ".join(
-                f"{name} on array {self._stack.luns[name].array}"
-                if name in self._stack.luns
-                else f"{name} on no LUN"
+                f"{name} on array {self._stack.luns[name].array}" if name in self._stack.luns else f"{name} on no LUN"
                 for name in volumes
             )
             self._recorder.append(Note("copies", time.monotonic_ns(), f"{store}: {places}"))

@@ -13,7 +13,7 @@ from chaos.agent import links, loop
 from chaos.agent.fuse import Front
 from chaos.agent.lun import Lun
 from chaos.agent.processes import Processes
-from chaos.agent.state import Counters, Port, Target, rule_from
+from chaos.agent.state import Counters, FailRule, Port, Target, rule_from
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CHECK_SECONDS_MAX = 120
@@ -67,7 +67,11 @@ class Agent:
         self._generation += 1
         port = Port(f"holdfast-{self._run}-{lun}-{self._generation}", target)
         self._front.add(port)
-        port.device, port.handle = loop.attach(os.path.join(self._front_folder, port.file))
+        try:
+            port.device, port.handle = loop.attach(os.path.join(self._front_folder, port.file))
+        except OSError:
+            self._front.remove(port)
+            raise
         self._ports[lun] = port
         return {"device": port.device}
 
@@ -142,8 +146,7 @@ class Agent:
             When (ns of CLOCK_MONOTONIC), what was killed, and each LUN's counters before and state after.
         """
         wanted = {
-            name: (self._luns[name], [rule_from(rule) for rule in state["rules"]])
-            for name, state in luns.items()
+            name: (self._luns[name], _rules(self._luns[name], state["rules"])) for name, state in luns.items()
         }
         killed = {service: self._processes.kill(service) for service in kill}
         before = {}
@@ -213,6 +216,18 @@ class Agent:
             }
             for name in names
         }
+
+
+def _rules(target: Target, wanted: list[dict[str, Any]]) -> list[FailRule]:
+    """The wanted rules; those that stand already keep their count of times."""
+    standing = list(zip(target.applied.get("rules", ()), target.rules, strict=False))
+    rules = []
+    for rule in wanted:
+        kept = next((pair for pair in standing if pair[0] == rule), None)
+        if kept is not None:
+            standing.remove(kept)
+        rules.append(kept[1] if kept is not None else rule_from(rule))
+    return rules
 
 
 def _counted(counters: Counters) -> dict[str, int]:

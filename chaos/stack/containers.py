@@ -20,10 +20,12 @@ import docker.types
 from chaos.errors import EngineError, HarnessError
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
-from chaos.stack.spec import Lun, Mount, Service
+from chaos.stack.spec import Mount, Service
 
 _LOG_BYTES_MAX = 4 << 20
 _NANO_CPUS = 1e9
+_PORT_TAKEN = ("address already in use", "port is already allocated")
+"""By another program; by another container."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,11 @@ def start(client: docker.DockerClient, container: Container) -> Container:
         state = client.api.inspect_container(container.id)["State"]
     except docker.errors.APIError as error:
         reason = str(error.explanation)
-        remedy = "; free that port or leave it out, and one is chosen" if "port" in reason else ""
+        remedy = (
+            "; free that port or leave it out, and one is chosen"
+            if "address already in use" in reason or "port is already allocated" in reason
+            else ""
+        )
         raise HarnessError(f"{container.service} cannot be started: {reason}{remedy}") from error
     return Container(container.id, container.service, int(state.get("Pid") or 0))
 
@@ -128,9 +134,7 @@ def execute(client: docker.DockerClient, container: Container, command: list[str
     """Run a command inside; return its exit code and the end of its output."""
     check = client.api.exec_create(container.id, command)
     output: bytes = client.api.exec_start(check["Id"])
-    return int(client.api.exec_inspect(check["Id"])["ExitCode"]), output[-400:].decode(
-        errors="replace"
-    ).strip()
+    return int(client.api.exec_inspect(check["Id"])["ExitCode"]), output[-400:].decode(errors="replace").strip()
 
 
 def state(client: docker.DockerClient, container: Container) -> tuple[bool, int]:
@@ -185,36 +189,13 @@ def remove(client: docker.DockerClient, container: Container) -> None:
         client.api.remove_container(container.id, force=True, v=True)
     except docker.errors.APIError as error:
         if error.status_code not in (404, 409):
-            raise EngineError(
-                f"the engine does not remove {container.service}: {error.explanation}"
-            ) from error
+            raise EngineError(f"the engine does not remove {container.service}: {error.explanation}") from error
 
 
 def stop(client: docker.DockerClient, container: Container, grace_seconds: float) -> None:
     """Stop in order: SIGTERM, the grace period, SIGKILL."""
     with contextlib.suppress(docker.errors.NotFound):
         client.api.stop(container.id, timeout=int(grace_seconds) or 1)
-
-
-def create_lun_volume(
-    client: docker.DockerClient, run: Run, lun: Lun, device: str, attempt: int
-) -> str:
-    """Make the `local` volume that mounts the LUN; return its name.
-
-    The engine returns an old volume of the same name without a word, so what came back is compared.
-    """
-    name = f"holdfast-{run.id}-{lun.name}-{attempt}"
-    options = {"type": lun.filesystem, "device": device}
-    made = client.api.create_volume(name, driver="local", driver_opts=options, labels=run.labels("lun"))
-    if (made.get("Options") or {}).get("device") != device:
-        raise EngineError(f"volume {name} exists with another device; run `holdfast clean`")
-    return name
-
-
-def remove_volume(client: docker.DockerClient, name: str) -> None:
-    """Remove a volume whose containers are gone."""
-    with contextlib.suppress(docker.errors.NotFound):
-        client.api.remove_volume(name, force=True)
 
 
 def free_port() -> int:

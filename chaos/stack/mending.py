@@ -8,9 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Set
 from chaos.stack.running import RunningStack
 
 
-async def mend(
-    running: RunningStack, lost: Set[str], held: Set[str], seconds_max: float
-) -> list[tuple[str, str]]:
+async def mend(running: RunningStack, lost: Set[str], held: Set[str], seconds_max: float) -> list[tuple[str, str]]:
     """Bring back whatever is down, except what an active fault holds down.
 
     LUNs that lost power, or whose file system gave up, get a boot-time check and their services' containers are
@@ -26,9 +24,7 @@ async def mend(
     beyond = set(stack.services_on(tuple(lost)))
     states = {name: await running.agent.call("health", lun=name) for name in stack.luns if name not in lost}
     sick = [name for name, state in states.items() if state["closed"] or state["gave_up"]]
-    services, luns = running.joined(
-        name for name in sick if not set(stack.services_on((name,))) & (held | beyond)
-    )
+    services, luns = running.joined(name for name in sick if not set(stack.services_on((name,))) & (held | beyond))
     done: list[tuple[str, str]] = []
     if services:
         done += [("fsck", said) for said in await running.reboot(services, luns, deadline - time.monotonic())]
@@ -50,9 +46,7 @@ async def run_the_runbook(
     stack, deadline = running.stack, time.monotonic() + seconds_max
     services, luns = running.joined(lost)
     keep = [name for name in luns if name not in lost]
-    await running.replace(
-        services, {name: blanks[name] for name in sorted(lost)}, keep, deadline - time.monotonic()
-    )
+    await running.replace(services, {name: blanks[name] for name in sorted(lost)}, keep, deadline - time.monotonic())
     for step in stack.runbook:
         if step.kind == "restore":
             code, words = await running.execute(step.service, step.run, deadline - time.monotonic())

@@ -20,6 +20,7 @@ from chaos.errors import HarnessError
 from chaos.stack import containers
 from chaos.stack.agent import Agent
 from chaos.stack.containers import Container, Place
+from chaos.stack.disks import Disks, Unrecoverable
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
 from chaos.stack.spec import Service, Stack
@@ -27,10 +28,6 @@ from chaos.stack.spec import Service, Stack
 _HEALTH_POLL_SECONDS = 0.05
 _HEALTH_POLL_GROWTH = 1.5
 _CONNECT_SECONDS = 1.0
-
-
-class Unrecoverable(HarnessError):
-    """A LUN or a service cannot be brought back; in a trial this is a finding, not a failure of the harness."""
 
 
 class RunningStack:
@@ -54,8 +51,7 @@ class RunningStack:
         self._run = run
         self._network = net
         self._attempts = itertools.count(1)
-        self._volumes: dict[str, str] = {}
-        self._luns: set[str] = set()
+        self._disks = Disks(client, stack, run, agent)
         self._places = {
             service.name: Place(run, net, index, images[service.name], _host_ports(service))
             for index, service in enumerate(stack.services.values())
@@ -82,16 +78,14 @@ class RunningStack:
         Raises:
             HarnessError: A service does not get ready in time; the message carries its last words.
         """
-        await asyncio.gather(*(self._new_lun(name, base) for name, base in bases.items()))
+        await self._disks.make(bases)
         await self._make_and_start(self.stack.services, seconds_max)
         await self._open(time.monotonic() + seconds_max)
 
     async def clear(self) -> None:
         """Remove every container, volume and LUN of this copy."""
         await self._remove(list(self.running))
-        await asyncio.gather(*(self._remove_volume(name) for name in list(self._volumes)))
-        await asyncio.gather(*(self.agent.call("drop", lun=name) for name in self._luns))
-        self._luns.clear()
+        await self._disks.clear()
 
     async def shut_down(self) -> None:
         """Stop every service in order, dependents first, so that all data is on the LUNs."""
@@ -119,10 +113,10 @@ class RunningStack:
         names = self._in_order(services)
         luns = list(luns)
         await self._remove(names)
-        await asyncio.gather(*(self._remove_volume(name) for name in [*luns, *self._private_volumes(names)]))
-        said = await asyncio.gather(*(self._reattach(lun) for lun in luns))
+        await self._disks.remove([*luns, *self._private_volumes(names)])
+        said = await self._disks.reattach(luns)
         await self._make_and_start(names, seconds_max, Unrecoverable)
-        return list(said)
+        return said
 
     async def replace(
         self, services: Iterable[str], blanks: Mapping[str, str], keep: Iterable[str], seconds_max: float
@@ -134,13 +128,9 @@ class RunningStack:
         """
         names, keep = self._in_order(services), list(keep)
         await self._remove(names)
-        volumes = [*blanks, *keep, *self._private_volumes(names)]
-        await asyncio.gather(*(self._remove_volume(name) for name in volumes))
-        await asyncio.gather(*(self.agent.call("drop", lun=name) for name in blanks))
-        await asyncio.gather(
-            *(self._new_lun(name, base) for name, base in blanks.items()),
-            *(self._reattach(name) for name in keep),
-        )
+        await self._disks.remove([*blanks, *keep, *self._private_volumes(names)])
+        await self._disks.make(blanks)
+        await self._disks.reattach(keep)
         await self._make_and_start(names, seconds_max, Unrecoverable)
 
     async def execute(self, service: str, command: Iterable[str], seconds_max: float) -> tuple[int, str]:
@@ -158,8 +148,7 @@ class RunningStack:
 
     async def save_luns(self, folder: str) -> None:
         """Write every LUN's content into `folder`, a path in the agent."""
-        for name in self._luns:
-            await self.agent.call("save", lun=name, path=f"{folder}/{name}.img")
+        await self._disks.save(folder)
 
     def joined(self, luns: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Services and LUNs that must go down together when these LUNs do: (services, LUNs), in file order."""
@@ -235,10 +224,7 @@ class RunningStack:
     async def not_covered(self) -> tuple[str, ...]:
         """Paths that services wrote and that are on no LUN, as "service:/path"."""
         found = await asyncio.gather(
-            *(
-                asyncio.to_thread(containers.changed_paths, self._client, each)
-                for each in self.running.values()
-            )
+            *(asyncio.to_thread(containers.changed_paths, self._client, each) for each in self.running.values())
         )
         luns = {name: [m.target for m in self.stack.services[name].mounts] for name in self.running}
         paths = [
@@ -267,20 +253,16 @@ class RunningStack:
     ) -> None:
         names = list(names)
         attempt = next(self._attempts)
-        await asyncio.gather(*(self._new_volume(name, attempt) for name in self._private_volumes(names)))
+        await self._disks.make_plain(self._private_volumes(names))
         made = await asyncio.gather(*(self._create(name, attempt) for name in names))
         self.running.update(zip(names, made, strict=True))
         await self._start_in_order(names, seconds_max, error)
 
     async def _create(self, name: str, attempt: int) -> Container:
         service, place = self.stack.services[name], self._places[name]
-        return await asyncio.to_thread(
-            containers.create, self._client, service, place, attempt, self._volumes
-        )
+        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, self._disks.names)
 
-    async def _start_in_order(
-        self, names: Iterable[str], seconds_max: float, error: type[HarnessError]
-    ) -> None:
+    async def _start_in_order(self, names: Iterable[str], seconds_max: float, error: type[HarnessError]) -> None:
         deadline = time.monotonic() + seconds_max
         started: dict[str, asyncio.Task[None]] = {}
 
@@ -314,22 +296,16 @@ class RunningStack:
                 await self._fail(error, service.name, f"ended with code {code}")
             return False
 
-        await _poll(
-            is_healthy, deadline, lambda: self._fail(error, service.name, "does not get healthy in time")
-        )
+        await _poll(is_healthy, deadline, lambda: self._fail(error, service.name, "does not get healthy in time"))
 
     async def _completed(self, service: Service, deadline: float, error: type[HarnessError]) -> None:
         async def is_completed() -> bool:
-            running, code = await asyncio.to_thread(
-                containers.state, self._client, self.running[service.name]
-            )
+            running, code = await asyncio.to_thread(containers.state, self._client, self.running[service.name])
             if not running and code:
                 await self._fail(error, service.name, f"ended with code {code}")
             return not running
 
-        await _poll(
-            is_completed, deadline, lambda: self._fail(error, service.name, "does not complete in time")
-        )
+        await _poll(is_completed, deadline, lambda: self._fail(error, service.name, "does not complete in time"))
 
     async def _fail(self, error: type[HarnessError], service: str, what: str) -> None:
         words = ""
@@ -356,41 +332,6 @@ class RunningStack:
             await asyncio.to_thread(containers.remove, self._client, container)
 
         await asyncio.gather(*(remove(name) for name in list(names)))
-
-    # --- LUNs and volumes
-
-    async def _new_lun(self, name: str, base: str) -> None:
-        self._luns.add(name)
-        await self.agent.call("create", lun=name, size=self.stack.luns[name].size_bytes, base=base)
-        await self._attach(name)
-
-    async def _reattach(self, name: str) -> str:
-        device = (await self.agent.call("attach", lun=name))["device"]
-        check = await self.agent.call("check", lun=name)
-        text = f"{name}: e2fsck -p: {check['output'] or 'clean'}".replace(device, name)
-        if not check["ok"]:
-            raise Unrecoverable(f"{text}; it needs more than a boot-time check")
-        await self._volume_for(name, device)
-        return text
-
-    async def _attach(self, name: str) -> None:
-        await self._volume_for(name, (await self.agent.call("attach", lun=name))["device"])
-
-    async def _volume_for(self, name: str, device: str) -> None:
-        lun, attempt = self.stack.luns[name], next(self._attempts)
-        self._volumes[name] = await asyncio.to_thread(
-            containers.create_lun_volume, self._client, self._run, lun, device, attempt
-        )
-
-    async def _new_volume(self, name: str, attempt: int) -> None:
-        self._volumes[name] = volume = f"holdfast-{self._run.id}-{name}-{attempt}"
-        labels = self._run.labels("volume")
-        await asyncio.to_thread(self._client.api.create_volume, volume, labels=labels)
-
-    async def _remove_volume(self, name: str) -> None:
-        volume = self._volumes.pop(name, None)
-        if volume is not None:
-            await asyncio.to_thread(containers.remove_volume, self._client, volume)
 
     def _private_volumes(self, names: Iterable[str]) -> list[str]:
         """Named volumes that are on no LUN, of services that are made anew: they lose what is on them."""

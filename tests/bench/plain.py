@@ -11,7 +11,7 @@ from pathlib import Path
 import docker
 
 from chaos.errors import HarnessError
-from chaos.stack import containers
+from chaos.stack import containers, volumes
 from chaos.stack.containers import Container, Place
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
@@ -40,7 +40,8 @@ async def on_plain_loop(
         device = await asyncio.to_thread(_run, "losetup", "--find", "--show", str(copy))
         try:
             plain = Lun(name, lun.array, lun.size_bytes, lun.filesystem)
-            volume = await asyncio.to_thread(containers.create_lun_volume, client, run, plain, device, 1)
+            volume = f"holdfast-{run.id}-{name}-1"
+            await asyncio.to_thread(volumes.create_on_lun, client, run, volume, plain, device)
             place = Place(run, _network(client, run), _INDEX, image, {})
             container = await asyncio.to_thread(
                 containers.create, client, _renamed(service), place, 1, {lun.name: volume}
@@ -54,7 +55,7 @@ async def on_plain_loop(
         if container is not None:
             await asyncio.to_thread(containers.remove, client, container)
         if volume:
-            await asyncio.to_thread(containers.remove_volume, client, volume)
+            await asyncio.to_thread(volumes.remove, client, volume)
         copy.unlink(missing_ok=True)
 
 

@@ -1,0 +1,96 @@
+"""The disks of a running copy: LUNs attached through the agent, and the engine's volumes that mount them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Mapping
+
+import docker
+
+from chaos.errors import HarnessError
+from chaos.stack import volumes
+from chaos.stack.agent import Agent
+from chaos.stack.identity import Run
+from chaos.stack.spec import Stack
+
+
+class Unrecoverable(HarnessError):
+    """A LUN or a service cannot be brought back; in a trial this is a finding, not a failure of the harness."""
+
+
+class Disks:
+    """LUNs and volumes of one copy of a stack. Every attachment is a new loop device and a new volume."""
+
+    def __init__(self, client: docker.DockerClient, stack: Stack, run: Run, agent: Agent) -> None:
+        """There are none yet."""
+        self.names: dict[str, str] = {}
+        """The engine's name of each volume that there is now, by its name in the stack."""
+        self._client = client
+        self._stack = stack
+        self._run = run
+        self._agent = agent
+        self._luns: set[str] = set()
+        self._attempts = itertools.count(1)
+
+    async def make(self, bases: Mapping[str, str]) -> None:
+        """Clone LUNs from files (paths in the agent) and attach them; one of the same name is dropped."""
+        await asyncio.gather(*(self._make(name, base) for name, base in bases.items()))
+
+    async def reattach(self, luns: Iterable[str]) -> list[str]:
+        """Attach LUNs anew after a boot-time check, which replays the journal; return what the checks said.
+
+        Raises:
+            Unrecoverable: A file system needs more than that.
+        """
+        return list(await asyncio.gather(*(self._reattach(name) for name in luns)))
+
+    async def make_plain(self, names: Iterable[str]) -> None:
+        """Make named volumes that are on no LUN, empty."""
+        await asyncio.gather(*(self._make_plain(name) for name in names))
+
+    async def remove(self, names: Iterable[str]) -> None:
+        """Remove volumes whose containers are gone; the LUNs stay."""
+        gone = [self.names.pop(name) for name in list(names) if name in self.names]
+        await asyncio.gather(*(asyncio.to_thread(volumes.remove, self._client, name) for name in gone))
+
+    async def clear(self) -> None:
+        """Remove every volume and drop every LUN."""
+        await self.remove(list(self.names))
+        await asyncio.gather(*(self._agent.call("drop", lun=name) for name in self._luns))
+        self._luns.clear()
+
+    async def save(self, folder: str) -> None:
+        """Write every LUN's content into `folder`, a path in the agent."""
+        for name in self._luns:
+            await self._agent.call("save", lun=name, path=f"{folder}/{name}.img")
+
+    async def _make(self, name: str, base: str) -> None:
+        if name in self._luns:
+            await self._agent.call("drop", lun=name)
+        self._luns.add(name)
+        await self._agent.call("create", lun=name, size=self._stack.luns[name].size_bytes, base=base)
+        await self._mount(name, (await self._agent.call("attach", lun=name))["device"])
+
+    async def _reattach(self, name: str) -> str:
+        device = (await self._agent.call("attach", lun=name))["device"]
+        check = await self._agent.call("check", lun=name)
+        text = "; ".join(f"{name}: e2fsck -p: {check['output'] or 'clean'}".replace(device, name).splitlines())
+        if not check["ok"]:
+            raise Unrecoverable(f"{text}; it needs more than a boot-time check")
+        await self._mount(name, device)
+        return text
+
+    async def _mount(self, name: str, device: str) -> None:
+        volume = self._new_name(name)
+        lun = self._stack.luns[name]
+        await asyncio.to_thread(volumes.create_on_lun, self._client, self._run, volume, lun, device)
+        self.names[name] = volume
+
+    async def _make_plain(self, name: str) -> None:
+        volume = self._new_name(name)
+        await asyncio.to_thread(volumes.create_plain, self._client, self._run, volume)
+        self.names[name] = volume
+
+    def _new_name(self, name: str) -> str:
+        return f"holdfast-{self._run.id}-{name}-{next(self._attempts)}"

@@ -1,0 +1,229 @@
+"""The agent's requests, without a kernel: states are applied at once, read back, and leased."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.agent import __main__ as main
+from chaos.agent import loop, service
+from chaos.agent.fuse import Front
+from chaos.agent.lun import BLOCK_BYTES
+from chaos.agent.service import Agent
+from chaos.agent.state import FailRule
+
+SIZE = 16 * BLOCK_BYTES
+BASELINE = {"power": True, "lost": False, "rules": []}
+OFF = {**BASELINE, "power": False}
+FAIL_READS = {"fail": ["read"], "times": None, "first": 0, "end": None}
+FAIL_ONE_WRITE = {"fail": ["write"], "times": 2, "first": 0, "end": None}
+
+
+class Clock:
+    """CLOCK_MONOTONIC that jumps."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1_000_000_000_000
+
+    def monotonic_ns(self) -> int:
+        return self.now_ns
+
+    def jump(self, seconds: float) -> None:
+        self.now_ns += int(seconds * 1e9)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(service, "time", made)
+    return made
+
+
+@pytest.fixture
+def agent(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
+    """An agent with an attached LUN "disk" and one "spare"; loop devices are files."""
+
+    def attach(path: str) -> tuple[str, int]:
+        return f"/dev/loop-{Path(path).name}", os.open(os.devnull, os.O_RDONLY)
+
+    monkeypatch.setattr(loop, "attach", attach)
+    made = Agent("run", Front(-1), "/run/holdfast", str(tmp_path))
+    for lun in ("disk", "spare"):
+        made.do_create(lun=lun, size=SIZE, base=None)
+        made.do_attach(lun=lun)
+    yield made
+    for lun in ("disk", "spare"):
+        made.do_drop(lun=lun)
+
+
+def apply(agent: Agent, state: dict[str, Any], lun: str = "disk", **parameters: Any) -> dict[str, Any]:
+    return agent.do_apply(**{"luns": {lun: state}, "kill": [], "lease_seconds": 60.0, **parameters})
+
+
+def test_a_power_cut_closes_the_port_drops_what_is_volatile_and_says_so(agent: Agent, clock: Clock) -> None:
+    target = agent._luns["disk"]
+    target.lun.write(0, b"durable".ljust(BLOCK_BYTES))
+    target.lun.flush()
+    target.lun.write(0, b"volatile".ljust(2 * BLOCK_BYTES))
+    reply = apply(agent, OFF)
+    assert reply["at"] == clock.now_ns
+    assert reply["before"]["disk"]["closed"] == 0
+    assert reply["after"] == {"disk": {"power": False, "lost": False, "rules": 0}}
+    counters = agent.do_counters(luns=["disk"])["disk"]
+    assert (counters["closed"], counters["discarded_bytes"]) == (1, 2 * BLOCK_BYTES)
+    assert target.lun.read(0, 7) == b"durable"
+
+
+def test_power_comes_back_through_a_new_port_only(agent: Agent) -> None:
+    apply(agent, OFF)
+    assert apply(agent, BASELINE)["after"]["disk"]["power"] is False, "the old port stays closed"
+    assert agent.do_health(lun="disk")["closed"]
+    agent.do_attach(lun="disk")
+    assert not agent.do_health(lun="disk")["closed"]
+
+
+def test_a_second_cut_of_a_dark_lun_counts_nothing_twice(agent: Agent) -> None:
+    apply(agent, OFF)
+    apply(agent, {**OFF, "rules": [FAIL_READS]})
+    assert agent.do_counters(luns=["disk"])["disk"]["closed"] == 1
+
+
+def test_a_lost_lun_stays_lost(agent: Agent) -> None:
+    apply(agent, {**BASELINE, "lost": True})
+    assert apply(agent, BASELINE)["after"]["disk"] == {"power": False, "lost": True, "rules": 0}
+
+
+def test_rules_that_stand_keep_their_count_when_others_come_and_go(agent: Agent) -> None:
+    apply(agent, {**BASELINE, "rules": [FAIL_ONE_WRITE]})
+    assert agent._luns["disk"].rules[0].fails("write", 0, 1)
+    apply(agent, {**BASELINE, "rules": [FAIL_READS, FAIL_ONE_WRITE]})
+    assert agent._luns["disk"].rules == [FailRule(frozenset({"read"})), FailRule(frozenset({"write"}), times=1)]
+    apply(agent, {**BASELINE, "rules": [FAIL_ONE_WRITE, FAIL_ONE_WRITE]})
+    assert [rule.times for rule in agent._luns["disk"].rules] == [1, 2]
+
+
+def test_a_bad_rule_changes_nothing(agent: Agent) -> None:
+    with pytest.raises(ValueError, match="a rule fails some of"):
+        agent.do_apply(
+            luns={"spare": OFF, "disk": {**BASELINE, "rules": [{"fail": ["trim"]}]}}, kill=[], lease_seconds=1
+        )
+    assert not agent.do_health(lun="spare")["closed"]
+
+
+def test_an_unknown_lun_changes_nothing(agent: Agent) -> None:
+    with pytest.raises(KeyError):
+        agent.do_apply(luns={"spare": OFF, "nosuch": OFF}, kill=[], lease_seconds=1)
+    assert not agent.do_health(lun="spare")["closed"]
+
+
+def test_rules_end_with_their_lease(agent: Agent, clock: Clock) -> None:
+    apply(agent, {**BASELINE, "rules": [FAIL_READS]}, lease_seconds=5.0)
+    clock.jump(4.9)
+    assert agent.tick() == []
+    clock.jump(0.2)
+    assert agent.tick() == [{"event": "lease-ended", "luns": ["disk"]}]
+    assert agent._luns["disk"].rules == []
+    assert agent.tick() == []
+
+
+def test_a_lease_is_renewed_by_the_next_apply_and_ended_by_a_heal(agent: Agent, clock: Clock) -> None:
+    apply(agent, {**BASELINE, "rules": [FAIL_READS]}, lease_seconds=5.0)
+    clock.jump(4)
+    apply(agent, {**BASELINE, "rules": [FAIL_READS]}, lease_seconds=5.0)
+    clock.jump(4)
+    assert agent.tick() == []
+    apply(agent, BASELINE)
+    clock.jump(4)
+    assert agent.tick() == []
+
+
+def test_a_lun_that_was_dropped_has_no_lease_any_more(agent: Agent, clock: Clock) -> None:
+    apply(agent, {**BASELINE, "rules": [FAIL_READS]}, lease_seconds=5.0)
+    agent.do_drop(lun="disk")
+    clock.jump(6)
+    assert agent.tick() == []
+
+
+def test_a_name_is_taken_until_it_is_dropped(agent: Agent) -> None:
+    with pytest.raises(ValueError, match="there is a LUN disk already"):
+        agent.do_create(lun="disk", size=SIZE, base=None)
+
+
+def test_a_port_whose_loop_device_cannot_be_had_is_hidden_again(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_free(path: str) -> tuple[str, int]:
+        raise OSError("no free loop device")
+
+    monkeypatch.setattr(loop, "attach", none_free)
+    with pytest.raises(OSError, match="no free loop device"):
+        agent.do_attach(lun="disk")
+    assert not [name for name in agent._front._names if "disk" in name]
+
+
+def test_at_the_end_every_port_is_closed(agent: Agent) -> None:
+    agent.close()
+    assert agent.do_health(lun="disk")["closed"]
+    assert agent.do_health(lun="spare")["closed"]
+
+
+def test_a_victim_that_is_not_known_was_not_alive(agent: Agent) -> None:
+    assert apply(agent, OFF, kill=["db"])["killed"] == {"db": {"alive": 0, "received_bytes": 0}}
+
+
+class TestRequests:
+    """Lines in, lines out."""
+
+    @pytest.fixture
+    def said(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+        lines: list[dict[str, Any]] = []
+        monkeypatch.setattr(main, "_say", lines.append)
+        return lines
+
+    def ask(self, agent: Agent, request: dict[str, Any]) -> None:
+        with ThreadPoolExecutor(1) as workers:
+            main._handle(agent, workers, json.dumps(request).encode())
+
+    def test_a_beat_is_answered(self, agent: Agent, said: list[dict[str, Any]]) -> None:
+        self.ask(agent, {"id": 1, "do": "beat"})
+        assert said == [{"id": 1, "ok": {}}]
+
+    def test_slow_requests_are_answered_too(self, agent: Agent, said: list[dict[str, Any]]) -> None:
+        self.ask(agent, {"id": 2, "do": "detach", "lun": "disk"})
+        assert said == [{"id": 2, "ok": {}}]
+
+    @pytest.mark.parametrize(
+        ("request_", "error"),
+        [
+            ({"do": "create", "lun": "disk", "size": SIZE, "base": None}, "create: ValueError: there is a LUN disk"),
+            ({"do": "explode"}, "explode: AttributeError"),
+            ({"do": "drop", "nosuch": 1}, "drop: TypeError"),
+        ],
+    )
+    def test_a_request_that_fails_is_answered_with_its_reason(
+        self, agent: Agent, said: list[dict[str, Any]], request_: dict[str, Any], error: str
+    ) -> None:
+        self.ask(agent, {"id": 3, **request_})
+        assert said[0]["id"] == 3
+        assert said[0]["error"].startswith(error)
+        assert "Traceback" in said[0]["trace"]
+
+
+def test_every_slow_request_exists() -> None:
+    assert {name for name in Agent.SLOW if not hasattr(Agent, f"do_{name}")} == set()
+
+
+def test_the_agent_runs_on_the_standard_library_alone() -> None:
+    package = Path(service.__file__).parent.parent.parent
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import chaos.agent.__main__; print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code, package], capture_output=True, text=True, check=True)
+    assert "'chaos.agent.service'" in done.stdout
+    assert "docker" not in done.stdout
