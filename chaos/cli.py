@@ -125,7 +125,7 @@ def run(
     from chaos.reporting.logfile import logged_to_file
     from chaos.reporting.terminal import terminal
     from chaos.stack.sweep import sweep
-    from chaos.trial import run_trials
+    from chaos.trials import run_trials
 
     plan, _ = _open(file, seed)
     sweep(all_=False)

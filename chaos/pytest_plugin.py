@@ -98,7 +98,7 @@ class ExperimentItem(pytest.Item):
     def setup(self) -> None:
         """Run the trial."""
         from chaos.reporting.listener import Collector
-        from chaos.trial import run_trials
+        from chaos.trials import run_trials
 
         plan = self._plan()
         self.user_properties.append(("seed", plan.seed))

@@ -1,46 +1,40 @@
-"""One trial, readable top to bottom, and several of them on one stack.
+"""One trial, readable top to bottom.
 
-    reset -> load with faults -> heal -> recover -> converge -> doors 1, 2 -> cold restart -> door 4 -> check
+    reset -> canaries -> load with faults -> heal -> recover -> converge -> doors 1 and 2 -> cold restart -> door 4
+    -> check
 
-Whatever happens, the stack is removed. Only the check speaks of the service; everything that goes wrong with the
-harness raises, and there is no verdict.
+Only the check speaks of the service; everything that goes wrong with the harness raises, and there is no verdict.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import os
 import shutil
-import signal
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from chaos.checks.verdict import judge
-from chaos.errors import AgentError, HarnessError, HoldfastError, Terminated, UsageError
+from chaos.errors import AgentError, HarnessError, HoldfastError
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.history.events import Header, Note, PhaseEvent
 from chaos.history.reader import read_history
 from chaos.history.recorder import Recorder
-from chaos.reporting.listener import FanOut, Listener
+from chaos.reporting.listener import FanOut
 from chaos.reporting.recall import faults_of, phases_of
 from chaos.reporting.result import TrialResult, write_result
-from chaos.stack.agent import CACHE_IN_AGENT, Event
+from chaos.stack.agent import CACHE_IN_AGENT
 from chaos.stack.cache import cache_folder
-from chaos.stack.compose import load_stack
-from chaos.stack.diary import Diary
 from chaos.stack.disks import Unrecoverable
-from chaos.stack.identity import Run
-from chaos.stack.lifecycle import Lab, lab
+from chaos.stack.lifecycle import Lab
 from chaos.stack.mending import mend, run_the_runbook
 from chaos.stack.spec import Stack
 from chaos.workload import canaries
-from chaos.workload.doors import Door, Reader, fresh_doors, read_doors, reset_doors
+from chaos.workload.doors import Door, Reader, Readers, fresh_doors, read_doors, reset_doors
 from chaos.workload.drivers import load_driver
 from chaos.workload.fleet import Fleet
 from chaos.workload.logbook import Logbook
@@ -50,100 +44,10 @@ _PROGRESS_SECONDS = 0.25
 _RESTART_SECONDS = 0.1
 
 
-def run_trials(
-    plan: Plan,
-    *,
-    times: int = 1,
-    keep: bool = False,
-    runs: Path = Path("reports/runs"),
-    listeners: Sequence[Listener] = (),
-) -> list[TrialResult]:
-    """Run `times` trials of a plan, the i-th with seed + i, on one stack.
-
-    Args:
-        plan: Everything drawn.
-        times: How many trials.
-        keep: Keep the LUNs' data in each run folder.
-        runs: Where the run folders are made.
-        listeners: Hear the events; a listener that fails is left out, and the trial goes on.
-
-    Raises:
-        UsageError: The plan does not fit the stack.
-        HarnessError: Anything but the service failed; everything is cleaned up.
-        KeyboardInterrupt, Terminated: After the clean-up.
-    """
-    fan = FanOut(listeners)
-    try:
-        with asyncio.Runner() as runner:
-            return runner.run(_with_sigterm(_run_trials(plan, times, keep, runs, fan)))
-    except BaseException as error:
-        fan.failed(error)
-        raise
-
-
-async def _with_sigterm(trials: Coroutine[None, None, list[TrialResult]]) -> list[TrialResult]:
-    """Let SIGTERM cancel the trials in order, as the runner does for SIGINT."""
-    task = asyncio.ensure_future(trials)
-    terminated = False
-
-    def terminate() -> None:
-        nonlocal terminated
-        terminated = True
-        task.cancel()
-
-    before = signal.getsignal(signal.SIGTERM)
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: no signals arrive here
-        loop.add_signal_handler(signal.SIGTERM, terminate)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        task.cancel()
-        await asyncio.wait([task])
-        if terminated:
-            raise Terminated from None
-        raise
-    finally:
-        with contextlib.suppress(ValueError, RuntimeError):
-            loop.remove_signal_handler(signal.SIGTERM)
-            signal.signal(signal.SIGTERM, before)
-
-
-async def _run_trials(plan: Plan, times: int, keep: bool, runs: Path, fan: FanOut) -> list[TrialResult]:
-    stack = load_stack(plan.stack, plan.variables, plan.profiles, os.environ)
-    run = Run.begin(plan.seed)
-    diary = Diary()
-    results: list[TrialResult] = []
-    plans = [dataclasses.replace(plan, seed=plan.seed + number) for number in range(times)]
-    folders = [_new_folder(runs, run, number if times > 1 else 0) for number in range(1, times + 1)]
-    for folder in folders:
-        folder.mkdir(parents=True)
-    diary.open(folders[0])
-    fan.started(plans[0], plans[0].seed, 1, times, folders[0])
-    trial: Trial | None = None
-
-    def heard(event: Event) -> None:
-        diary.agent(event)
-        if trial is not None and event["event"] == "exited":
-            trial.exited(event["service"])
-
-    with contextlib.closing(diary):
-        async with lab(stack, run, plan.limits.ready_seconds_max, heard, fan.log) as made:
-            for number, (each, folder) in enumerate(zip(plans, folders, strict=True), 1):
-                diary.open(folder)
-                if number > 1:
-                    fan.started(each, each.seed, number, times, folder)
-                trial = Trial(each, stack, made, folder, fan)
-                results.append(await trial.run(keep=keep))
-                _link_latest(runs, folder)
-                fan.finished(results[-1])
-    return results
-
-
 class Trial:
     """One execution of a plan on a stack that is ready for it."""
 
-    def __init__(self, plan: Plan, stack: Stack, lab_: Lab, folder: Path, fan: FanOut) -> None:
+    def __init__(self, plan: Plan, stack: Stack, lab_: Lab, readers: Readers, folder: Path, fan: FanOut) -> None:
         """Prepare; nothing is touched yet."""
         self._plan = plan
         self._stack = stack
@@ -153,8 +57,8 @@ class Trial:
         self._fan = fan
         self._recorder = Recorder(folder / "history.jsonl")
         self._logbook = Logbook(self._recorder)
-        self._driver_name = plan.driver or stack.driver
-        self._driver = load_driver(self._driver_name, plan.driver_folder)
+        self._driver = load_driver(plan.driver or stack.driver, plan.driver_folder)
+        self._all_readers = readers
         self._mending = asyncio.Lock()
         self._injector = Injector(
             plan.schedule, stack, lab_.running.agent, self._recorder, fan.fault, self._mend_in_load
@@ -187,7 +91,7 @@ class Trial:
         begun = time.time()
         not_covered: tuple[str, ...] = ()
         self._recorder.append(self._header())
-        self._readers = [await Reader.start(self._driver_name, self._plan.driver_folder) for _ in range(2)]
+        self._readers = [await self._all_readers.new() for _ in range(2)]
         async with self._phase("reset"):
             await self._running.up(self._lab.golden.bases(), self._plan.limits.ready_seconds_max)
         self._note_copies()
@@ -417,17 +321,3 @@ class Trial:
         with contextlib.suppress(HoldfastError):
             await self._running.save_luns(f"{CACHE_IN_AGENT}/scratch/{scratch.name}")
         await asyncio.to_thread(shutil.move, scratch, self._folder / "luns")
-
-
-def _new_folder(runs: Path, run: Run, number: int) -> Path:
-    folder = runs / (f"{run.id}-{number:02d}" if number else run.id)
-    if folder.exists():
-        raise UsageError(f"{folder} exists; move it away")
-    return folder
-
-
-def _link_latest(runs: Path, folder: Path) -> None:
-    """Point `latest` at the newest run, in one step."""
-    part = runs / f".latest-{folder.name}"
-    part.symlink_to(folder.name)
-    part.replace(runs / "latest")

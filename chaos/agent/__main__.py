@@ -35,9 +35,7 @@ def main() -> None:
     """Serve until the controller is gone. Arguments: run id, folder for logs, heartbeat deadline in seconds."""
     run, store, beat_seconds_max = sys.argv[1], sys.argv[2], float(sys.argv[3])
     os.makedirs(_FRONT_FOLDER, exist_ok=True)
-    device = fuse.mount(
-        _FRONT_FOLDER
-    )  # first of all: at exit it closes before any loop device, and so unblocks them
+    device = fuse.mount(_FRONT_FOLDER)  # first of all: at exit it closes before any loop device, and so unblocks them
     front = fuse.Front(device)
     agent = Agent(run, front, _FRONT_FOLDER, store)
     workers = ThreadPoolExecutor(max_workers=4)
@@ -50,9 +48,7 @@ def main() -> None:
     os._exit(0)  # a worker may hang in a system call that only the end of this process ends
 
 
-def _loop(
-    agent: Agent, front: fuse.Front, device: int, workers: ThreadPoolExecutor, beat_seconds_max: float
-) -> None:
+def _loop(agent: Agent, front: fuse.Front, device: int, workers: ThreadPoolExecutor, beat_seconds_max: float) -> None:
     waiting = selectors.DefaultSelector()
     waiting.register(device, selectors.EVENT_READ)
     waiting.register(0, selectors.EVENT_READ)

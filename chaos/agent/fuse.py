@@ -35,9 +35,7 @@ _WRITE_OUT = struct.Struct("<II")
 _STATFS_OUT = struct.Struct("<QQQQQIIII24x")
 
 _FOPEN_DIRECT_IO = 1
-_WANTED_FLAGS = (
-    (1 << 0) | (1 << 5) | (1 << 15) | (1 << 22)
-)  # async read, big writes, async direct I/O, max pages
+_WANTED_FLAGS = (1 << 0) | (1 << 5) | (1 << 15) | (1 << 22)  # async read, big writes, async direct I/O, max pages
 _MAX_WRITE_BYTES = 1 << 20
 _ROOT = 1
 _FIRST_PORT = 2
@@ -197,9 +195,7 @@ class Front:
         if port is None:
             return errno.EIO, None
         target = port.target
-        if port.closed or (
-            target.rules and any(rule.fails(operation, offset, size) for rule in target.rules)
-        ):
+        if port.closed or (target.rules and any(rule.fails(operation, offset, size) for rule in target.rules)):
             return port.fail(operation), port
         if operation == "write" and offset + size > target.lun.size_bytes:
             return errno.ENOSPC, port

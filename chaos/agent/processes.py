@@ -114,8 +114,4 @@ def received_bytes(pid: int) -> int:
 def _ip_octets(text: str) -> int:
     lines = [line.split() for line in text.splitlines() if line.startswith("IpExt:")]
     counted: Mapping[str, str] = dict(zip(*lines, strict=True)) if len(lines) == 2 else {}
-    return (
-        int(counted.get("InOctets", 0))
-        - int(counted.get("InMcastOctets", 0))
-        - int(counted.get("InBcastOctets", 0))
-    )
+    return int(counted.get("InOctets", 0)) - int(counted.get("InMcastOctets", 0)) - int(counted.get("InBcastOctets", 0))

@@ -90,12 +90,13 @@ class Agent:
 
     def do_format(self, *, path: str, size: int) -> Reply:
         """Make a file with an empty ext4 as a new LUN has it: without lost+found."""
-        with open(f"{path}.part", "wb") as file:
+        part = f"{path}.{self._run}.part"  # another run may be making the same
+        with open(part, "wb") as file:
             file.truncate(size)
         options = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"
-        _run_program("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-E", options, f"{path}.part")
-        _run_program("debugfs", "-w", "-R", "rmdir lost+found", f"{path}.part")
-        os.replace(f"{path}.part", path)
+        _run_program("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-E", options, part)
+        _run_program("debugfs", "-w", "-R", "rmdir lost+found", part)
+        os.replace(part, path)
         return {}
 
     def do_check(self, *, lun: str) -> Reply:
@@ -145,9 +146,7 @@ class Agent:
         Returns:
             When (ns of CLOCK_MONOTONIC), what was killed, and each LUN's counters before and state after.
         """
-        wanted = {
-            name: (self._luns[name], _rules(self._luns[name], state["rules"])) for name, state in luns.items()
-        }
+        wanted = {name: (self._luns[name], _rules(self._luns[name], state["rules"])) for name, state in luns.items()}
         killed = {service: self._processes.kill(service) for service in kill}
         before = {}
         for name, (target, rules) in wanted.items():
@@ -240,9 +239,7 @@ def _content(path: str) -> str:
 
 
 def _program(*arguments: str, seconds: float) -> tuple[int, str]:
-    done = subprocess.run(
-        arguments, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL
-    )
+    done = subprocess.run(arguments, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL)
     return done.returncode, (done.stdout + done.stderr).decode(errors="replace").strip()
 
 

@@ -30,9 +30,7 @@ class FailRule:
         """Whether this request is one of those; counts it down."""
         if operation not in self.operations or self.times == 0:
             return False
-        if operation != "flush" and (
-            offset + size <= self.first or (self.end is not None and offset >= self.end)
-        ):
+        if operation != "flush" and (offset + size <= self.first or (self.end is not None and offset >= self.end)):
             return False
         if self.times is not None:
             self.times -= 1

@@ -37,11 +37,7 @@ class PowerCut(Fault):
             return "the LUN took no write of the load in the 5 s before"
         if evidence.killed < evidence.services:
             return f"{evidence.killed} of {evidence.services} services were running and killed"
-        return (
-            ""
-            if evidence.closed == evidence.luns
-            else f"{evidence.closed} of {evidence.luns} LUNs were closed"
-        )
+        return "" if evidence.closed == evidence.luns else f"{evidence.closed} of {evidence.luns} LUNs were closed"
 
 
 @fault("disk.io_error")
@@ -58,9 +54,7 @@ class IoError(Fault):
 
     targets = ("array", "lun")
     parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
-        "operations": ParameterInfo(
-            "choices", choices=("read", "write", "flush"), default=["read", "write", "flush"]
-        ),
+        "operations": ParameterInfo("choices", choices=("read", "write", "flush"), default=["read", "write", "flush"]),
         "times": ParameterInfo("integer", minimum=1, maximum=1_000_000, optional=True),
         "sectors": ParameterInfo("counts", keys=("first", "count"), optional=True),
     }

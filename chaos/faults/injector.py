@@ -77,9 +77,7 @@ class Injector:
     def begin_load(self) -> None:
         """Start the clock of the triggers."""
         self._load_began = time.monotonic_ns()
-        self._tasks = [
-            asyncio.create_task(self._run(each)) for each in self._faults if each.scheduled.at.phase is None
-        ]
+        self._tasks = [asyncio.create_task(self._run(each)) for each in self._faults if each.scheduled.at.phase is None]
 
     async def end_load(self) -> None:
         """The load is over: triggers that lie in it and have not come are missed.
@@ -87,9 +85,7 @@ class Injector:
         Raises:
             AgentError: An injection failed.
         """
-        for each, task in zip(
-            [e for e in self._faults if e.scheduled.at.phase is None], self._tasks, strict=True
-        ):
+        for each, task in zip([e for e in self._faults if e.scheduled.at.phase is None], self._tasks, strict=True):
             if not each.injected_at:
                 task.cancel()
                 self._record(each, "missed", why="its trigger did not come within the load")
@@ -121,9 +117,7 @@ class Injector:
         """The phases in which faults may strike are over: name those that never came."""
         for each in self._faults:
             if not each.ended:
-                self._record(
-                    each, "missed", why=f"the trial did not reach the phase {each.scheduled.at.phase}"
-                )
+                self._record(each, "missed", why=f"the trial did not reach the phase {each.scheduled.at.phase}")
                 each.ended = True
 
     async def _run(self, each: Active) -> None:
@@ -140,9 +134,7 @@ class Injector:
 
     async def _inject(self, each: Active) -> None:
         each.in_force = True
-        each.injected_at = (
-            time.monotonic_ns()
-        )  # set at once, so that the end of the load does not call it missed
+        each.injected_at = time.monotonic_ns()  # set at once, so that the end of the load does not call it missed
         each.reply = await self._apply(each, self._victims(each))
         each.injected_at = each.reply["at"]
         self._record(each, "injected")
@@ -200,7 +192,8 @@ class Injector:
         ]
 
         def grown(counter: str) -> int:
-            return sum(now[lun][counter] - before[lun][counter] for lun in each.luns)
+            # a LUN that was replaced meanwhile counts from 0 again, and proves nothing
+            return sum(max(0, now[lun][counter] - before[lun][counter]) for lun in each.luns)
 
         return Evidence(
             luns=len(each.luns),
@@ -215,9 +208,7 @@ class Injector:
             received_bytes=sum(each["received_bytes"] for each in killed.values()),
         )
 
-    def _record(
-        self, each: Active, happened: Any, *, evidence: Evidence | None = None, why: str = ""
-    ) -> None:
+    def _record(self, each: Active, happened: Any, *, evidence: Evidence | None = None, why: str = "") -> None:
         event = FaultEvent(
             index=each.index,
             t=each.injected_at if happened == "injected" else time.monotonic_ns(),

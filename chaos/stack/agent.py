@@ -47,6 +47,7 @@ class Agent:
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._beating: asyncio.Task[None] | None = None
         self.lost = asyncio.Event()
+        self.last_words = ""
 
     @classmethod
     async def start(
@@ -68,9 +69,7 @@ class Agent:
                 await agent._ready
         except TimeoutError:
             await agent.stop()
-            raise AgentError(
-                f"the agent said nothing in {_READY_SECONDS_MAX:.0f} s; see `holdfast doctor`"
-            ) from None
+            raise AgentError(f"the agent said nothing in {_READY_SECONDS_MAX:.0f} s; see `holdfast doctor`") from None
         agent._beating = asyncio.create_task(agent._beat())
         return agent
 
@@ -137,6 +136,8 @@ class Agent:
         if number is None:
             if message.get("event") == "ready" and not self._ready.done():
                 self._ready.set_result(None)
+            if message.get("event") == "crashed":
+                self.last_words = str(message["trace"]).strip().rpartition("\n")[2]
             self._on_event(message)
             return
         answer = self._waiting.get(number)
@@ -158,9 +159,7 @@ class Agent:
             if not answer.done():
                 answer.set_exception(AgentError("the agent is gone; the run folder has its last words"))
         if not self._ready.done():
-            self._ready.set_exception(
-                AgentError("the agent ended before it was ready; see `holdfast doctor`")
-            )
+            self._ready.set_exception(AgentError("the agent ended before it was ready; see `holdfast doctor`"))
 
 
 def _launch(client: docker.DockerClient, image: str, run: Run, cache: str) -> tuple[str, socket.socket]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,10 +130,12 @@ def is_healthy(client: docker.DockerClient, container: Container, service: Servi
         raise
 
 
-def execute(client: docker.DockerClient, container: Container, command: list[str]) -> tuple[int, str]:
+def execute(
+    client: docker.DockerClient, container: Container, command: list[str], hush: Callable[[bytes], bytes] = bytes
+) -> tuple[int, str]:
     """Run a command inside; return its exit code and the end of its output."""
     check = client.api.exec_create(container.id, command)
-    output: bytes = client.api.exec_start(check["Id"])
+    output = hush(client.api.exec_start(check["Id"]))
     return int(client.api.exec_inspect(check["Id"])["ExitCode"]), output[-400:].decode(errors="replace").strip()
 
 
@@ -158,10 +160,10 @@ def changed_paths(client: docker.DockerClient, container: Container) -> list[str
     return [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
 
 
-def save_log(client: docker.DockerClient, container: Container, folder: Path) -> None:
+def save_log(client: docker.DockerClient, container: Container, folder: Path, hush: Callable[[bytes], bytes]) -> None:
     """Append the end of the container's output to `<folder>/<service>.log`, which stays within 4 MiB."""
     with contextlib.suppress(docker.errors.APIError):
-        text = client.api.logs(container.id, timestamps=True)
+        text = hush(client.api.logs(container.id, timestamps=True))
         with (folder / f"{container.service}.log").open("ab") as file:
             room = max(0, _LOG_BYTES_MAX - file.tell())
             file.write(text[len(text) - min(room, len(text)) :])

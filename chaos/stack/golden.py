@@ -6,9 +6,11 @@ change of any makes new ones. Values of the environment enter the digest and are
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import secrets
 import shutil
 from pathlib import Path
 
@@ -50,13 +52,18 @@ class Golden:
         await running.up(await self.blanks(running.agent), seconds_max)
         await running.shut_down()
         self._forget_old()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        # in a folder of its own until it is whole: another run may be making the same set
+        part = self._folder.with_name(f"{self._name}.{secrets.token_hex(4)}.part")
+        part.mkdir(parents=True)
         for name in self._stack.luns:
-            await running.agent.call(
-                "save", lun=name, path=f"{CACHE_IN_AGENT}/golden/{self._name}/{name}.img"
-            )
+            await running.agent.call("save", lun=name, path=f"{CACHE_IN_AGENT}/golden/{part.name}/{name}.img")
         document = {"version": _VERSION, "stack": self._stack.name, "luns": sorted(self._stack.luns)}
-        (self._folder / _DONE).write_text(json.dumps(document))
+        (part / _DONE).write_text(json.dumps(document))
+        if not self.exists:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it has made it meanwhile, and as well
+            part.rename(self._folder)
+        shutil.rmtree(part, ignore_errors=True)
         await running.clear()
 
     async def blanks(self, agent: Agent) -> dict[str, str]:

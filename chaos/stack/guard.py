@@ -32,11 +32,12 @@ class Guard:
         self._process.stdin.write(f"{run_id}\n".encode())
         self._process.stdin.flush()
 
-    def dismiss(self, seconds_max: float = 10.0) -> None:
-        """End the guard, after everything has been removed."""
+    def dismiss(self, *, clean: bool, seconds_max: float = 15.0) -> None:
+        """End the guard, after everything has been removed; else, not `clean`, it tries once more by itself."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(_DONE)
+            if clean:
+                self._process.stdin.write(_DONE)
             self._process.stdin.close()
         except BrokenPipeError:
             pass

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import docker
 
-from chaos.errors import EngineError
+from chaos.errors import AgentError, EngineError, HarnessError
 from chaos.stack import network
 from chaos.stack.agent import Agent, Event
 from chaos.stack.cache import cache_folder
@@ -49,8 +49,8 @@ async def lab(
     Raises:
         HarnessError: Something cannot be had; nothing is left.
     """
-    guard = Guard(run.id)
     client = await asyncio.to_thread(connect)
+    guard = Guard(run.id)
     agent: Agent | None = None
     orderly = False
     try:
@@ -67,6 +67,13 @@ async def lab(
             await golden.make(running, ready_seconds_max)
         yield Lab(run, running, golden, images)
         orderly = True
+    except HarnessError as error:
+        if agent is None or not agent.lost.is_set():
+            raise
+        # whatever else failed meanwhile, this is why
+        said = f": {agent.last_words}" if agent.last_words else ""
+        full = f"; free space for {cache_folder()}" if "No space left" in said else ""
+        raise AgentError(f"the agent is gone, so there is no verdict{said}{full}; see agent.jsonl") from error
     finally:
         await asyncio.shield(asyncio.create_task(_wind_up(client, run, agent, guard, orderly)))
 
@@ -80,18 +87,19 @@ async def _images(client: docker.DockerClient, stack: Stack, log: Callable[[str]
     return found
 
 
-async def _wind_up(
-    client: docker.DockerClient, run: Run, agent: Agent | None, guard: Guard, orderly: bool
-) -> None:
+async def _wind_up(client: docker.DockerClient, run: Run, agent: Agent | None, guard: Guard, orderly: bool) -> None:
     """Remove everything; containers of services first, while the agent still serves their file systems."""
+    clean = False
     try:
+        report = await asyncio.to_thread(sweep_run, client, run.id)
         # after an exception a request may still be under way in a thread, and create something later
-        sweep = sweep_run if orderly else sweep_until_clean
-        report = await asyncio.to_thread(sweep, client, run.id)
+        if report.failed or not orderly:
+            report = await asyncio.to_thread(sweep_until_clean, client, run.id)
         if agent is not None:
             await agent.stop()
         if report.failed:
             raise EngineError(f"not everything could be removed: {report}; run `holdfast clean`")
+        clean = True
     finally:
-        await asyncio.to_thread(guard.dismiss)
+        await asyncio.to_thread(guard.dismiss, clean=clean)
         client.close()

@@ -60,6 +60,4 @@ def create(client: docker.DockerClient, run: Run) -> Network:
                 continue
             raise EngineError(f"the engine refuses to make a network: {reason}") from error
         return Network(made["Id"], name, subnet)
-    raise EngineError(
-        f"no free /24 of 198.18.0.0/15 for the run's network: {reason}; see `docker network ls`"
-    )
+    raise EngineError(f"no free /24 of 198.18.0.0/15 for the run's network: {reason}; see `docker network ls`")

@@ -21,6 +21,7 @@ from chaos.stack import containers
 from chaos.stack.agent import Agent
 from chaos.stack.containers import Container, Place
 from chaos.stack.disks import Disks, Unrecoverable
+from chaos.stack.hush import Hush
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
 from chaos.stack.spec import Service, Stack
@@ -52,6 +53,7 @@ class RunningStack:
         self._network = net
         self._attempts = itertools.count(1)
         self._disks = Disks(client, stack, run, agent)
+        self._hush = Hush(stack)
         self._places = {
             service.name: Place(run, net, index, images[service.name], _host_ports(service))
             for index, service in enumerate(stack.services.values())
@@ -139,7 +141,7 @@ class RunningStack:
         Raises:
             Unrecoverable: It takes too long.
         """
-        call = asyncio.to_thread(containers.execute, self._client, self.running[service], list(command))
+        call = asyncio.to_thread(containers.execute, self._client, self.running[service], list(command), self._hush)
         try:
             async with asyncio.timeout(max(0.0, seconds_max)):
                 return await call
@@ -312,7 +314,7 @@ class RunningStack:
         if service in self.running:
             with contextlib.suppress(docker.errors.APIError):
                 log = await asyncio.to_thread(self._client.api.logs, self.running[service].id, tail=5)
-                words = log.decode(errors="replace").strip()
+                words = self._hush(log).decode(errors="replace").strip()
         raise error(f"{service} {what}" + (f"; its last words:\n{words}" if words else ""))
 
     async def _kill_and_wait(self, name: str) -> None:
@@ -328,7 +330,7 @@ class RunningStack:
                 return
             await self.agent.call("forget", service=name)
             if self.logs is not None:
-                await asyncio.to_thread(containers.save_log, self._client, container, self.logs)
+                await asyncio.to_thread(containers.save_log, self._client, container, self.logs, self._hush)
             await asyncio.to_thread(containers.remove, self._client, container)
 
         await asyncio.gather(*(remove(name) for name in list(names)))

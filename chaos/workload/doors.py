@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,6 @@ from chaos.workload.reader import LINE_BYTES_MAX, ROUNDS_MAX
 from chaos.workload.session import FrontDoor
 
 START_SECONDS_MAX = 30.0
-MARGIN_SECONDS = 5.0
 REQUEST_SECONDS_MAX = 10.0
 """A full read with all photos may take longer than a phone would wait for one answer."""
 
@@ -46,27 +47,81 @@ def reset_doors(devices: Sequence[tuple[str, str]]) -> tuple[Door, ...]:
     return tuple(Door(f"reset {device}", owner, device) for device, owner in (*devices, ("d-canary", CANARY_OWNER)))
 
 
-class Reader:
-    """A process that reads. Start it early: it imports the driver and then waits for its first job."""
+class Readers:
+    """Makes reader processes. Importing a driver takes longer than a door, so one process does it once for all."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        """Use `Reader.start`."""
+    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
+        """Use `Readers.start`."""
         self._process = process
+        self._control = control
         self._complaint = b""
         self._listener = asyncio.create_task(self._listen())
-        self._ready = False
 
     @classmethod
-    async def start(cls, driver: str, folder: Path | None = None) -> Reader:
-        """Start the process; does not wait until it is ready."""
+    @asynccontextmanager
+    async def open(cls, driver: str, folder: Path | None = None) -> AsyncIterator[Readers]:
+        """Start the process that imports the driver, and end it; does not wait until the import is done."""
         home = str(Path(chaos.__file__).parents[1])
         path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH", "")]))
+        ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "chaos.workload.reader", driver, str(folder or ""),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path}, limit=LINE_BYTES_MAX,
+            stdin=theirs.fileno(), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
         )  # fmt: skip
-        return cls(process)
+        theirs.close()
+        readers = cls(process, ours)
+        try:
+            yield readers
+        finally:
+            await readers._close()
+
+    async def new(self) -> Reader:
+        """A reader that has never seen the service.
+
+        Raises:
+            HarnessError: The process has ended; the message has its last words.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            socket.send_fds(self._control, [b"r"], [theirs.fileno()])
+        except OSError:
+            ours.close()
+            await asyncio.wait([self._listener], timeout=1.0)
+            raise HarnessError(f"the readers' process ended early: {self.last_words}") from None
+        finally:
+            theirs.close()
+        return Reader(self, *await asyncio.open_connection(sock=ours, limit=LINE_BYTES_MAX))
+
+    @property
+    def last_words(self) -> str:
+        """What it said on stderr, the end of it."""
+        return self._complaint.decode("utf-8", "replace").strip()[-500:] or "it said nothing"
+
+    async def _close(self) -> None:
+        """End the process; its readers end with their own sockets."""
+        self._control.close()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+        await asyncio.wait([self._listener], timeout=1.0)  # a reader that hangs may still hold stderr open
+        self._listener.cancel()
+
+    async def _listen(self) -> None:
+        """Keep the end of what it says on stderr, and never let it block on that."""
+        assert self._process.stderr is not None
+        while some := await self._process.stderr.read(4096):
+            self._complaint = (self._complaint + some)[-4096:]
+
+
+class Reader:
+    """A process that reads through doors and has never seen the service before its first job."""
+
+    def __init__(self, readers: Readers, answers: asyncio.StreamReader, jobs: asyncio.StreamWriter) -> None:
+        """Use `Readers.new`."""
+        self._readers = readers
+        self._answers = answers
+        self._jobs = jobs
 
     async def read(
         self,
@@ -102,51 +157,33 @@ class Reader:
             "rounds": rounds,
             "keep": keep_sessions,
         }
-        limit = seconds_max + REQUEST_SECONDS_MAX + MARGIN_SECONDS + (0 if self._ready else START_SECONDS_MAX)
+        limit = seconds_max + REQUEST_SECONDS_MAX + START_SECONDS_MAX
         try:
             async with asyncio.timeout(limit):
-                assert self._process.stdin is not None
-                self._process.stdin.write(orjson.dumps(job) + b"\n")
-                return tuple([read async for read in self._answers()])
+                self._jobs.write(orjson.dumps(job) + b"\n")
+                return tuple([read async for read in self._reads()])
         except TimeoutError:
             await self.close()
             raise HarnessError(f"the final reads did not end within {limit:g} s; the reader was stopped") from None
         except (OSError, ValueError) as error:
-            raise HarnessError(
-                f"the reader broke down: {error}; {self._complaint.decode('utf-8', 'replace')}"
-            ) from error
+            raise HarnessError(f"the reader broke down: {error}; {self._readers.last_words}") from error
 
     async def close(self) -> None:
-        """End the process."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
-        await asyncio.wait([self._listener])
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        """End the process, by ending its socket."""
+        self._jobs.close()
+        with contextlib.suppress(OSError):
+            await self._jobs.wait_closed()
 
-    async def _answers(self) -> AsyncIterator[DoorRead]:
-        assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
+    async def _reads(self) -> AsyncIterator[DoorRead]:
+        while line := await self._answers.readline():
             answer: dict[str, Any] = orjson.loads(line)
             if "error" in answer:
                 raise HarnessError(answer["error"])
             if "done" in answer:
                 return
-            if "ready" in answer:
-                self._ready = True
-            else:
-                rows = tuple(_row(row) for row in answer.pop("rows"))
-                yield DoorRead(**answer, rows=rows)
-        await asyncio.wait([self._listener], timeout=1.0)
-        said = self._complaint.decode("utf-8", "replace").strip()[-500:]
-        raise HarnessError(f"the reader ended early: {said or 'it said nothing'}")
-
-    async def _listen(self) -> None:
-        """Keep the end of what it says on stderr, and never let it block on that."""
-        assert self._process.stderr is not None
-        while some := await self._process.stderr.read(4096):
-            self._complaint = (self._complaint + some)[-4096:]
+            rows = tuple(_row(row) for row in answer.pop("rows"))
+            yield DoorRead(**answer, rows=rows)
+        raise HarnessError(f"the reader ended early: {self._readers.last_words}")
 
 
 async def read_doors(

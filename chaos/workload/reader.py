@@ -1,11 +1,11 @@
-"""The final reads, in a process of their own: `python -m chaos.workload.reader`.
+"""The final reads, in processes of their own: `python -m chaos.workload.reader`.
 
-A driver that answers a full read from what it remembers would hide every loss. It cannot remember here: the
-process is new, each round has a session of its own, and nothing is written through it. `chaos.workload.doors`
-is its other side.
+A driver that answers a full read from what it remembers would hide every loss. It cannot remember here: every
+reader is a new process, forked from one that has imported the driver and never made a session; each round has a
+session of its own, and nothing is written through it. `chaos.workload.doors` is its other side.
 
-Jobs come as JSON lines on stdin; answers go to stdout, one line per final read, then `{"done": true}`. The
-first job may come long after the start, so that the imports are over by then. End of stdin ends the process.
+A reader gets its jobs as JSON lines over a socket and answers over it, one line per final read, then
+`{"done": true}`. It ends with the socket.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -116,20 +117,22 @@ class _Reading:
         return tuple(sorted((observe(record) for record in records), key=lambda row: (row.record, row.row, row.hash)))
 
 
-async def _serve(driver: type[Session], stdin: int, say: Callable[[object], None]) -> None:
-    stream = asyncio.StreamReader(limit=LINE_BYTES_MAX)
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(stdin, "rb", buffering=0)
-    )
+async def _serve(driver: type[Session], link: socket.socket) -> None:
+    """Do the jobs that come over `link` until it ends."""
+    jobs, answers = await asyncio.open_connection(sock=link, limit=LINE_BYTES_MAX)
+
+    def say(answer: object) -> None:
+        answers.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
+
     kept: dict[str, Session] = {}
-    say({"ready": True})
     running: set[asyncio.Task[None]] = set()
 
     async def work(line: bytes) -> None:
         await _Reading(orjson.loads(line), driver, kept, say).run()
         say({"done": True})
+        await answers.drain()
 
-    while line := await stream.readline():
+    while line := await jobs.readline():
         task = asyncio.create_task(work(line))
         running.add(task)
         task.add_done_callback(running.discard)
@@ -143,26 +146,34 @@ async def _serve(driver: type[Session], stdin: int, say: Callable[[object], None
 
 
 def main() -> None:
-    """Read jobs until the end of stdin. Arguments: the driver's name, and its folder or ""."""
+    """Fork a reader for every socket that comes over stdin, until that ends.
+
+    Arguments: the driver's name, and its folder or "". This process only imports the driver, once for all.
+    """
     # The terminal sends Ctrl-C to the whole group; the controller decides, and ends this by closing stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A driver may print; that must not get between the answers.
-    out = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-
-    def say(answer: object) -> None:
-        line = memoryview(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
-        while line:
-            line = line[out.write(line) :]
-
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for readers
+    control = socket.socket(fileno=os.dup(0))
     name, folder = sys.argv[1], sys.argv[2]
+    driver: type[Session] | None = None
+    trouble = b""
     try:
         driver = load_driver(name, Path(folder) if folder else None)
     except UsageError as error:
-        say({"error": str(error)})
-        return
-    with contextlib.suppress(BrokenPipeError):
-        asyncio.run(_serve(driver, os.dup(0), say))
+        trouble = orjson.dumps({"error": str(error)}, option=orjson.OPT_APPEND_NEWLINE)
+    while True:
+        message, handles, _, _ = socket.recv_fds(control, 1, 1)
+        if not message:
+            return
+        link = socket.socket(fileno=handles[0])
+        if driver is None:
+            link.sendall(trouble)
+        elif os.fork() == 0:
+            control.close()
+            with contextlib.suppress(ConnectionError):
+                asyncio.run(_serve(driver, link))
+            os._exit(0)
+        link.close()
 
 
 if __name__ == "__main__":

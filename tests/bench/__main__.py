@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chaos.errors import EXIT_USAGE, HoldfastError
+from chaos.errors import EXIT_SIGINT, EXIT_USAGE, HoldfastError
 from tests.bench import database, takehold, trials
 from tests.bench.bed import ROOT, loads
 from tests.bench.figures import Figure
@@ -97,4 +97,7 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(EXIT_SIGINT)  # everything has been removed on the way here

@@ -17,7 +17,7 @@ from chaos.experiment.loader import load
 from chaos.faults import catalogue
 from chaos.reporting.listener import Silent
 from chaos.reporting.result import TrialResult
-from chaos.trial import run_trials
+from chaos.trials import run_trials
 from tests.bench.bed import ROOT
 from tests.bench.figures import Bound, Figure, median
 

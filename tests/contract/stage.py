@@ -89,9 +89,7 @@ class Scene:
         """An injector whose load has begun and whose one fault strikes when the phase "now" is entered."""
         target = Target(service=service) if service else Target(array="core")
         scheduled = ScheduledFault(fault, target, Trigger(phase="now"), for_seconds, parameters)
-        injector = Injector(
-            [scheduled], self.stack, self.running.agent, self.recorder, self.faults.append, self.mended
-        )
+        injector = Injector([scheduled], self.stack, self.running.agent, self.recorder, self.faults.append, self.mended)
         injector.begin_load()
         return injector
 

@@ -64,7 +64,9 @@ def test_disk_power_cut_takes_what_was_not_flushed_names_included(play: Play) ->
 def test_disk_power_cut_keeps_everything_that_was_flushed(play: Play) -> None:
     async def act(scene: Scene) -> None:
         injector = scene.injector("disk.power_cut")
-        await scene.does(f"cd {DATA} && seq 100000 > numbers && sync numbers . && sha256sum numbers > sum && sync sum .")
+        await scene.does(
+            f"cd {DATA} && seq 100000 > numbers && sync numbers . && sha256sum numbers > sum && sync sum ."
+        )
         await injector.enter_phase("now")
         await injector.heal_all()
         await scene.mend()
@@ -116,7 +118,9 @@ def test_a_file_system_that_gave_up_is_checked_and_mounted_again(play: Play) -> 
         await scene.does(KEEP)
         injector = scene.injector("disk.io_error", operations=["write", "flush"])
         await injector.enter_phase("now")
-        code, words = await scene.tries(f"cd {DATA} && touch new && sync; for i in 1 2 3; do touch n$i; sync; done; touch x")
+        code, words = await scene.tries(
+            f"cd {DATA} && touch new && sync; for i in 1 2 3; do touch n$i; sync; done; touch x"
+        )
         assert (code, "Read-only file system" in words) == (1, True), words
         await injector.heal_all()
         assert (await scene.running.agent.call("health", lun="disk"))["gave_up"]

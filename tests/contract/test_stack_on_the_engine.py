@@ -31,7 +31,13 @@ def test_a_new_lun_holds_what_the_image_has_there_with_owner_and_mode(tmp_path: 
     async def act() -> None:
         async with scene(stack_of(owned), tmp_path) as made:
             found = await made.does(f"cd {DATA} && stat -c '%n %u:%g %a' . inner inner/seed && ls -A && cat inner/seed")
-            assert found.splitlines() == [". 1234:4321 751", "inner 1234:4321 751", "inner/seed 1234:0 640", "inner", "seed"]
+            assert found.splitlines() == [
+                ". 1234:4321 751",
+                "inner 1234:4321 751",
+                "inner/seed 1234:0 640",
+                "inner",
+                "seed",
+            ]
 
     asyncio.run(act())
 
@@ -69,9 +75,7 @@ def test_two_copies_of_one_stack_make_one_golden_at_once_and_do_not_see_each_oth
 
     async def act() -> None:
         async with AsyncExitStack() as exits:
-            copies = await asyncio.gather(
-                *(exits.enter_async_context(scene(seeded, tmp_path)) for _ in range(2))
-            )
+            copies = await asyncio.gather(*(exits.enter_async_context(scene(seeded, tmp_path)) for _ in range(2)))
             await asyncio.gather(
                 *(copy.does(f"echo {number} > {DATA}/own && sync {DATA}/own") for number, copy in enumerate(copies))
             )
@@ -125,9 +129,7 @@ def test_containers_reach_each_other_and_no_address_outside_their_own_subnet(tmp
 
     async def act() -> None:
         async with AsyncExitStack() as exits:
-            one, two = await asyncio.gather(
-                *(exits.enter_async_context(scene(pair, tmp_path)) for _ in range(2))
-            )
+            one, two = await asyncio.gather(*(exits.enter_async_context(scene(pair, tmp_path)) for _ in range(2)))
             await greets(*one.running.front_door)
             await greets(*two.running.front_door)
             own, foreign = address(one, "peer"), address(two, "box")
@@ -163,7 +165,9 @@ def default_gateway() -> str:
 def inspected(of: Scene, name: str) -> dict[str, dict[str, dict[str, dict[str, str]]]]:
     client = connect()
     try:
-        found: dict[str, dict[str, dict[str, dict[str, str]]]] = client.api.inspect_container(of.running.running[name].id)
+        found: dict[str, dict[str, dict[str, dict[str, str]]]] = client.api.inspect_container(
+            of.running.running[name].id
+        )
         return found
     finally:
         client.close()

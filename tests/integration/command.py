@@ -74,6 +74,7 @@ class Running:
                 process_group=0,
             )
         self._said: list[str] = []
+        self._silent = False
         self._news = threading.Condition()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -84,6 +85,9 @@ class Running:
             with self._news:
                 self._said.append(line.rstrip("\n"))
                 self._news.notify_all()
+        with self._news:
+            self._silent = True
+            self._news.notify_all()
 
     def wait_until_it_says(self, begin: str) -> str:
         """Wait for a line that begins so, and return it."""
@@ -92,11 +96,8 @@ class Running:
             return next((line for line in self._said if line.strip().startswith(begin)), "")
 
         with self._news:
-            found = self._news.wait_for(
-                lambda: said() or self._process.poll() is not None, timeout=COMMAND_SECONDS_MAX
-            )
-            assert found, f"it has not said {begin!r} but {self._said}"
-            assert said(), f"it ended and has not said {begin!r} but {self._said}"
+            self._news.wait_for(lambda: said() or self._silent, timeout=COMMAND_SECONDS_MAX)
+            assert said(), f"it has not said {begin!r} but {self._said}"
             return said()
 
     def interrupt(self) -> None:

@@ -16,7 +16,7 @@ from chaos.experiment.plan import (
     Workload,
 )
 from chaos.reporting.result import TrialResult
-from chaos.trial import run_trials
+from chaos.trials import run_trials
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = ROOT / "fixtures" / "minimal" / "compose.yaml"

@@ -15,9 +15,7 @@ READY_SECONDS_MAX = 20.0
 DRIVERS = ROOT / "tests" / "unit" / "workload"
 
 
-@pytest.mark.parametrize(
-    "cheat", ["WrittenBySession", "WrittenByProcess", "ReadOncePerSession", "ReadOncePerProcess"]
-)
+@pytest.mark.parametrize("cheat", ["WrittenBySession", "WrittenByProcess", "ReadOncePerSession", "ReadOncePerProcess"])
 def test_a_driver_that_reads_from_its_own_memory_never_leads_to_held(cheat: str, tmp_path: Path) -> None:
     plan = plan_of(driver=f"cheating_drivers:{cheat}", driver_folder=DRIVERS)
     # a full read that never changes is waited for until the stack should have been ready

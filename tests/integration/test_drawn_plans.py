@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from random import Random
 
 import pytest
-from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import HealthCheck, Phase, find, given, seed, settings
 from hypothesis import strategies as st
 
 from chaos.experiment.plan import Parameter, Plan, ScheduledFault, Target, Trigger, Verdict
 from tests.integration.plans import CORE, GATEWAY, MEDIA, plan_of, run_one
 
 pytestmark = pytest.mark.engine
+SEED = 3
+"""Draws the same plans each time; a derandomized Hypothesis would draw others after every edit of a test."""
 ONCE = settings(
-    derandomize=True,
+    derandomize=False,
     database=None,
     deadline=None,
     phases=[Phase.generate],
@@ -81,6 +84,7 @@ def verdict_of(tmp_path: Path) -> Callable[[Plan], Verdict]:
 def test_no_drawn_plan_makes_the_correct_stack_lose_what_it_holds_redundantly(
     verdict_of: Callable[[Plan], Verdict],
 ) -> None:
+    @seed(SEED)
     @settings(ONCE, max_examples=4)
     @given(schedules())
     def holds(schedule: tuple[ScheduledFault, ...]) -> None:
@@ -96,5 +100,6 @@ def test_drawn_plans_find_the_loss_of_a_database_without_fsync(verdict_of: Calla
         plans,
         lambda plan: not exceeds_the_redundancy(plan) and verdict_of(plan) == "VIOLATED",
         settings=settings(ONCE, max_examples=20),
+        random=Random(SEED),
     )
     assert any(fault.fault.startswith("disk.") and fault.target == CORE for fault in found.schedule), found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,14 @@ LINE_BEFORE = {
     "cold restart": "door 2",
 }
 """The last line that is said before a phase begins."""
+
+
+@pytest.fixture(autouse=True)
+def not_in_the_background() -> Iterator[None]:
+    """A shell lets what it starts with `&` ignore SIGINT, and every child of it too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("phase", LINE_BEFORE)

@@ -51,9 +51,7 @@ def planted(folder: Path, command: str = "") -> Path:
     over = folder / "over.yaml"
     over.write_text(OVERLAY.format(folder=folder, context=context, command=command))
     path = folder / "plan.yaml"
-    write_plan(
-        plan_of(strike("process.kill", GATEWAY, Trigger(acknowledged=60), 0.5), stack=(MINIMAL, over)), path
-    )
+    write_plan(plan_of(strike("process.kill", GATEWAY, Trigger(acknowledged=60), 0.5), stack=(MINIMAL, over)), path)
     return path
 
 
@@ -82,7 +80,11 @@ def test_a_planted_secret_is_in_no_output_and_in_no_file_of_a_run(tmp_path: Path
     path = planted(tmp_path)
     cwd = tmp_path / "here"
     cwd.mkdir()
-    outcomes = [run(path, "validate", cwd=cwd), run(path, "validate", "--json", cwd=cwd), run(path, "run", "--json", cwd=cwd)]
+    outcomes = [
+        run(path, "validate", cwd=cwd),
+        run(path, "validate", "--json", cwd=cwd),
+        run(path, "run", "--json", cwd=cwd),
+    ]
     assert outcomes[-1].code == EXIT_HELD, outcomes[-1].stderr
     folder = cwd / outcomes[-1].document["run_dir"]
     outcomes.append(holdfast("check", folder, cwd=cwd))

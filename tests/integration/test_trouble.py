@@ -77,7 +77,7 @@ def test_an_image_that_does_not_build_shows_the_last_lines_of_its_log(tmp_path: 
     (tmp_path / "broken" / "Dockerfile").write_text(
         "FROM debian:bookworm-slim\nRUN echo nearly there && ls /no-such-folder\n"
     )
-    plan = overlaid(tmp_path, "services: {gateway: {build: ./broken}}\n")
+    plan = overlaid(tmp_path, f"services: {{gateway: {{build: {tmp_path}/broken}}}}\n")
     reason = assert_no_verdict(holdfast("run", plan, "--json", cwd=tmp_path), EXIT_HARNESS)
     assert "does not build" in reason
     assert "nearly there" in reason
@@ -110,9 +110,7 @@ def test_without_an_engine_the_address_and_the_remedy_are_told(tmp_path: Path) -
     ],
     ids=["unknown target", "unknown fault", "unknown key", "malformed YAML"],
 )
-def test_a_wrong_experiment_is_refused_at_its_place(
-    old: str, new: str, place: str, told: str, tmp_path: Path
-) -> None:
+def test_a_wrong_experiment_is_refused_at_its_place(old: str, new: str, place: str, told: str, tmp_path: Path) -> None:
     path = experiment(tmp_path, old, new)
     reason = assert_no_verdict(holdfast("run", path, "--json", cwd=tmp_path), EXIT_USAGE)
     assert f"experiment.yaml:{place}: " in reason
@@ -145,7 +143,7 @@ def test_a_history_cut_short_is_not_judged(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_under_the_run_folder_is_told(tmp_path: Path) -> None:
-    with full_disk(tmp_path / "full", size_kib=200) as folder:
+    with full_disk(tmp_path / "full", size_kib=64) as folder:
         path = experiment(tmp_path)
         outcome = holdfast("run", path, "--json", cwd=folder)
         reason = assert_no_verdict(outcome, EXIT_HARNESS)
@@ -158,6 +156,5 @@ def test_a_full_disk_under_the_cache_folder_is_told(tmp_path: Path) -> None:
         path = experiment(tmp_path)
         outcome = holdfast("run", path, "--json", cwd=tmp_path, environment={"HOLDFAST_CACHE": str(folder)})
         reason = assert_no_verdict(outcome, EXIT_HARNESS)
-        assert "No space left on device" in reason or "full" in reason
-        assert str(folder) in reason
-
+        assert "No space left on device" in reason
+        assert f"free space for {folder}" in reason

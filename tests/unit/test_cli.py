@@ -76,9 +76,9 @@ class Trials:
 @pytest.fixture
 def trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trials:
     made = Trials()
-    trial = types.ModuleType("chaos.trial")
+    trial = types.ModuleType("chaos.trials")
     trial.run_trials = made.run_trials  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "chaos.trial", trial)
+    monkeypatch.setitem(sys.modules, "chaos.trials", trial)
     monkeypatch.setattr(sweep, "sweep", made.sweep)
     monkeypatch.setattr(compose, "load_stack", lambda *given: STACK)
     monkeypatch.setattr(loader, "load", made.load)

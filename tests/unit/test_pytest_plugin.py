@@ -78,10 +78,10 @@ class Trials:
 @pytest.fixture
 def trials(monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester) -> Trials:
     made = Trials()
-    trial, doctor = types.ModuleType("chaos.trial"), types.ModuleType("chaos.doctor")
+    trial, doctor = types.ModuleType("chaos.trials"), types.ModuleType("chaos.doctor")
     trial.run_trials = made.run_trials  # type: ignore[attr-defined]
     doctor.examine = made.examine  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "chaos.trial", trial)
+    monkeypatch.setitem(sys.modules, "chaos.trials", trial)
     monkeypatch.setitem(sys.modules, "chaos.doctor", doctor)
     monkeypatch.setattr(compose, "load_stack", lambda *given: STACK)
     monkeypatch.setattr(sweep, "sweep", made.sweep)

@@ -77,9 +77,7 @@ class Kernel:
         return self.ask(fuse._READ, self.node, struct.pack("<QQIIQII", 0, offset, size, 0, 0, 0, 0))
 
     def write(self, offset: int, data: bytes) -> int:
-        error, body = self.ask(
-            fuse._WRITE, self.node, struct.pack("<QQIIQII", 0, offset, len(data), 0, 0, 0, 0) + data
-        )
+        error, body = self.ask(fuse._WRITE, self.node, struct.pack("<QQIIQII", 0, offset, len(data), 0, 0, 0, 0) + data)
         assert error or struct.unpack("<II", body) == (len(data), 0)
         return error
 

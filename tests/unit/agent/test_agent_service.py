@@ -157,9 +157,7 @@ def test_a_name_is_taken_until_it_is_dropped(agent: Agent) -> None:
         agent.do_create(lun="disk", size=SIZE, base=None)
 
 
-def test_a_port_whose_loop_device_cannot_be_had_is_hidden_again(
-    agent: Agent, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_port_whose_loop_device_cannot_be_had_is_hidden_again(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     def none_free(path: str) -> tuple[str, int]:
         raise OSError("no free loop device")
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from chaos.errors import HarnessError
 from chaos.history.events import CANARY_OWNER, DoorRead
 from chaos.workload.canaries import CANARIES, plant
-from chaos.workload.doors import Door, Reader, fresh_doors, read_doors, reset_doors
+from chaos.workload.doors import Door, Reader, Readers, fresh_doors, read_doors, reset_doors
 from chaos.workload.drivers import load_driver
 from chaos.workload.logbook import Logbook
 from chaos.workload.records import digest, make
@@ -27,8 +29,8 @@ def play(
 ) -> None:
     async def scenery() -> None:
         service = Service()
-        async with served(service) as front_door:
-            reader = await Reader.start(driver, folder)
+        async with served(service) as front_door, Readers.open(driver, folder) as readers:
+            reader = await readers.new()
             try:
                 await asyncio.wait_for(scene(reader, front_door, service), SECONDS_MAX)
             finally:
@@ -91,10 +93,24 @@ def test_a_reader_that_cannot_import_its_driver_says_why() -> None:
     play(scene, "no_such_module:Driver")
 
 
+def only_child(readers: Readers) -> int:
+    """The one process that was forked for a reader."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    (found,) = [pid for pid in pids if parent_of(pid) == readers._process.pid]
+    return found
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
 def test_a_reader_that_is_killed_is_a_harness_error() -> None:
     async def scene(reader: Reader, front_door: FrontDoor, _service: Service) -> None:
         await reader.read(front_door, 1, fresh_doors([]), seconds_max=5)
-        reader._process.kill()
+        os.kill(only_child(reader._readers), signal.SIGKILL)
         with pytest.raises(HarnessError, match="reader"):
             await reader.read(front_door, 1, fresh_doors([]), seconds_max=5)
 
@@ -140,9 +156,13 @@ def test_canaries_that_the_service_does_not_take_end_the_trial_as_a_harness_erro
 def test_a_reader_ends_by_itself_when_the_controller_is_gone() -> None:
     async def scene(reader: Reader, front_door: FrontDoor, _service: Service) -> None:
         await reader.read(front_door, 1, fresh_doors([]), seconds_max=5)
-        # What the kernel does for a controller that was killed: the pipe ends.
-        assert reader._process.stdin is not None
-        reader._process.stdin.close()
-        assert await reader._process.wait() == 0
+        ending = os.pidfd_open(only_child(reader._readers))
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_reader(ending, ended.set)
+        # What the kernel does for a controller that was killed: the socket ends.
+        await reader.close()
+        await ended.wait()
+        asyncio.get_running_loop().remove_reader(ending)
+        os.close(ending)
 
     play(scene)

@@ -1,4 +1,4 @@
-"""The pages tell the truth where a program can tell: links, commands, options, experiments, faults, modules, examples."""
+"""The pages tell the truth where a program can tell: links, commands, experiments, faults, modules, examples."""
 
 from __future__ import annotations
 

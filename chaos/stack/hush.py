@@ -1,0 +1,28 @@
+"""Blanks out what services were told in confidence, wherever their own words are shown or stored."""
+
+from __future__ import annotations
+
+from chaos.stack.spec import Stack
+
+_SECRET_BYTES_MIN = 6
+"""Shorter values ("on", "5432") are no secrets, and without them nobody could read a log any more."""
+_BLANK = b"***"
+
+
+class Hush:
+    """Knows every value of the environments and secrets of a stack, and tells none."""
+
+    def __init__(self, stack: Stack) -> None:
+        """Read the secrets' files; one that cannot be read has no value that a service could tell."""
+        values: set[bytes] = set()
+        for service in stack.services.values():
+            values.update(value.encode() for value in service.environment.values())
+            values.update(path.read_bytes().strip() for path in service.secrets.values() if path.is_file())
+        # the longest first: one may be part of another
+        self._values = sorted((v for v in values if len(v) >= _SECRET_BYTES_MIN), key=len, reverse=True)
+
+    def __call__(self, words: bytes) -> bytes:
+        """The words without the values."""
+        for value in self._values:
+            words = words.replace(value, _BLANK)
+        return words

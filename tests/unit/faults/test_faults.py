@@ -1,0 +1,166 @@
+"""Each fault's minimum of evidence, clause by clause, what it wants, and what the registry refuses."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaos.errors import UsageError
+from chaos.experiment.plan import ScheduledFault, Target, Trigger
+from chaos.faults import catalogue, make, registry
+from chaos.faults.base import Evidence, Fault
+from chaos.faults.registry import fault
+from chaos.faults.state import FailIo, LunState, ServiceState
+
+CONTRACT = Path(__file__).parents[2] / "contract"
+CUT = Evidence(luns=2, seconds_since_write=0.5, closed=2, services=1, killed=1)
+LOST = Evidence(luns=2, seconds_since_write=5.0, closed=2, failed_reads=1)
+KILLED = Evidence(services=2, killed=2, received_bytes=1)
+
+
+def scheduled(name: str, **parameters: object) -> ScheduledFault:
+    return ScheduledFault(name, Target(array="core"), Trigger(seconds=1), parameters=parameters)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "evidence"),
+    [
+        ("disk.power_cut", CUT),
+        ("disk.power_cut", dataclasses.replace(CUT, seconds_since_write=5.0)),
+        ("disk.power_cut", dataclasses.replace(CUT, discarded_bytes=0, received_bytes=0)),
+        ("disk.io_error", Evidence(luns=1, failed_reads=1)),
+        ("disk.io_error", Evidence(luns=1, failed_writes=1)),
+        ("disk.io_error", Evidence(luns=1, failed_flushes=1)),
+        ("san.lose", LOST),
+        ("san.lose", dataclasses.replace(LOST, failed_reads=0, failed_flushes=1)),
+        ("process.kill", KILLED),
+    ],
+)
+def test_evidence_that_reaches_the_minimum_is_a_bite(name: str, evidence: Evidence) -> None:
+    assert make(scheduled(name)).why_not_bitten(evidence) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "evidence", "missing"),
+    [
+        ("disk.power_cut", dataclasses.replace(CUT, seconds_since_write=None), "took no write of the load in the 5 s"),
+        ("disk.power_cut", dataclasses.replace(CUT, seconds_since_write=5.01), "took no write of the load in the 5 s"),
+        ("disk.power_cut", dataclasses.replace(CUT, killed=0), "0 of 1 services were running and killed"),
+        ("disk.power_cut", dataclasses.replace(CUT, closed=1), "1 of 2 LUNs were closed"),
+        ("disk.power_cut", Evidence(), "took no write"),
+        ("disk.io_error", dataclasses.replace(CUT, received_bytes=9), "no I/O was failed"),
+        ("san.lose", dataclasses.replace(LOST, seconds_since_write=None), "took a write of the load in the 5 s"),
+        ("san.lose", dataclasses.replace(LOST, seconds_since_write=5.01), "took a write of the load in the 5 s"),
+        ("san.lose", dataclasses.replace(LOST, closed=1), "1 of 2 LUNs were closed"),
+        ("san.lose", dataclasses.replace(LOST, failed_reads=0), "no I/O failed afterwards"),
+        ("process.kill", dataclasses.replace(KILLED, killed=1), "1 of 2 services were running and killed"),
+        ("process.kill", dataclasses.replace(KILLED, received_bytes=0), "received nothing in the second before"),
+    ],
+)
+def test_evidence_short_of_the_minimum_names_what_is_missing(name: str, evidence: Evidence, missing: str) -> None:
+    assert missing in make(scheduled(name)).why_not_bitten(evidence)
+
+
+@pytest.mark.parametrize("name", catalogue().known)
+def test_no_fault_bites_without_evidence(name: str) -> None:
+    if name != "process.kill":
+        assert make(scheduled(name)).why_not_bitten(Evidence())
+    assert make(scheduled(name)).why_not_bitten(Evidence(services=1))
+
+
+def test_what_was_counted_is_shown_and_the_bytes_that_a_cut_dropped_even_if_none() -> None:
+    assert CUT.counted()["discarded_bytes"] == 0
+    assert "discarded_bytes" not in Evidence(luns=1, failed_reads=2).counted()
+    assert Evidence(luns=1, seconds_since_write=0.0).counted() == {"luns": 1, "seconds_since_write": 0.0}
+
+
+def test_states_compose_in_any_order() -> None:
+    cut, error, lose = (make(scheduled(name)) for name in ("disk.power_cut", "disk.io_error", "san.lose"))
+    one = lose.wanted_lun(error.wanted_lun(cut.wanted_lun(LunState())))
+    other = cut.wanted_lun(lose.wanted_lun(error.wanted_lun(LunState())))
+    assert one == other == LunState(power=False, lost=True, rules=(FailIo(frozenset({"read", "write", "flush"})),))
+
+
+def test_sectors_are_512_bytes_each_and_the_end_is_excluded() -> None:
+    error = make(scheduled("disk.io_error", operations=["read"], times=2, sectors={"first": 8, "count": 8}))
+    assert error.wanted_lun(LunState()).to_agent() == {
+        "power": True,
+        "lost": False,
+        "rules": [{"fail": ["read"], "times": 2, "first": 4096, "end": 8192}],
+    }
+
+
+def test_a_fault_leaves_alone_what_it_does_not_strike() -> None:
+    assert make(scheduled("process.kill")).wanted_lun(LunState()) == LunState()
+    assert make(scheduled("process.kill")).wanted_service(ServiceState()) == ServiceState(running=False)
+    assert make(scheduled("san.lose")).wanted_service(ServiceState()) == ServiceState()
+
+
+def test_an_unknown_fault_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(UsageError, match=r"unknown fault 'disk\.powr_cut'; there are disk\.io_error, disk\.power_cut"):
+        make(scheduled("disk.powr_cut"))
+
+
+def test_a_parameter_that_a_fault_does_not_take_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"disk\.power_cut does not take these parameters: .*'sectors'"):
+        make(scheduled("disk.power_cut", sectors={"first": 0, "count": 1}))
+
+
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "_FAULTS", dict(registry._FAULTS))
+        yield
+
+
+def test_a_fault_registers_itself_by_name_and_is_frozen(own_registry: None) -> None:
+    @fault("disk.melt")
+    class Melt(Fault):
+        """Gets hot."""
+
+        targets = ("lun",)
+        degrees: int = 900
+
+    made = make(scheduled("disk.melt", degrees=1000))
+    assert made == Melt(degrees=1000)
+    assert "disk.melt" in catalogue().known
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.degrees = 1  # type: ignore[attr-defined]
+
+
+def test_a_name_is_registered_once(own_registry: None) -> None:
+    with pytest.raises(ValueError, match=r"two faults of the name disk\.power_cut"):
+        fault("disk.power_cut")(type("Again", (Fault,), {}))
+
+
+@pytest.mark.parametrize("name", catalogue().known)
+def test_the_catalogue_tells_the_very_fields_of_a_fault(name: str) -> None:
+    info = catalogue().known[name]
+    fields = {field.name: field.default for field in dataclasses.fields(registry._FAULTS[name])}
+    assert set(info.parameters) == set(fields)
+    assert info.target_kinds
+    for parameter, default in fields.items():
+        told = info.parameters[parameter].default
+        assert (frozenset(told) if isinstance(told, list) else told) == default
+
+
+@pytest.mark.parametrize("name", catalogue().known)
+def test_every_fault_has_a_docstring_that_says_when_it_bites(name: str) -> None:
+    assert "Bites when" in (registry._FAULTS[name].__doc__ or "")
+
+
+@pytest.mark.parametrize("name", catalogue().known)
+def test_every_fault_has_a_contract_test_on_the_real_engine(name: str) -> None:
+    """A test named `test_<family>_<fault>_...` that injects it by name."""
+    wanted = f"test_{name.replace('.', '_')}_"
+    tests = [
+        node
+        for path in CONTRACT.glob("test_*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith(wanted)
+    ]
+    assert any(f"'{name}'" in ast.unparse(test) for test in tests), f"write {wanted}... in {CONTRACT.name}/"

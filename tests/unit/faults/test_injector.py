@@ -1,0 +1,449 @@
+"""The injector with an agent that only takes notes: triggers, ends, evidence, and faults laid over each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from chaos.errors import AgentError
+from chaos.experiment.plan import ScheduledFault, Target, Trigger
+from chaos.faults import injector as module
+from chaos.faults.injector import Injector
+from chaos.history.events import Act, Back, FaultEvent, Send
+from chaos.history.recorder import Recorder
+from chaos.stack.agent import Agent
+from chaos.stack.spec import Lun, Mount, Service, Stack
+from tests.unit.faults import jumping
+
+ARRAY, ROLE = Target(array="core"), Target(role="database")
+READS = {"fail": ["read"], "times": None, "first": 0, "end": None}
+BASELINE = {"power": True, "lost": False, "rules": []}
+OFF = {**BASELINE, "power": False}
+
+
+def stack() -> Stack:
+    """db on pgdata and wal (array core), files on photos (array media)."""
+    db = Service("db", mounts=(Mount("lun", "pgdata", "/data"), Mount("lun", "wal", "/wal")))
+    files = Service("files", mounts=(Mount("lun", "photos", "/photos"),))
+    luns = (Lun("pgdata", "core", 4096), Lun("wal", "core", 4096), Lun("photos", "media", 4096))
+    return Stack(
+        name="unit",
+        source=Path("compose.yaml"),
+        services={each.name: each for each in (db, files, Service("gateway"))},
+        luns={lun.name: lun for lun in luns},
+        volumes=(),
+        front_door=("gateway", 8080),
+        driver="http",
+        roles={"database": ("db",)},
+    )
+
+
+class NotingAgent:
+    """Keeps what it was asked, and answers as the real one does."""
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        self.now_ns = now_ns
+        self.applied: list[dict[str, dict[str, Any]]] = []
+        self.killed: list[str] = []
+        self.alive = {"db", "files", "gateway"}
+        self.received_bytes = 1000
+        self.state: dict[str, dict[str, Any]] = {name: dict(BASELINE) for name in stack().luns}
+        self.counters = {name: dict.fromkeys(_COUNTERS, 0) for name in self.state}
+        self.refuses = False
+
+    async def call(self, do: str, **asked: Any) -> Any:
+        await asyncio.sleep(0)
+        if self.refuses:
+            raise AgentError(f"the agent refused {do}")
+        if do == "counters":
+            return {name: dict(self.counters[name]) for name in asked["luns"]}
+        assert do == "apply"
+        assert asked["lease_seconds"] > 0
+        self.applied.append(asked["luns"])
+        killed = {name: self._kill(name) for name in asked["kill"]}
+        before = {name: dict(self.counters[name]) for name in asked["luns"]}
+        after = {}
+        for name, wanted in asked["luns"].items():
+            closed = not self.state[name]["power"] or not wanted["power"] or wanted["lost"]
+            self.state[name] = {**wanted, "power": not closed}
+            after[name] = {"power": not closed, "lost": wanted["lost"], "rules": len(wanted["rules"])}
+        return {"at": self.now_ns(), "killed": killed, "before": before, "after": after}
+
+    def wrote(self, *luns: str, seconds_ago: float = 0.0) -> None:
+        for lun in luns:
+            self.counters[lun]["last_write_ns"] = self.now_ns() - round(seconds_ago * 1e9)
+
+    def failed(self, lun: str, counter: str = "failed_reads") -> None:
+        self.counters[lun][counter] += 1
+
+    def _kill(self, service: str) -> dict[str, int]:
+        self.killed.append(service)
+        alive = service in self.alive
+        self.alive.discard(service)
+        return {"alive": int(alive), "received_bytes": self.received_bytes}
+
+
+_COUNTERS = ("failed_reads", "failed_writes", "failed_flushes", "discarded_bytes", "last_write_ns")
+
+
+class Bench:
+    """An injector at work."""
+
+    def __init__(self, folder: Path, *schedule: ScheduledFault) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.agent = NotingAgent(lambda: round(self.loop.time() * 1e9))
+        self.recorder = Recorder(folder / "history.jsonl")
+        self.told: list[FaultEvent] = []
+        self.mended: list[float] = []
+        self.began = self.loop.time()
+        self._operations = 0
+        self.injector = Injector(
+            schedule, stack(), cast(Agent, self.agent), self.recorder, self.told.append, self._mend
+        )
+
+    async def _mend(self) -> None:
+        self.mended.append(self.since())
+
+    def since(self) -> float:
+        return round(self.loop.time() - self.began, 3)
+
+    def acknowledge(self, count: int) -> None:
+        for _ in range(count):
+            self._operations += 1
+            op, t = self._operations, round(self.loop.time() * 1e9)
+            self.recorder.append(Act(op, t, "d-1#1", "d-1", "u-1", "create", record=f"r-{op}", write=f"w-{op}"))
+            self.recorder.append(Send(op, 1, t))
+            self.recorder.append(Back(op, 1, t, "ok"))
+
+    def happened(self) -> list[str]:
+        return [event.happened for event in self.told]
+
+
+Play = Callable[[Callable[[Bench], Awaitable[None]]], None]
+
+
+@pytest.fixture
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Plays a scene with these scheduled faults on a clock that jumps."""
+
+    def run(*schedule: ScheduledFault, act: Callable[[Bench], Awaitable[None]]) -> None:
+        async def scene() -> None:
+            bench = Bench(tmp_path, *schedule)
+            try:
+                await act(bench)
+            finally:
+                bench.recorder.abandon()
+
+        jumping.run(scene(), monkeypatch, module)
+
+    yield run
+
+
+def io_error(at: Trigger, target: Target = ARRAY, **more: Any) -> ScheduledFault:
+    return ScheduledFault("disk.io_error", target, at, parameters={"operations": ["read"]}, **more)
+
+
+def test_a_fault_strikes_so_many_seconds_after_the_load_began(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(3.5)
+        assert bench.told == []
+        await asyncio.sleep(0.6)
+        assert bench.happened() == ["injected"]
+        assert bench.told[0].t == round((bench.began + 4) * 1e9)
+        assert bench.agent.applied == [
+            {"pgdata": {**BASELINE, "rules": [READS]}, "wal": {**BASELINE, "rules": [READS]}}
+        ]
+        await bench.injector.end_load()
+
+    play(io_error(Trigger(seconds=4)), act=act)
+
+
+def test_a_fault_strikes_at_the_nth_acknowledgement(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        bench.acknowledge(9)
+        await asyncio.sleep(1)
+        assert bench.told == []
+        bench.acknowledge(1)
+        await asyncio.sleep(0.01)
+        assert bench.happened() == ["injected"]
+        await bench.injector.end_load()
+
+    play(io_error(Trigger(acknowledged=10)), act=act)
+
+
+def test_a_fault_strikes_at_the_begin_of_its_phase(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await bench.injector.end_load()
+        await bench.injector.enter_phase("recover")
+        assert bench.told == []
+        await bench.injector.enter_phase("converge")
+        assert bench.happened() == ["injected"]
+        assert bench.told[0].phase == "converge"
+
+    play(io_error(Trigger(phase="converge")), act=act)
+
+
+def test_a_trigger_that_does_not_come_is_missed_and_named(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        bench.acknowledge(3)
+        await asyncio.sleep(1)
+        await bench.injector.end_load()
+        assert bench.happened() == ["missed", "missed"]
+        assert {event.why for event in bench.told} == {"its trigger did not come within the load"}
+        assert not any(event.bit for event in bench.told)
+        await bench.injector.heal_all()
+        bench.injector.conclude()
+        assert bench.happened() == ["missed", "missed"]
+        assert bench.agent.applied == []
+
+    play(io_error(Trigger(acknowledged=4)), io_error(Trigger(seconds=100)), act=act)
+
+
+def test_a_phase_that_was_not_reached_is_named(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await bench.injector.end_load()
+        bench.injector.conclude()
+        assert [(event.happened, event.why) for event in bench.told] == [
+            ("missed", "the trial did not reach the phase converge")
+        ]
+
+    play(io_error(Trigger(phase="converge")), act=act)
+
+
+def test_a_fault_with_a_length_heals_by_itself_and_what_it_took_down_is_brought_back(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1.5)
+        assert bench.injector.held_services == {"db"}
+        await asyncio.sleep(2)
+        assert bench.happened() == ["injected", "healed"]
+        assert bench.mended == [3.0]
+        assert bench.injector.held_services == set()
+        await bench.injector.end_load()
+
+    play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=1), for_seconds=2), act=act)
+
+
+def test_the_end_of_the_load_waits_for_a_fault_that_is_in_force(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1.5)
+        await bench.injector.end_load()
+        assert bench.happened() == ["injected", "healed"]
+        assert bench.since() == 6.0
+
+    play(io_error(Trigger(seconds=1), for_seconds=5), act=act)
+
+
+def test_an_injection_that_the_agent_refuses_fails_the_trial(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.refuses = True
+        bench.injector.begin_load()
+        await asyncio.sleep(2)
+        with pytest.raises(AgentError):
+            await bench.injector.end_load()
+
+    play(io_error(Trigger(seconds=1)), act=act)
+
+
+def test_a_power_cut_kills_the_services_on_the_array_and_only_them(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(0.5)
+        bench.agent.wrote("wal", seconds_ago=0.25)
+        bench.agent.wrote("pgdata", seconds_ago=0.4)
+        await asyncio.sleep(0.5)
+        bench.agent.counters["wal"]["discarded_bytes"] = 8192
+        await bench.injector.end_load()
+        assert bench.agent.killed == ["db"]
+        assert bench.agent.applied[0] == {"pgdata": OFF, "wal": OFF}
+        await bench.injector.heal_all()
+        assert bench.agent.applied[1] == {"pgdata": BASELINE, "wal": BASELINE}
+        healed = bench.told[-1]
+        assert (healed.happened, healed.bit, healed.why) == ("healed", True, "")
+        assert healed.evidence == {
+            "luns": 2,
+            "closed": 2,
+            "services": 1,
+            "killed": 1,
+            "received_bytes": 1000,
+            "discarded_bytes": 8192,
+            "seconds_since_write": 0.35,
+        }
+
+    play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=0.6)), act=act)
+
+
+def test_a_write_before_the_load_is_no_write_of_the_load(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.wrote("pgdata", "wal")
+        await asyncio.sleep(0.1)
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert not bench.told[-1].bit
+        assert bench.told[-1].why == "the LUN took no write of the load in the 5 s before"
+
+    play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=0.5)), act=act)
+
+
+def test_only_failures_after_the_injection_and_of_the_own_target_count(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.failed("pgdata")
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        bench.agent.failed("photos")
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert (bench.told[-1].bit, bench.told[-1].why) == (False, "no I/O was failed")
+
+    play(io_error(Trigger(seconds=0.5)), act=act)
+
+
+def test_the_loss_of_an_array_lasts_and_its_evidence_is_taken_once(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(0.4)
+        bench.agent.wrote("pgdata")
+        await asyncio.sleep(0.2)
+        bench.agent.failed("pgdata", "failed_writes")
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        await bench.injector.heal_all()
+        assert bench.happened() == ["injected", "lasting"]
+        assert bench.told[-1].bit
+        assert bench.told[-1].evidence["failed_writes"] == 1
+        assert bench.injector.lost_luns == {"pgdata", "wal"}
+        assert bench.injector.held_services == set(), "services on a lost array keep running"
+        assert bench.agent.killed == []
+        assert len(bench.agent.applied) == 1, "nothing takes it back"
+
+    play(ScheduledFault("san.lose", ARRAY, Trigger(seconds=0.5)), act=act)
+
+
+def test_the_length_of_a_fault_that_is_for_good_is_no_end(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(10)
+        await bench.injector.end_load()
+        assert bench.happened() == ["injected"]
+        assert bench.mended == []
+
+    play(ScheduledFault("san.lose", ARRAY, Trigger(seconds=0.5), for_seconds=1), act=act)
+
+
+def test_counters_of_a_lun_that_was_replaced_meanwhile_prove_nothing(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(0.4)
+        bench.agent.wrote("pgdata")
+        bench.agent.counters["pgdata"]["failed_reads"] = 7
+        await asyncio.sleep(0.2)
+        bench.agent.counters["pgdata"] = dict.fromkeys(_COUNTERS, 0)
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert (bench.told[-1].bit, bench.told[-1].why) == (False, "no I/O failed afterwards")
+
+    play(ScheduledFault("san.lose", ARRAY, Trigger(seconds=0.5)), act=act)
+
+
+def test_a_kill_strikes_every_service_of_a_role_and_holds_them_down(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert bench.agent.killed == ["db"]
+        assert bench.injector.held_services == {"db"}
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert bench.injector.held_services == set()
+        assert bench.told[-1].bit
+        assert bench.agent.applied == [{}, {}], "no LUN is touched"
+
+    play(ScheduledFault("process.kill", ROLE, Trigger(seconds=0.5)), act=act)
+
+
+def test_a_kill_of_a_dead_or_silent_service_does_not_bite(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.alive = {"gateway"}
+        bench.agent.received_bytes = 0
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert [event.why for event in bench.told if event.happened == "healed"] == [
+            "0 of 1 services were running and killed",
+            "it had received nothing in the second before",
+        ]
+
+    gateway = ScheduledFault("process.kill", Target(service="gateway"), Trigger(seconds=0.5))
+    play(ScheduledFault("process.kill", ROLE, Trigger(seconds=0.5)), gateway, act=act)
+
+
+def test_overlapping_faults_compose_and_healing_one_keeps_the_other(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        both = {**OFF, "rules": [READS]}
+        await asyncio.sleep(1.5)
+        assert bench.agent.applied[-1]["pgdata"] == {**BASELINE, "rules": [READS]}
+        await asyncio.sleep(1)
+        assert bench.agent.applied[-1]["pgdata"] == both
+        await asyncio.sleep(1)
+        assert bench.agent.applied[-1]["pgdata"] == OFF, "the cut outlives the rule that came before it"
+        assert bench.injector.held_services == {"db"}
+        await asyncio.sleep(1)
+        assert bench.agent.applied[-1] == {"pgdata": BASELINE, "wal": BASELINE}
+        await bench.injector.end_load()
+
+    cut = ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=2), for_seconds=2)
+    play(io_error(Trigger(seconds=1), Target(lun="pgdata"), for_seconds=2), cut, act=act)
+
+
+def test_two_equal_faults_on_one_lun_are_two(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(2.5)
+        assert bench.agent.applied[-1]["pgdata"]["rules"] == [READS, READS]
+        await asyncio.sleep(1)
+        assert bench.agent.applied[-1]["pgdata"]["rules"] == [READS]
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert bench.agent.applied[-1]["pgdata"]["rules"] == []
+
+    lun = Target(lun="pgdata")
+    play(io_error(Trigger(seconds=1), lun, for_seconds=2), io_error(Trigger(seconds=2), lun), act=act)
+
+
+def test_a_lun_stays_lost_whatever_else_heals(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(4)
+        await bench.injector.end_load()
+        assert bench.agent.applied[-1] == {"pgdata": {**BASELINE, "lost": True}}
+
+    play(
+        ScheduledFault("san.lose", ARRAY, Trigger(seconds=1)),
+        io_error(Trigger(seconds=2), Target(lun="pgdata"), for_seconds=1),
+        act=act,
+    )
+
+
+def test_every_event_is_in_the_history_as_it_was_told(play: Callable[..., None], tmp_path: Path) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert (tmp_path / "history.jsonl").read_text().count('"event":"fault"') == len(bench.told) == 2
+
+    play(io_error(Trigger(seconds=0.5)), act=act)

@@ -1,0 +1,91 @@
+"""An engine that only keeps lists: containers, networks and volumes with their labels."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import docker
+import docker.errors
+import requests
+
+from chaos.stack.identity import Run
+
+
+class ListEngine:
+    """The part of the engine's low-level API that sweeping and networks use."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[str, dict[str, str]]] = {"container": {}, "network": {}, "volume": {}}
+        self.refusals: dict[str, list[int]] = {}
+        """Status codes that the next removals of an object are refused with, by name; 409 on a container removes it."""
+        self.removed: list[str] = []
+        self.overlapping: set[str] = set()
+
+    @property
+    def client(self) -> docker.DockerClient:
+        class Client:
+            api = self
+
+            def close(self) -> None:
+                pass
+
+        return cast(docker.DockerClient, Client())
+
+    def make(self, kind: str, name: str, run: Run, role: str = "service") -> None:
+        self.objects[kind][name] = run.labels(role)
+
+    def left(self) -> set[str]:
+        return {name for names in self.objects.values() for name in names}
+
+    def containers(self, *, all: bool, filters: dict[str, list[str]]) -> list[dict[str, Any]]:  # noqa: A002 - the SDK's
+        assert all
+        return [{"Id": n, "Names": [f"/{n}"], "Labels": labels} for n, labels in self._found("container", filters)]
+
+    def networks(self, *, filters: dict[str, list[str]]) -> list[dict[str, Any]]:
+        return [{"Id": name, "Name": name, "Labels": labels} for name, labels in self._found("network", filters)]
+
+    def volumes(self, *, filters: dict[str, list[str]]) -> dict[str, Any]:
+        found = [{"Name": name, "Labels": labels} for name, labels in self._found("volume", filters)]
+        return {"Volumes": found or None}
+
+    def remove_container(self, name: str, *, force: bool, v: bool) -> None:
+        assert force
+        assert v
+        self._remove("container", name)
+
+    def remove_network(self, name: str) -> None:
+        self._remove("network", name)
+
+    def remove_volume(self, name: str, *, force: bool) -> None:
+        self._remove("volume", name)
+
+    def create_network(self, name: str, *, ipam: Any, labels: dict[str, str], **_: Any) -> dict[str, str]:
+        subnet = ipam["Config"][0]["Subnet"]
+        if subnet in self.overlapping:
+            raise refusal(403, "Pool overlaps with other one on this address space")
+        self.objects["network"][name] = labels
+        return {"Id": f"id of {name}"}
+
+    def _found(self, kind: str, filters: dict[str, list[str]]) -> list[tuple[str, dict[str, str]]]:
+        key, _, value = filters["label"][0].partition("=")
+        return [
+            (name, labels)
+            for name, labels in self.objects[kind].items()
+            if key in labels and value in ("", labels[key])
+        ]
+
+    def _remove(self, kind: str, name: str) -> None:
+        codes = self.refusals.get(name, [])
+        if codes:
+            raise refusal(codes.pop(0), f"{name} is busy")
+        if name not in self.objects[kind]:
+            raise refusal(404, f"no such {kind}")
+        del self.objects[kind][name]
+        self.removed.append(name)
+
+
+def refusal(code: int, explanation: str) -> docker.errors.APIError:
+    """What the SDK raises for a status code."""
+    response = requests.Response()
+    response.status_code = code
+    return docker.errors.APIError("refused", response=response, explanation=explanation)

@@ -1,0 +1,131 @@
+"""The controller's end of the agent: frames and lines over a socket that stands for the attached container."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from chaos.errors import AgentError
+from chaos.stack.agent import Agent, Event
+
+
+class Container:
+    """The agent's container, from its own side."""
+
+    def __init__(self) -> None:
+        near, self._far = socket.socketpair()
+        near.setblocking(False)
+        self._far.setblocking(False)
+        self.events: list[Event] = []
+        self.agent = Agent("container", near, self.events.append)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(near.fileno(), self.agent._readable)
+
+    async def request(self) -> dict[str, Any]:
+        line = await self._loop.sock_recv(self._far, 1 << 16)
+        request: dict[str, Any] = json.loads(line)
+        return request
+
+    async def say(self, *pieces: bytes, stream: int = 1, split: bool = False) -> None:
+        for piece in pieces:
+            frame = struct.pack(">BxxxI", stream, len(piece)) + piece
+            for part in [frame[i : i + 1] for i in range(len(frame))] if split else [frame]:
+                await self._loop.sock_sendall(self._far, part)
+                await asyncio.sleep(0)
+
+    async def end(self) -> None:
+        self._far.close()
+        async with asyncio.timeout(5):
+            await self.agent.lost.wait()
+
+
+Act = Callable[[Container], Awaitable[None]]
+
+
+def play(act: Act) -> None:
+    async def scene() -> None:
+        async with asyncio.timeout(10):
+            container = Container()
+            try:
+                await act(container)
+            finally:
+                await container.agent.stop()
+                container._far.close()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_an_answer_finds_its_request_however_it_is_cut_up(split: bool) -> None:
+    async def act(container: Container) -> None:
+        first = asyncio.create_task(container.agent.call("counters", luns=["a"]))
+        asked = await container.request()
+        second = asyncio.create_task(container.agent.call("health", lun="a"))
+        other = await container.request()
+        assert (asked["do"], asked["luns"], other["do"]) == ("counters", ["a"], "health")
+        answers = f'{{"id": {other["id"]}, "ok": 2}}\n{{"id": {asked["id"]}, "ok": 1}}\n'.encode()
+        await container.say(answers[:7], answers[7:], split=split)
+        assert (await first, await second) == (1, 2)
+
+    play(act)
+
+
+def test_a_refusal_is_an_error_with_the_agents_reason_and_an_event() -> None:
+    async def act(container: Container) -> None:
+        asking = asyncio.create_task(container.agent.call("drop", lun="nosuch"))
+        number = (await container.request())["id"]
+        await container.say(f'{{"id": {number}, "error": "drop: KeyError: nosuch", "trace": "t"}}\n'.encode())
+        with pytest.raises(AgentError, match="the agent refused drop: KeyError: nosuch"):
+            await asking
+        assert container.events[-1]["event"] == "refused"
+
+    play(act)
+
+
+def test_events_and_stderr_are_handed_on() -> None:
+    async def act(container: Container) -> None:
+        await container.say(b'{"event": "exited", "service": "db"}\n')
+        await container.say(b"Traceback", stream=2)
+        async with asyncio.timeout(5):
+            while len(container.events) < 2:
+                await asyncio.sleep(0)
+        assert container.events == [
+            {"event": "exited", "service": "db"},
+            {"event": "stderr", "text": "Traceback"},
+        ]
+
+    play(act)
+
+
+def test_the_end_of_the_stream_fails_who_waits_and_who_comes_later() -> None:
+    async def act(container: Container) -> None:
+        asking = asyncio.create_task(container.agent.call("counters", luns=[]))
+        await container.request()
+        await container.end()
+        with pytest.raises(AgentError, match="the agent is gone"):
+            await asking
+        with pytest.raises(AgentError, match="the agent is gone, apply cannot be done"):
+            await container.agent.call("apply")
+
+    play(act)
+
+
+def test_an_answer_to_a_request_that_was_given_up_is_nothing() -> None:
+    async def act(container: Container) -> None:
+        asking = asyncio.create_task(container.agent.call("save"))
+        number = (await container.request())["id"]
+        asking.cancel()
+        await container.say(f'{{"id": {number}, "ok": 1}}\n'.encode())
+        await container.say(b'{"event": "here"}\n')
+        async with asyncio.timeout(5):
+            while not container.events:
+                await asyncio.sleep(0)
+        assert not container.agent.lost.is_set()
+
+    play(act)

@@ -1,0 +1,147 @@
+"""Golden sets: keyed by all that they depend on, whole or not there, the oldest dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from chaos.stack.agent import CACHE_IN_AGENT, Agent
+from chaos.stack.golden import Golden
+from chaos.stack.running import RunningStack
+from chaos.stack.spec import Lun, Mount, Port, Service, Stack
+
+
+def stack(**changes: Any) -> Stack:
+    service = Service("db", image="postgres:15", environment={"MODE": "a"}, mounts=(Mount("lun", "pgdata", "/data"),))
+    made = Stack(
+        name="unit",
+        source=Path("compose.yaml"),
+        services={"db": dataclasses.replace(service, **changes)},
+        luns={"pgdata": Lun("pgdata", "core", 8 << 20)},
+        volumes=(),
+        front_door=("db", 5432),
+        driver="http",
+    )
+    return made
+
+
+class Running:
+    """A running stack whose agent writes files; `content` tells one run's from another's."""
+
+    def __init__(self, cache: Path, content: str, before_save: Callable[[], Awaitable[None]] | None = None) -> None:
+        self._cache = cache
+        self._content = content
+        self._before_save = before_save
+        self.did: list[str] = []
+
+    @property
+    def agent(self) -> Agent:
+        return cast(Agent, self)
+
+    @property
+    def made(self) -> RunningStack:
+        return cast(RunningStack, self)
+
+    async def call(self, do: str, *, path: str, **_: object) -> None:
+        self.did.append(do)
+        if do == "save" and self._before_save is not None:
+            await self._before_save()
+        (self._cache / Path(path).relative_to(CACHE_IN_AGENT)).write_text(self._content)
+
+    async def up(self, bases: dict[str, str], seconds_max: float) -> None:
+        self.did.append("up")
+
+    async def answers(self, seconds_max: float) -> None:
+        self.did.append("answers")
+
+    async def shut_down(self) -> None:
+        self.did.append("shut_down")
+
+    async def clear(self) -> None:
+        self.did.append("clear")
+
+
+def file_of(golden: Golden, cache: Path) -> Path:
+    return cache / Path(golden.bases()["pgdata"]).relative_to(CACHE_IN_AGENT)
+
+
+def test_a_set_is_made_of_disks_that_were_shut_down_in_order(tmp_path: Path) -> None:
+    golden, running = Golden(stack(), {"db": "sha256:1"}, tmp_path), Running(tmp_path, "x")
+    assert not golden.exists
+    asyncio.run(golden.make(running.made, 1.0))
+    assert golden.exists
+    assert [did for did in running.did if did != "answers"] == ["format", "up", "shut_down", "save", "clear"]
+    assert file_of(golden, tmp_path).read_text() == "x"
+
+
+def test_two_that_make_the_same_set_at_once_leave_one_whole_set(tmp_path: Path) -> None:
+    goldens = [Golden(stack(), {"db": "sha256:1"}, tmp_path) for _ in range(2)]
+
+    async def both() -> None:
+        barrier = asyncio.Barrier(2)
+
+        async def meet() -> None:
+            await barrier.wait()
+
+        makers = [Running(tmp_path, name, meet) for name in ("first", "second")]
+        await asyncio.gather(*(golden.make(maker.made, 1.0) for golden, maker in zip(goldens, makers, strict=True)))
+
+    asyncio.run(both())
+    assert file_of(goldens[0], tmp_path).read_text() in ("first", "second")
+    assert len([path for path in (tmp_path / "golden").iterdir() if path.is_dir()]) == 1, "no half set is left"
+
+
+def test_a_maker_that_breaks_off_leaves_no_set(tmp_path: Path) -> None:
+    async def broken() -> None:
+        raise OSError("disk full")
+
+    golden = Golden(stack(), {"db": "sha256:1"}, tmp_path)
+    with pytest.raises(OSError, match="disk full"):
+        asyncio.run(golden.make(Running(tmp_path, "x", broken).made, 1.0))
+    assert not golden.exists
+
+
+@pytest.mark.parametrize(
+    ("changes", "image"),
+    [
+        ({"environment": {"MODE": "b"}}, "sha256:1"),
+        ({"command": ("postgres", "-c", "fsync=off")}, "sha256:1"),
+        ({"user": "postgres"}, "sha256:1"),
+        ({}, "sha256:2"),
+    ],
+)
+def test_whatever_shapes_the_disks_makes_another_set(changes: dict[str, Any], image: str, tmp_path: Path) -> None:
+    asyncio.run(Golden(stack(), {"db": "sha256:1"}, tmp_path).make(Running(tmp_path, "x").made, 1.0))
+    assert not Golden(stack(**changes), {"db": image}, tmp_path).exists
+
+
+@pytest.mark.parametrize("changes", [{"ports": (Port(5432),)}, {"restart": "always"}, {"cpus": 2.0}])
+def test_what_does_not_shape_the_disks_keeps_the_set(changes: dict[str, Any], tmp_path: Path) -> None:
+    asyncio.run(Golden(stack(), {"db": "sha256:1"}, tmp_path).make(Running(tmp_path, "x").made, 1.0))
+    assert Golden(stack(**changes), {"db": "sha256:1"}, tmp_path).exists
+
+
+def test_a_secrets_content_is_part_of_the_key_and_is_kept_nowhere(tmp_path: Path) -> None:
+    secret, cache = tmp_path / "secret", tmp_path / "cache"
+    secret.write_text("planted-pass-phrase")
+    kept = stack(secrets={"password": secret}, environment={"TOKEN": "planted-token"})
+    asyncio.run(Golden(kept, {"db": "sha256:1"}, cache).make(Running(cache, "x").made, 1.0))
+    assert not [path for path in cache.rglob("*") if path.is_file() and "planted" in path.read_text()]
+    secret.write_text("another")
+    assert not Golden(kept, {"db": "sha256:1"}, cache).exists
+
+
+def test_the_least_recently_used_set_goes_first(tmp_path: Path) -> None:
+    goldens = [Golden(stack(), {"db": f"sha256:{number}"}, tmp_path) for number in range(14)]
+    for number, golden in enumerate(goldens):
+        asyncio.run(golden.make(Running(tmp_path, "x").made, 1.0))
+        os.utime(file_of(golden, tmp_path).parent / "golden.json", (number + 1, number + 1))
+        if number > 0:
+            goldens[0].bases()
+    assert [golden.exists for golden in goldens[:4]] == [True, False, False, True]

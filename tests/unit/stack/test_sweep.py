@@ -1,0 +1,172 @@
+"""What is removed, in which order, and what is never touched."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chaos.stack import sweep as module
+from chaos.stack.identity import Run, is_alive, owner_of
+from chaos.stack.sweep import SweepReport, sweep, sweep_orphans, sweep_run, sweep_until_clean
+from tests.unit.stack.engines import ListEngine
+
+MINE = Run.begin(1)
+
+
+def dead(run_id: str = "20260101-000000-1-dead") -> Run:
+    boot = MINE.owner.split(":")[0]
+    return Run(run_id, f"{boot}:{os.getpid()}:1")
+
+
+class Clock:
+    """A clock on which sleeping is jumping."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> ListEngine:
+    made = ListEngine()
+    monkeypatch.setattr(module, "connect", lambda: made.client)
+    monkeypatch.setattr(module, "time", Clock())
+    monkeypatch.setattr(module, "holdfast_loops", lambda: iter(()))
+    return made
+
+
+def populate(engine: ListEngine, run: Run, prefix: str) -> None:
+    engine.make("container", f"{prefix}-agent", run, "agent")
+    engine.make("container", f"{prefix}-db", run)
+    engine.make("network", f"{prefix}-net", run, "network")
+    engine.make("volume", f"{prefix}-lun", run, "lun")
+
+
+def test_services_go_before_the_agent_then_networks_then_volumes(engine: ListEngine) -> None:
+    populate(engine, MINE, "a")
+    report = sweep_run(engine.client, MINE.id)
+    assert engine.removed == ["a-db", "a-agent", "a-net", "a-lun"]
+    assert report.removed == ["container a-db", "container a-agent", "network a-net", "volume a-lun"]
+
+
+def test_objects_of_other_runs_and_of_nobody_are_never_touched(engine: ListEngine) -> None:
+    populate(engine, MINE, "mine")
+    populate(engine, dataclasses.replace(MINE, id=f"{MINE.id}0"), "other")
+    engine.objects["container"]["users"] = {"com.example": "holdfast"}
+    sweep_run(engine.client, MINE.id)
+    assert engine.left() == {"other-agent", "other-db", "other-net", "other-lun", "users"}
+
+
+def test_orphans_are_those_whose_controller_is_gone(engine: ListEngine) -> None:
+    populate(engine, MINE, "mine")
+    populate(engine, dead(), "dead")
+    engine.objects["volume"]["garbled"] = {**MINE.labels("lun"), "holdfast.owner": "nonsense"}
+    sweep_orphans(engine.client)
+    assert engine.left() == {"mine-agent", "mine-db", "mine-net", "mine-lun"}
+
+
+@pytest.mark.parametrize(("name", "code"), [("a-db", 404), ("a-db", 409), ("a-net", 404), ("a-lun", 404)])
+def test_what_is_gone_already_or_on_its_way_out_is_no_failure(engine: ListEngine, name: str, code: int) -> None:
+    populate(engine, MINE, "a")
+    engine.refusals[name] = [code]
+    assert sweep_run(engine.client, MINE.id).failed == []
+
+
+@pytest.mark.parametrize(("name", "code"), [("a-lun", 409), ("a-net", 403), ("a-db", 500), ("a-lun", 500)])
+def test_what_is_in_use_or_refused_is_a_failure_and_named(engine: ListEngine, name: str, code: int) -> None:
+    populate(engine, MINE, "a")
+    engine.refusals[name] = [code]
+    failed = sweep_run(engine.client, MINE.id).failed
+    assert len(failed) == 1
+    assert failed[0].endswith(f"{name}: {name} is busy")
+
+
+def test_a_dead_run_is_looked_at_again_until_nothing_more_turns_up(
+    engine: ListEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    populate(engine, MINE, "a")
+    engine.refusals["a-lun"] = [409]
+    late = iter([None, None, lambda: engine.make("network", "late", MINE, "network")])
+    sleep = module.time.sleep
+
+    def and_meanwhile(seconds: float) -> None:
+        sleep(seconds)
+        if happens := next(late, None):
+            happens()
+
+    monkeypatch.setattr(module.time, "sleep", and_meanwhile)
+    report = sweep_until_clean(engine.client, MINE.id)
+    assert engine.left() == set()
+    assert report.failed == []
+    assert "network late" in report.removed
+
+
+def test_a_dead_run_that_cannot_be_removed_is_given_up_in_time_and_named(engine: ListEngine) -> None:
+    populate(engine, MINE, "a")
+    engine.refusals["a-lun"] = [500] * 100
+    report = sweep_until_clean(engine.client, MINE.id)
+    assert [line.split(":")[0] for line in report.failed] == ["volume a-lun"]
+
+
+def test_a_sweep_tries_again_what_somebody_else_is_removing(engine: ListEngine) -> None:
+    populate(engine, dead(), "dead")
+    engine.refusals["dead-lun"] = [409, 409]
+    report = sweep(all_=False)
+    assert report.failed == []
+    assert engine.left() == set()
+    assert sweep(all_=False) == SweepReport()
+
+
+def test_loop_devices_of_no_living_run_are_freed(engine: ListEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    populate(engine, MINE, "mine")
+    freed: list[str] = []
+    loops = [("/dev/loop1", f"/holdfast-{MINE.id}-disk-1"), ("/dev/loop2", f"/holdfast-{dead().id}-disk-1")]
+    monkeypatch.setattr(module, "holdfast_loops", lambda: iter(loops))
+    monkeypatch.setattr(module.loop, "detach", freed.append)
+    assert sweep_orphans(engine.client).removed == ["loop device /dev/loop2"]
+    assert freed == ["/dev/loop2"]
+
+
+def test_a_report_says_what_was_done_line_by_line() -> None:
+    assert str(SweepReport()) == "nothing to clean"
+    assert str(SweepReport(["volume a"], ["network b: busy"])) == "removed volume a\ncould not remove network b: busy"
+
+
+class TestIdentity:
+    """Who owns what."""
+
+    def test_this_process_is_alive_and_its_run_is_told_apart(self) -> None:
+        assert is_alive(MINE.owner)
+        assert Run.begin(1).id != Run.begin(1).id
+
+    def test_a_reused_pid_another_boot_and_nonsense_are_dead(self) -> None:
+        boot, pid, started = MINE.owner.split(":")
+        assert not is_alive(f"{boot}:{pid}:{int(started) + 1}")
+        assert not is_alive(f"another-boot:{pid}:{started}")
+        for nonsense in ("", ":", "a:b:c", "::::", f"{boot}:99999999:1"):
+            assert not is_alive(nonsense)
+
+    def test_a_process_that_ended_and_was_not_waited_for_is_dead(self) -> None:
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+            owner = owner_of(process.pid)
+            assert is_alive(owner)
+            process.kill()
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            assert not is_alive(owner)
+
+    def test_a_name_with_spaces_and_brackets_confuses_nobody(self, tmp_path: Path) -> None:
+        program = tmp_path / "a ) R (b"
+        program.symlink_to("/bin/sleep")
+        with subprocess.Popen([program, "60"]) as process:
+            assert is_alive(owner_of(process.pid))
+            process.kill()

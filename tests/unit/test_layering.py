@@ -1,0 +1,139 @@
+"""The shape of the package, held by a test: imports point one way, go round nowhere, and modules stay short.
+
+Looked up in the source, imports inside functions included; those for type checkers only count, too.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "chaos"
+LINES_MAX = 450
+
+ALLOWED = {
+    "errors": set(),
+    "agent": set(),
+    "history": {"errors"},
+    "experiment": {"errors"},
+    "stack": {"errors", "experiment"},
+    "faults": {"errors", "history", "experiment", "stack"},
+    "workload": {"errors", "history", "experiment"},
+    "checks": {"errors", "history", "experiment"},
+    "reporting": {"errors", "history", "experiment", "checks"},
+    "doctor": {"errors", "stack", "faults", "experiment"},
+    "trial": {"errors", "history", "experiment", "stack", "faults", "workload", "checks", "reporting"},
+    "pytest_plugin": {"errors", "experiment", "faults", "stack", "reporting", "doctor", "trial"},
+    "cli": {
+        "errors",
+        "experiment",
+        "faults",
+        "stack",
+        "workload",
+        "checks",
+        "history",
+        "reporting",
+        "doctor",
+        "trial",
+    },
+}
+"""What each part may import besides itself; a part is a folder of the package, or a module beside them."""
+
+EXCEPTIONS = {
+    ("chaos.stack.sweep", "chaos.agent.loop"): "frees loop devices that a crash left, as the agent would",
+    ("chaos.stack.images", "chaos.agent"): "finds the agent's Dockerfile",
+    ("chaos.reporting.logfile", "chaos.stack.cache"): "keeps the log in the one folder of files between runs",
+}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = ["chaos", *path.relative_to(PACKAGE).with_suffix("").parts]
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(module: str, *, late: bool = True) -> Iterator[str]:
+    """Names of the modules that a module imports; without `late` only those that are executed with it."""
+    tree = ast.parse(MODULES[module].read_text())
+    nodes = ast.walk(tree) if late else iter(tree.body)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else str(node.module)
+
+
+def part(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_imports_only_from_the_parts_below_its_own(module: str) -> None:
+    own = part(module)
+    assert own == "" or own in ALLOWED, f"{own} is a new part: say in ALLOWED what it may import"
+    wrong = [
+        name
+        for name in imports(module)
+        if name in MODULES
+        and part(name) not in ALLOWED.get(own, set()) | {own, ""}
+        and (module, name) not in EXCEPTIONS
+    ]
+    assert not wrong, f"{module} must not import {', '.join(wrong)}"
+
+
+def test_the_parts_themselves_have_an_order() -> None:
+    order = list(TopologicalSorter(ALLOWED).static_order())
+    assert (
+        order.index("errors") < order.index("stack") < order.index("faults") < order.index("trial") < order.index("cli")
+    )
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    graph = {module: {name for name in imports(module) if name in MODULES} - {module} for module in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("module", sorted(name for name in MODULES if part(name) == "agent"))
+def test_the_agent_needs_the_standard_library_and_itself_alone(module: str) -> None:
+    """It is copied into an image that has nothing else."""
+    foreign = [
+        name
+        for name in imports(module)
+        if name.split(".")[0] not in sys.stdlib_module_names and not name.startswith("chaos.agent")
+    ]
+    assert not foreign
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_nobody_imports_the_command_line(module: str) -> None:
+    assert "chaos.cli" not in imports(module)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_can_be_read_in_one_go(module: str) -> None:
+    lines = len(MODULES[module].read_text().splitlines())
+    assert lines <= LINES_MAX, (
+        f"{module} has {lines} lines, more than {LINES_MAX}: which noun should be its own module?"
+    )
+
+
+@pytest.mark.parametrize(("module", "name"), sorted(EXCEPTIONS))
+def test_an_exception_that_nobody_needs_is_struck(module: str, name: str) -> None:
+    assert name in imports(module)
+    assert part(name) not in ALLOWED[part(module)], "it is allowed anyway"
