@@ -37,10 +37,9 @@ def leftovers() -> frozenset[str]:
     try:
         client = connect()
     except EngineError:
-        objects: list[tuple[str, dict[str, str]]] = []
-    else:
-        with closing(client):
-            objects = list(_objects(client.api))
+        return frozenset(_guards())  # nothing was made, and of the rest nobody could say whose it is
+    with closing(client):
+        objects = list(_objects(client.api))
     foreign = {labels[RUN_LABEL] for _, labels in objects if _is_foreign(labels.get(OWNER_LABEL, ""))}
     found = {f"{name} of run {labels[RUN_LABEL]}" for name, labels in objects if labels[RUN_LABEL] not in foreign}
     on_host = [*_loops_and_mounts(), *_guards()]

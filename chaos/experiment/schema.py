@@ -18,7 +18,7 @@ from chaos.experiment.source import did_you_mean
 
 SEED_MAX = 2**63 - 1
 OPERATIONS_MAX = 100_000
-PHASES = ("load", "heal", "recover", "converge")
+PHASES = ("heal", "recover", "converge")
 """Phases at whose begin a fault may start."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -105,7 +105,7 @@ class TriggerModel(Strict):
 
     seconds: SecondsSpan | None = None
     acknowledged: CountSpan | None = None
-    phase: Annotated[Literal["load", "heal", "recover", "converge"] | None, BeforeValidator(_known_phase)] = None
+    phase: Annotated[Literal["heal", "recover", "converge"] | None, BeforeValidator(_known_phase)] = None
 
     @model_validator(mode="before")
     @classmethod

@@ -136,7 +136,9 @@ async def greets(host: str, port: int) -> None:
         TimeoutError: Not within 10 s.
     """
     async with asyncio.timeout(10):
-        while not await greeted(host, port):
+        while True:
+            if await greeted(host, port):
+                return
             await asyncio.sleep(0.02)
 
 

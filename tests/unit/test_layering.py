@@ -28,7 +28,7 @@ ALLOWED = {
     "reporting": {"errors", "history", "experiment", "checks"},
     "doctor": {"errors", "stack", "faults", "experiment"},
     "trial": {"errors", "history", "experiment", "stack", "faults", "workload", "checks", "reporting"},
-    "pytest_plugin": {"errors", "experiment", "faults", "stack", "reporting", "doctor", "trial"},
+    "pytest_plugin": {"errors", "experiment", "faults", "stack", "reporting", "doctor", "trials"},
     "cli": {
         "errors",
         "experiment",

@@ -6,7 +6,6 @@ same random requests; tests run it on the real LUN and on LUNs with planted bugs
 
 from __future__ import annotations
 
-import os
 import random
 import tempfile
 from pathlib import Path
@@ -100,7 +99,7 @@ class LunMachine(RuleBasedStateMachine):
         path, content = file
         self.lun.close()
         self.lun = self.kind(SIZE, path, self._folder.name)
-        os.unlink(path)  # a base that is open needs no name
+        Path(path).unlink()  # a base that is open needs no name
         self.now, self.durable = bytearray(content), content
 
     @invariant()

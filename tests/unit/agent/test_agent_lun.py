@@ -38,7 +38,7 @@ def test_the_model_finds_a_planted_bug(bug: type[Lun]) -> None:
         max_examples=300, phases=(Phase.generate,), derandomize=True, database=None, deadline=None, print_blob=False
     )
     with pytest.raises(Exception) as found:  # noqa: PT011 - an assertion, or a group of several
-        run_state_machine_as_test(Planted, settings=look)  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(Planted, settings=look)
     assert isinstance(found.value, AssertionError | ExceptionGroup)
 
 

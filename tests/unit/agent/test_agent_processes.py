@@ -7,6 +7,7 @@ import io
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -107,7 +108,7 @@ def test_what_counts_is_what_came_within_the_last_samples(
 ) -> None:
     clock = {"now": 0}
     counted = {"bytes": 100}
-    monkeypatch.setattr(processes.time, "monotonic_ns", lambda: clock["now"])
+    monkeypatch.setattr(time, "monotonic_ns", lambda: clock["now"])
     monkeypatch.setattr(processes, "received_bytes", lambda pid: counted["bytes"])
     known = Processes()
     known.watch("db", child.pid)

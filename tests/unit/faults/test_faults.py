@@ -126,10 +126,11 @@ def test_a_fault_registers_itself_by_name_and_is_frozen(own_registry: None) -> N
         degrees: int = 900
 
     made = make(scheduled("disk.melt", degrees=1000))
-    assert made == Melt(degrees=1000)
+    assert isinstance(made, Melt)
+    assert made.degrees == 1000
     assert "disk.melt" in catalogue().known
     with pytest.raises(dataclasses.FrozenInstanceError):
-        made.degrees = 1  # type: ignore[attr-defined]
+        made.degrees = 1
 
 
 def test_a_name_is_registered_once(own_registry: None) -> None:
@@ -140,7 +141,7 @@ def test_a_name_is_registered_once(own_registry: None) -> None:
 @pytest.mark.parametrize("name", catalogue().known)
 def test_the_catalogue_tells_the_very_fields_of_a_fault(name: str) -> None:
     info = catalogue().known[name]
-    fields = {field.name: field.default for field in dataclasses.fields(registry._FAULTS[name])}
+    fields = {field.name: field.default for field in dataclasses.fields(registry._FAULTS[name])}  # type: ignore[arg-type]
     assert set(info.parameters) == set(fields)
     assert info.target_kinds
     for parameter, default in fields.items():

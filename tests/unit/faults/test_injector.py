@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -123,11 +123,8 @@ class Bench:
         return [event.happened for event in self.told]
 
 
-Play = Callable[[Callable[[Bench], Awaitable[None]]], None]
-
-
 @pytest.fixture
-def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Plays a scene with these scheduled faults on a clock that jumps."""
 
     def run(*schedule: ScheduledFault, act: Callable[[Bench], Awaitable[None]]) -> None:
@@ -140,7 +137,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
 
         jumping.run(scene(), monkeypatch, module)
 
-    yield run
+    return run
 
 
 def io_error(at: Trigger, target: Target = ARRAY, **more: Any) -> ScheduledFault:

@@ -23,9 +23,20 @@ class Container:
         near.setblocking(False)
         self._far.setblocking(False)
         self.events: list[Event] = []
-        self.agent = Agent("container", near, self.events.append)
+        self._told = asyncio.Semaphore(0)
+        self.agent = Agent("container", near, self._hear)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(near.fileno(), self.agent._readable)
+
+    def _hear(self, event: Event) -> None:
+        self.events.append(event)
+        self._told.release()
+
+    async def heard(self, count: int) -> None:
+        """Wait until so many more events were handed on."""
+        async with asyncio.timeout(5):
+            for _ in range(count):
+                await self._told.acquire()
 
     async def request(self) -> dict[str, Any]:
         line = await self._loop.sock_recv(self._far, 1 << 16)
@@ -92,9 +103,7 @@ def test_events_and_stderr_are_handed_on() -> None:
     async def act(container: Container) -> None:
         await container.say(b'{"event": "exited", "service": "db"}\n')
         await container.say(b"Traceback", stream=2)
-        async with asyncio.timeout(5):
-            while len(container.events) < 2:
-                await asyncio.sleep(0)
+        await container.heard(2)
         assert container.events == [
             {"event": "exited", "service": "db"},
             {"event": "stderr", "text": "Traceback"},
@@ -123,9 +132,7 @@ def test_an_answer_to_a_request_that_was_given_up_is_nothing() -> None:
         asking.cancel()
         await container.say(f'{{"id": {number}, "ok": 1}}\n'.encode())
         await container.say(b'{"event": "here"}\n')
-        async with asyncio.timeout(5):
-            while not container.events:
-                await asyncio.sleep(0)
+        await container.heard(1)
         assert not container.agent.lost.is_set()
 
     play(act)

@@ -19,7 +19,7 @@ from chaos.stack.spec import Lun, Mount, Port, Service, Stack
 
 def stack(**changes: Any) -> Stack:
     service = Service("db", image="postgres:15", environment={"MODE": "a"}, mounts=(Mount("lun", "pgdata", "/data"),))
-    made = Stack(
+    return Stack(
         name="unit",
         source=Path("compose.yaml"),
         services={"db": dataclasses.replace(service, **changes)},
@@ -28,7 +28,6 @@ def stack(**changes: Any) -> Stack:
         front_door=("db", 5432),
         driver="http",
     )
-    return made
 
 
 class Running:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.agent import loop
 from chaos.stack import sweep as module
 from chaos.stack.identity import Run, is_alive, owner_of
 from chaos.stack.sweep import SweepReport, sweep, sweep_orphans, sweep_run, sweep_until_clean
@@ -37,10 +38,15 @@ class Clock:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> ListEngine:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def engine(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> ListEngine:
     made = ListEngine()
     monkeypatch.setattr(module, "connect", lambda: made.client)
-    monkeypatch.setattr(module, "time", Clock())
+    monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(module, "holdfast_loops", lambda: iter(()))
     return made
 
@@ -92,19 +98,19 @@ def test_what_is_in_use_or_refused_is_a_failure_and_named(engine: ListEngine, na
 
 
 def test_a_dead_run_is_looked_at_again_until_nothing_more_turns_up(
-    engine: ListEngine, monkeypatch: pytest.MonkeyPatch
+    engine: ListEngine, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     populate(engine, MINE, "a")
     engine.refusals["a-lun"] = [409]
     late = iter([None, None, lambda: engine.make("network", "late", MINE, "network")])
-    sleep = module.time.sleep
+    sleep = clock.sleep
 
     def and_meanwhile(seconds: float) -> None:
         sleep(seconds)
         if happens := next(late, None):
             happens()
 
-    monkeypatch.setattr(module.time, "sleep", and_meanwhile)
+    monkeypatch.setattr(clock, "sleep", and_meanwhile)
     report = sweep_until_clean(engine.client, MINE.id)
     assert engine.left() == set()
     assert report.failed == []
@@ -132,7 +138,7 @@ def test_loop_devices_of_no_living_run_are_freed(engine: ListEngine, monkeypatch
     freed: list[str] = []
     loops = [("/dev/loop1", f"/holdfast-{MINE.id}-disk-1"), ("/dev/loop2", f"/holdfast-{dead().id}-disk-1")]
     monkeypatch.setattr(module, "holdfast_loops", lambda: iter(loops))
-    monkeypatch.setattr(module.loop, "detach", freed.append)
+    monkeypatch.setattr(loop, "detach", freed.append)
     assert sweep_orphans(engine.client).removed == ["loop device /dev/loop2"]
     assert freed == ["/dev/loop2"]
 
