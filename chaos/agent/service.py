@@ -123,8 +123,8 @@ class Agent:
         """Whether a LUN's port is closed, and whether its file system gave up.
 
         A mounted ext4 tells by its error count and by being read-only, but not before its next change when a failed
-        flush has aborted its journal; so a failed flush counts by itself. A file system that is not mounted any more, because
-        its service ended, is not to be trusted once an I/O of it has failed.
+        flush has aborted its journal; so a failed flush counts by itself. A file system that is not mounted any
+        more, because its service ended, is not to be trusted once an I/O of it has failed.
         """
         port = self._ports.get(lun)
         if port is None or port.closed:
