@@ -54,8 +54,9 @@ class RunningStack:
         self._attempts = itertools.count(1)
         self._disks = Disks(client, stack, run, agent)
         self._hush = Hush(stack)
+        hosts = _addresses(stack, net)
         self._places = {
-            service.name: Place(run, net, index, images[service.name], _host_ports(service))
+            service.name: Place(run, net, index, images[service.name], _host_ports(service), hosts)
             for index, service in enumerate(stack.services.values())
         }
 
@@ -389,6 +390,17 @@ async def _poll(
             await expired()
         await asyncio.sleep(pause)
         pause = min(1.0, pause * _HEALTH_POLL_GROWTH)
+
+
+def _addresses(stack: Stack, net: Network) -> dict[str, str]:
+    """The address of every name that is one service's alone; a shared alias is left to the engine's name server."""
+    named = [
+        (name, net.address(index))
+        for index, service in enumerate(stack.services.values())
+        for name in {service.name, *service.aliases}
+    ]
+    names = [name for name, _ in named]
+    return {name: address for name, address in named if names.count(name) == 1}
 
 
 def _host_ports(service: Service) -> dict[int, int]:

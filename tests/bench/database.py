@@ -2,7 +2,8 @@
 
 Both sides start from one and the same disk, initialised by pgbench on a LUN; both containers run all the time, and
 short runs alternate between them, so that what the machine does meanwhile meets both. A ratio is that of two
-neighbouring runs.
+neighbouring runs. In memory both pay for the path alone; on the disk only the loop device waits for the disk at a
+flush, since a LUN is durable against the cuts that are simulated, not against those of the host.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ async def on_plain_loop(
             plain = Lun(name, lun.array, lun.size_bytes, lun.filesystem)
             volume = f"holdfast-{run.id}-{name}-1"
             await asyncio.to_thread(volumes.create_on_lun, client, run, volume, plain, device)
-            place = Place(run, _network(client, run), _INDEX, image, {})
+            place = Place(run, _network(client, run), _INDEX, image, {}, {})
             container = await asyncio.to_thread(
                 containers.create, client, _renamed(service), place, 1, {lun.name: volume}
             )

@@ -76,7 +76,7 @@ def test_kill_9_of_controller_and_guard_is_clean_after_the_next_sweep(controller
     assert sweep(all_=False).failed == []
 
 
-def test_sigterm_and_an_exception_leave_nothing_either(tmp_path: Path) -> None:
+def test_an_exception_leaves_nothing_either(tmp_path: Path) -> None:
     async def broken() -> None:
         async with scene(stack_of(), tmp_path):
             raise ZeroDivisionError
@@ -85,21 +85,19 @@ def test_sigterm_and_an_exception_leave_nothing_either(tmp_path: Path) -> None:
         asyncio.run(broken())
 
 
-def test_an_agent_that_nobody_greets_goes_by_itself(
-    client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert ends_without_a_word(client, hello=False, monkeypatch=monkeypatch)
+def test_an_agent_that_nobody_greets_goes_by_itself(client: docker.DockerClient) -> None:
+    wait_for_the_end_of_a_lonely_agent(client, hello=False)
 
 
 def test_an_agent_whose_controller_falls_silent_goes_by_itself(
     client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(controllers_end, "_BEAT_SECONDS_MAX", 2.0)
-    assert ends_without_a_word(client, hello=True, monkeypatch=monkeypatch)
+    wait_for_the_end_of_a_lonely_agent(client, hello=True)
 
 
-def ends_without_a_word(client: docker.DockerClient, *, hello: bool, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Launch an agent, greet it or not, keep its stdin open, and wait for the end of its container."""
+def wait_for_the_end_of_a_lonely_agent(client: docker.DockerClient, *, hello: bool) -> None:
+    """Launch an agent, greet it or not, keep its stdin open, and wait for the end of its container, within 15 s."""
     cache = cache_folder()
     (cache / "scratch").mkdir(exist_ok=True)
     container, link = controllers_end._launch(client, ensure_agent_image(client).id, Run.begin(0), str(cache))
@@ -108,7 +106,6 @@ def ends_without_a_word(client: docker.DockerClient, *, hello: bool, monkeypatch
             link.sendall(b'{"id": 1, "do": "beat"}\n')
         with contextlib.suppress(docker.errors.NotFound):  # gone before we asked
             client.api.wait(container, timeout=15)
-    return True
 
 
 def test_a_killed_agent_means_io_errors_and_a_named_error_never_a_hang(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -65,9 +64,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trials(heard: Heard, runs: Path) -> Iterator[list[TrialResult]]:
+def trials(heard: Heard, runs: Path) -> list[TrialResult]:
     """Two trials on one stack."""
-    yield run_trials(OVERLAPPING, times=2, runs=runs, listeners=(Broken(), heard))
+    return run_trials(OVERLAPPING, times=2, runs=runs, listeners=(Broken(), heard))
 
 
 def test_faults_that_overlap_lose_nothing_of_a_correct_stack(trials: list[TrialResult]) -> None:
@@ -124,7 +123,11 @@ def test_a_run_is_judged_again_from_its_folder_alone(trials: list[TrialResult]) 
 def test_the_plan_in_the_run_folder_is_the_plan_that_ran(trials: list[TrialResult]) -> None:
     for result in trials:
         kept: Plan = load_plan(result.run_dir / "plan.yaml", catalogue())
-        assert (kept.workload, kept.schedule, kept.seed) == (result.plan.workload, result.plan.schedule, result.plan.seed)
+        assert (kept.workload, kept.schedule, kept.seed) == (
+            result.plan.workload,
+            result.plan.schedule,
+            result.plan.seed,
+        )
 
 
 def test_the_disks_are_kept_when_asked_for(tmp_path: Path) -> None:
