@@ -12,7 +12,7 @@ demo: setup             ## a power cut that loses nothing, and the incident of 2
 	$(BIN)/holdfast run experiments/sidekick_minimal.yaml --expect
 
 test: setup check       ## everything that a change must pass
-	$(BIN)/pytest tests/unit tests/contract tests/integration tests/reproduced
+	$(BIN)/pytest tests/unit tests/contract tests/integration tests/reproduced experiments
 
 test-fast:              ## unit tests: no engine, seconds
 	$(BIN)/pytest -q tests/unit
