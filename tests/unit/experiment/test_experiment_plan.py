@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from chaos.experiment.loader import load_plan, write_plan
 from chaos.experiment.plan import Checks, Limits, Parameter, Plan, ScheduledFault, Target, Trigger, Workload
+from chaos.experiment.schema import PHASES
 from tests.unit.experiment.samples import Catalogue
 
 NAMES = st.text(string.ascii_letters + string.digits + "_.-", min_size=1, max_size=12).map(lambda text: "a" + text)
@@ -35,7 +36,7 @@ def workloads(draw: st.DrawFn) -> Workload:
 TRIGGERS = st.one_of(
     st.floats(0, 3600).map(lambda seconds: Trigger(seconds=seconds)),
     st.integers(1, 1000).map(lambda count: Trigger(acknowledged=count)),
-    st.sampled_from(["load", "heal", "recover", "converge"]).map(lambda phase: Trigger(phase=phase)),
+    st.sampled_from(PHASES).map(lambda phase: Trigger(phase=phase)),
 )
 PARAMETERS: st.SearchStrategy[dict[str, Parameter]] = st.fixed_dictionaries(
     {},
