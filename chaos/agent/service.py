@@ -63,6 +63,8 @@ class Agent:
     def do_attach(self, *, lun: str) -> Reply:
         """Show a LUN as a loop device through a new port; the old port, if any, is closed."""
         target = self._luns[lun]
+        if target.lost:
+            raise ValueError(f"LUN {lun} is lost for good; drop it and create another")
         self.do_detach(lun=lun)
         self._generation += 1
         port = Port(f"holdfast-{self._run}-{lun}-{self._generation}", target)
