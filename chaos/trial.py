@@ -171,23 +171,16 @@ class Trial:
         try:
             async with self._phase("recover"):
                 await self._injector.enter_phase("recover")
-                async with self._mending:
-                    await self._mend(limits.recover_seconds_max)
-                    lost = self._injector.lost_luns
-                    if lost:
-                        blanks = await self._lab.golden.blanks(self._running.agent)
-                        steps = run_the_runbook(self._running, lost, blanks, limits.recover_seconds_max)
-                        async for said in steps:
-                            self._note("runbook", said)
+                await self._recover(limits.recover_seconds_max)
             async with self._phase("converge"):
                 await self._injector.enter_phase("converge")
                 await self._injector.heal_all()
                 self._injector.conclude()
-                async with self._mending:
-                    await self._mend(limits.converge_seconds_max)
+                await self._recover(limits.recover_seconds_max)
                 await self._running.answers(limits.converge_seconds_max)
         except Unrecoverable as error:
             self._give_up(error)
+            await self._injector.heal_all()
             self._injector.conclude()
 
     async def _read_doors(self, fleet: Fleet) -> tuple[str, ...]:
@@ -255,6 +248,18 @@ class Trial:
                 await self._mend(self._plan.limits.recover_seconds_max)
             except Unrecoverable as error:
                 self._fan.log(f"not back within the load: {error}")
+
+    async def _recover(self, seconds_max: float) -> None:
+        """Bring back what is down; where LUNs are gone for good, follow the runbook."""
+        await self._injector.count_lasting()
+        async with self._mending:
+            await self._mend(seconds_max)
+            lost = self._injector.lost_luns
+            if lost:
+                blanks = await self._lab.golden.blanks(self._running.agent)
+                async for said in run_the_runbook(self._running, lost, blanks, seconds_max):
+                    self._note("runbook", said)
+                self._injector.replaced()
 
     async def _mend(self, seconds_max: float) -> None:
         held = self._injector.held_services

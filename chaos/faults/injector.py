@@ -65,8 +65,8 @@ class Injector:
 
     @property
     def lost_luns(self) -> set[str]:
-        """LUNs that are gone for good."""
-        return {lun for each in self._faults if each.injected_at and each.fault.for_good for lun in each.luns}
+        """LUNs that are gone for good and not replaced yet."""
+        return {lun for each in self._faults if each.in_force and each.fault.for_good for lun in each.luns}
 
     @property
     def held_services(self) -> set[str]:
@@ -112,6 +112,18 @@ class Injector:
         for each in self._faults:
             if each.in_force and not each.ended:
                 await self._heal(each)
+
+    async def count_lasting(self) -> None:
+        """Take the evidence of faults that are for good, while what they struck is still there."""
+        for each in self._faults:
+            if each.in_force and each.fault.for_good and not each.ended:
+                await self._heal(each)
+
+    def replaced(self) -> None:
+        """Blank LUNs stand where LUNs were lost: from here on these are as good as any."""
+        for each in self._faults:
+            if each.fault.for_good and each.ended:
+                each.in_force = False
 
     def conclude(self) -> None:
         """The phases in which faults may strike are over: name those that never came."""

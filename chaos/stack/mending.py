@@ -26,7 +26,9 @@ async def mend(running: RunningStack, lost: Set[str], held: Set[str], seconds_ma
     sick = [name for name, state in states.items() if state["closed"] or state["gave_up"]]
     services, luns = running.joined(name for name in sick if not set(stack.services_on((name,))) & (held | beyond))
     done: list[tuple[str, str]] = []
-    if services:
+    if set(services) & (held | beyond):
+        beyond |= set(services)  # they share a LUN with one that must stay down
+    elif services:
         done += [("fsck", said) for said in await running.reboot(services, luns, deadline - time.monotonic())]
     ended = [name for name in await running.not_running() if name not in held | beyond]
     if ended:
