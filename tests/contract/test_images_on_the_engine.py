@@ -14,6 +14,7 @@ import pytest
 from chaos.errors import ImageError
 from chaos.stack.base import BASE, ensure_base, image_id
 from chaos.stack.engine import connect
+from chaos.stack.identity import RUN_LABEL
 from chaos.stack.images import IMAGE_LABEL, build, ensure_agent_image, find_agent_image
 from chaos.stack.spec import Build
 
@@ -37,7 +38,9 @@ def recipe(client: docker.DockerClient, tmp_path: Path) -> Iterator[Build]:
 
 
 def containers(client: docker.DockerClient) -> set[str]:
-    return {each["Id"] for each in client.api.containers(all=True, filters={"ancestor": BASE})}
+    """Those over the base image that belong to no run: a build's containers carry no run's label, other work's do."""
+    found = client.api.containers(all=True, filters={"ancestor": BASE})
+    return {each["Id"] for each in found if RUN_LABEL not in (each.get("Labels") or {})}
 
 
 def test_the_base_image_is_there_and_stays_the_same(client: docker.DockerClient) -> None:
