@@ -329,6 +329,30 @@ def test_the_loss_of_an_array_lasts_and_its_evidence_is_taken_once(play: Callabl
     play(ScheduledFault("san.lose", ARRAY, Trigger(seconds=0.5)), act=act)
 
 
+def test_an_array_lost_in_a_late_phase_is_counted_before_it_is_replaced_and_then_as_good_as_any(
+    play: Callable[..., None],
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        bench.agent.wrote("pgdata")
+        await bench.injector.end_load()
+        await bench.injector.enter_phase("recover")
+        assert bench.injector.lost_luns == {"pgdata", "wal"}
+        bench.agent.failed("pgdata", "failed_writes")
+        await bench.injector.count_lasting()
+        bench.injector.replaced()
+        assert bench.happened() == ["injected", "lasting"]
+        assert bench.injector.lost_luns == set(), "blank LUNs stand there now"
+        await bench.injector.enter_phase("converge")
+        assert not any(state["lost"] for state in bench.agent.applied[-1].values())
+
+    play(
+        ScheduledFault("san.lose", ARRAY, Trigger(phase="recover")),
+        ScheduledFault("disk.power_cut", ARRAY, Trigger(phase="converge")),
+        act=act,
+    )
+
+
 def test_the_length_of_a_fault_that_is_for_good_is_no_end(play: Callable[..., None]) -> None:
     async def act(bench: Bench) -> None:
         bench.injector.begin_load()
