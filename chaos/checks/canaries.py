@@ -67,4 +67,4 @@ def canaries(
 def _reported(name: str, sight: Sight) -> bool:
     if name == "A":
         return "lost" in sight.classes
-    return "corrupted" in sight.classes or (bool(sight.classes) and sight.state is not None)
+    return "corrupted" in sight.classes or (bool(sight.classes) and sight.states is not None)

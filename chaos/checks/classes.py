@@ -6,6 +6,7 @@ from typing import Final
 
 VIOLATING: Final = (
     "unrecoverable",
+    "unprotected",
     "lost",
     "seen-then-lost",
     "lost-on-node",
@@ -18,13 +19,23 @@ VIOLATING: Final = (
     "duplicated",
     "phantom",
     "aborted-visible",
+    "hole",
+    "lost-suffix",
 )
 """A trial with one of these is VIOLATED. In the order in which a verdict's reasons name them."""
 
 THIN: Final = ("unreadable", "not-quiescent", "never-read")
 """A trial with one of these cannot be HELD."""
 
+OF_SESSIONS: Final = ("vanished", "stale")
+"""VIOLATED under `sessions: strict`, else told."""
+
+NOTED: Final = ("unrecoverable", "unprotected")
+"""Proven by a note of the trial itself, not by a record."""
+
 REPORTED: Final = (
+    *OF_SESSIONS,
+    "orphan-blob",
     "healed-by-device",
     "late-effect",
     "degraded-kept",

@@ -34,8 +34,8 @@ def uncertain(logical: Sequence[Logical], rule: Allowed, sights: Sequence[Sight]
 
 def _shows(sight: Sight, operation: Logical) -> bool:
     if operation.delete:
-        return sight.state == MISSING and not sight.classes and operation.write in sight.rule.late
-    return sight.state == operation.write
+        return sight.states == MISSING and not sight.classes and operation.write in sight.rule.late
+    return sight.states is not None and operation.write in sight.states
 
 
 def late_effect(operations: Sequence[Operation], sights: Sequence[Sight]) -> bool:
@@ -45,7 +45,7 @@ def late_effect(operations: Sequence[Operation], sights: Sequence[Sight]) -> boo
         for sight in sights
         if not sight.classes
         for operation in operations
-        if operation.write == sight.state or (sight.state == MISSING and operation.kind == "delete")
+        if operation.write in (sight.states or MISSING) or (sight.states == MISSING and operation.kind == "delete")
     )
 
 

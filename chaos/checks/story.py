@@ -112,14 +112,15 @@ def _doors(sights: Sequence[Sight]) -> Iterator[Told]:
         door = sight.reading.door
         kind, _, device = door.door.partition(" ")
         what = {
+            "restored": f"{device} was read as restored",
             "fresh": "a fresh device read everything",
             "cache": f"{device} synced, its cache was read",
             "reset": f"{device} was reset and read everything",
         }.get(kind, f"{door.door} was read")
-        if sight.state == MISSING:
+        if sight.states == MISSING:
             found = "not there"
-        elif sight.state is None:
+        elif sight.states is None:
             found = f"there, {' and '.join(sorted(sight.classes))}"
         else:
-            found = f"there, version {sight.state}"
+            found = f"there, version {' and '.join(sorted(sight.states))}"
         yield door.t, what, found
