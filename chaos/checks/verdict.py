@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from chaos.checks.beside import Beside
 from chaos.checks.agreement import classes_of, healed_by_device
 from chaos.checks.bite import toothless
 from chaos.checks.canaries import canaries
@@ -66,14 +67,18 @@ class Judgement:
     records_total: int
 
 
-def judge(history: History) -> Judgement:
+def judge(history: History, beside: Beside | None = None) -> Judgement:
     """Judge a history.
+
+    Args:
+        history: All of it, or that part of it which needs a closer look.
+        beside: What the other records come to.
 
     Raises:
         HarnessError: It asks for what this version cannot judge, contradicts itself, or the check itself failed.
     """
     try:
-        return _judge(history)
+        return _judge(history, beside or Beside())
     except HoldfastError:
         raise
     except Exception as error:
@@ -87,6 +92,7 @@ def judge(history: History) -> Judgement:
 class _Findings:
     """What the records came to."""
 
+    beside: Beside
     classes: dict[RecordId, set[str]] = field(default_factory=dict)
     sights: dict[RecordId, list[Sight]] = field(default_factory=dict)
     canary_sights: dict[str, list[Sight]] = field(default_factory=dict)
@@ -102,9 +108,9 @@ class _Findings:
         return [name for name, classes in self.classes.items() if anomaly in classes]
 
 
-def _judge(history: History) -> Judgement:
+def _judge(history: History, beside: Beside) -> Judgement:
     read = readings(history)
-    findings = _Findings()
+    findings = _Findings(beside)
     loss = restored(history, read)
     _records(history, read, loss, findings)
     for name, anomaly in loss.classes.items():
@@ -113,9 +119,11 @@ def _judge(history: History) -> Judgement:
         findings.add(name, (anomaly,))
     _sessions(history, loss, findings)
     findings.reported["orphan-blob"] += sum(reading.orphans for of_owner in read.values() for reading in of_owner)
-    seen = canaries(history, read, findings.canary_sights)
-    covered = coverage(history, read, findings.acknowledged)
-    mix = mix_of(history)
+    findings.operations += beside.operations
+    findings.reported += beside.reported
+    seen = canaries(history, read, findings.canary_sights, beside.steps)
+    covered = coverage(history, read, findings.acknowledged, beside)
+    mix = mix_of(history, beside.mixed)
     anomalies = _anomalies(history, findings, covered)
     violated = _violated(history, findings, anomalies)
     thin = _thin(history, findings, covered, mix)
@@ -240,14 +248,16 @@ def _lost(history: History, findings: _Findings, lost: set[RecordId]) -> str:
             more = len(lost - before)
             when = f" before {struck.fault}"
             tail = f", and {more:,} later ones" if more else ""
-            return f"{len(before & lost):,} of {len(before):,} records acknowledged{when} are lost{tail}"
-    return f"{len(lost):,} of {len(must):,} acknowledged records are lost"
+            of = len(before) + findings.beside.must_before
+            return f"{len(before & lost):,} of {of:,} records acknowledged{when} are lost{tail}"
+    return f"{len(lost):,} of {len(must) + findings.beside.must:,} acknowledged records are lost"
 
 
 def _thin(history: History, findings: _Findings, covered: Coverage, mix: Mix) -> list[str]:
-    lines = [*toothless(history)]
+    lines = [*toothless(history, findings.beside.busy)]
     doors = [rounds[-1] for rounds in history.doors.values()]
-    if not doors:
+    every = len(doors) + findings.beside.doors
+    if not every:
         lines.append("no final read was made")
     for what, wrong in (
         ("could not be read", [door for door in doors if not door.ok]),
@@ -256,7 +266,7 @@ def _thin(history: History, findings: _Findings, covered: Coverage, mix: Mix) ->
         if wrong:
             why = f": {wrong[0].why}" if wrong[0].why else ""
             lines.append(
-                f"{len(wrong)} of {len(doors)} doors {what}, the first is {wrong[0].door} of {wrong[0].owner}{why}"
+                f"{len(wrong)} of {every} doors {what}, the first is {wrong[0].door} of {wrong[0].owner}{why}"
             )
     if covered.unread:
         owner, missing = covered.unread[0]

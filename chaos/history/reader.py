@@ -11,7 +11,7 @@ since final reads and faults are recorded by other processes on the same clock.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,10 +49,19 @@ def read_history(path: Path) -> History:
     Raises:
         MalformedHistory: It is missing, cut short, not of this format, or contradicts itself.
     """
+    return read_lines(path, _lines(path))
+
+
+def read_lines(path: Path, lines: Iterable[bytes]) -> History:
+    """Read and validate the lines of a history, or of an excerpt of one.
+
+    Raises:
+        MalformedHistory: They are cut short, not of this format, or contradict each other.
+    """
     reader = _Reader(path)
     number = 0
     try:
-        for line in _lines(path):
+        for line in lines:
             number += 1
             reader.line(line)
         reader.finish(number)

@@ -422,7 +422,7 @@ def test_a_write_that_took_effect_on_a_replaced_version_is_lost_update(tmp_path:
 def test_a_check_that_crashes_is_a_harness_error_and_never_green(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def crash(history: object) -> None:
+    def crash(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(verdict, "mix_of", crash)
