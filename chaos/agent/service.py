@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import os
@@ -13,7 +14,7 @@ from chaos.agent import links, loop
 from chaos.agent.fuse import Front
 from chaos.agent.lun import Lun
 from chaos.agent.processes import Processes
-from chaos.agent.state import Counters, FailRule, Port, Target, rule_from
+from chaos.agent.state import Counters, IoRule, Port, Target, rule_from
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CHECK_SECONDS_MAX = 120
@@ -167,6 +168,7 @@ class Agent:
                 self._leases[name] = time.monotonic_ns() + int(lease_seconds * 1e9)
             else:
                 self._leases.pop(name, None)
+        self._front.reconsider()
         return {
             "at": time.monotonic_ns(),
             "killed": killed,
@@ -195,12 +197,15 @@ class Agent:
 
     def tick(self) -> list[Reply]:
         """Sample what must be sampled, end leases that ran out; return the events to push."""
+        self._front.tick()
         self._processes.sample()
         now = time.monotonic_ns()
         ended = [name for name, until in self._leases.items() if until <= now]
         for name in ended:
             del self._leases[name]
             self._luns[name].rules = []
+        if ended:
+            self._front.reconsider()
         events: list[Reply] = [{"event": "exited", "service": service} for service in self._processes.ended()]
         return [*events, {"event": "lease-ended", "luns": ended}] if ended else events
 
@@ -208,6 +213,16 @@ class Agent:
         """Refuse all further I/O; the loop devices go with the process, whose /dev/fuse closes before them."""
         for port in self._ports.values():
             port.closed = True
+        with contextlib.suppress(OSError):  # where /dev/fuse is gone, whoever waited has been told
+            self._front.reconsider()
+
+    def do_release(self) -> Reply:
+        """End everything that can be ended at once, whatever it was for: a trial broke off, its stack goes away."""
+        for target in self._luns.values():
+            target.rules = []
+        self._leases.clear()
+        self._front.reconsider()
+        return {}
 
     def _states(self, names: list[str]) -> Reply:
         return {
@@ -220,7 +235,7 @@ class Agent:
         }
 
 
-def _rules(target: Target, wanted: list[dict[str, Any]]) -> list[FailRule]:
+def _rules(target: Target, wanted: list[dict[str, Any]]) -> list[IoRule]:
     """The wanted rules; those that stand already keep their count of times."""
     standing = list(zip(target.applied.get("rules", ()), target.rules, strict=False))
     rules = []

@@ -63,7 +63,10 @@ _AGENT = ("engine", "privileges", "capabilities")
 _DISK = (*_AGENT, "fuse", "loop", "ext4")
 NEEDS: dict[str, tuple[str, ...]] = {
     "san.lose": _DISK,
+    "san.unavailable": _DISK,
     "disk.power_cut": _DISK,
+    "disk.lose": _DISK,
+    "disk.hang": _DISK,
     "disk.io_error": _DISK,
     "process.kill": _AGENT,
 }

@@ -20,6 +20,7 @@ class Evidence:
         seconds_since_write: Between the last write that a target LUN took in the load and the fault; None: no write.
         closed: LUNs that were closed, of `luns` aimed at.
         failed: I/Os that failed by operation, afterwards.
+        held_ios: I/Os whose answers were held back.
         discarded_bytes: Unflushed bytes dropped by a cut; 0 right after a flush.
         killed: Services whose processes were killed, of `services` that should be.
         received_bytes: What the killed services had received from others in the second before.
@@ -31,6 +32,7 @@ class Evidence:
     failed_reads: int = 0
     failed_writes: int = 0
     failed_flushes: int = 0
+    held_ios: int = 0
     discarded_bytes: int = 0
     services: int = 0
     killed: int = 0

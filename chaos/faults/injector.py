@@ -185,7 +185,7 @@ class Injector:
             lun
             for each in self._faults
             for lun in each.luns
-            if each.in_force and not each.fault.for_good and not self._wanted_lun(lun).power
+            if each.in_force and not each.fault.for_good and not self._wanted_lun(lun).serves
         }
 
     def _resolve(self, index: int, scheduled: ScheduledFault) -> Active:
@@ -214,6 +214,7 @@ class Injector:
             failed_reads=grown("failed_reads"),
             failed_writes=grown("failed_writes"),
             failed_flushes=grown("failed_flushes"),
+            held_ios=grown("held"),
             discarded_bytes=grown("discarded_bytes"),
             services=len(killed),
             killed=sum(each["alive"] for each in killed.values()),

@@ -25,6 +25,17 @@ class FailIo:
 
 
 @dataclass(frozen=True)
+class HoldIo:
+    """Hold back the answers of `operations` as long as the rule stands."""
+
+    operations: frozenset[Operation]
+
+    def to_agent(self) -> dict[str, object]:
+        """As `chaos.agent.state.rule_from` reads it."""
+        return {"hold": sorted(self.operations)}
+
+
+@dataclass(frozen=True)
 class LunState:
     """The wanted state of a LUN; the default is its baseline.
 
@@ -36,9 +47,14 @@ class LunState:
 
     power: bool = True
     lost: bool = False
-    rules: tuple[FailIo, ...] = ()
+    rules: tuple[FailIo | HoldIo, ...] = ()
 
-    def with_rule(self, rule: FailIo) -> LunState:
+    @property
+    def serves(self) -> bool:
+        """Whether who writes to it gets an answer: it has power, and nothing holds the answers back."""
+        return self.power and not any(isinstance(rule, HoldIo) for rule in self.rules)
+
+    def with_rule(self, rule: FailIo | HoldIo) -> LunState:
         """The same with one more rule."""
         return replace(self, rules=(*self.rules, rule))
 

@@ -86,7 +86,8 @@ class RunningStack:
         await self._open(time.monotonic() + seconds_max)
 
     async def clear(self) -> None:
-        """Remove every container, volume and LUN of this copy."""
+        """Remove every container, volume and LUN of this copy, whatever fault is in force."""
+        await self.agent.call("release")
         await self._remove(list(self.running))
         await self._disks.clear()
 

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
 from chaos.stack.mending import run_the_runbook
-from tests.contract.stage import DATA, MEND_SECONDS_MAX, Scene, greeted, greets, scene, stack_of
+from tests.contract.stage import DATA, KEEP, MEND_SECONDS_MAX, READ, WRITE, Play, Scene, greeted, greets
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("own_cache")]
-
-READ = f"dd if={DATA}/kept of=/dev/null iflag=direct status=none"
-WRITE = f"dd if=/dev/zero of={DATA}/kept bs=4096 count=1 conv=notrunc,fsync oflag=direct status=none"
-KEEP = f"echo kept > {DATA}/kept && sync {DATA}/kept {DATA}"
-
 
 CHANGE_NAMES = (
     f"cd {DATA} && rm -f created after && echo kept > kept && echo old > before && echo there > doomed && sync && "
@@ -26,23 +19,6 @@ CHANGE_NAMES = (
 )
 COMMIT_SECONDS = 5.0
 """ext4 commits its journal so long after the first change; then the change is durable, fsync or not."""
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Callable[[Callable[[Scene], Awaitable[None]]], None]:
-    """Plays a scene on one service with one LUN."""
-
-    def run(act: Callable[[Scene], Awaitable[None]]) -> None:
-        async def play() -> None:
-            async with scene(stack_of(), tmp_path) as made:
-                await act(made)
-
-        asyncio.run(play())
-
-    return run
-
-
-Play = Callable[[Callable[[Scene], Awaitable[None]]], None]
 
 
 def test_disk_power_cut_takes_what_was_not_flushed_names_included(play: Play) -> None:
