@@ -69,6 +69,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "disk.hang": _DISK,
     "disk.io_error": _DISK,
     "process.kill": _AGENT,
+    "process.pause": (*_AGENT, "freezer"),
+    "network.partition": (*_AGENT, "nftables"),
 }
 """What each fault needs, by the findings' names."""
 MINIMAL_NEEDS = (*_DISK, "disk space", "cache folder")

@@ -1,4 +1,4 @@
-"""What state a LUN or a service can be wanted in. Faults compose: each takes a state and returns the next one."""
+"""What state a LUN, a service or a link can be wanted in. Faults compose: each takes a state and returns the next."""
 
 from __future__ import annotations
 
@@ -76,7 +76,23 @@ class ServiceState:
     """The wanted state of a service; the default is its baseline."""
 
     running: bool = True
+    paused: bool = False
 
     def killed(self) -> ServiceState:
         """The same, not running."""
         return replace(self, running=False)
+
+    def frozen(self) -> ServiceState:
+        """The same, with its processes stopped where they stand."""
+        return replace(self, paused=True)
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """The wanted state of the link from one service to another; the default is its baseline."""
+
+    open: bool = True
+
+    def cut(self) -> LinkState:
+        """The same, with every packet dropped."""
+        return replace(self, open=False)

@@ -277,7 +277,7 @@ class RunningStack:
             with contextlib.suppress(HarnessError):  # it may have ended again; its health tells
                 await asyncio.gather(
                     self.agent.call("watch", service=service.name, pid=container.pid),
-                    self.agent.call("links", pid=container.pid, subnet=self._network.subnet),
+                    self.agent.call("links", service=service.name, pid=container.pid, subnet=self._network.subnet),
                 )
             if self._is_job(service.name):
                 await self._completed(service, deadline, error)

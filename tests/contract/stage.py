@@ -187,3 +187,11 @@ async def greeted(host: str, port: int) -> bool:
         return False
     writer.close()
     return greeting == b"hello\n"
+
+
+async def talk_until_counted(scene: Scene) -> None:
+    """Talk to the service for longer than the agent's sampling interval."""
+    await greets(*scene.running.front_door)
+    until = asyncio.get_running_loop().time() + 0.6
+    while asyncio.get_running_loop().time() < until:
+        await greeted(*scene.running.front_door)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import pytest
 
 from chaos.stack.mending import run_the_runbook
-from tests.contract.stage import DATA, KEEP, MEND_SECONDS_MAX, READ, WRITE, Play, Scene, greeted, greets
+from tests.contract.stage import (
+    DATA,
+    KEEP,
+    MEND_SECONDS_MAX,
+    READ,
+    WRITE,
+    Play,
+    Scene,
+    greeted,
+    greets,
+    talk_until_counted,
+)
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("own_cache")]
 
@@ -167,11 +177,3 @@ async def do_within_a_commit_interval(scene: Scene, command: str) -> None:
         if time.monotonic() - began < COMMIT_SECONDS / 2:
             return
     pytest.fail(f"this host is too slow: five times it took more than {COMMIT_SECONDS / 2} s")
-
-
-async def talk_until_counted(scene: Scene) -> None:
-    """Talk to the service for longer than the agent's sampling interval."""
-    await greets(*scene.running.front_door)
-    until = asyncio.get_running_loop().time() + 0.6
-    while asyncio.get_running_loop().time() < until:
-        await greeted(*scene.running.front_door)
