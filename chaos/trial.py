@@ -32,6 +32,7 @@ from chaos.stack.cache import cache_folder
 from chaos.stack.disks import Unrecoverable
 from chaos.stack.lifecycle import Lab
 from chaos.stack.mending import mend, run_the_runbook
+from chaos.stack.roles import Roles
 from chaos.stack.spec import Stack
 from chaos.workload import canaries
 from chaos.workload.doors import Door, Reader, Readers, fresh_doors, read_doors, reset_doors
@@ -63,6 +64,8 @@ class Trial:
         self._injector = Injector(
             plan.schedule, stack, lab_.running.agent, self._recorder, fan.fault, self._mend_in_load
         )
+        self._roles = Roles(stack, lab_.running.agent)
+        self._watching: asyncio.Task[None] | None = None
         self._readers: list[Reader] = []
         self._unrecoverable = ""
         self._restarts: set[asyncio.Task[None]] = set()
@@ -77,6 +80,7 @@ class Trial:
             not_covered = await self._unless_the_agent_dies(self._execute())
             judging = asyncio.ensure_future(asyncio.to_thread(self._judge, not_covered))
         finally:
+            await self._stop_watching()
             self._recorder.abandon()
             for reader in self._readers:
                 await reader.close()
@@ -104,9 +108,15 @@ class Trial:
                 not_covered = await self._read_doors(fleet)
         finally:
             await fleet.close()
+        await self._stop_watching()
         await self._running.keep_events(self._folder, begun)
         self._recorder.close()
         return not_covered
+
+    async def _stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)  # who asks next is told of a dead agent
 
     async def _unless_the_agent_dies(self, trial: Coroutine[None, None, tuple[str, ...]]) -> tuple[str, ...]:
         """A dead agent takes the disks away, and whatever the phones see then is the harness's doing."""
@@ -148,6 +158,7 @@ class Trial:
             self._stack.policy,
         )
         try:
+            self._watching = asyncio.create_task(self._roles.watch(self._note_role))
             async with self._phase("load"):
                 self._injector.begin_load()
                 showing = asyncio.create_task(self._show_progress(fleet))
@@ -310,6 +321,9 @@ class Trial:
     def _note(self, topic: str, text: str) -> None:
         self._recorder.append(Note(topic, time.monotonic_ns(), text))
         self._fan.log(f"{topic}: {text}")
+
+    def _note_role(self, role: str, services: tuple[str, ...]) -> None:
+        self._note("role", f"{role}: {', '.join(services) or 'nobody'}")
 
     def _note_copies(self) -> None:
         for store, volumes in self._stack.copies.items():
