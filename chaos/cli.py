@@ -116,6 +116,7 @@ def run(
     file: File,
     seed: Seed = None,
     times: Annotated[int, typer.Option(min=1, help="So many trials, each with the next seed.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="On so many copies of the stack at once.")] = 1,
     as_json: AsJson = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the LUNs' data in the run folder.")] = False,
     expect: Annotated[bool, typer.Option("--expect", help="Exit 0 on the verdict that `expect:` names.")] = False,
@@ -131,7 +132,7 @@ def run(
     sweep(all_=False)
     fan = FanOut([context.obj, terminal(sys.stderr if as_json else sys.stdout)])
     with logged_to_file():
-        results = run_trials(plan, times=times, keep=keep, listeners=(fan,))
+        results = run_trials(plan, times=times, jobs=jobs, keep=keep, listeners=(fan,))
     for crash in fan.crashes:
         _complain(str(crash))
     lines = [f"{result.verdict}  {result.reason}\n  run: {result.run_dir}" for result in results if fan.crashes]
