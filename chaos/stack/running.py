@@ -24,7 +24,7 @@ from chaos.stack.disks import Disks, Unrecoverable
 from chaos.stack.hush import Hush
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
-from chaos.stack.spec import Service, Stack
+from chaos.stack.spec import Condition, Service, Stack
 
 _HEALTH_POLL_SECONDS = 0.05
 _HEALTH_POLL_GROWTH = 1.5
@@ -267,12 +267,20 @@ class RunningStack:
 
     async def _start_in_order(self, names: Iterable[str], seconds_max: float, error: type[HarnessError]) -> None:
         deadline = time.monotonic() + seconds_max
-        started: dict[str, asyncio.Task[None]] = {}
+        started: dict[str, asyncio.Event] = {}
+        ready: dict[str, asyncio.Task[None]] = {}
+
+        async def wait_for(other: str, condition: Condition) -> None:
+            if condition == "service_started":
+                await started[other].wait()
+            else:
+                await ready[other]
 
         async def begin(service: Service) -> None:
-            await asyncio.gather(*(started[other] for other in service.depends_on if other in started))
+            await asyncio.gather(*(wait_for(*need) for need in service.depends_on.items() if need[0] in ready))
             container = await asyncio.to_thread(containers.start, self._client, self.running[service.name])
             self.running[service.name] = container
+            started[service.name].set()
             with contextlib.suppress(HarnessError):  # it may have ended again; its health tells
                 await asyncio.gather(
                     self.agent.call("watch", service=service.name, pid=container.pid),
@@ -285,9 +293,10 @@ class RunningStack:
 
         async with contextlib.AsyncExitStack() as stack:
             for name in self._in_order(names):
-                started[name] = asyncio.create_task(begin(self.stack.services[name]))
-                stack.callback(started[name].cancel)
-            await asyncio.gather(*started.values())
+                started[name] = asyncio.Event()
+                ready[name] = asyncio.create_task(begin(self.stack.services[name]))
+                stack.callback(ready[name].cancel)
+            await asyncio.gather(*ready.values())
 
     async def _healthy(self, service: Service, deadline: float, error: type[HarnessError]) -> None:
         async def is_healthy() -> bool:
