@@ -76,14 +76,16 @@ class RunningStack:
         }
 
     async def up(self, bases: Mapping[str, str], seconds_max: float) -> None:
-        """Attach LUNs cloned from `bases` (paths in the agent) and start every service.
+        """Attach LUNs cloned from `bases` (paths in the agent), start every service and wait for the steady state.
 
         Raises:
             HarnessError: A service does not get ready in time; the message carries its last words.
         """
+        deadline = time.monotonic() + seconds_max
         await self._disks.make(bases)
         await self._make_and_start(self.stack.services, seconds_max)
-        await self._open(time.monotonic() + seconds_max)
+        await self._open(deadline)
+        await self._steady(deadline, HarnessError)
 
     async def clear(self) -> None:
         """Remove every container, volume and LUN of this copy."""
@@ -196,7 +198,7 @@ class RunningStack:
         ]
 
     async def answers(self, seconds_max: float) -> None:
-        """Wait until every service is healthy and the front door accepts a connection.
+        """Wait until every service is healthy, the front door accepts a connection and the stack is in its steady state.
 
         Raises:
             Unrecoverable: Not within `seconds_max`.
@@ -205,6 +207,7 @@ class RunningStack:
         services = [self.stack.services[name] for name in self.running if not self._is_job(name)]
         await asyncio.gather(*(self._healthy(service, deadline, Unrecoverable) for service in services))
         await self._open(deadline)
+        await self._steady(deadline, Unrecoverable)
 
     async def _open(self, deadline: float) -> None:
         """Wait until the front door accepts a connection: a port may be published a moment after the start."""
@@ -213,6 +216,30 @@ class RunningStack:
             deadline,
             lambda: self._fail(Unrecoverable, "front door", "accepts nobody"),
         )
+
+    async def _steady(self, deadline: float, error: type[HarnessError]) -> None:
+        """Wait until each command of `x-chaos.steady` succeeds: what a cold start need not have, and a fault meets."""
+
+        async def wait(name: str, command: tuple[str, ...]) -> None:
+            said = ""
+
+            async def is_steady() -> bool:
+                nonlocal said
+                call = asyncio.to_thread(
+                    containers.execute, self._client, self.running[name], list(command), self._hush
+                )
+                with contextlib.suppress(docker.errors.APIError):  # it is down for a moment; its health tells
+                    code, said = await call
+                    return code == 0
+                return False
+
+            await _poll(
+                is_steady,
+                deadline,
+                lambda: self._fail(error, name, f"is not steady in time: {' '.join(command)} fails; {said}"),
+            )
+
+        await asyncio.gather(*(wait(name, command) for name, command in self.stack.steady.items()))
 
     async def settle(self) -> None:
         """Write back what is dirty on every LUN, so that what a LUN takes from now on is the workload's."""
