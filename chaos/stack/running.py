@@ -76,7 +76,7 @@ class RunningStack:
         }
 
     async def up(self, bases: Mapping[str, str], seconds_max: float) -> None:
-        """Attach LUNs cloned from `bases` (paths in the agent), start every service and wait for the steady state.
+        """Attach LUNs cloned from `bases` (paths in the agent), start every service and wait until all is steady.
 
         Raises:
             HarnessError: A service does not get ready in time; the message carries its last words.
@@ -198,7 +198,7 @@ class RunningStack:
         ]
 
     async def answers(self, seconds_max: float) -> None:
-        """Wait until every service is healthy, the front door accepts a connection and the stack is in its steady state.
+        """Wait until every service is healthy, the front door accepts a connection and the stack is steady.
 
         Raises:
             Unrecoverable: Not within `seconds_max`.
