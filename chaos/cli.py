@@ -101,10 +101,10 @@ def validate(
 ) -> Answer:
     """Tell what a run would touch and draw, and what to be wary of; touches nothing itself."""
     from chaos.stack.preview import preview, touched, warnings
-    from chaos.workload.drivers import load_driver
+    from chaos.workload.drivers import load_doors, load_driver
 
     plan, stack = _open(file, seed)
-    load_driver(plan.driver or stack.driver, plan.driver_folder)
+    load_doors(load_driver(plan.driver or stack.driver, plan.driver_folder), (kind for kind, _, _ in stack.doors))
     drawn = {name: jsonable(value) for name, value in vars(plan).items() if name != "variables"}
     found: Document = {"plan": drawn, "touched": touched(stack), "warnings": warnings(plan, stack)}
     return Answer(EXIT_HELD, _without_verdict("", found), "\n".join(preview(plan, stack)))
