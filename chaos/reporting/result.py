@@ -28,6 +28,9 @@ WORST_FIRST: tuple[Verdict, ...] = ("VIOLATED", "INCONCLUSIVE", "HELD")
 RESULT_FILE = "result.json"
 PLAN_FILE = "plan.yaml"
 HISTORY_FILE = "history.jsonl"
+REPORT_FILE = "report.html"
+ERROR_FILE = "error.json"
+"""Why a trial broke off, as an `error_document`; a folder has this or `result.json`."""
 
 
 @dataclass(frozen=True)
