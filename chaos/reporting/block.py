@@ -46,7 +46,8 @@ def life_story(record: AnomalousRecord, *, of: int) -> list[str]:
     lines = [f"  {name}{among}: {', '.join(record.classes)}"]
     for line in record.story:
         if line.what != TOPIC:
-            told = f"  {line.t_seconds_from_load_begin:9.3f} s  {one_line(line.what):<34} {one_line(line.detail)}"
+            what = f"{one_line(line.what)} "  # one blank at least, however long
+            told = f"  {line.t_seconds_from_load_begin:9.3f} s  {what:<34} {one_line(line.detail)}"
             lines.append(told.rstrip())
     copies = stores_of((line.detail for line in record.story if line.what == TOPIC), record.type)
     if copies:

@@ -158,7 +158,7 @@ def whole_trial(history: History) -> Window:
     """From the begin of the load to the end of what is known; a trial that never came so far: all of it."""
     zero = begun = history.load_begun
     if not any(phase.name == "load" for phase in history.phases):
-        begun = min([zero, *(phase.t for phase in history.phases)])
+        zero = begun = min((phase.t for phase in history.phases), default=zero)
     times = [
         *(phase.t for phase in history.phases),
         *(event.t for event in history.faults),

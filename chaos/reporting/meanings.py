@@ -28,7 +28,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "stale": "A device was shown an older version than one that it had written or seen.",
     "vanished": "A device synced after the acknowledgement, and its cache lacks the record.",
     "orphan-blob": "A photo's blob is there that no record points to.",
-    "healed-by-device": "It was missing in the service, and came back only because a phone still had it in its cache.",
+    "healed-by-device": "It was missing for a fresh device, and there again once phones had synced: they still had it.",
     "late-effect": "A request that had been given up took effect after a later, acknowledged one.",
     "degraded-kept": "It was acknowledged with a warning, and is there.",
     "degraded-erased": "It was acknowledged with a warning, and is not there; the warning was justified.",

@@ -299,7 +299,9 @@ def _window_of(fault: FaultOutcome) -> str:
     if fault.injected_at is None:
         return "never injected"
     begun = figures.told_seconds(fault.injected_at)
-    return begun if fault.healed_at is None else f"{begun} to {figures.told_seconds(fault.healed_at)}"
+    if fault.healed_at is None:
+        return f"from {begun} on"
+    return f"{begun} to {figures.told_seconds(fault.healed_at)}"
 
 
 def _shown(value: object) -> object:
