@@ -25,6 +25,8 @@ EXIT_CODES: Mapping[Verdict, int] = {
     "INCONCLUSIVE": EXIT_INCONCLUSIVE,
 }
 WORST_FIRST: tuple[Verdict, ...] = ("VIOLATED", "INCONCLUSIVE", "HELD")
+RECORDS_MAX = 20
+"""So many life stories are in the document; the page has more of them."""
 RESULT_FILE = "result.json"
 PLAN_FILE = "plan.yaml"
 HISTORY_FILE = "history.jsonl"
@@ -117,7 +119,7 @@ def to_document(result: TrialResult) -> Document:
         judged["covered"] = {"covered": judgement.covered, "coverable": judgement.coverable}
         judged["mix"] = jsonable(judgement.mix)
         judged["reasons"] = list(judgement.reasons)
-        judged["records"] = jsonable(judgement.records)
+        judged["records"] = jsonable(judgement.records[:RECORDS_MAX])
         judged["records_total"] = judgement.records_total
     return {
         "verdict": result.verdict,
