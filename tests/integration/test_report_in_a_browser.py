@@ -23,7 +23,7 @@ from tests.unit.reporting.runs import made, recorded
 from tests.unit.reporting.samples import plan
 
 CHROMIUM = shutil.which("chromium")
-LONG = "a-name-without-any-place-to-break-it-" * 12
+LONG = "aNameWithoutAnyPlaceToBreakIt" * 12
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this host: `apt-get install chromium`")
 
