@@ -93,7 +93,8 @@ class Figure:
     @property
     def lanes_top(self) -> int:
         """Where the lanes begin, in pixels."""
-        return BARS_HEIGHT + 8 if self.scale else 0
+        gap = 8 if self.lanes else 0
+        return BARS_HEIGHT + gap if self.scale else 0
 
     @property
     def axis_top(self) -> int:
@@ -163,6 +164,7 @@ def whole_trial(history: History) -> Window:
         *(phase.t for phase in history.phases),
         *(event.t for event in history.faults),
         *(note.t for note in history.notes),
+        *(t for t, _ in attempts(history)),
         *(door.t for rounds in history.doors.values() for door in rounds),
     ]
     return Window(zero, begun, max([*times, begun + _SECOND]))
@@ -251,18 +253,18 @@ def role_changes(history: History) -> Iterator[tuple[int, str, str]]:
 
 def _phase_lane(phases: Sequence[PhaseEvent], window: Window) -> Lane:
     spans = []
-    for number, (name, begun, ended) in enumerate(stretches(phases, window.ended)):
-        title = f"{name}: {window.told(begun)} to {window.told(ended)}"
-        spans.append(window.span(begun, ended, f"phase{number % 2}", name, title))
+    for number, (name, begun, ended) in enumerate(stretches(phases)):
+        title = f"{name}: {window.told(begun)} to {'no end' if ended is None else window.told(ended)}"
+        spans.append(window.span(begun, ended or window.ended, f"phase{number % 2}", name, title))
     return Lane("phases", _drawn(spans))
 
 
-def stretches(phases: Sequence[PhaseEvent], end: int) -> Iterator[tuple[str, int, int]]:
-    """(name, begin, end) of every phase in order; one that never ended lasts until `end`."""
+def stretches(phases: Sequence[PhaseEvent]) -> Iterator[tuple[str, int, int | None]]:
+    """(name, begin, end) of every phase in order; one that broke off has no end."""
     for index, phase in enumerate(phases):
         if phase.happened == "begun":
             ended = (p.t for p in phases[index:] if p.name == phase.name and p.happened == "ended")
-            yield phase.name, phase.t, next(ended, end)
+            yield phase.name, phase.t, next(ended, None)
 
 
 def in_force(history: History, end: int) -> Iterator[tuple[FaultEvent, int]]:

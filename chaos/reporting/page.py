@@ -24,7 +24,15 @@ from chaos.history.model import History
 from chaos.reporting import figures
 from chaos.reporting.copies import TOPIC, Store, stores_of
 from chaos.reporting.meanings import meaning
-from chaos.reporting.result import ERROR_FILE, HISTORY_FILE, PLAN_FILE, RESULT_FILE, FaultOutcome, TrialResult
+from chaos.reporting.result import (
+    ERROR_FILE,
+    HISTORY_FILE,
+    PLAN_FILE,
+    RESULT_FILE,
+    FaultOutcome,
+    TrialResult,
+    again,
+)
 from chaos.reporting.words import (
     DOT,
     announcement,
@@ -89,7 +97,7 @@ def page(result: TrialResult, history: History) -> str:
         plan=result.plan,
         run_dir=result.run_dir,
         expected="" if result.as_expected else result.plan.expect,
-        again=result.again,
+        rerun=result.again,
         judgement=judgement,
         faults=result.faults,
         not_covered=result.not_covered,
@@ -109,6 +117,7 @@ def page_without_verdict(
         further=["The trial broke off or could not be judged: nothing here speaks for or against the service."],
         plan=plan,
         run_dir=run_dir.resolve(),
+        rerun=again(run_dir) if (run_dir / PLAN_FILE).is_file() else "",
         why_no_history=why_no_history,
         history=history,
     )
@@ -123,7 +132,7 @@ def _rendered(
     run_dir: Path,
     history: History | None,
     expected: str = "",
-    again: str = "",
+    rerun: str = "",
     judgement: Judgement | None = None,
     faults: Iterable[FaultOutcome] = (),
     not_covered: Iterable[str] = (),
@@ -144,7 +153,7 @@ def _rendered(
             name=run_dir.name,
             files=[(name, what) for name, what in _FILES if (run_dir / name).exists()],
             expected=expected,
-            again=again,
+            again=rerun,
             facts=[*_judged(judgement), *_measured(history)],
             judgement=judgement,
             faults=list(faults),
@@ -218,9 +227,10 @@ def _happenings(history: History) -> list[Happening]:
             found.append((note.t, note.topic, one_line(note.text), kind))
     for t, role, holder in figures.role_changes(history):
         found.append((t, f"{role} is {holder}" if holder else f"nobody is {role}", "", ""))
-    for name, begun, ended in figures.stretches(history.phases, window.ended):
+    for name, begun, ended in figures.stretches(history.phases):
         if begun >= window.begun:
-            found.append((begun, f"{name} begins", f"takes {figures.told_seconds((ended - begun) / 1e9)}", "phase"))
+            takes = "breaks off" if ended is None else f"takes {figures.told_seconds((ended - begun) / 1e9)}"
+            found.append((begun, f"{name} begins", takes, "phase"))
     found += _silence(history, window)
     found.sort(key=lambda each: each[0])
     return [Happening(window.told(t), what, detail, kind) for t, what, detail, kind in found]

@@ -86,7 +86,12 @@ class TrialResult:
     @property
     def again(self) -> str:
         """The command that runs this very trial again."""
-        return f"holdfast run {self.run_dir / PLAN_FILE}"
+        return again(self.run_dir)
+
+
+def again(run_dir: Path) -> str:
+    """The command that runs the trial of a run directory again."""
+    return f"holdfast run {run_dir / PLAN_FILE}"
 
 
 def worst(results: Sequence[TrialResult]) -> TrialResult:

@@ -256,6 +256,7 @@ def test_a_trial_that_broke_off_shows_why_and_how_far_it_came(tmp_path: Path) ->
     assert "nothing here speaks for or against the service" in text
     assert "3.000 s san.lose core injected" in text
     assert "VIOLATED" not in text
+    assert f"holdfast run {run_dir}/plan.yaml" in text
     assert json.loads((run_dir / "error.json").read_text())["exit_code"] == 3
 
 
