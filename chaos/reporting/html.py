@@ -40,30 +40,28 @@ from chaos.reporting.result import (
 
 
 class HtmlReport(Silent):
-    """Writes the page of every trial, of one that breaks off too."""
+    """Writes the page of every trial, of those that break off too."""
 
     def __init__(self) -> None:
         """Begin with no trial under way."""
-        self._plan: Plan | None = None
-        self._run_dir: Path | None = None
+        self._under_way: dict[Path, Plan] = {}
 
     def started(self, plan: Plan, seed: int, trial: int, times: int, run_dir: Path) -> None:
         """Remember whose page it will be."""
-        self._plan, self._run_dir = plan, run_dir
+        self._under_way[run_dir] = plan
 
     def finished(self, result: TrialResult) -> None:
         """Write the page; what goes wrong with the stack afterwards is not this trial's."""
-        self._run_dir = None
+        self._under_way.pop(result.run_dir, None)
         write_report(result)
 
     def failed(self, error: BaseException) -> None:
         """Keep why there is no verdict, and show what there is."""
-        if self._run_dir is None:
-            return
         reason, code = _told(error)
-        document = error_document(reason, code, seed=self._plan.seed if self._plan else None, run_dir=self._run_dir)
-        _write(self._run_dir / ERROR_FILE, dumps(document) + "\n")
-        write_report_without_verdict(self._run_dir, reason, self._plan)
+        for run_dir, plan in self._under_way.items():
+            document = error_document(reason, code, seed=plan.seed, run_dir=run_dir)
+            _write(run_dir / ERROR_FILE, dumps(document) + "\n")
+            write_report_without_verdict(run_dir, reason, plan)
 
 
 def report_again(run_dir: Path, faults: FaultCatalogue, complain: Callable[[str], None]) -> TrialResult:

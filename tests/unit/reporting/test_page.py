@@ -297,6 +297,20 @@ def test_the_reason_of_the_trial_itself_is_kept_when_the_page_is_made_again(tmp_
     assert "NO VERDICT the agent is gone" in read(run_dir)
 
 
+def test_all_trials_that_were_under_way_have_their_page_when_one_of_them_breaks_off(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("done", "broken", "beside")]
+    listener = HtmlReport()
+    for folder in folders:
+        folder.mkdir()
+        made(recorded(), folder)
+        listener.started(plan(), 4711, 1, 3, folder)
+    listener.finished(replace(result("VIOLATED"), run_dir=folders[0]))
+
+    listener.failed(AgentError("the agent is gone"))
+
+    assert ["NO VERDICT the agent is gone" in read(folder) for folder in folders] == [False, True, True]
+
+
 def test_trouble_after_the_verdict_leaves_the_page_alone(tmp_path: Path) -> None:
     run_dir = made(recorded(), tmp_path)
     listener = HtmlReport()
