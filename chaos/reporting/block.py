@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 12
 _REASONS_MAX = 4
+_FIRST_LINES, _LAST_LINES = 6, 14  # of a life story; a fault, the runbook and the doors are among the last
 
 
 def verdict_block(result: TrialResult) -> list[str]:
@@ -44,8 +45,12 @@ def life_story(record: AnomalousRecord, *, of: int) -> list[str]:
     name = one_line(f"{record.type or 'record'} {record.record} of {record.owner}")
     among = f", the first of {count(of)}" if of > 1 else ""
     lines = [f"  {name}{among}: {', '.join(record.classes)}"]
-    for line in record.story:
-        if line.what != TOPIC:
+    story = [line for line in record.story if line.what != TOPIC]
+    left_out = len(story) - _FIRST_LINES - _LAST_LINES
+    for number, line in enumerate(story):
+        if number == _FIRST_LINES and left_out > 0:
+            lines.append(f"             ...  {counted(left_out, 'line')} left out, the report has them")
+        if not _FIRST_LINES <= number < _FIRST_LINES + left_out:
             what = f"{one_line(line.what)} "  # one blank at least, however long
             told = f"  {line.t_seconds_from_load_begin:9.3f} s  {what:<34} {one_line(line.detail)}"
             lines.append(told.rstrip())

@@ -60,6 +60,24 @@ def test_the_copies_of_the_first_lost_record_close_its_story() -> None:
     assert not any("-0.070" in line for line in lines)
 
 
+def test_the_middle_of_a_long_story_is_left_out_so_that_the_block_fits_a_screen() -> None:
+    story = tuple(StoryLine(float(number), f"line {number}", "") for number in range(30))
+
+    head, *told = life_story(replace(judgement().records[0], story=story), of=1)
+
+    assert [line.split("  ")[-1] for line in told] == [
+        *(f"line {number}" for number in range(6)),
+        "10 lines left out, the report has them",
+        *(f"line {number}" for number in range(16, 30)),
+    ]
+
+
+def test_a_story_that_fits_is_told_whole() -> None:
+    story = tuple(StoryLine(float(number), f"line {number}", "") for number in range(20))
+
+    assert len(life_story(replace(judgement().records[0], story=story), of=1)) == 21
+
+
 def test_a_hostile_name_moves_no_cursor() -> None:
     record = replace(judgement().records[0], record="\x1b[2Jada\u202e")
 
