@@ -63,7 +63,7 @@ def test_the_copies_of_the_first_lost_record_close_its_story() -> None:
 def test_the_middle_of_a_long_story_is_left_out_so_that_the_block_fits_a_screen() -> None:
     story = tuple(StoryLine(float(number), f"line {number}", "") for number in range(30))
 
-    head, *told = life_story(replace(judgement().records[0], story=story), of=1)
+    _, *told = life_story(replace(judgement().records[0], story=story), of=1)
 
     assert [line.split("  ")[-1] for line in told] == [
         *(f"line {number}" for number in range(6)),
