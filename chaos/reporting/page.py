@@ -249,6 +249,7 @@ def _silence(history: History, window: figures.Window) -> Iterator[tuple[int, st
 
 def _stories(judgement: Judgement, history: History) -> list[Story]:
     struck = {f"{event.fault} {event.target}".rstrip() for event in history.faults}
+    window = figures.whole_trial(history)
     stories = []
     for record in judgement.records[:STORIES_MAX]:
         lines = tuple(
@@ -261,18 +262,17 @@ def _stories(judgement: Judgement, history: History) -> list[Story]:
             for line in record.story
             if line.what != TOPIC
         )
-        stories.append(Story(record, lines, tuple(_copies(record, history))))
+        stories.append(Story(record, lines, tuple(_copies(record, history, window))))
     return stories
 
 
-def _copies(record: AnomalousRecord, history: History) -> Iterator[str]:
+def _copies(record: AnomalousRecord, history: History, window: figures.Window) -> Iterator[str]:
     """Where the record was when it was last acknowledged, and which fault struck there."""
     operations = history.records.get((record.owner, record.record), [])
     times = [attempt.back for operation in operations for attempt in operation.attempts if attempt.outcome == "ok"]
     if not times:
         yield "never acknowledged"
         return
-    window = figures.whole_trial(history)
     acknowledged = max(times)
     notes = [note.text for note in history.notes if note.topic == TOPIC and note.t <= acknowledged]
     roles = {role: holder for t, role, holder in figures.role_changes(history) if t <= acknowledged}
