@@ -123,6 +123,7 @@ def run(
 ) -> Answer:
     """Run trials of an experiment, or a plan again, and judge them."""
     from chaos.reporting.block import summary
+    from chaos.reporting.html import HtmlReport
     from chaos.reporting.logfile import logged_to_file
     from chaos.reporting.terminal import terminal
     from chaos.stack.sweep import sweep
@@ -130,7 +131,7 @@ def run(
 
     plan, _ = _open(file, seed)
     sweep(all_=False)
-    fan = FanOut([context.obj, terminal(sys.stderr if as_json else sys.stdout)])
+    fan = FanOut([context.obj, HtmlReport(), terminal(sys.stderr if as_json else sys.stdout)])
     with logged_to_file():
         results = run_trials(plan, times=times, jobs=jobs, keep=keep, listeners=(fan,))
     for crash in fan.crashes:
@@ -147,12 +148,12 @@ def check(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A folder of reports/runs.")],
     as_json: AsJson = False,
 ) -> Answer:
-    """Judge a finished trial again from its history, without the stack."""
+    """Judge a finished trial again from its history, without the stack, and write its report.html anew."""
     from chaos.faults import catalogue
     from chaos.reporting.block import verdict_block
-    from chaos.reporting.recall import recall
+    from chaos.reporting.html import report_again
 
-    result = recall(run_dir, catalogue())
+    result = report_again(run_dir, catalogue(), _complain)
     return Answer(EXIT_CODES[result.verdict], to_document(result), "\n".join(verdict_block(result)))
 
 
