@@ -30,6 +30,8 @@ _BEAT_SECONDS_MAX = 20.0
 _CALL_SECONDS_MAX = 150.0
 _READY_SECONDS_MAX = 20.0
 CACHE_IN_AGENT = "/cache"
+_CGROUPS_IN_AGENT = "/host/cgroup"
+"""As `chaos.agent.freezer.ROOT`."""
 
 Event = dict[str, Any]
 
@@ -184,7 +186,8 @@ def _launch(client: docker.DockerClient, image: str, run: Run, cache: str) -> st
         cap_add=_CAPABILITIES,
         security_opt=["seccomp=unconfined", "apparmor=unconfined"],
         device_cgroup_rules=_DEVICES,
-        binds=["/dev:/dev", f"{cache}:{CACHE_IN_AGENT}"],
+        binds=["/dev:/dev", f"{cache}:{CACHE_IN_AGENT}", f"/sys/fs/cgroup:{_CGROUPS_IN_AGENT}"],
+        cgroupns="host",  # else version 2 shows paths relative to the agent's own
         log_config=docker.types.LogConfig(type="none"),
         auto_remove=True,
     )

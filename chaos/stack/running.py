@@ -88,7 +88,8 @@ class RunningStack:
         await self._steady(deadline, HarnessError)
 
     async def clear(self) -> None:
-        """Remove every container, volume and LUN of this copy."""
+        """Remove every container, volume and LUN of this copy, whatever fault is in force."""
+        await self.agent.call("release")
         await self._remove(list(self.running))
         await self._disks.clear()
 
@@ -311,7 +312,7 @@ class RunningStack:
             with contextlib.suppress(HarnessError):  # it may have ended again; its health tells
                 await asyncio.gather(
                     self.agent.call("watch", service=service.name, pid=container.pid),
-                    self.agent.call("links", pid=container.pid, subnet=self._network.subnet),
+                    self.agent.call("links", service=service.name, pid=container.pid, subnet=self._network.subnet),
                 )
             if self._is_job(service.name):
                 await self._completed(service, deadline, error)

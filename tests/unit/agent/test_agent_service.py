@@ -19,7 +19,7 @@ from chaos.agent import loop, service
 from chaos.agent.fuse import Front
 from chaos.agent.lun import BLOCK_BYTES
 from chaos.agent.service import Agent
-from chaos.agent.state import FailRule
+from chaos.agent.state import IoRule
 
 SIZE = 16 * BLOCK_BYTES
 BASELINE = {"power": True, "lost": False, "rules": []}
@@ -104,15 +104,15 @@ def test_a_lost_lun_stays_lost(agent: Agent) -> None:
 
 def test_rules_that_stand_keep_their_count_when_others_come_and_go(agent: Agent) -> None:
     apply(agent, {**BASELINE, "rules": [FAIL_ONE_WRITE]})
-    assert agent._luns["disk"].rules[0].fails("write", 0, 1)
+    assert agent._luns["disk"].rules[0].applies("write", 0, 1)
     apply(agent, {**BASELINE, "rules": [FAIL_READS, FAIL_ONE_WRITE]})
-    assert agent._luns["disk"].rules == [FailRule(frozenset({"read"})), FailRule(frozenset({"write"}), times=1)]
+    assert agent._luns["disk"].rules == [IoRule(frozenset({"read"})), IoRule(frozenset({"write"}), times=1)]
     apply(agent, {**BASELINE, "rules": [FAIL_ONE_WRITE, FAIL_ONE_WRITE]})
     assert [rule.times for rule in agent._luns["disk"].rules] == [1, 2]
 
 
 def test_a_bad_rule_changes_nothing(agent: Agent) -> None:
-    with pytest.raises(ValueError, match="a rule fails some of"):
+    with pytest.raises(ValueError, match="a rule is about some of"):
         agent.do_apply(
             luns={"spare": OFF, "disk": {**BASELINE, "rules": [{"fail": ["trim"]}]}}, kill=[], lease_seconds=1
         )
