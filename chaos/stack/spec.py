@@ -143,6 +143,8 @@ class Stack:
         copies: For each store ("records", "blobs") the volumes that hold a copy of it, as declared.
         runbook: x-chaos.recovery.
         may_lose: Paths "service:/path" outside LUNs that the user declared as harmless to lose.
+        steady: Commands by service that succeed there once the whole stack is in its steady state.
+        doors: Copies that are read directly at the end: (kind, service, container port).
     """
 
     name: str
@@ -159,6 +161,8 @@ class Stack:
     copies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     runbook: tuple[RunbookStep, ...] = ()
     may_lose: tuple[str, ...] = ()
+    steady: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    doors: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def arrays(self) -> dict[str, tuple[str, ...]]:
