@@ -281,7 +281,7 @@ def _copies(record: AnomalousRecord, history: History, window: figures.Window) -
     for store in stores:
         yield _place(store, history, window)
     if roles:
-        yield DOT.join(f"{role} then: {holder or 'nobody'}" for role, holder in sorted(roles.items()))
+        yield DOT.join(f"{role} then: {holder or figures.NOBODY}" for role, holder in sorted(roles.items()))
 
 
 def _place(store: Store, history: History, window: figures.Window) -> str:
