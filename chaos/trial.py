@@ -16,13 +16,12 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from chaos.checks.verdict import judge
+from chaos.checks.large import judge_file
 from chaos.errors import AgentError, HarnessError, HoldfastError
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.history.events import Header, Note, PhaseEvent
-from chaos.history.reader import read_history
 from chaos.history.recorder import Recorder
 from chaos.reporting.listener import FanOut
 from chaos.reporting.recall import faults_of, phases_of
@@ -32,10 +31,11 @@ from chaos.stack.cache import cache_folder
 from chaos.stack.disks import Unrecoverable
 from chaos.stack.lifecycle import Lab
 from chaos.stack.mending import mend, run_the_runbook
+from chaos.stack.roles import Roles
 from chaos.stack.spec import Stack
 from chaos.workload import canaries
-from chaos.workload.doors import Door, Reader, Readers, fresh_doors, read_doors, reset_doors
-from chaos.workload.drivers import load_driver
+from chaos.workload.doors import Door, Reader, Readers, copy_doors, fresh_doors, read_doors, reset_doors
+from chaos.workload.drivers import load_doors, load_driver
 from chaos.workload.fleet import Fleet
 from chaos.workload.logbook import Logbook
 from chaos.workload.session import FrontDoor
@@ -58,11 +58,14 @@ class Trial:
         self._recorder = Recorder(folder / "history.jsonl")
         self._logbook = Logbook(self._recorder)
         self._driver = load_driver(plan.driver or stack.driver, plan.driver_folder)
+        load_doors(self._driver, (kind for kind, _, _ in stack.doors))
         self._all_readers = readers
         self._mending = asyncio.Lock()
         self._injector = Injector(
             plan.schedule, stack, lab_.running.agent, self._recorder, fan.fault, self._mend_in_load
         )
+        self._roles = Roles(stack, lab_.running.agent)
+        self._watching: asyncio.Task[None] | None = None
         self._readers: list[Reader] = []
         self._unrecoverable = ""
         self._restarts: set[asyncio.Task[None]] = set()
@@ -77,6 +80,7 @@ class Trial:
             not_covered = await self._unless_the_agent_dies(self._execute())
             judging = asyncio.ensure_future(asyncio.to_thread(self._judge, not_covered))
         finally:
+            await self._stop_watching()
             self._recorder.abandon()
             for reader in self._readers:
                 await reader.close()
@@ -104,9 +108,15 @@ class Trial:
                 not_covered = await self._read_doors(fleet)
         finally:
             await fleet.close()
+        await self._stop_watching()
         await self._running.keep_events(self._folder, begun)
         self._recorder.close()
         return not_covered
+
+    async def _stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)  # who asks next is told of a dead agent
 
     async def _unless_the_agent_dies(self, trial: Coroutine[None, None, tuple[str, ...]]) -> tuple[str, ...]:
         """A dead agent takes the disks away, and whatever the phones see then is the harness's doing."""
@@ -148,6 +158,7 @@ class Trial:
             self._stack.policy,
         )
         try:
+            self._watching = asyncio.create_task(self._roles.watch(self._note_role))
             async with self._phase("load"):
                 self._injector.begin_load()
                 showing = asyncio.create_task(self._show_progress(fleet))
@@ -197,7 +208,8 @@ class Trial:
             self._give_up(error)
             return not_covered
         async with self._phase("door 4"):
-            await self._read(4, reset_doors([(device.name, device.owner) for device in fleet.devices]))
+            devices = [(device.name, device.owner) for device in fleet.devices]
+            await self._read(4, (*reset_doors(devices), *copy_doors(self._stack.doors, fleet.owners)))
         return not_covered
 
     async def _read(self, step: int, doors: Sequence[Door]) -> None:
@@ -207,8 +219,7 @@ class Trial:
         await read_doors(reader, self._front_door, step, doors, self._recorder, deadline=deadline)
 
     def _judge(self, not_covered: tuple[str, ...]) -> TrialResult:
-        history = read_history(self._recorder.path)
-        judgement = judge(history)
+        history, judgement = judge_file(self._recorder.path)
         if judgement.verdict is None:
             raise HarnessError(f"{judgement.reason}; there is no verdict, the run is in {self._folder}")
         result = TrialResult(
@@ -310,6 +321,9 @@ class Trial:
     def _note(self, topic: str, text: str) -> None:
         self._recorder.append(Note(topic, time.monotonic_ns(), text))
         self._fan.log(f"{topic}: {text}")
+
+    def _note_role(self, role: str, services: tuple[str, ...]) -> None:
+        self._note("role", f"{role}: {', '.join(services) or 'nobody'}")
 
     def _note_copies(self) -> None:
         for store, volumes in self._stack.copies.items():

@@ -192,9 +192,7 @@ def acknowledged(operations: Sequence[Logical], conditional: bool, seen: bool) -
         by_write.setdefault(operation.write, []).append(operation)
     members: dict[str, Member] = {}
     broken: set[str] = set()
-    wanted = [
-        o.write for o in operations if o.standing == "ok" or (seen and o.standing in MAYBE and o.seen < INFINITY)
-    ]
+    wanted = [o.write for o in operations if o.standing == "ok" or (seen and o.standing in MAYBE and o.seen < INFINITY)]
     while wanted:
         write = wanted.pop()
         if write in members:

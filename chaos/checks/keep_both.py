@@ -120,9 +120,7 @@ def kept_both(operations: Sequence[Logical], *, seen: bool = True) -> KeptBoth:
         seen: False judges as if no read had shown anything.
     """
     members, broken = acknowledged(operations, True, seen)
-    versions = {
-        write: _Version(member.delete, member.base, sure=True) for write, member in members.items()
-    }
+    versions = {write: _Version(member.delete, member.base, sure=True) for write, member in members.items()}
     for operation in operations:
         if operation.standing in MAYBE and operation.write not in versions:
             versions[operation.write] = _Version(operation.delete, operation.base, sure=False)

@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from chaos.checks.beside import Beside, summed
+from chaos.checks.beside import Beside
 from chaos.checks.coverage import not_read
 from chaos.checks.plain import Doors, Records, Rules, counted, look
 from chaos.checks.verdict import Judgement, judge
 from chaos.errors import MalformedHistory
 from chaos.history.attempts import DELETE, RESET, Operations, operations_of
-from chaos.history.columns import Columns, IrregularError, Table, scan
+from chaos.history.columns import Columns, IrregularError, scan
 from chaos.history.excerpt import WHOLE, Excerpt, excerpt_of
 from chaos.history.layout import hash_of
-from chaos.history.model import INFINITY, RESTORE_STEP, History
+from chaos.history.model import INFINITY, History
 from chaos.history.reader import read_history, read_lines
 
 
@@ -104,7 +104,7 @@ def take(share: Share, names: Names) -> tuple[Excerpt, Beside]:
     owner_name = names.of(acts["owner"], acts["line"], "owner")
     device_name = names.of(acts["device"], acts["line"], "device")
     beside = counted(records, owner_name, device_name)
-    involved = np.unique(records.owner[records.doubtful])
+    involved = records.involved()
     chosen = np.zeros(len(operations.first), np.bool_)
     chosen[records.op[records.doubtful[records.of]]] = True
     chosen |= acts["kind"] == RESET
@@ -119,8 +119,7 @@ def take(share: Share, names: Names) -> tuple[Excerpt, Beside]:
     for line in wanted.lines & with_rows:
         wanted.thinned[line] = kept.get(line, ())
     wanted.lines -= with_rows
-    # Odd rows count even where nobody whose record is doubtful asked for them.
-    clean = _clean_owners(share, beside, owner_name(involved))
+    clean = _clean_owners(share, beside, set(involved.tolist()))
     for door in columns.doors:
         if door.owner in clean:
             continue
@@ -145,14 +144,17 @@ def _rows(share: Share) -> dict[int, Any]:
     return found
 
 
-def _clean_owners(share: Share, beside: Beside, involved: list[str]) -> set[str]:
+def _clean_owners(share: Share, beside: Beside, involved: set[int]) -> set[str]:
     """Owners whose every record is plain and every door was read: their doors are only counted."""
     doors = share.doors
     clean = {
         owner
         for owner in doors.count
-        if owner in beside.acknowledged and not not_read(beside.devices.get(owner, ()), doors.read[owner])
-    } - doors.irregular - set(involved)
+        if owner in beside.acknowledged
+        and owner not in doors.irregular
+        and hash_of(owner) not in involved
+        and not not_read(beside.devices.get(owner, ()), doors.read[owner])
+    }
     for owner in clean:
         beside.covered += beside.acknowledged.pop(owner)
         beside.devices.pop(owner, None)

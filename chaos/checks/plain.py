@@ -16,7 +16,7 @@ import numpy as np
 from chaos.checks.beside import Beside
 from chaos.checks.bite import QUIET_NS_MAX
 from chaos.checks.mix import PHOTO_BYTES_MAX, PHOTO_BYTES_MIN
-from chaos.history.attempts import CREATE, DELETE, FAIL, LIST, NEVER, OK, READ, SYNC, UPDATE, Operations
+from chaos.history.attempts import CREATE, DELETE, FAIL, LIST, NEVER, OK, SYNC, UPDATE, Operations
 from chaos.history.columns import CACHED, FULL, Columns, DoorLine, IrregularError, Table
 from chaos.history.events import CANARY_OWNER
 from chaos.history.layout import hash_of, paired
@@ -58,6 +58,7 @@ class Records:
         self.doubtful = self.owner == _CANARY
         self.rows: list[tuple[Any, Any, Any, Any]] = []
         self.foreign: list[Any] = []
+        self.met_odd: list[Any] = []
         self._standing()
         self._chain()
 
@@ -152,6 +153,7 @@ class Records:
         # A line that was read by itself is taken whole, with every row that it has.
         self.doubt(self.of[op[~odd & (rows["at"] < 0)]])
         if odd.any():
+            self.met_odd.append(owner[odd])
             self._doubt_odd({n: c[odd] for n, c in rows.items()}, owner[odd])
 
     def _doubt_odd(self, rows: Table, owner: Any) -> None:
@@ -165,6 +167,10 @@ class Records:
         place = _find(self.writes, writes)
         place = place[place >= 0]
         self.doubt(self.of[self._by_write[place]])
+
+    def involved(self) -> Any:
+        """Owners with a record that needs a closer look, or who were shown an odd row."""
+        return np.unique(np.concatenate([self.owner[self.doubtful], *self.met_odd]))
 
     def close(self) -> Any:
         """Doubt what doubtful records build on; returns write ids that belong to other owners, if to anybody."""
@@ -305,7 +311,9 @@ def _in_the_load(records: Records, rows: Table, gone: Table) -> None:
     absent = records.find(paired(gone_owner, gone["record"]))
     some = absent >= 0
     since, until = _due(records)
-    records.doubt(absent[some & (operations.back[gone_attempt] < until[np.maximum(absent, 0)])] if len(until) else absent)
+    records.doubt(
+        absent[some & (operations.back[gone_attempt] < until[np.maximum(absent, 0)])] if len(until) else absent
+    )
     _caches(records, record, attempt, since, until)
 
 
@@ -326,9 +334,7 @@ def _caches(records: Records, record: Any, attempt: Any, since: Any, until: Any)
     """
     operations = records.operations
     kind = operations.acts["kind"][operations.of]
-    answering = (
-        ((kind == LIST) | (kind == SYNC)) & (operations.outcome == OK) & ((operations.flags & CACHED) == 0)
-    )
+    answering = ((kind == LIST) | (kind == SYNC)) & (operations.outcome == OK) & ((operations.flags & CACHED) == 0)
     answer = np.flatnonzero(answering)
     if not len(answer) or not records.size:
         return

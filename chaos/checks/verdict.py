@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from chaos.checks.beside import Beside
 from chaos.checks.agreement import classes_of, healed_by_device
+from chaos.checks.beside import Beside
 from chaos.checks.bite import toothless
 from chaos.checks.canaries import canaries
 from chaos.checks.classes import NOTED, OF_SESSIONS, REPORTED, THIN, VIOLATING
@@ -265,9 +265,7 @@ def _thin(history: History, findings: _Findings, covered: Coverage, mix: Mix) ->
     ):
         if wrong:
             why = f": {wrong[0].why}" if wrong[0].why else ""
-            lines.append(
-                f"{len(wrong)} of {every} doors {what}, the first is {wrong[0].door} of {wrong[0].owner}{why}"
-            )
+            lines.append(f"{len(wrong)} of {every} doors {what}, the first is {wrong[0].door} of {wrong[0].owner}{why}")
     if covered.unread:
         owner, missing = covered.unread[0]
         lines.append(

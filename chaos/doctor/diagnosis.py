@@ -63,9 +63,14 @@ _AGENT = ("engine", "privileges", "capabilities")
 _DISK = (*_AGENT, "fuse", "loop", "ext4")
 NEEDS: dict[str, tuple[str, ...]] = {
     "san.lose": _DISK,
+    "san.unavailable": _DISK,
     "disk.power_cut": _DISK,
+    "disk.lose": _DISK,
+    "disk.hang": _DISK,
     "disk.io_error": _DISK,
     "process.kill": _AGENT,
+    "process.pause": (*_AGENT, "freezer"),
+    "network.partition": (*_AGENT, "nftables"),
 }
 """What each fault needs, by the findings' names."""
 MINIMAL_NEEDS = (*_DISK, "disk space", "cache folder")

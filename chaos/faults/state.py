@@ -1,4 +1,4 @@
-"""What state a LUN or a service can be wanted in. Faults compose: each takes a state and returns the next one."""
+"""What state a LUN, a service or a link can be wanted in. Faults compose: each takes a state and returns the next."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ class FailIo:
 
 
 @dataclass(frozen=True)
+class HoldIo:
+    """Hold back the answers of `operations` as long as the rule stands."""
+
+    operations: frozenset[Operation]
+
+    def to_agent(self) -> dict[str, object]:
+        """As `chaos.agent.state.rule_from` reads it."""
+        return {"hold": sorted(self.operations)}
+
+
+@dataclass(frozen=True)
 class LunState:
     """The wanted state of a LUN; the default is its baseline.
 
@@ -36,9 +47,14 @@ class LunState:
 
     power: bool = True
     lost: bool = False
-    rules: tuple[FailIo, ...] = ()
+    rules: tuple[FailIo | HoldIo, ...] = ()
 
-    def with_rule(self, rule: FailIo) -> LunState:
+    @property
+    def serves(self) -> bool:
+        """Whether who writes to it gets an answer: it has power, and nothing holds the answers back."""
+        return self.power and not any(isinstance(rule, HoldIo) for rule in self.rules)
+
+    def with_rule(self, rule: FailIo | HoldIo) -> LunState:
         """The same with one more rule."""
         return replace(self, rules=(*self.rules, rule))
 
@@ -60,7 +76,23 @@ class ServiceState:
     """The wanted state of a service; the default is its baseline."""
 
     running: bool = True
+    paused: bool = False
 
     def killed(self) -> ServiceState:
         """The same, not running."""
         return replace(self, running=False)
+
+    def frozen(self) -> ServiceState:
+        """The same, with its processes stopped where they stand."""
+        return replace(self, paused=True)
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """The wanted state of the link from one service to another; the default is its baseline."""
+
+    open: bool = True
+
+    def cut(self) -> LinkState:
+        """The same, with every packet dropped."""
+        return replace(self, open=False)

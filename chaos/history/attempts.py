@@ -106,9 +106,7 @@ def operations_of(acts: Table, sends: Table, backs: Table) -> Operations:
     for name in ("record", "write", "key", "owner"):
         _demand(np.all((acts[name][changes] != 0) & (acts[name][changes] != _EMPTY)), f"no {name}")
     _demand(np.all(acts["base"][changes] != acts["write"][changes]), "based on itself")
-    return Operations(
-        acts, first, count, of, sends["t"], back, outcome, session, sends["line"], back_line, flags
-    )
+    return Operations(acts, first, count, of, sends["t"], back, outcome, session, sends["line"], back_line, flags)
 
 
 def _demand(holds: Any, what: str) -> None:

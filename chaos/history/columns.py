@@ -8,7 +8,7 @@ wrong with it, if anything is. Nothing is ever refused or believed on the word o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -132,17 +132,20 @@ class _Scanner:
         """Everything that was taken apart."""
         for tag, slow in self._slow.items():
             if slow:
-                self._parts[tag].append({n: np.array([one.get(n, 0) for one in slow], t) for n, t in TYPES[tag].items()})
+                self._parts[tag].append(
+                    {n: np.array([one.get(n, 0) for one in slow], t) for n, t in TYPES[tag].items()}
+                )
             self._found.tables[tag] = joined(tag, self._parts[tag])
         return self._found
 
     def block(self, content: bytes, at: int) -> None:
         """Take whole lines that begin at a place of the file."""
-        ends = np.flatnonzero(np.frombuffer(content, np.uint8) == 10)
+        marks = _marks(np.frombuffer(content, np.uint8))
+        ends = marks.ends
         begins = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
         self._found.lines += len(ends)
         rest, with_rows = self._apart(content, begins, ends, at)
-        pieces = _Pieces(rest, begins, with_rows)
+        pieces = _Pieces(rest, begins, with_rows, marks if rest is content else None)
         pieces.match(self._layouts)
         for tag, piece, values in pieces.taken:
             good = ~pieces.bad[pieces.line_of[piece]]
@@ -161,7 +164,7 @@ class _Scanner:
         Returns:
             The block, and for each line with such rows the place of the first one.
         """
-        words = Block(content).words(np.minimum(begins + 10, len(content))) & np.uint64(0xFFFFFFFF)
+        words = Block(content).words(begins + 10) & np.uint64(0xFFFFFFFF)
         usual = np.isin(words, _USUAL)
         special = np.flatnonzero(~usual).tolist()
         if not special:
@@ -173,7 +176,10 @@ class _Scanner:
             keep = 0
             if line.startswith(b'{"event":"door",'):
                 keep = self._door(line, at + begin)
-            elif line.startswith((b'{"event":"act"', b'{"event":"send"', b'{"event":"back"')) or b'"event":"door"' in line:
+            elif (
+                line.startswith((b'{"event":"act"', b'{"event":"send"', b'{"event":"back"'))
+                or b'"event":"door"' in line
+            ):
                 raise IrregularError("an operation in another shape")
             else:
                 self._found.others.append((at + begin, line))
@@ -293,16 +299,43 @@ class _Known:
     flags: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """Where a block's lines end, and where its commas and opening brackets are."""
+
+    ends: Any
+    commas: Any
+    brackets: Any
+
+
+def _marks(text: Any) -> _Marks:
+    # To look for all at once costs as much as to look for one.
+    places = np.flatnonzero((text == 10) | (text == 44) | (text == 91))
+    found = text[places]
+    return _Marks(places[found == 10], places[found == 44], places[found == 91])
+
+
 class _Pieces:
     """The lines of a block, cut where a row begins: a piece is an operation up to its rows, or one row.
 
     The cuts keep every byte in its place: they overwrite the `[` before a first row and the comma between two.
     """
 
-    def __init__(self, content: bytes, line_begins: Any, with_rows: Mapping[int, int]) -> None:
+    def __init__(
+        self, content: bytes, line_begins: Any, with_rows: Mapping[int, int], marks: _Marks | None = None
+    ) -> None:
         self.block = Block(content)
-        self._commas = self._cut()
-        self.ends = np.flatnonzero(self.block.bytes == 10)
+        self._odd = not content.isascii() or b"\\" in content
+        text = self.block.bytes
+        marks = marks or _marks(text)
+        after = self.block.byte(marks.commas + 1)
+        between = (after == 123) & (text[marks.commas - 1] == 125)
+        opening = marks.brackets[self.block.byte(marks.brackets + 1) == 123]
+        # Other commas stand in texts.
+        self._commas = marks.commas[(after == 34) | ((after == 123) & ~between)]
+        text[opening] = 10
+        text[marks.commas[between]] = 10
+        self.ends = np.sort(np.concatenate((marks.ends, opening, marks.commas[between])), kind="stable")
         self.begins = np.concatenate((np.zeros(1, np.int64), self.ends[:-1] + 1))
         self.line_of = np.searchsorted(line_begins, self.begins, "right") - 1
         self.bad = np.zeros(len(line_begins), np.bool_)
@@ -315,29 +348,14 @@ class _Pieces:
             opening = blank & np.isin(self.ends + 1, np.fromiter(with_rows.values(), np.int64))
             self._what[opening] = _OPENS
 
-    def _cut(self) -> Any:
-        """Overwrite what stands before a row; returns the places of the commas that are left."""
-        text = self.block.bytes
-        commas = np.flatnonzero(text == 44)
-        after = text[np.minimum(commas + 1, len(text) - 1)]
-        # Others stand in texts.
-        commas = commas[(after == 34) | (after == 123)]
-        brackets = np.flatnonzero(text == 91)
-        opening = brackets[text[np.minimum(brackets + 1, len(text) - 1)] == 123]
-        between = (text[np.minimum(commas + 1, len(text) - 1)] == 123) & (text[commas - 1] == 125)
-        text[opening] = 10
-        text[commas[between]] = 10
-        return commas[~between]
-
     def match(self, layouts: dict[tuple[int, int], list[_Known]]) -> None:
         """Find the layout of every piece; lines of which a piece has none are `bad`."""
         commas = self._commas
         first = np.searchsorted(commas, self.begins)
         count = np.searchsorted(commas, self.ends) - first
-        end = len(self.block.bytes)
-        tags = self.block.words(np.minimum(self.begins + 2, end))
+        tags = self.block.words(self.begins + 2)
         event = tags != _RECORD
-        tags[event] = self.block.words(np.minimum(self.begins[event] + 8, end))
+        tags[event] = self.block.words(self.begins[event] + 8)
         left = np.flatnonzero(self._what == _UNKNOWN)
         rounds = 0
         while len(left) and rounds < LAYOUTS_MAX:
@@ -392,7 +410,7 @@ class _Pieces:
         if np.count_nonzero(quotes) != self._quotes.sum() or not fits.all():
             found = np.add.reduceat(quotes, self.begins, dtype=np.int64)
             self._doubt(found != self._quotes)
-        if np.count_nonzero(content < 32) != len(self.ends) or ((content > 127) | (content == 92)).any():
+        if np.count_nonzero(content < 32) != len(self.ends) or self._odd:
             odd = np.flatnonzero(((content < 32) & (content != 10)) | (content > 127) | (content == 92))
             self._doubt(np.searchsorted(self.begins, odd, "right") - 1)
         opens = (self._what == _OPENS) | (self._what == _ROW)

@@ -25,6 +25,8 @@ I64 = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 DIGITS_MAX: Final = 18
+_BEYOND: Final = 64
+"""So far beyond the end of a block it may be looked: a layout's texts are shorter."""
 _COMMA = re.compile(rb',(?=["{])')
 _FIELD = re.compile(rb'(\{?(?:"([a-z_]+)":)?\[?(?:true|false)?)(?:(")[^"]*"|(\d+))?([\]}]*)')
 _PRIME: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -40,12 +42,18 @@ class Block:
     """Bytes that can be looked at sixteen at a time, from any place."""
 
     def __init__(self, content: bytes | NDArray[np.uint8]) -> None:
-        padded = np.zeros(len(content) + 16, np.uint8)
+        padded = np.empty(len(content) + _BEYOND + 16, np.uint8)
+        padded[len(content) :] = 0
         padded[: len(content)] = np.frombuffer(content, np.uint8)
         self.bytes = padded[: len(content)]
+        self._padded = padded
         # Any type of sixteen bytes will do: fetching one costs no more than fetching eight.
-        self._pairs = np.ndarray((len(content) + 1,), np.complex128, padded.data, 0, (1,))
-        self._words: U64 = np.ndarray((len(content) + 1,), np.uint64, padded.data, 0, (1,))
+        self._pairs = np.ndarray((len(content) + _BEYOND,), np.complex128, padded.data, 0, (1,))
+        self._words: U64 = np.ndarray((len(content) + _BEYOND,), np.uint64, padded.data, 0, (1,))
+
+    def byte(self, at: I64) -> NDArray[np.uint8]:
+        """The byte at each place."""
+        return self._padded[at]
 
     def words(self, at: I64) -> U64:
         """The eight bytes from each place, the first one lowest; zeros beyond the end."""
@@ -159,7 +167,7 @@ def learned(line: bytes) -> Layout | None:
             before, after, kind = before + b'"', b'"' + after, "text"
         else:
             kind = "number"
-        if len(after) > 8:
+        if len(after) > 8 or len(before) > 32:
             return None
         fields.append(_Field(name, before, after, kind))
     return Layout(tuple(fields), line.count(b'"'))
@@ -226,10 +234,10 @@ def fitting(block: Block, layout: Layout, bounds: I64, wanted: frozenset[str]) -
 def _stands(block: Block, text: bytes, at: I64) -> Mask:
     """Whether the text stands at each place."""
     if len(text) == 1:
-        return block.bytes[np.minimum(at, len(block.bytes) - 1)] == text[0]
+        return block.byte(at) == text[0]
     good: Mask | None = None
     for begun in range(0, len(text), 16):
-        pairs = block.pairs(np.minimum(at + begun, len(block.bytes)))
+        pairs = block.pairs(at + begun if begun else at)
         for number in range(2):
             part = text[begun + 8 * number : begun + 8 * number + 8]
             if part:

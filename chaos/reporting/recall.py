@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from chaos.checks.verdict import judge
+from chaos.checks.large import judge_file
 from chaos.errors import HarnessError, UsageError
 from chaos.experiment.catalogue import FaultCatalogue
 from chaos.experiment.loader import load_plan
 from chaos.experiment.plan import ScheduledFault
 from chaos.history.events import FaultEvent
 from chaos.history.model import History
-from chaos.history.reader import read_history
 from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, RESULT_FILE, FaultOutcome, TrialResult
 
 _NANOSECONDS = 1_000_000_000
@@ -32,8 +31,7 @@ def recall(run_dir: Path, faults: FaultCatalogue) -> TrialResult:
         if not (run_dir / name).is_file():
             raise UsageError(f"{run_dir} holds no {name}; name a folder that `holdfast run` has made")
     plan = load_plan(run_dir / PLAN_FILE, faults)
-    history = read_history(run_dir / HISTORY_FILE)
-    judgement = judge(history)
+    history, judgement = judge_file(run_dir / HISTORY_FILE)
     if judgement.verdict is None:
         raise HarnessError(f"{judgement.reason}; keep {run_dir} and report it, there is no verdict")
     not_covered, images = _kept(run_dir / RESULT_FILE)

@@ -154,7 +154,7 @@ def _canaries(now: int) -> Iterator[bytes]:
 def _canary_door(step: int, door: str, now: int) -> bytes:
     row = '{"record":"canary-b","owner":"u-canary","write":"b2","hash":"true","row":"1"}'
     return "".join(
-        f'{{"event":"door","step":{step},"door":"{door} {now}","owner":"u-canary","round":{number},"invoked":{now + number},'
-        f'"t":{now + number},"outcome":"ok"{settled},"rows":[{row}]}}\n'
+        f'{{"event":"door","step":{step},"door":"{door} {now}","owner":"u-canary","round":{number},'
+        f'"invoked":{now + number},"t":{now + number},"outcome":"ok"{settled},"rows":[{row}]}}\n'
         for number, settled in ((1, ""), (2, ',"settled":true'))
     ).encode()

@@ -37,4 +37,5 @@ def test_exactly_the_sets_of_versions_in_which_a_linearization_ends_are_allowed(
 
 
 def vars_of(operation: object) -> str:
-    return " ".join(f"{name}={getattr(operation, name)}" for name in ("write", "delete", "base", "inv", "ret", "standing"))
+    names = ("write", "delete", "base", "inv", "ret", "standing")
+    return " ".join(f"{name}={getattr(operation, name)}" for name in names)
