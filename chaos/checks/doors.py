@@ -128,7 +128,7 @@ class RecordJudge:
         self._operations = operations
         self._keyed = history.header.idempotency == "keyed"
         self._policy = history.header.policy
-        self._rollback = rollback
+        self.rollback = rollback
         self._gone = history.gone.get(name, INFINITY)
         self._active_until = last_activity(operations)
         self.logical = self.operations_at(Cut(INFINITY, INFINITY, rollback))
@@ -158,7 +158,7 @@ class RecordJudge:
 
     def is_plain(self, of_owner: Iterable[Reading]) -> bool:
         """Whether every door showed one and the same allowed state, and there is nothing else to find out."""
-        if not self.certain or self.rule.broken or self._rollback is not None:
+        if not self.certain or self.rule.broken or self.rollback is not None:
             return False
         record, states = self.name[1], set()
         for reading in of_owner:
@@ -180,7 +180,7 @@ class RecordJudge:
 
     def at(self, cut: Cut, *, seen: bool = True) -> tuple[list[Logical], Rule]:
         """The operations and the rule at an instant."""
-        if seen and self.certain and cut.begun >= self._active_until and cut.rollback is self._rollback:
+        if seen and self.certain and cut.begun >= self._active_until and cut.rollback is self.rollback:
             return self.logical, self.rule
         logical = self.operations_at(cut)
         return logical, self._rule(logical, seen=seen)
@@ -203,7 +203,7 @@ class RecordJudge:
         return states, frozenset(classes)
 
     def _sight(self, reading: Reading) -> Sight:
-        cut = Cut(reading.door.invoked, reading.door.t, self._rollback)
+        cut = Cut(reading.door.invoked, reading.door.t, self.rollback)
         logical, rule = self.at(cut)
         states, damage = self.shown(reading)
         there = frozenset(states)

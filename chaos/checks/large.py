@@ -3,32 +3,50 @@
 Columns first (`plain.py`): they dismiss the records that are plainly as they must be. What is left goes through the
 exact reader and the exact rule as a history of its own. Where the columns meet anything that they do not understand,
 the exact reader reads the whole file.
+
+A large file is taken apart in chunks, and its columns are kept in files by *share*: some owners with all that is
+theirs. Then share after share is looked at, so that memory grows with what is left for the exact rule and not with the
+operations. Chunks and shares are worked on by as many processes as are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import numpy as np
+import orjson
 
-from chaos.checks.beside import Beside
-from chaos.checks.coverage import not_read
-from chaos.checks.plain import Doors, Records, Rules, counted, look
+from chaos.checks.beside import Beside, summed
+from chaos.checks.dismissal import Taken, look_at
+from chaos.checks.plain import Rules
 from chaos.checks.verdict import Judgement, judge
 from chaos.errors import MalformedHistory
-from chaos.history.attempts import DELETE, RESET, Operations, operations_of
-from chaos.history.columns import Columns, IrregularError, scan
-from chaos.history.excerpt import WHOLE, Excerpt, excerpt_of
-from chaos.history.layout import hash_of
+from chaos.history.chunks import Chunk, chunks_of, gathered, split
+from chaos.history.columns import IrregularError, scan
+from chaos.history.excerpt import Excerpt, excerpt_of
 from chaos.history.model import INFINITY, History
 from chaos.history.reader import read_history, read_lines
 
+CHUNK_BYTES: Final = 64 << 20
+SHARE_BYTES: Final = 64 << 20
+"""Of the history file, for each share."""
 
-def judge_file(path: Path) -> tuple[History, Judgement]:
+T = TypeVar("T")
+
+
+def judge_file(path: Path, *, processes: int | None = None) -> tuple[History, Judgement]:
     """Read and judge a history.
+
+    Args:
+        path: The file.
+        processes: How many work on a large file; all cores if not given.
 
     Returns:
         That part of the history which was judged line by line, with all its faults, phases and notes; and the verdict.
@@ -38,161 +56,136 @@ def judge_file(path: Path) -> tuple[History, Judgement]:
         HarnessError: The check itself failed.
     """
     try:
-        history, beside = _looked(path)
+        history, beside = looked(path, processes=processes)
     except (IrregularError, MalformedHistory, OSError, ValueError):
         # Whatever is wrong, the exact reader says it with its place; or nothing is.
         history, beside = read_history(path), Beside()
     return history, judge(history, beside)
 
 
-def _looked(path: Path) -> tuple[History, Beside]:
-    columns = scan(path, 0, path.stat().st_size)
-    others = dict(columns.others)
-    frame = _frame(path, columns)
-    rules = _rules(frame)
-    if rules is None:
-        raise IrregularError("every record needs a closer look")
-    share = look_at(columns, rules)
-    names = Names(path)
-    wanted, beside = take(share, names)
-    history = read_lines(path, excerpt_of(path, wanted, others))
-    history.operations = len(columns.tables["act"]["op"])
-    return history, beside
+def looked(path: Path, *, processes: int | None = None) -> tuple[History, Beside]:
+    """That part of a history which needs a closer look, and the counts of the rest.
 
-
-@dataclass(slots=True)
-class Share:
-    """Some owners, looked at."""
-
-    operations: Operations
-    records: Records
-    doors: Doors
-    columns: Columns
-
-
-def look_at(columns: Columns, rules: Rules) -> Share:
-    """Look at the records of some owners."""
-    tables = columns.tables
-    operations = operations_of(tables["act"], tables["send"], tables["back"])
-    records, doors = look(columns, operations, rules)
-    return Share(operations, records, doors, columns)
-
-
-class Names:
-    """Texts behind hashes, read from a line that has them."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def of(self, hashes: Any, lines: Any, field: str) -> Callable[[Any], list[str]]:
-        """A function from hashes to texts; each is read once from one of its lines."""
-        import orjson
-
-        known, first = np.unique(hashes, return_index=True)
-        texts: dict[int, str] = {}
-        with self._path.open("rb") as file:
-            for name, line in zip(known.tolist(), lines[first].tolist(), strict=True):
-                file.seek(line)
-                texts[name] = orjson.loads(file.readline())[field]
-        return lambda wanted: [texts[each] for each in wanted.tolist()]
-
-
-def take(share: Share, names: Names) -> tuple[Excerpt, Beside]:
-    """What needs a closer look, and the counts of the rest."""
-    operations, records, doors, columns = share.operations, share.records, share.doors, share.columns
-    acts = operations.acts
-    owner_name = names.of(acts["owner"], acts["line"], "owner")
-    device_name = names.of(acts["device"], acts["line"], "device")
-    beside = counted(records, owner_name, device_name)
-    involved = records.involved()
-    chosen = np.zeros(len(operations.first), np.bool_)
-    chosen[records.op[records.doubtful[records.of]]] = True
-    chosen |= acts["kind"] == RESET
-    chosen |= (acts["kind"] > DELETE) & np.isin(acts["owner"], involved)
-    some = chosen[operations.of]
+    Raises:
+        IrregularError: The whole history needs a closer look.
+        MalformedHistory: The part contradicts itself.
+    """
+    size = path.stat().st_size
+    if size <= CHUNK_BYTES:
+        columns = scan(path, 0, size)
+        others, lines = columns.others, columns.lines
+        rules = _rules(_frame(path, others, lines, columns.last_line))
+        taken = [look_at(path, columns, rules)]
+    else:
+        with tempfile.TemporaryDirectory(prefix="holdfast-") as folder, _pool(processes) as each:
+            chunks = _taken_apart(path, size, Path(folder), each)
+            others = [other for chunk in chunks for other in chunk.others]
+            lines = sum(chunk.lines for chunk in chunks)
+            rules = _rules(_frame(path, others, lines, max(chunk.last_line for chunk in chunks)))
+            taken = _looked_at(path, chunks, rules, each)
     wanted = Excerpt()
-    wanted.lines.update(acts["line"][chosen].tolist(), operations.send_line[some].tolist())
-    answered = operations.back_line[some]
-    wanted.lines.update(answered[answered >= 0].tolist())
-    kept = _rows(share)
-    with_rows = set(np.unique(columns.tables["row"]["line"]).tolist())
-    for line in wanted.lines & with_rows:
-        wanted.thinned[line] = kept.get(line, ())
-    wanted.lines -= with_rows
-    clean = _clean_owners(share, beside, set(involved.tolist()))
-    for door in columns.doors:
-        if door.owner in clean:
-            continue
-        if door.rows_of < 0:
-            wanted.lines.add(door.line)
-        else:
-            wanted.thinned[door.line] = kept.get(door.rows_of, ())
-    return wanted, beside
+    for one in taken:
+        wanted.add(one.wanted)
+    history = read_lines(path, excerpt_of(path, wanted, dict(others)))
+    history.operations = sum(one.operations for one in taken)
+    return history, summed(one.beside for one in taken)
 
 
-def _rows(share: Share) -> dict[int, Any]:
-    """The rows that are about doubtful records, or odd, by line; WHOLE where they have no places of their own."""
-    records = share.records
-    found: dict[int, Any] = {}
-    for line, at, end, op in records.rows:
-        keep = op < 0
-        keep[~keep] = records.doubtful[records.of[op[~keep]]]
-        for one, begin, ended in zip(line[keep].tolist(), at[keep].tolist(), end[keep].tolist(), strict=True):
-            found.setdefault(one, []).append((begin, ended))
-    for line, rows in found.items():
-        found[line] = WHOLE if any(begin < 0 for begin, _ in rows) else sorted(rows)
-    return found
+Each = Callable[[Callable[..., T], Iterable[tuple[Any, ...]]], Iterator[T]]
 
 
-def _clean_owners(share: Share, beside: Beside, involved: set[int]) -> set[str]:
-    """Owners whose every record is plain and every door was read: their doors are only counted."""
-    doors = share.doors
-    clean = {
-        owner
-        for owner in doors.count
-        if owner in beside.acknowledged
-        and owner not in doors.irregular
-        and hash_of(owner) not in involved
-        and not not_read(beside.devices.get(owner, ()), doors.read[owner])
-    }
-    for owner in clean:
-        beside.covered += beside.acknowledged.pop(owner)
-        beside.devices.pop(owner, None)
-        beside.doors += doors.count[owner]
-        beside.steps.update(step for step, _ in doors.read[owner])
-    return clean
+@contextmanager
+def _pool(processes: int | None) -> Iterator[Each[Any]]:
+    """Something that calls a function with each of many arguments, in processes if there are several."""
+    count = processes or len(os.sched_getaffinity(0))
+    if count == 1:
+        yield lambda call, many: (call(*arguments) for arguments in many)
+        return
+    # Spawned, since whoever judges has threads by then.
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        yield lambda call, many: pool.map(call, *zip(*many, strict=True))
 
 
-def _frame(path: Path, columns: Columns) -> History:
-    """Header, faults, phases and notes, read exactly; and that nothing is missing at the end."""
-    others = columns.others
+def _taken_apart(path: Path, size: int, folder: Path, each: Each[Chunk]) -> list[Chunk]:
+    shares = size // SHARE_BYTES + 1
+    spans = chunks_of(path, size, CHUNK_BYTES)
+    return list(each(split, [(path, *span, folder / str(n), shares) for n, span in enumerate(spans)]))
+
+
+def _looked_at(path: Path, chunks: Sequence[Chunk], rules: Rules, each: Each[Taken]) -> list[Taken]:
+    """Look at every share; once more where one asks about writes of another."""
+    _unique_numbers(chunks)
+    shares = len(chunks[0].doors)
+    asked = _written_twice(chunks)
+    taken = list(each(_share, [(path, chunks, number, rules, asked) for number in range(shares)]))
+    foreign = [one.foreign for one in taken if len(one.foreign)]
+    if foreign:
+        asked = np.unique(np.concatenate([asked, *foreign]))
+        taken = list(each(_share, [(path, chunks, number, rules, asked) for number in range(shares)]))
+    if sum(one.claimed for one in taken) != sum(chunk.strays for chunk in chunks):
+        raise IrregularError("attempts at an operation that never acted")
+    return taken
+
+
+def _share(path: Path, chunks: Sequence[Chunk], number: int, rules: Rules, asked: Any) -> Taken:
+    columns, claimed = gathered(chunks, number)
+    taken = look_at(path, columns, rules, asked)
+    taken.claimed = claimed
+    return taken
+
+
+def _unique_numbers(chunks: Sequence[Chunk]) -> None:
+    """No two acts have one number, in whatever shares they are."""
+    total, greatest = 0, 0
+    for chunk in chunks:
+        numbers = chunk.column("act", "op")
+        total, greatest = total + len(numbers), max(greatest, int(numbers.max(initial=0)))
+    if greatest > 16 * total + (1 << 24):
+        raise IrregularError("numbers far apart")
+    met = np.zeros(greatest + 1, np.bool_)
+    for chunk in chunks:
+        met[chunk.column("act", "op")] = True
+    if int(met.sum()) != total:
+        raise IrregularError("an operation acts twice")
+
+
+def _written_twice(chunks: Sequence[Chunk]) -> Any:
+    """Write ids that were acted more than once, maybe by several owners."""
+    writes = np.concatenate([chunk.column("act", "write") for chunk in chunks])
+    writes.sort()
+    twice = writes[1:][writes[1:] == writes[:-1]]
+    return np.unique(twice[twice != 0])
+
+
+def _frame(path: Path, others: Sequence[tuple[int, bytes]], lines: int, last_line: int) -> History:
+    """Header, faults, phases and notes, read exactly; and nothing is missing before the end."""
     if not others or others[0][0] != 0:
         raise IrregularError("no header")
     frame = read_lines(path, excerpt_of(path, Excerpt(), dict(others)))
-    import orjson
-
-    if orjson.loads(others[-1][1]).get("events") != columns.lines - 1:
+    if orjson.loads(others[-1][1]).get("events") != lines - 1:
         raise IrregularError("cut short")
-    last = max([int(t["line"].max(initial=0)) for t in columns.tables.values()] + [d.line for d in columns.doors] + [0])
-    if last > others[-1][0]:
+    if last_line > others[-1][0]:
         raise IrregularError("a line after the end")
     return frame
 
 
-def _rules(frame: History) -> Rules | None:
-    """What the columns must know; None where no record can be dismissed by itself."""
-    header = frame.header
+def _rules(frame: History) -> Rules:
+    """What the columns must know.
+
+    Raises:
+        IrregularError: No record can be dismissed by itself.
+    """
     if any(event.exceeds for event in frame.faults):
-        return None
+        raise IrregularError("a declared loss: all records of a store are judged together")
     if not any(phase.name == "load" and phase.happened == "begun" for phase in frame.phases):
-        return None
+        raise IrregularError("no load: stories begin with the first act")
     injected = [event for event in frame.faults if event.happened == "injected"]
     struck: dict[int, int] = {}
     for event in injected:
         struck.setdefault(event.index, event.t)
     return Rules(
-        conditional=header.policy != "last-writer-wins",
-        keyed=header.idempotency == "keyed",
+        conditional=frame.header.policy != "last-writer-wins",
+        keyed=frame.header.idempotency == "keyed",
         struck=tuple(struck.items()),
         first_struck=injected[0].t if injected else INFINITY - 1,
     )

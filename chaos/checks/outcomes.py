@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from chaos.checks.allowed import Allowed, Logical
-from chaos.checks.doors import MISSING, Sight
+from chaos.checks.allowed import Logical
+from chaos.checks.doors import MISSING, Rule, Sight
 from chaos.history.model import INFINITY, Operation
 
 OUTCOMES = ("ok", "fail", "info", "degraded")
@@ -18,7 +18,7 @@ def tally(logical: Iterable[Logical], into: Counter[str]) -> None:
         into["fail" if operation.standing == "unsent" else operation.standing] += 1
 
 
-def uncertain(logical: Sequence[Logical], rule: Allowed, sights: Sequence[Sight]) -> Counter[str]:
+def uncertain(logical: Sequence[Logical], rule: Rule, sights: Sequence[Sight]) -> Counter[str]:
     """How the unknown and the degraded operations of one record turned out, as far as a final read shows it."""
     found: Counter[str] = Counter()
     for operation in logical:

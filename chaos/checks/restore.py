@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 
 from chaos.checks.doors import Reading, RecordJudge
 from chaos.checks.logical import Cut, Rollback
-from chaos.history.events import CANARY_OWNER
-from chaos.history.model import INFINITY, RESTORE_STEP, FaultEvent, History, Operation, RecordId
+from chaos.history.events import CANARY_OWNER, FaultEvent
+from chaos.history.model import INFINITY, RESTORE_STEP, History, Operation, RecordId
 
 NANOSECONDS = 1_000_000_000
 

@@ -150,7 +150,8 @@ class DoorRead:
     """One final read of all records of one owner through one door.
 
     Attributes:
-        step: 0 a restored store before devices resume (door "restored STORE"), 1 fresh device, 2 phones' caches after a sync without reset, 4 after cold restart and reset.
+        step: 0 a restored store before devices resume (door "restored STORE"), 1 fresh device,
+            2 phones' caches after a sync without reset, 4 after cold restart and reset.
         door: "fresh", "cache d-05", "reset d-05" ...: unique per (step, owner).
         round: From 1; a door is read until two rounds agree. The highest round is the one that is judged.
         settled: Whether this round equals the one before it (else not-quiescent, if it is the last).

@@ -234,7 +234,8 @@ def fitting(block: Block, layout: Layout, bounds: I64, wanted: frozenset[str]) -
 def _stands(block: Block, text: bytes, at: I64) -> Mask:
     """Whether the text stands at each place."""
     if len(text) == 1:
-        return block.byte(at) == text[0]
+        only: Mask = block.byte(at) == text[0]
+        return only
     good: Mask | None = None
     for begun in range(0, len(text), 16):
         pairs = block.pairs(at + begun if begun else at)
