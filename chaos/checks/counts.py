@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -17,13 +18,12 @@ from chaos.history.layout import hash_of, paired
 _PHOTO: Final = np.uint64(hash_of("photo"))
 
 
-def counted(records: Records, owners: Any, devices: Any) -> Beside:
+def counted(records: Records, names: Callable[[int], tuple[str, str]]) -> Beside:
     """The counts of the records that are not doubtful.
 
     Args:
         records: The records.
-        owners: Turns hashes of owners into their names.
-        devices: Turns hashes of devices into their names.
+        names: The owner and the device of the act in a line.
     """
     plain = ~records.doubtful[records.of]
     found = Beside()
@@ -36,16 +36,21 @@ def counted(records: Records, owners: Any, devices: Any) -> Beside:
         found.operations["fail"] = int(records.fails[plain].sum() + (plain & (records.tries == 0)).sum())
     acknowledged = np.zeros(records.size, np.bool_)
     acknowledged[records.of[ok]] = True
-    names, count = np.unique(records.owner[acknowledged], return_counts=True)
-    found.acknowledged.update(dict(zip(owners(names), count.tolist(), strict=True)))
-    pairs = np.unique(np.stack((records.column("owner")[plain], records.column("device")[plain])), axis=1)
-    for owner, device in zip(owners(pairs[0]), devices(pairs[1]), strict=True):
+    places = np.flatnonzero(plain)
+    pairs = paired(records.column("owner")[places], records.column("device")[places])
+    _, first = np.unique(pairs, return_index=True)
+    owners: dict[int, str] = {}
+    for place in places[first].tolist():
+        owner, device = names(int(records.column("line")[place]))
+        owners[int(records.column("owner")[place])] = owner
         found.devices.setdefault(owner, set()).add(device)
+    hashes, count = np.unique(records.owner[acknowledged & ~records.doubtful], return_counts=True)
+    found.acknowledged.update({owners[name]: n for name, n in zip(hashes.tolist(), count.tolist(), strict=True)})
     must = acknowledged & ~records.deleted
     found.must = int(must.sum())
     if records.size:
-        first = np.minimum.reduceat(records.ret, records.begin)
-        found.must_before = int((must & (first <= records.rules.first_struck)).sum())
+        since = np.minimum.reduceat(records.ret, records.begin)
+        found.must_before = int((must & (since <= records.rules.first_struck)).sum())
     found.reported["policy-overwritten"] = 0 if records.rules.conditional else _overwritten(records, ok)
     _mix(records, tried, found.mixed)
     _busy(records, plain, found.busy)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,34 +65,29 @@ def look_at(path: Path, columns: Columns, rules: Rules, asked: Any = ()) -> Take
     if len(asked):
         records.doubt_writes(asked)
     foreign = records.close()
-    wanted, beside = _taken(_Share(operations, records, doors, columns), _Names(path))
+    with _names(path) as names:
+        beside = counted(records, names)
+    wanted = _taken(_Share(operations, records, doors, columns), beside)
     return Taken(wanted, beside, foreign, len(tables["act"]["op"]))
 
 
-class _Names:
-    """Texts behind hashes, read from a line that has them."""
+@contextmanager
+def _names(path: Path) -> Iterator[Callable[[int], tuple[str, str]]]:
+    """What tells the owner and the device of the act in a line."""
+    with path.open("rb") as file:
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+        def names(line: int) -> tuple[str, str]:
+            file.seek(line)
+            act = orjson.loads(file.readline())
+            return act["owner"], act["device"]
 
-    def of(self, hashes: Any, lines: Any, field: str) -> Callable[[Any], list[str]]:
-        """A function from hashes to texts; each is read once from one of its lines."""
-        known, first = np.unique(hashes, return_index=True)
-        texts: dict[int, str] = {}
-        with self._path.open("rb") as file:
-            for name, line in zip(known.tolist(), lines[first].tolist(), strict=True):
-                file.seek(line)
-                texts[name] = orjson.loads(file.readline())[field]
-        return lambda wanted: [texts[each] for each in wanted.tolist()]
+        yield names
 
 
-def _taken(share: _Share, names: _Names) -> tuple[Excerpt, Beside]:
-    """What needs a closer look, and the counts of the rest."""
+def _taken(share: _Share, beside: Beside) -> Excerpt:
+    """What needs a closer look; owners of whom nothing does are counted with their doors."""
     operations, records, columns = share.operations, share.records, share.columns
     acts = operations.acts
-    owner_name = names.of(acts["owner"], acts["line"], "owner")
-    device_name = names.of(acts["device"], acts["line"], "device")
-    beside = counted(records, owner_name, device_name)
     involved = records.involved()
     chosen = np.zeros(len(operations.first), np.bool_)
     chosen[records.op[records.doubtful[records.of]]] = True
@@ -115,7 +111,7 @@ def _taken(share: _Share, names: _Names) -> tuple[Excerpt, Beside]:
             wanted.lines.add(door.line)
         else:
             wanted.thinned[door.line] = kept.get(door.rows_of, ())
-    return wanted, beside
+    return wanted
 
 
 def _rows(share: _Share) -> dict[int, Any]:

@@ -29,7 +29,7 @@ from chaos.checks.plain import Rules
 from chaos.checks.verdict import Judgement, judge
 from chaos.errors import MalformedHistory
 from chaos.history.chunks import Chunk, chunks_of, gathered, split
-from chaos.history.columns import IrregularError, scan
+from chaos.history.columns import Columns, IrregularError, scan
 from chaos.history.excerpt import Excerpt, excerpt_of
 from chaos.history.model import INFINITY, History
 from chaos.history.reader import read_history, read_lines
@@ -72,17 +72,23 @@ def looked(path: Path, *, processes: int | None = None) -> tuple[History, Beside
     """
     size = path.stat().st_size
     if size <= CHUNK_BYTES:
-        columns = scan(path, 0, size)
-        others, lines = columns.others, columns.lines
-        rules = _rules(_frame(path, others, lines, columns.last_line))
-        taken = [look_at(path, columns, rules)]
-    else:
-        with tempfile.TemporaryDirectory(prefix="holdfast-") as folder, _pool(processes) as each:
-            chunks = _taken_apart(path, size, Path(folder), each)
-            others = [other for chunk in chunks for other in chunk.others]
-            lines = sum(chunk.lines for chunk in chunks)
-            rules = _rules(_frame(path, others, lines, max(chunk.last_line for chunk in chunks)))
-            taken = _looked_at(path, chunks, rules, each)
+        return from_columns(path, scan(path, 0, size))
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as folder, _pool(processes) as each:
+        chunks = _taken_apart(path, size, Path(folder), each)
+        others = [other for chunk in chunks for other in chunk.others]
+        lines = sum(chunk.lines for chunk in chunks)
+        rules = _rules(_frame(path, others, lines, max(chunk.last_line for chunk in chunks)))
+        return _rest(path, others, _looked_at(path, chunks, rules, each))
+
+
+def from_columns(path: Path, columns: Columns) -> tuple[History, Beside]:
+    """As `looked`, from the columns of the whole file."""
+    rules = _rules(_frame(path, columns.others, columns.lines, columns.last_line))
+    return _rest(path, columns.others, [look_at(path, columns, rules)])
+
+
+def _rest(path: Path, others: Sequence[tuple[int, bytes]], taken: Sequence[Taken]) -> tuple[History, Beside]:
+    """What is left for the exact rule, and the counts of all that is not."""
     wanted = Excerpt()
     for one in taken:
         wanted.add(one.wanted)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from chaos.history.attempts import DELETE, FAIL, LIST, NEVER, OK, SYNC, Operations
+from chaos.history.attempts import CREATE, DELETE, FAIL, LIST, NEVER, OK, SYNC, Operations
 from chaos.history.columns import CACHED, FULL, Columns, DoorLine, IrregularError, Table
 from chaos.history.events import CANARY_OWNER
 from chaos.history.layout import hash_of, paired
@@ -41,6 +41,7 @@ class Records:
         acts = operations.acts
         self.operations = operations
         self.rules = rules
+        self._columns: dict[str, Any] = {}
         changes = np.flatnonzero(acts["kind"] <= DELETE)
         names = paired(acts["owner"][changes], acts["record"][changes])
         order = np.lexsort((acts["line"][changes], acts["t"][changes], names))
@@ -61,7 +62,10 @@ class Records:
 
     def column(self, name: str) -> Any:
         """A column of the acts in the order of the records."""
-        return self.operations.acts[name][self.op]
+        found = self._columns.get(name)
+        if found is None:
+            found = self._columns[name] = self.operations.acts[name][self.op]
+        return found
 
     def doubt(self, records: Any) -> None:
         """These records need a closer look; -1 stands for none."""
@@ -366,25 +370,23 @@ def _caches(records: Records, record: Any, attempt: Any, since: Any, until: Any)
     shown = place[attempt]
     held = [(filling[shown[shown >= 0]], record[shown >= 0], shown[shown >= 0])]
     held.append(_own(records, session, invoked, operations.back[answer], filling, begin, full))
-    key = np.concatenate([f * records.size + r for f, r, _ in held])
-    since_answer = np.concatenate([a for _, _, a in held])
-    by_key = np.lexsort((since_answer, key))
-    key, since_answer = key[by_key], since_answer[by_key]
-    at = np.searchsorted(key, of_filling * records.size + wanted)
+    key = np.concatenate([(f * records.size + r) * stride + a for f, r, a in held])
+    key.sort()
+    asked = (of_filling * records.size + wanted) * stride
+    at = np.searchsorted(key, asked)
     there = at < len(key)
-    at = np.minimum(at, max(len(key) - 1, 0))
     if len(key):
-        there &= (key[at] == of_filling * records.size + wanted) & (since_answer[at] <= first)
+        there &= key[np.minimum(at, len(key) - 1)] <= asked + first
     records.doubt(wanted[~there])
 
 
 def _own(records: Records, session: Any, invoked: Any, t: Any, filling: Any, begin: Any, full: Any) -> Any:
-    """What a session wrote itself: (filling, record, first answer after its acknowledgement)."""
+    """What a session created itself: (filling, record, first answer after its acknowledgement)."""
     operations = records.operations
     place = np.full(len(operations.first), -1)
     place[records.op] = np.arange(len(records.op))
     mine = np.flatnonzero((operations.outcome == OK) & (place[operations.of] >= 0))
-    mine = mine[operations.acts["kind"][operations.of[mine]] != DELETE]
+    mine = mine[operations.acts["kind"][operations.of[mine]] == CREATE]
     sessions, first = np.unique(session, return_index=True)
     at = _find(sessions, operations.session[mine])
     mine, at = mine[at >= 0], at[at >= 0]

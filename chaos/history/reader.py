@@ -23,7 +23,7 @@ from chaos.history.fields import BadLineError, flag, integer, one_of, row_of, te
 from chaos.history.model import CACHE_STEP, INFINITY, Answer, Attempt, Door, History, OddSight, Operation
 
 LINE_BYTES_MAX: Final = 64 << 20
-FILE_BYTES_MAX: Final = 4 << 30
+FILE_BYTES_MAX: Final = 16 << 30
 ATTEMPTS_MAX: Final = 10_000
 BLOCK_BYTES: Final = 1 << 20
 SECONDS_MAX: Final = 1e9
