@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from chaos.checks.verdict import judge
-from chaos.errors import AgentError, HarnessError, HoldfastError
+from chaos.errors import AgentError, HoldfastError
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
@@ -25,7 +25,7 @@ from chaos.history.events import Header, Note, PhaseEvent
 from chaos.history.reader import read_history
 from chaos.history.recorder import Recorder
 from chaos.reporting.listener import FanOut
-from chaos.reporting.recall import faults_of, phases_of
+from chaos.reporting.recall import result_of
 from chaos.reporting.result import TrialResult, write_result
 from chaos.stack.agent import CACHE_IN_AGENT
 from chaos.stack.cache import cache_folder
@@ -222,19 +222,7 @@ class Trial:
     def _judge(self, not_covered: tuple[str, ...]) -> TrialResult:
         history = read_history(self._recorder.path)
         judgement = judge(history)
-        if judgement.verdict is None:
-            raise HarnessError(f"{judgement.reason}; there is no verdict, the run is in {self._folder}")
-        result = TrialResult(
-            plan=self._plan,
-            run_dir=self._folder,
-            judgement=judgement,
-            verdict=judgement.verdict,
-            reason=judgement.reason,
-            phases=phases_of(history),
-            faults=faults_of(history, self._plan.schedule),
-            not_covered=not_covered,
-            images=self._lab.images,
-        )
+        result = result_of(self._plan, self._folder, history, judgement, not_covered, self._lab.images)
         write_result(result)
         return result
 

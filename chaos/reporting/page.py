@@ -24,6 +24,7 @@ from chaos.history.model import History
 from chaos.reporting import figures
 from chaos.reporting.copies import TOPIC, Store, stores_of
 from chaos.reporting.meanings import meaning
+from chaos.reporting.outage import Outage
 from chaos.reporting.result import (
     ERROR_FILE,
     HISTORY_FILE,
@@ -100,6 +101,7 @@ def page(result: TrialResult, history: History) -> str:
         rerun=result.again,
         judgement=judgement,
         faults=result.faults,
+        outage=result.outage,
         not_covered=result.not_covered,
         images=result.images,
         phases=result.phases,
@@ -135,6 +137,7 @@ def _rendered(
     rerun: str = "",
     judgement: Judgement | None = None,
     faults: Iterable[FaultOutcome] = (),
+    outage: Outage | None = None,
     not_covered: Iterable[str] = (),
     images: Mapping[str, str] | None = None,
     phases: Mapping[str, float] | None = None,
@@ -157,6 +160,7 @@ def _rendered(
             facts=[*_judged(judgement), *_measured(history)],
             judgement=judgement,
             faults=list(faults),
+            outage=outage,
             not_covered=list(not_covered),
             images=images or {},
             phases=phases or {},
