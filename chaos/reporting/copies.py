@@ -23,7 +23,7 @@ class Copy:
     array: str
 
     def struck(self, faults: Iterable[FaultEvent]) -> list[FaultEvent]:
-        """The faults that were injected into the volume or its array, by name or by a role ("primary (primary is a)")."""
+        """The faults injected into the volume or its array, by name or by a role, as "primary (primary is pg1)"."""
         places = {self.volume, self.array} - {""}
         return [
             event
