@@ -98,7 +98,7 @@ def faults_of(history: History, schedule: tuple[ScheduledFault, ...]) -> tuple[F
         outcomes.append(
             FaultOutcome(
                 name=fault.fault,
-                target=str(fault.target),
+                target=last.target if last is not None else str(fault.target),  # the event knows who had a role then
                 injected_at=seconds(injected),
                 healed_at=seconds(healed),
                 bit=counted is not None and counted.bit,
