@@ -139,11 +139,17 @@ def to_document(result: TrialResult) -> Document:
         "again": result.again,
         **judged,
         "faults": [jsonable(fault) for fault in result.faults],
-        "outage": jsonable(result.outage),
+        "outage": _outage(result.outage),
         "not_covered": list(result.not_covered),
         "phases": {name: round(seconds, 3) for name, seconds in result.phases.items()},
         "images": dict(result.images),
     }
+
+
+def _outage(outage: Outage | None) -> Json:
+    if outage is None:
+        return None
+    return {"begun": outage.begun / 1e9, "ended": None if outage.ended is None else outage.ended / 1e9}
 
 
 def to_documents(results: Sequence[TrialResult]) -> Document:
