@@ -51,7 +51,7 @@ def test_one_that_does_not_end_within_the_load_is_said_to_last_at_least_until_th
         (STEADY, 3.0),
         (((0.5, 1, "ok"), (1, 4, "ok")), None),
         (((0, 0.2, "ok"), (0.3, 5, "ok"), (5, 5.5, "ok")), 5.2),
-        (((0, 2, "ok"), (2.5, 3.1, "ok")), 3.0),
+        (((0, 2, "ok"), (2.5, 2.9, "ok")), 3.0),
     ],
     ids=["nothing stopped", "no fault", "it was over before the fault", "nobody asked afterwards"],
 )
