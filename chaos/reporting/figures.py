@@ -247,8 +247,8 @@ def role_changes(history: History) -> Iterator[tuple[int, str, str]]:
     """(time, role, service) of every note that says so."""
     for note in history.notes:
         if note.topic == ROLE:
-            role, _, holder = note.text.partition(":")
-            yield note.t, role.strip(), holder.strip()
+            role, _, holder = (part.strip() for part in note.text.partition(":"))
+            yield note.t, role, "" if holder == "nobody" else holder
 
 
 def _phase_lane(phases: Sequence[PhaseEvent], window: Window) -> Lane:

@@ -120,7 +120,7 @@ def test_a_wrong_service_is_refused_with_its_place(keys: str, message: str) -> N
         ("gateway:8080", "gateway:8080\n  roles: {database: [bd]}", "unknown service 'bd'"),
         ("gateway:8080", "gateway:8080\n  copies: {records: [x]}", "unknown volume 'x'"),
         ("gateway:8080", "gateway:8080\n  may_lose: [gateway]", "may_lose takes service:/path"),
-        ("gateway:8080", "gateway:8080\n  recovery: [{name: x}]", "a step is either restore or initialise"),
+        ("gateway:8080", "gateway:8080\n  recovery: [{name: x}]", "a step is one of rebuild, restore and initialise"),
         ("gateway:8080", "gateway:8080\n  recovery: [{initialise: true}, {initialise: true}]", "put it last"),
         ("{core:", "{c2: {luns: {pgdata: {size: 64M}}}, core:", "LUN pgdata is already on array c2"),
         ("{pgdata: {}}", "{pgdata: {external: true}}", "4:20: external is not supported"),
