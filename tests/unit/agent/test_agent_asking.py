@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from chaos.agent import asking
+from chaos.agent import namespaces
 from chaos.agent.asking import Question, ask
 
 Serve = Callable[..., int]
@@ -19,7 +19,7 @@ Serve = Callable[..., int]
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Makes a service that gives this answer, in pieces, and returns its port; `ends`: it hangs up afterwards."""
-    monkeypatch.setattr(asking.namespaces, "inside", lambda namespace: contextlib.nullcontext())
+    monkeypatch.setattr(namespaces, "inside", lambda namespace: contextlib.nullcontext())
     doors: list[socket.socket] = []
     phones: list[socket.socket] = []
 

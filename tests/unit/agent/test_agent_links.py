@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from chaos.agent import links, netlink
+from chaos.agent import links, namespaces, netlink
 from chaos.agent.links import Links
 from chaos.agent.netlink import Rule
 
@@ -42,10 +42,10 @@ class Wire:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.tables: dict[int, FakeTable] = {}
-        self.addresses = {pid: (address(pid),) for pid in (1, 2, 3, 22)}
+        self.addresses: dict[int, tuple[bytes, ...]] = {pid: (address(pid),) for pid in (1, 2, 3, 22)}
         self.now_ns = 10**12
         self._pids: dict[int, int] = {}
-        monkeypatch.setattr(links.namespaces, "of_process", self._namespace)
+        monkeypatch.setattr(namespaces, "of_process", self._namespace)
         monkeypatch.setattr(links, "Table", self._table)
         monkeypatch.setattr(links, "_addresses", lambda namespace: self.addresses[self._pids[namespace]])
         monkeypatch.setattr(links, "time", self)
