@@ -24,14 +24,10 @@ from chaos.stack.spec import Lun, Mount, Port, Service, Stack
 SCENE_SECONDS_MAX = 90.0
 MEND_SECONDS_MAX = 30.0
 DATA = "/data"
-<<<<<<< HEAD
 READ = f"dd if={DATA}/kept of=/dev/null iflag=direct status=none"
 WRITE = f"dd if=/dev/zero of={DATA}/kept bs=4096 count=1 conv=notrunc,fsync oflag=direct status=none"
 KEEP = f"echo kept > {DATA}/kept && sync {DATA}/kept {DATA}"
-_LISTENER = """
-=======
 LISTENER = """
->>>>>>> syncstack
 use IO::Socket::INET; $SIG{TERM} = sub { exit 0 };
 my $door = IO::Socket::INET->new(LocalPort => 8080, Listen => 16, ReuseAddr => 1) or die "no port: $!";
 while (1) { my $phone = $door->accept or next; print $phone "hello\\n"; close $phone }
