@@ -14,8 +14,8 @@ from chaos.experiment.explain import shown
 from chaos.experiment.plan import Parameter
 from chaos.experiment.source import Items, Loc, Node, Scalar, Table, did_you_mean, find, key_place, plain
 
-TargetKind = Literal["array", "lun", "service", "role"]
-TARGET_KINDS: tuple[TargetKind, ...] = ("array", "lun", "service", "role")
+TargetKind = Literal["array", "lun", "service", "role", "carrier"]
+TARGET_KINDS: tuple[TargetKind, ...] = ("array", "lun", "service", "role", "carrier")
 ENTRY_KEYS = frozenset({"fault", "target", "at", "for_seconds"})
 """Keys of a schedule entry that are no parameters of the fault."""
 

@@ -50,16 +50,17 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a fault strikes: exactly one of an array, a LUN or a service (or a role of services)."""
+    """Where a fault strikes: exactly one of an array, a LUN, a service (or a role of services) or the carrier."""
 
     array: str = ""
     lun: str = ""
     service: str = ""
     role: str = ""
+    carrier: bool = False
 
     def __str__(self) -> str:
         """As the terminal shows it."""
-        return self.array or self.lun or self.service or self.role
+        return "carrier" if self.carrier else self.array or self.lun or self.service or self.role
 
 
 @dataclass(frozen=True)

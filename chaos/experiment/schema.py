@@ -122,11 +122,12 @@ class TargetModel(Strict):
     lun: Text | None = None
     service: Text | None = None
     role: Text | None = None
+    carrier: Literal[True] | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _one(cls, value: object) -> object:
-        return _exactly_one(value, ("array", "lun", "service", "role"), "a target")
+        return _exactly_one(value, ("array", "lun", "service", "role", "carrier"), "a target")
 
 
 class ScheduledFaultModel(BaseModel):

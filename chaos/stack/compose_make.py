@@ -43,6 +43,7 @@ def make_stack(model: ComposeModel, active: Collection[str], source: Path, looku
         copies=_kept(chaos.copies, gone),
         runbook=tuple(_step(step) for step in chaos.recovery),
         may_lose=tuple(chaos.may_lose),
+        carrier=chaos.carrier == "toxiproxy",
     )
 
 

@@ -224,6 +224,14 @@ def _policy(value: object) -> object:
     return value
 
 
+def _carrier(value: object) -> object:
+    if value is None or value == {}:
+        return "toxiproxy"
+    if value not in ("toxiproxy", "none"):
+        fail("the carrier is toxiproxy, {} for the same, or none", "change it")
+    return value
+
+
 class ChaosModel(Strict):
     """`x-chaos`: what Compose cannot say."""
 
@@ -235,6 +243,7 @@ class ChaosModel(Strict):
     roles: dict[Name, list[str]] = {}
     copies: dict[Name, list[str]] = {}
     may_lose: list[str] = []
+    carrier: Annotated[Literal["toxiproxy", "none"], BeforeValidator(_carrier)] = "none"
     recovery: list[StepModel] = []
 
 

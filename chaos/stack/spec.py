@@ -125,6 +125,7 @@ class Stack:
         copies: For each store ("records", "blobs") the volumes that hold a copy of it, as declared.
         runbook: x-chaos.recovery.
         may_lose: Paths "service:/path" outside LUNs that the user declared as harmless to lose.
+        carrier: Whether phones reach the front door through a Toxiproxy of the run.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Stack:
     copies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     runbook: tuple[RunbookStep, ...] = ()
     may_lose: tuple[str, ...] = ()
+    carrier: bool = False
 
     @property
     def arrays(self) -> dict[str, tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from chaos.errors import Problem, SourceError
@@ -34,8 +34,10 @@ def check_targets(plan: Plan, stack: Stack, file: Path | None = None) -> None:
     document = read(file) if file is not None else None
     problems = []
     for i, kind, name, names in wrong:
-        message = f"the stack has no {kind} {name!r}"
-        hint = did_you_mean(name, names)
+        if name is True:
+            message, hint = f"the stack has no {kind}", "say `carrier: toxiproxy` under x-chaos"
+        else:
+            message, hint = f"the stack has no {kind} {name!r}", did_you_mean(str(name), map(str, names))
         if document is None:
             problems.append(Problem(plan.experiment, 0, 0, f"{plan.schedule[i].fault}: {message}", hint))
         else:
@@ -57,14 +59,15 @@ def luns_struck(target: Target, stack: Stack) -> tuple[str, ...]:
     return (target.lun,) if target.lun else stack.arrays.get(target.array, ())
 
 
-def _names(stack: Stack) -> dict[str, Iterable[str]]:
+def _names(stack: Stack) -> dict[str, Collection[str | bool]]:
     return {
         "array": stack.arrays,
         "lun": stack.luns,
         "service": stack.services,
         "role": [role for role, members in stack.roles.items() if members],
+        "carrier": [stack.carrier],
     }
 
 
-def _given(target: Target) -> list[tuple[str, str]]:
+def _given(target: Target) -> list[tuple[str, str | bool]]:
     return [(kind, name) for kind, name in vars(target).items() if name]
