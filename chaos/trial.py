@@ -61,10 +61,18 @@ class Trial:
         self._all_readers = readers
         self._mending = asyncio.Lock()
         self._injector = Injector(
-            plan.schedule, stack, lab_.running.agent, self._recorder, fan.fault, self._mend_in_load
+            plan.schedule,
+            stack,
+            lab_.running.agent,
+            self._recorder,
+            fan.fault,
+            self._mend_in_load,
+            lab_.running.carrier,
+            self._look_beside,
         )
         self._readers: list[Reader] = []
         self._unrecoverable = ""
+        self._fleet: Fleet | None = None
         self._restarts: set[asyncio.Task[None]] = set()
 
     async def run(self, *, keep: bool) -> TrialResult:
@@ -147,6 +155,7 @@ class Trial:
             self._logbook,
             self._stack.policy,
         )
+        self._fleet = fleet
         try:
             async with self._phase("load"):
                 self._injector.begin_load()
@@ -224,6 +233,12 @@ class Trial:
         )
         write_result(result)
         return result
+
+    async def _look_beside(self) -> None:
+        """What the service has committed, seen by a way that the carrier's faults do not touch."""
+        if self._fleet is not None:
+            host, port = self._running.service_door
+            await self._fleet.witness(FrontDoor(host, port, self._running.published))
 
     # --- mending
 

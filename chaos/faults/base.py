@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from chaos.experiment.catalogue import ParameterInfo, TargetKind
-from chaos.faults.state import LunState, ServiceState
+from chaos.faults.state import CarrierState, LunState, ServiceState
 
 RECENT_WRITE_SECONDS = 5.0
 
@@ -23,6 +23,7 @@ class Evidence:
         discarded_bytes: Unflushed bytes dropped by a cut; 0 right after a flush.
         killed: Services whose processes were killed, of `services` that should be.
         received_bytes: What the killed services had received from others in the second before.
+        delay_ms: By how much the carrier was told to make every reply late, at the least.
     """
 
     luns: int = 0
@@ -35,6 +36,7 @@ class Evidence:
     services: int = 0
     killed: int = 0
     received_bytes: int = 0
+    delay_ms: int = 0
 
     @property
     def failed_ios(self) -> int:
@@ -65,6 +67,7 @@ class Fault:
         parameters: What experiments may give, by field.
         for_good: Whether the fault outlives the trial's heal phase, so that only the runbook helps.
         kills: Whether the processes of the services on its LUNs die with it.
+        needs_witness: Whether what the service did has to be seen by another way while the fault is in force.
     """
 
     name: ClassVar[str]
@@ -72,6 +75,7 @@ class Fault:
     parameters: ClassVar[Mapping[str, ParameterInfo]] = {}
     for_good: ClassVar[bool] = False
     kills: ClassVar[bool] = False
+    needs_witness: ClassVar[bool] = False
 
     def wanted_lun(self, lun: LunState) -> LunState:
         """The state of a target LUN while the fault is in force, given what it would be without."""
@@ -80,6 +84,10 @@ class Fault:
     def wanted_service(self, service: ServiceState) -> ServiceState:
         """The state of a target service while the fault is in force, given what it would be without."""
         return service
+
+    def wanted_carrier(self, carrier: CarrierState) -> CarrierState:
+        """The state of the carrier while the fault is in force, given what it would be without."""
+        return carrier
 
     def why_not_bitten(self, evidence: Evidence) -> str:
         """The empty string when the evidence reaches this fault's minimum, else what is missing."""

@@ -12,13 +12,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chaos.errors import CarrierError
 from chaos.experiment.plan import ScheduledFault
 from chaos.faults.base import Evidence, Fault
 from chaos.faults.registry import make
-from chaos.faults.state import LunState, ServiceState
+from chaos.faults.state import CarrierState, LunState, ServiceState
 from chaos.history.events import FaultEvent
 from chaos.history.recorder import Recorder
 from chaos.stack.agent import Agent
+from chaos.stack.carrier import Carrier
 from chaos.stack.spec import Stack
 
 _LEASE_SECONDS_MAX = 900.0
@@ -51,8 +53,23 @@ class Injector:
         recorder: Recorder,
         tell: Callable[[FaultEvent], None],
         on_healed: Callable[[], Awaitable[None]],
+        carrier: Carrier | None = None,
+        witness: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`on_healed` is awaited after a fault ended within the load, to bring back what it took down."""
+        """Nothing is injected yet.
+
+        Args:
+            schedule: The faults.
+            stack: Their targets.
+            agent: Brings states about on them.
+            recorder: Gets the events, and tells of acknowledgements.
+            tell: Gets the events, too.
+            on_healed: Awaited after a fault ended within the load, to bring back what it took down.
+            carrier: Where the stack has one.
+            witness: Awaited before a fault is healed that asks for it; must end in time by itself.
+        """
+        self._carrier = carrier
+        self._witness = witness
         self._stack = stack
         self._agent = agent
         self._recorder = recorder
@@ -155,6 +172,8 @@ class Injector:
         if each.ended:
             return
         each.ended = True
+        if each.fault.needs_witness and self._witness is not None:
+            await self._witness()
         counters = await self._agent.call("counters", luns=list(each.luns))
         each.in_force = each.fault.for_good
         if not each.fault.for_good:
@@ -164,8 +183,21 @@ class Injector:
         self._record(each, "lasting" if each.fault.for_good else "healed", evidence=evidence, why=why)
 
     async def _apply(self, each: Active, kill: list[str]) -> Any:
+        if each.scheduled.target.carrier:
+            return await self._apply_to_carrier()
         wanted = {lun: self._wanted_lun(lun).to_agent() for lun in each.luns}
         return await self._agent.call("apply", luns=wanted, kill=kill, lease_seconds=_LEASE_SECONDS_MAX)
+
+    async def _apply_to_carrier(self) -> Any:
+        """Bring the carrier's wanted state about, which it reads back; answer as the agent does."""
+        if self._carrier is None:
+            raise CarrierError("this stack has no carrier; say `carrier: toxiproxy` under x-chaos")
+        state = CarrierState()
+        for each in self._faults:
+            if each.in_force and each.scheduled.target.carrier:
+                state = each.fault.wanted_carrier(state)
+        at = await self._carrier.apply(state.listening, state.toxics)
+        return {"at": at, "killed": {}, "before": {}, "after": {}}
 
     def _wanted_lun(self, name: str) -> LunState:
         state = LunState()
@@ -218,6 +250,7 @@ class Injector:
             services=len(killed),
             killed=sum(each["alive"] for each in killed.values()),
             received_bytes=sum(each["received_bytes"] for each in killed.values()),
+            delay_ms=each.fault.wanted_carrier(CarrierState()).delay_ms,
         )
 
     def _record(self, each: Active, happened: Any, *, evidence: Evidence | None = None, why: str = "") -> None:

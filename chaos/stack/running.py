@@ -67,10 +67,11 @@ class RunningStack:
     @property
     def front_door(self) -> tuple[str, int]:
         """Address at which phones reach the front door: the carrier's where there is one."""
-        return self.carrier.address if self.carrier else self._service_door
+        return self.carrier.address if self.carrier else self.service_door
 
     @property
-    def _service_door(self) -> tuple[str, int]:
+    def service_door(self) -> tuple[str, int]:
+        """The front door itself, beside the carrier: for what the harness must know whatever phones can reach."""
         service, port = self.stack.front_door
         return "127.0.0.1", self._places[service].host_ports[port]
 
@@ -235,7 +236,7 @@ class RunningStack:
 
         The carrier accepts connections whether the service does or not, so it is asked beside the service.
         """
-        for door in dict.fromkeys((self._service_door, self.front_door)):
+        for door in dict.fromkeys((self.service_door, self.front_door)):
             await _poll(
                 functools.partial(_accepts, door),
                 deadline,
