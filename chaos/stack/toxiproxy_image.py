@@ -160,7 +160,8 @@ def _fetched(url: str) -> Path:
 def _adopted(binary: Path) -> Path:
     """Keep a server's binary under its digest."""
     try:
-        head = binary.open("rb").read(_HEAD_BYTES) if binary.is_file() else b""
+        with binary.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise ImageError(f"{VARIABLE} names {binary}, which cannot be read: {error.strerror}; correct it") from None
     if not head.startswith(b"\x7fELF"):
