@@ -23,6 +23,7 @@ class Evidence:
         discarded_bytes: Unflushed bytes dropped by a cut; 0 right after a flush.
         killed: Services whose processes were killed, of `services` that should be.
         received_bytes: What the killed services had received from others in the second before.
+        carrier_changes: What the carrier was read back doing: toxics, and 1 where it accepted nobody.
         delay_ms: By how much the carrier was told to make every reply late, at the least.
     """
 
@@ -36,6 +37,7 @@ class Evidence:
     services: int = 0
     killed: int = 0
     received_bytes: int = 0
+    carrier_changes: int = 0
     delay_ms: int = 0
 
     @property

@@ -23,8 +23,8 @@ class CarrierFault(Fault):
     targets = ("carrier",)
 
     def why_not_bitten(self, evidence: Evidence) -> str:
-        """Nothing is missing here: the carrier reads back what it does, and the history tells who felt it."""
-        return ""
+        """Read back as in force; who felt it, the history tells."""
+        return "" if evidence.carrier_changes else "the carrier was not read back doing it"
 
 
 @fault("carrier.down")

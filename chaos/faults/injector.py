@@ -197,7 +197,8 @@ class Injector:
             if each.in_force and each.scheduled.target.carrier:
                 state = each.fault.wanted_carrier(state)
         at = await self._carrier.apply(state.listening, state.toxics)
-        return {"at": at, "killed": {}, "before": {}, "after": {}}
+        changes = len(state.toxics) + (not state.listening)
+        return {"at": at, "killed": {}, "before": {}, "after": {}, "carrier_changes": changes}
 
     def _wanted_lun(self, name: str) -> LunState:
         state = LunState()
@@ -250,6 +251,7 @@ class Injector:
             services=len(killed),
             killed=sum(each["alive"] for each in killed.values()),
             received_bytes=sum(each["received_bytes"] for each in killed.values()),
+            carrier_changes=each.reply.get("carrier_changes", 0),
             delay_ms=each.fault.wanted_carrier(CarrierState()).delay_ms,
         )
 
