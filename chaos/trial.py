@@ -34,8 +34,8 @@ from chaos.stack.lifecycle import Lab
 from chaos.stack.mending import mend, run_the_runbook
 from chaos.stack.spec import Stack
 from chaos.workload import canaries
-from chaos.workload.doors import Door, Reader, Readers, fresh_doors, read_doors, reset_doors
-from chaos.workload.drivers import load_driver
+from chaos.workload.doors import Door, Reader, Readers, copy_doors, fresh_doors, read_doors, reset_doors
+from chaos.workload.drivers import load_doors, load_driver
 from chaos.workload.fleet import Fleet
 from chaos.workload.logbook import Logbook
 from chaos.workload.session import FrontDoor
@@ -58,6 +58,7 @@ class Trial:
         self._recorder = Recorder(folder / "history.jsonl")
         self._logbook = Logbook(self._recorder)
         self._driver = load_driver(plan.driver or stack.driver, plan.driver_folder)
+        load_doors(self._driver, (kind for kind, _, _ in stack.doors))
         self._all_readers = readers
         self._mending = asyncio.Lock()
         self._injector = Injector(
@@ -206,7 +207,8 @@ class Trial:
             self._give_up(error)
             return not_covered
         async with self._phase("door 4"):
-            await self._read(4, reset_doors([(device.name, device.owner) for device in fleet.devices]))
+            devices = [(device.name, device.owner) for device in fleet.devices]
+            await self._read(4, (*reset_doors(devices), *copy_doors(self._stack.doors, fleet.owners)))
         return not_covered
 
     async def _read(self, step: int, doors: Sequence[Door]) -> None:

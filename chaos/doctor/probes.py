@@ -48,6 +48,7 @@ MECHANISMS = {
     "xfs": "`modprobe xfs`; only LUNs with `filesystem: xfs` would need it",
     "btrfs": "`modprobe btrfs`; only LUNs with `filesystem: btrfs` would need it",
     "overlay": "`modprobe overlay`; the engine copies every image whole without it",
+    "freezer": "mount the freezer controller, or cgroup version 2; pauses need it",
     "nftables": "`modprobe nf_tables`; network faults need it",
     "tbf": "`modprobe sch_tbf`; only limits of a link's rate need it",
     "netem": "`modprobe sch_netem`, or take latency from the carrier; only delays of a link need it",
@@ -154,7 +155,8 @@ def _in_engine(client: docker.DockerClient, image: ImageRef) -> Mapping[str, obj
         cap_add=_ADDED,
         security_opt=["seccomp=unconfined", "apparmor=unconfined"],
         device_cgroup_rules=_DEVICES,
-        volumes=["/dev:/dev"],
+        volumes=["/dev:/dev", "/sys/fs/cgroup:/host/cgroup"],
+        cgroupns="host",
         network_mode="none",
         log_config=LogConfig(type="json-file"),  # the engine's own default may keep nothing to read
     )

@@ -200,7 +200,13 @@ def _fault(entry: ScheduledFaultModel, stream: str) -> ScheduledFault:
     return ScheduledFault(
         fault=entry.fault,
         target=Target(
-            target.array or "", target.lun or "", target.service or "", target.role or "", bool(target.carrier)
+            array=target.array or "",
+            lun=target.lun or "",
+            service=target.service or "",
+            role=target.role or "",
+            between=tuple(tuple(each) for each in target.between or ()),
+            isolate=tuple(target.isolate or ()),
+            carrier=bool(target.carrier),
         ),
         at=_trigger(entry.at, stream),
         for_seconds=_number(entry.for_seconds, f"{stream}/for_seconds"),

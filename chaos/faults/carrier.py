@@ -21,6 +21,7 @@ class CarrierFault(Fault):
     """What they have in common."""
 
     targets = ("carrier",)
+    strikes = "carrier"
 
     def why_not_bitten(self, evidence: Evidence) -> str:
         """Read back as in force; who felt it, the history tells."""

@@ -1,4 +1,4 @@
-"""What states LUNs, services and the carrier can be wanted in. Faults compose: each takes one and returns the next."""
+"""What states targets can be wanted in. Faults compose: each takes a state and returns the next."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ class FailIo:
 
 
 @dataclass(frozen=True)
+class HoldIo:
+    """Hold back the answers of `operations` as long as the rule stands."""
+
+    operations: frozenset[Operation]
+
+    def to_agent(self) -> dict[str, object]:
+        """As `chaos.agent.state.rule_from` reads it."""
+        return {"hold": sorted(self.operations)}
+
+
+@dataclass(frozen=True)
 class LunState:
     """The wanted state of a LUN; the default is its baseline.
 
@@ -38,9 +49,14 @@ class LunState:
 
     power: bool = True
     lost: bool = False
-    rules: tuple[FailIo, ...] = ()
+    rules: tuple[FailIo | HoldIo, ...] = ()
 
-    def with_rule(self, rule: FailIo) -> LunState:
+    @property
+    def serves(self) -> bool:
+        """Whether who writes to it gets an answer: it has power, and nothing holds the answers back."""
+        return self.power and not any(isinstance(rule, HoldIo) for rule in self.rules)
+
+    def with_rule(self, rule: FailIo | HoldIo) -> LunState:
         """The same with one more rule."""
         return replace(self, rules=(*self.rules, rule))
 
@@ -89,7 +105,23 @@ class ServiceState:
     """The wanted state of a service; the default is its baseline."""
 
     running: bool = True
+    paused: bool = False
 
     def killed(self) -> ServiceState:
         """The same, not running."""
         return replace(self, running=False)
+
+    def frozen(self) -> ServiceState:
+        """The same, with its processes stopped where they stand."""
+        return replace(self, paused=True)
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """The wanted state of the link from one service to another; the default is its baseline."""
+
+    open: bool = True
+
+    def cut(self) -> LinkState:
+        """The same, with every packet dropped."""
+        return replace(self, open=False)

@@ -25,9 +25,14 @@ EXIT_CODES: Mapping[Verdict, int] = {
     "INCONCLUSIVE": EXIT_INCONCLUSIVE,
 }
 WORST_FIRST: tuple[Verdict, ...] = ("VIOLATED", "INCONCLUSIVE", "HELD")
+RECORDS_MAX = 20
+"""So many life stories are in the document; the page has more of them."""
 RESULT_FILE = "result.json"
 PLAN_FILE = "plan.yaml"
 HISTORY_FILE = "history.jsonl"
+REPORT_FILE = "report.html"
+ERROR_FILE = "error.json"
+"""Why a trial broke off, as an `error_document`; a folder has this or `result.json`."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,12 @@ class TrialResult:
     @property
     def again(self) -> str:
         """The command that runs this very trial again."""
-        return f"holdfast run {self.run_dir / PLAN_FILE}"
+        return again(self.run_dir)
+
+
+def again(run_dir: Path) -> str:
+    """The command that runs the trial of a run directory again."""
+    return f"holdfast run {run_dir / PLAN_FILE}"
 
 
 def worst(results: Sequence[TrialResult]) -> TrialResult:
@@ -114,7 +124,7 @@ def to_document(result: TrialResult) -> Document:
         judged["covered"] = {"covered": judgement.covered, "coverable": judgement.coverable}
         judged["mix"] = jsonable(judgement.mix)
         judged["reasons"] = list(judgement.reasons)
-        judged["records"] = jsonable(judgement.records)
+        judged["records"] = jsonable(judgement.records[:RECORDS_MAX])
         judged["records_total"] = judgement.records_total
     return {
         "verdict": result.verdict,

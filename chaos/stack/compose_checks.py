@@ -196,9 +196,15 @@ def _luns(file: Checked) -> Found:
                 yield file.at_key(loc, f"LUN {lun} is already on array {arrays[lun]}", "remove one")
 
 
-def _front_door(file: Checked) -> Found:
-    name, port = file.model.chaos.front_door
-    loc = ("x-chaos", "front_door")
+def _doors(file: Checked) -> Found:
+    chaos = file.model.chaos
+    yield from _door(file, ("x-chaos", "front_door"), *chaos.front_door)
+    for kind, places in chaos.doors.items():
+        for i, place in enumerate(places):
+            yield from _door(file, ("x-chaos", "doors", kind, i), *place)
+
+
+def _door(file: Checked, loc: Loc, name: str, port: int) -> Found:
     if name not in file.model.services:
         hint = did_you_mean(name, file.model.services)
         yield file.at(loc, f"unknown service {name!r}", hint)
@@ -220,6 +226,9 @@ def _used_names(file: Checked) -> Found:
             if volume not in file.model.volumes:
                 loc = ("x-chaos", "copies", store, i)
                 yield file.at(loc, f"unknown volume {volume!r}", did_you_mean(volume, file.model.volumes))
+    for name in chaos.steady:
+        if name not in services:
+            yield file.at_key(("x-chaos", "steady", name), f"unknown service {name!r}", did_you_mean(name, services))
     for i, harmless in enumerate(chaos.may_lose):
         name, colon, path = harmless.partition(":")
         loc = ("x-chaos", "may_lose", i)
@@ -253,7 +262,7 @@ _CHECKS: tuple[Callable[[Checked], Found], ...] = (
     _networks,
     _ports,
     _luns,
-    _front_door,
+    _doors,
     _used_names,
     _recovery,
 )

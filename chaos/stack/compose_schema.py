@@ -207,13 +207,16 @@ class StepModel(Strict):
     initialise: Flag = False
 
 
-def _front_door(value: object) -> object:
-    if isinstance(value, str):
-        match = re.fullmatch(r"([a-zA-Z0-9][a-zA-Z0-9_.-]*):(\d{1,5})", value)
-        if match is None or not 0 < int(match[2]) < 65536:
-            fail("front_door should be service:port", "such as gateway:8080")
-        return (match[1], int(match[2]))
-    return value
+def _address(what: str) -> BeforeValidator:
+    def read(value: object) -> object:
+        if isinstance(value, str):
+            match = re.fullmatch(r"([a-zA-Z0-9][a-zA-Z0-9_.-]*):(\d{1,5})", value)
+            if match is None or not 0 < int(match[2]) < 65536:
+                fail(f"{what} should be service:port", "such as gateway:8080")
+            return (match[1], int(match[2]))
+        return value
+
+    return BeforeValidator(read)
 
 
 def _policy(value: object) -> object:
@@ -236,13 +239,15 @@ class ChaosModel(Strict):
     """`x-chaos`: what Compose cannot say."""
 
     arrays: dict[Name, ArrayModel] = {}
-    front_door: Annotated[tuple[str, int], BeforeValidator(_front_door)]
+    front_door: Annotated[tuple[str, int], _address("front_door")]
     driver: Annotated[str, BeforeValidator(driver_form)] = "http"
     conflict: Annotated[Literal["reject", "last-writer-wins"], BeforeValidator(_policy)] = "reject"
     idempotency: Literal["keyed", "none"] = "keyed"
     roles: dict[Name, list[str]] = {}
     copies: dict[Name, list[str]] = {}
     may_lose: list[str] = []
+    steady: dict[Name, Annotated[Words, Field(min_length=1)]] = {}
+    doors: dict[Name, list[Annotated[tuple[str, int], _address("a door")]]] = {}
     carrier: Annotated[Literal["toxiproxy", "none"], BeforeValidator(_carrier)] = "none"
     recovery: list[StepModel] = []
 

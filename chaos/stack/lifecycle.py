@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -100,6 +101,9 @@ async def _wind_up(client: docker.DockerClient, run: Run, agent: Agent | None, g
     """Remove everything; containers of services first, while the agent still serves their file systems."""
     clean = False
     try:
+        if agent is not None:
+            with contextlib.suppress(AgentError):  # where it is gone, what it held back has failed
+                await agent.call("release")  # no container can be removed whose I/O hangs
         report = await asyncio.to_thread(sweep_run, client, run.id)
         # after an exception a request may still be under way in a thread, and create something later
         if report.failed or not orderly:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chaos.experiment.plan import Plan, ScheduledFault, Trigger, Workload
-from chaos.stack.spec import Service, Stack
+from chaos.stack.spec import ANY, Service, Stack
 from chaos.stack.targets import luns_struck, services_struck
 from chaos.stack.warnings import not_covered, topology_warnings
 
@@ -88,6 +88,9 @@ def _fault(fault: ScheduledFault, stack: Stack) -> str:
     luns = luns_struck(fault.target, stack)
     strikes = [f"LUNs {', '.join(luns)}"] if luns else []
     strikes.append(f"services {', '.join(services_struck(fault.target, stack)) or 'none'}")
+    moving = [name for name in fault.target.named if name.removeprefix(ANY) in stack.role_checks]
+    if moving:
+        strikes.append(f"of these whoever is {', '.join(moving)} then")
     return f"{text} (strikes {'; '.join(strikes)})"
 
 

@@ -26,7 +26,7 @@ from chaos.stack.disks import Disks, Unrecoverable
 from chaos.stack.hush import Hush
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
-from chaos.stack.spec import Service, Stack
+from chaos.stack.spec import Condition, Service, Stack
 
 _HEALTH_POLL_SECONDS = 0.05
 _HEALTH_POLL_GROWTH = 1.5
@@ -91,18 +91,21 @@ class RunningStack:
         }
 
     async def up(self, bases: Mapping[str, str], seconds_max: float) -> None:
-        """Attach LUNs cloned from `bases` (paths in the agent) and start every service.
+        """Attach LUNs cloned from `bases` (paths in the agent), start every service and wait until all is steady.
 
         Raises:
             HarnessError: A service does not get ready in time; the message carries its last words.
         """
+        deadline = time.monotonic() + seconds_max
         await self._disks.make(bases)
         carrier = [self.carrier.start(seconds_max)] if self.carrier else []
         await asyncio.gather(self._make_and_start(self.stack.services, seconds_max), *carrier)
-        await self._open(time.monotonic() + seconds_max)
+        await self._open(deadline)
+        await self._steady(deadline, HarnessError)
 
     async def clear(self) -> None:
-        """Remove every container, volume and LUN of this copy."""
+        """Remove every container, volume and LUN of this copy, whatever fault is in force."""
+        await self.agent.call("release")
         await self._remove(list(self.running))
         if self.carrier:
             await self.carrier.remove(self.logs, self._hush)
@@ -218,7 +221,7 @@ class RunningStack:
         ]
 
     async def answers(self, seconds_max: float) -> None:
-        """Wait until every service is healthy and the front door accepts a connection.
+        """Wait until every service is healthy, the front door accepts a connection and the stack is steady.
 
         Raises:
             Unrecoverable: Not within `seconds_max`.
@@ -230,6 +233,7 @@ class RunningStack:
         services = [self.stack.services[name] for name in self.running if not self._is_job(name)]
         await asyncio.gather(*(self._healthy(service, deadline, Unrecoverable) for service in services))
         await self._open(deadline)
+        await self._steady(deadline, Unrecoverable)
 
     async def _open(self, deadline: float) -> None:
         """Wait until the front door accepts a connection: a port may be published a moment after the start.
@@ -242,6 +246,30 @@ class RunningStack:
                 deadline,
                 lambda: self._fail(Unrecoverable, "front door", "accepts nobody"),
             )
+
+    async def _steady(self, deadline: float, error: type[HarnessError]) -> None:
+        """Wait until each command of `x-chaos.steady` succeeds: what a cold start need not have, and a fault meets."""
+
+        async def wait(name: str, command: tuple[str, ...]) -> None:
+            said = ""
+
+            async def is_steady() -> bool:
+                nonlocal said
+                call = asyncio.to_thread(
+                    containers.execute, self._client, self.running[name], list(command), self._hush
+                )
+                with contextlib.suppress(docker.errors.APIError):  # it is down for a moment; its health tells
+                    code, said = await call
+                    return code == 0
+                return False
+
+            await _poll(
+                is_steady,
+                deadline,
+                lambda: self._fail(error, name, f"is not steady in time: {' '.join(command)} fails; {said}"),
+            )
+
+        await asyncio.gather(*(wait(name, command) for name, command in self.stack.steady.items()))
 
     async def settle(self) -> None:
         """Write back what is dirty on every LUN, so that what a LUN takes from now on is the workload's."""
@@ -296,16 +324,24 @@ class RunningStack:
 
     async def _start_in_order(self, names: Iterable[str], seconds_max: float, error: type[HarnessError]) -> None:
         deadline = time.monotonic() + seconds_max
-        started: dict[str, asyncio.Task[None]] = {}
+        started: dict[str, asyncio.Event] = {}
+        ready: dict[str, asyncio.Task[None]] = {}
+
+        async def wait_for(other: str, condition: Condition) -> None:
+            if condition == "service_started":
+                await started[other].wait()
+            else:
+                await ready[other]
 
         async def begin(service: Service) -> None:
-            await asyncio.gather(*(started[other] for other in service.depends_on if other in started))
+            await asyncio.gather(*(wait_for(*need) for need in service.depends_on.items() if need[0] in ready))
             container = await asyncio.to_thread(containers.start, self._client, self.running[service.name])
             self.running[service.name] = container
+            started[service.name].set()
             with contextlib.suppress(HarnessError):  # it may have ended again; its health tells
                 await asyncio.gather(
                     self.agent.call("watch", service=service.name, pid=container.pid),
-                    self.agent.call("links", pid=container.pid, subnet=self._network.subnet),
+                    self.agent.call("links", service=service.name, pid=container.pid, subnet=self._network.subnet),
                 )
             if self._is_job(service.name):
                 await self._completed(service, deadline, error)
@@ -314,9 +350,10 @@ class RunningStack:
 
         async with contextlib.AsyncExitStack() as stack:
             for name in self._in_order(names):
-                started[name] = asyncio.create_task(begin(self.stack.services[name]))
-                stack.callback(started[name].cancel)
-            await asyncio.gather(*started.values())
+                started[name] = asyncio.Event()
+                ready[name] = asyncio.create_task(begin(self.stack.services[name]))
+                stack.callback(ready[name].cancel)
+            await asyncio.gather(*ready.values())
 
     async def _healthy(self, service: Service, deadline: float, error: type[HarnessError]) -> None:
         async def is_healthy() -> bool:

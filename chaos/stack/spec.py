@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
+ANY = "any "
+"""Before a role: one of the services that have it."""
 Restart = Literal["no", "always", "on-failure", "unless-stopped"]
 
 
@@ -98,6 +100,18 @@ class Lun:
 
 
 @dataclass(frozen=True)
+class RoleCheck:
+    """How a service is asked whether it has a role: GET `path` from its own 127.0.0.1.
+
+    It has it when the answer is 200 and its text has `says` in it.
+    """
+
+    port: int
+    path: str
+    says: str = ""
+
+
+@dataclass(frozen=True)
 class RunbookStep:
     """One thing that operators do after a disaster: `run` inside `service`, or `initialise` its blank LUNs.
 
@@ -121,10 +135,13 @@ class Stack:
         volumes: Further named volumes, not on a LUN.
         front_door: (service, container port).
         driver: "http" or "module:Class".
-        roles: Services by role, e.g. {"database": ("db",)}.
+        roles: Services by role, e.g. {"database": ("db",)}; of a role that moves, those that may have it.
+        role_checks: Of each role that moves, how to find out who has it.
         copies: For each store ("records", "blobs") the volumes that hold a copy of it, as declared.
         runbook: x-chaos.recovery.
         may_lose: Paths "service:/path" outside LUNs that the user declared as harmless to lose.
+        steady: Commands by service that succeed there once the whole stack is in its steady state.
+        doors: Copies that are read directly at the end: (kind, service, container port).
         carrier: Whether phones reach the front door through a Toxiproxy of the run.
     """
 
@@ -138,9 +155,12 @@ class Stack:
     policy: Literal["reject", "last-writer-wins"] = "reject"
     idempotency: Literal["keyed", "none"] = "keyed"
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    role_checks: Mapping[str, RoleCheck] = field(default_factory=dict)
     copies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     runbook: tuple[RunbookStep, ...] = ()
     may_lose: tuple[str, ...] = ()
+    steady: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    doors: tuple[tuple[str, str, int], ...] = ()
     carrier: bool = False
 
     @property
@@ -150,6 +170,15 @@ class Stack:
         for lun in self.luns.values():
             found[lun.array] = (*found.get(lun.array, ()), lun.name)
         return found
+
+    def candidates(self, name: str) -> tuple[str, ...]:
+        """The services that a name in an experiment may mean: itself, or those of a role; `any ROLE` is one of them."""
+        return (name,) if name in self.services else self.roles.get(name.removeprefix(ANY), ())
+
+    def luns_of(self, services: Iterable[str]) -> tuple[str, ...]:
+        """The LUNs that these services mount, in the order of the file."""
+        mounted = {m.source for name in services for m in self.services[name].mounts if m.kind == "lun"}
+        return tuple(name for name in self.luns if name in mounted)
 
     def services_on(self, luns: tuple[str, ...]) -> tuple[str, ...]:
         """Services that mount at least one of these LUNs, in the order of the file."""

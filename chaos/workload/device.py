@@ -37,7 +37,7 @@ class Habits:
 
     policy: Policy = "reject"
     request_seconds_max: float = 2.0
-    backoff_seconds: tuple[float, float] = (0.03, 0.25)
+    backoff_seconds: tuple[float, float] = (0.05, 0.4)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +30,18 @@ REQUEST_SECONDS_MAX = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Whose records are read, by which device, and what the door is called in the history."""
+    """Whose records are read, by which device, and what the door is called in the history.
+
+    Attributes:
+        kind: Of `x-chaos.doors`; empty: the front door.
+        at: The copy's "service:port" then.
+    """
 
     door: str
     owner: str
     device: str
+    kind: str = ""
+    at: str = ""
 
 
 def fresh_doors(owners: Sequence[str]) -> tuple[Door, ...]:
@@ -45,6 +52,15 @@ def fresh_doors(owners: Sequence[str]) -> tuple[Door, ...]:
 def reset_doors(devices: Sequence[tuple[str, str]]) -> tuple[Door, ...]:
     """Door 4: every (device, owner) after a reset, and a device of the canaries' owner."""
     return tuple(Door(f"reset {device}", owner, device) for device, owner in (*devices, ("d-canary", CANARY_OWNER)))
+
+
+def copy_doors(places: Iterable[tuple[str, str, int]], owners: Sequence[str]) -> tuple[Door, ...]:
+    """With door 4: every copy of `x-chaos.doors`, for every owner and the canaries'."""
+    return tuple(
+        Door(f"{kind} {service}", owner, f"{kind}-{service}-{owner}", kind, f"{service}:{port}")
+        for kind, service, port in places
+        for owner in (*owners, CANARY_OWNER)
+    )
 
 
 class Readers:
@@ -148,7 +164,7 @@ class Reader:
         """
         job = {
             "step": step,
-            "doors": [[door.door, door.owner, door.device] for door in doors],
+            "doors": [[door.door, door.owner, door.device, door.kind, door.at] for door in doors],
             "host": front_door.host,
             "port": front_door.port,
             "others": {name: list(address) for name, address in front_door.others.items()},

@@ -25,10 +25,10 @@ import orjson
 
 from chaos.errors import UsageError
 from chaos.history.events import DoorRead, Row
-from chaos.workload.drivers import load_driver
+from chaos.workload.drivers import load_doors, load_driver
 from chaos.workload.logbook import one_line
 from chaos.workload.records import observe
-from chaos.workload.session import FrontDoor, Session
+from chaos.workload.session import Copy, FrontDoor, Session
 
 DOORS_AT_ONCE = 6
 ROUNDS_MAX = 10
@@ -43,7 +43,7 @@ class _Reading:
         self,
         job: dict[str, Any],
         driver: type[Session],
-        kept: dict[str, Session],
+        kept: dict[str, Session | Copy],
         say: Callable[[object], None],
     ) -> None:
         self._step = int(job["step"])
@@ -61,7 +61,7 @@ class _Reading:
     async def run(self) -> None:
         await asyncio.gather(*(self._door(*door) for door in self._doors))
 
-    async def _door(self, door: str, owner: str, device: str) -> None:
+    async def _door(self, door: str, owner: str, device: str, kind: str, at: str) -> None:
         """Read until two rounds agree, the rounds or the time are used up."""
         before: tuple[Row, ...] | None = None
         number = 0
@@ -72,7 +72,7 @@ class _Reading:
             try:
                 async with self._gate:
                     invoked = time.monotonic_ns()
-                    rows = await self._read(owner, device)
+                    rows = await self._read(owner, device, kind, at)
             except Exception as error:  # noqa: BLE001  (whatever a driver raises: the door could not be read)
                 why = one_line(error)
                 if time.monotonic() < self._deadline:
@@ -98,9 +98,11 @@ class _Reading:
                 return
             before = rows
 
-    async def _read(self, owner: str, device: str) -> tuple[Row, ...]:
-        session = self._kept.get(device) if self._keep else None
-        if session is None:
+    async def _read(self, owner: str, device: str, kind: str, at: str) -> tuple[Row, ...]:
+        session: Session | Copy | None = self._kept.get(device) if self._keep else None
+        if session is None and kind:
+            session = load_doors(self._driver, [kind])[kind](self._front_door, at, user=owner)
+        elif session is None:
             session = self._driver(self._front_door, user=owner, device=device)
         if self._keep:
             self._kept[device] = session
@@ -124,7 +126,7 @@ async def _serve(driver: type[Session], link: socket.socket) -> None:
     def say(answer: object) -> None:
         answers.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
 
-    kept: dict[str, Session] = {}
+    kept: dict[str, Session | Copy] = {}
     running: set[asyncio.Task[None]] = set()
 
     async def work(line: bytes) -> None:

@@ -67,8 +67,25 @@ class Changes:
     by: str = ""
 
 
+class Copy(Protocol):
+    """One user's records as one copy of the data has them, past everything that stands before it."""
+
+    def __init__(self, front_door: FrontDoor, at: str, *, user: str) -> None:
+        """Remember the arguments; `front_door.others[at]` is where the copy answers."""
+
+    async def everything(self) -> Sequence[Record]:
+        """All live records of the user on this copy; raise where the copy has yet to catch up."""
+
+    async def close(self) -> None:
+        """Close every connection."""
+
+
 class Session(Protocol):
-    """One device of one user, as the service sees it."""
+    """One device of one user, as the service sees it.
+
+    A driver may have one more method, `doors()`, a classmethod that returns a class of `Copy` for each kind of
+    `x-chaos.doors` that it can read.
+    """
 
     def __init__(self, front_door: FrontDoor, *, user: str, device: str) -> None:
         """Remember the arguments; connect lazily."""

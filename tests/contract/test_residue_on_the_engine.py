@@ -97,10 +97,14 @@ def test_an_agent_whose_controller_falls_silent_goes_by_itself(
 
 
 def wait_for_the_end_of_a_lonely_agent(client: docker.DockerClient, *, hello: bool) -> None:
-    """Launch an agent, greet it or not, keep its stdin open, and wait for the end of its container, within 15 s."""
+    """Launch an agent, greet it or not, keep its socket open, and wait for the end of its container, within 15 s."""
     cache = cache_folder()
     (cache / "scratch").mkdir(exist_ok=True)
-    container, link = controllers_end._launch(client, ensure_agent_image(client).id, Run.begin(0), str(cache))
+    run = Run.begin(0)
+    with controllers_end._door(f"{cache}/scratch", run) as door:
+        container = controllers_end._launch(client, ensure_agent_image(client).id, run, str(cache))
+        door.settimeout(15)
+        link, _ = door.accept()
     with closing(link):
         if hello:
             link.sendall(b'{"id": 1, "do": "beat"}\n')

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
 from chaos.errors import UsageError
-from chaos.workload.session import Session
+from chaos.workload.session import Copy, Session
 
 BUILT_IN: Mapping[str, str] = {"http": "chaos.workload.drivers.http:HttpSession"}
 
@@ -51,6 +51,27 @@ def load_driver(name: str, folder: Path | None = None) -> type[Session]:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise UsageError(f"driver {name!r} is no session as docs/drivers.md describes it:\n{listed}")
     return cast(type[Session], found)
+
+
+def load_doors(driver: type[Session], kinds: Iterable[str]) -> Mapping[str, type[Copy]]:
+    """The driver's classes for these kinds of `x-chaos.doors`.
+
+    Raises:
+        UsageError: It has no class for one of them, or they cannot be imported.
+    """
+    wanted = set(kinds)
+    if not wanted:
+        return {}
+    try:
+        found = cast(Mapping[str, type[Copy]], getattr(driver, "doors", dict)())
+    except ImportError as error:
+        raise UsageError(f"the doors of {driver.__name__} cannot be imported: {error}; install it") from error
+    if missing := sorted(wanted - set(found)):
+        raise UsageError(
+            f"{driver.__name__} has no door of kind {', '.join(missing)}; it has {', '.join(found) or 'none'}: "
+            f"see docs/drivers.md, or take it out of x-chaos.doors"
+        )
+    return found
 
 
 def _import(name: str, folder: Path | None) -> object:

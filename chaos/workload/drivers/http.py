@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
 import orjson
 
 from chaos.errors import NotNow, Refused
-from chaos.workload.session import Ack, Changes, FrontDoor, Record, WriteId
+from chaos.workload.session import Ack, Changes, Copy, FrontDoor, Record, WriteId
 
 PHOTOS_AT_ONCE = 4
 
@@ -26,6 +26,7 @@ class HttpSession:
     def __init__(self, front_door: FrontDoor, *, user: str, device: str) -> None:
         """Remember where and who; connect when first used, and again after `close`."""
         self._url = f"http://{front_door.host}:{front_door.port}"
+        self._photos = f"{self._url}/photos"
         self._headers = {"X-User": user, "X-Device": device}
         self._user = user
         self._client: aiohttp.ClientSession | None = None
@@ -52,12 +53,13 @@ class HttpSession:
         else:
             found, by = await self._write("PUT", f"/records/{record.name}", headers, body)
         self._know(record.name, record.write, found["revision"])
-        return Ack(by=by)
+        return Ack(found.get("warning", ""), by)
 
     async def delete(self, name: str, base: WriteId | None, key: str) -> Ack:
         """Delete by name."""
-        _, by = await self._write("DELETE", f"/records/{name}", {"Idempotency-Key": key, **self._condition(base)}, b"")
-        return Ack(by=by)
+        headers = {"Idempotency-Key": key, **self._condition(base)}
+        found, by = await self._write("DELETE", f"/records/{name}", headers, b"")
+        return Ack(found.get("warning", ""), by)
 
     async def changes(self, cursor: str | None) -> Changes:
         """The delta since the cursor."""
@@ -69,6 +71,13 @@ class HttpSession:
         """Every live record, by a full read."""
         found, _ = await self._read("/records")
         return await self._records(found["records"])
+
+    @classmethod
+    def doors(cls) -> Mapping[str, type[Copy]]:
+        """`replica`, the rows of one database server (needs asyncpg); `blobs`, the photos of one blob service."""
+        from chaos.workload.drivers.copies import BlobDoor, ReplicaDoor
+
+        return {"replica": ReplicaDoor, "blobs": BlobDoor}
 
     async def close(self) -> None:
         """Close every connection."""
@@ -122,12 +131,11 @@ class HttpSession:
             raise NotNow(f"no connection: {error}") from error
 
     async def _photo(self, name: str) -> bytes | None:
-        path = f"/photos/{name}"
-        async with self._connected().get(self._url + path) as answer:
+        async with self._connected().get(f"{self._photos}/{name}") as answer:
             found = await answer.read()
             if answer.status == 404:
                 return None
-            _raise_for("GET", path, answer.status, found)
+            _raise_for("GET", f"/{name}", answer.status, found)
             return found
 
     async def _records(self, rows: Sequence[Any]) -> list[Record]:

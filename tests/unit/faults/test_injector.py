@@ -87,7 +87,7 @@ class NotingAgent:
         return {"alive": int(alive), "received_bytes": self.received_bytes}
 
 
-_COUNTERS = ("failed_reads", "failed_writes", "failed_flushes", "discarded_bytes", "last_write_ns")
+_COUNTERS = ("failed_reads", "failed_writes", "failed_flushes", "held", "discarded_bytes", "last_write_ns")
 
 
 class Bench:
