@@ -29,6 +29,8 @@ from chaos.stack.identity import Run
 from chaos.stack.network import Network
 from chaos.stack.toxiproxy import ProxyState, Toxic, Toxiproxy
 
+NAME = "x-chaos.carrier"
+"""As the agent knows it, beside the services."""
 DOOR = "front-door"
 """The one proxy's name."""
 _DOOR_PORT = 8666
@@ -97,6 +99,7 @@ class Carrier:
         """
         if self._container is None:
             raise CarrierError("the carrier does not run, so it cannot be restarted; keep the run folder and report it")
+        await self._agent.call("forget", service=NAME)
         try:
             await asyncio.to_thread(_kill_and_wait, self._client, self._container)
         except docker.errors.APIError as error:
@@ -131,6 +134,7 @@ class Carrier:
         self._api.close()
         if container is None:
             return
+        await self._agent.call("forget", service=NAME)
         if logs is not None:
             await asyncio.to_thread(containers.save_log, self._client, container, logs, hush)
         await asyncio.to_thread(containers.remove, self._client, container)
@@ -141,7 +145,7 @@ class Carrier:
         deadline = time.monotonic() + seconds_max
         self._api.close()  # a kept connection led to the server before
         self._container = await asyncio.to_thread(containers.start, self._client, self._container)
-        await self._agent.call("links", pid=self.pid, subnet=self._place.network.subnet)
+        await self._agent.call("links", service=NAME, pid=self.pid, subnet=self._place.network.subnet)
         while True:
             try:
                 await asyncio.to_thread(self._api.version)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import docker
 
 from chaos.errors import AgentError, EngineError, HarnessError
-from chaos.stack import network
+from chaos.stack import carrier, network
 from chaos.stack.agent import Agent, Event
 from chaos.stack.cache import cache_folder
 from chaos.stack.engine import connect
@@ -68,7 +68,7 @@ async def lab(
         if not golden.exists:
             log(f"initialising {stack.name} once; its disks are kept for later runs")
             await golden.make(running, ready_seconds_max)
-        yield Lab(run, running, golden, {**images, "x-chaos.carrier": carrier_image} if carrier_image else images)
+        yield Lab(run, running, golden, {**images, carrier.NAME: carrier_image} if carrier_image else images)
         orderly = True
     except HarnessError as error:
         if agent is None or not agent.lost.is_set():
