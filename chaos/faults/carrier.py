@@ -108,9 +108,9 @@ class LoseReplies(CarrierFault):
 
     def wanted_carrier(self, carrier: CarrierState) -> CarrierState:
         """Cut at the first byte of a reply."""
-        # reset_peer strikes no connection; that it stands first makes every end behind it a reset. limit_data alone
-        # would end in an orderly way.
+        # limit_data alone would end in an orderly way. reset_peer strikes no connection, but that it is there makes
+        # every end of a connection that is opened from then on a reset.
         return carrier.with_toxics(
-            Toxic("reset_peer", "downstream", {"timeout": 0}, toxicity=0.0),
             Toxic("limit_data", "downstream", {"bytes": 0}, toxicity=round(self.probability, 6)),
+            Toxic("reset_peer", "downstream", {"timeout": 0}, toxicity=0.0),
         )

@@ -48,11 +48,11 @@ def test_a_fault_on_a_path_that_no_phone_takes_is_inconclusive(
 
 def test_phones_without_coverage_and_slow_replies_lose_nothing_of_a_correct_stack(tmp_path: Path) -> None:
     plan = plan_of(
-        strike("carrier.latency", CARRIER, Trigger(acknowledged=40), for_seconds=0.5),
-        strike("carrier.down", CARRIER, Trigger(acknowledged=100), for_seconds=1.0, parameters={"mode": "cut"}),
-        strike("carrier.down", CARRIER, Trigger(acknowledged=160), for_seconds=1.5),
+        strike("carrier.latency", CARRIER, Trigger(seconds=0.5), for_seconds=1.0),
+        strike("carrier.down", CARRIER, Trigger(seconds=2), for_seconds=0.7, parameters={"mode": "cut"}),
+        strike("carrier.down", CARRIER, Trigger(seconds=4), for_seconds=1.5),
         stack=STACK,
-        workload=replace(SMALL, request_seconds_max=0.8),
+        workload=replace(SMALL, operations=480, rate_per_second=80, request_seconds_max=0.8),
     )
     result = run_one(plan, tmp_path)
     assert result.verdict == "HELD", reasons(result)

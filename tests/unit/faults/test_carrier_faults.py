@@ -50,8 +50,8 @@ def test_latency_is_on_the_way_back_and_counts_without_its_jitter() -> None:
     assert wanted("carrier.down").delay_ms == 0
 
 
-def test_lost_replies_are_cut_at_the_first_byte_behind_what_makes_the_end_a_reset() -> None:
-    reset, cut = wanted("carrier.lose_replies", probability=0.25).toxics
+def test_lost_replies_are_cut_at_the_first_byte_beside_what_makes_the_end_a_reset() -> None:
+    cut, reset = wanted("carrier.lose_replies", probability=0.25).toxics
     assert reset == Toxic("reset_peer", "downstream", {"timeout": 0}, 0.0)
     assert cut == Toxic("limit_data", "downstream", {"bytes": 0}, 0.25)
 
@@ -154,7 +154,7 @@ def test_a_witness_looks_while_replies_are_still_lost_and_for_no_other_fault(pla
         await scene.injector.end_load()
         [(listening, toxics)] = scene.witnessed
         assert listening
-        assert [toxic.type for toxic in toxics] == ["reset_peer", "limit_data"]
+        assert [toxic.type for toxic in toxics] == ["limit_data", "reset_peer"]
         assert scene.carrier.told[-1] == (True, ())
 
     play(
