@@ -63,12 +63,20 @@ class Trial:
         self._all_readers = readers
         self._mending = asyncio.Lock()
         self._injector = Injector(
-            plan.schedule, stack, lab_.running.agent, self._recorder, fan.fault, self._mend_in_load
+            plan.schedule,
+            stack,
+            lab_.running.agent,
+            self._recorder,
+            fan.fault,
+            self._mend_in_load,
+            lab_.running.carrier,
+            self._look_beside,
         )
         self._roles = Roles(stack, lab_.running.agent)
         self._watching: asyncio.Task[None] | None = None
         self._readers: list[Reader] = []
         self._unrecoverable = ""
+        self._fleet: Fleet | None = None
         self._restarts: set[asyncio.Task[None]] = set()
 
     async def run(self, *, keep: bool) -> TrialResult:
@@ -158,6 +166,7 @@ class Trial:
             self._logbook,
             self._stack.policy,
         )
+        self._fleet = fleet
         try:
             self._watching = asyncio.create_task(self._roles.watch(self._note_role))
             async with self._phase("load"):
@@ -225,6 +234,12 @@ class Trial:
         result = result_of(self._plan, self._folder, history, judgement, not_covered, self._lab.images)
         write_result(result)
         return result
+
+    async def _look_beside(self) -> None:
+        """What the service has committed, seen by a way that the carrier's faults do not touch."""
+        if self._fleet is not None:
+            host, port = self._running.service_door
+            await self._fleet.witness(FrontDoor(host, port, self._running.published))
 
     # --- mending
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from chaos.checks.carrier import felt
 from chaos.checks.verdict import Judgement, judge
 from chaos.errors import HarnessError, UsageError
 from chaos.experiment.catalogue import FaultCatalogue
@@ -95,15 +96,16 @@ def faults_of(history: History, schedule: tuple[ScheduledFault, ...]) -> tuple[F
         injected, healed = events.get((index, "injected")), events.get((index, "healed"))
         counted = healed or events.get((index, "lasting"))
         last = counted or events.get((index, "missed")) or injected
+        carrier = felt(history, [event for event in history.faults if event.index == index])
         outcomes.append(
             FaultOutcome(
                 name=fault.fault,
                 target=last.target if last is not None else str(fault.target),  # the event knows who had a role then
                 injected_at=seconds(injected),
                 healed_at=seconds(healed),
-                bit=counted is not None and counted.bit,
-                evidence=dict(last.evidence) if last is not None else {},
-                why=last.why if last is not None else "the trial ended before it",
+                bit=counted is not None and counted.bit and not (carrier and carrier.why),
+                evidence={**(last.evidence if last else {}), **(carrier.counted if carrier else {})},
+                why=(carrier and carrier.why) or (last.why if last is not None else "the trial ended before it"),
             )
         )
     return tuple(outcomes)

@@ -145,6 +145,7 @@ class Stack:
         may_lose: Paths "service:/path" outside LUNs that the user declared as harmless to lose.
         steady: Commands by service that succeed there once the whole stack is in its steady state.
         doors: Copies that are read directly at the end: (kind, service, container port).
+        carrier: Whether phones reach the front door through a Toxiproxy of the run.
     """
 
     name: str
@@ -163,6 +164,7 @@ class Stack:
     may_lose: tuple[str, ...] = ()
     steady: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doors: tuple[tuple[str, str, int], ...] = ()
+    carrier: bool = False
 
     @property
     def arrays(self) -> dict[str, tuple[str, ...]]:

@@ -34,8 +34,10 @@ def check_targets(plan: Plan, stack: Stack, file: Path | None = None) -> None:
     document = read(file) if file is not None else None
     problems = []
     for i, where, kind, name, names in wrong:
-        message = f"the stack has no {kind} {name!r}"
-        hint = did_you_mean(name, names)
+        if kind == "carrier":
+            message, hint = "the stack has no carrier", "say `carrier: toxiproxy` under x-chaos"
+        else:
+            message, hint = f"the stack has no {kind} {name!r}", did_you_mean(name, names)
         if document is None:
             problems.append(Problem(plan.experiment, 0, 0, f"{plan.schedule[i].fault}: {message}", hint))
         else:
@@ -64,15 +66,17 @@ def _names(stack: Stack) -> dict[str, Iterable[str]]:
         "service": stack.services,
         "role": roles,
         "service or role": [*stack.services, *roles],
+        "carrier": [""] if stack.carrier else [],
     }
 
 
 def _given(target: Target) -> list[tuple[tuple[str | int, ...], str, str]]:
-    """Where each name of a target stands, what it should be, and the name."""
+    """Where each name of a target stands, what it should be, and the name; the carrier has none."""
     single = [((kind,), kind, name) for kind, name in vars(target).items() if name and isinstance(name, str)]
     between = [
         (("between", i, k), "service or role", name)
         for i, members in enumerate(target.between)
         for k, name in enumerate(members)
     ]
-    return [*single, *between, *((("isolate", i), "service or role", name) for i, name in enumerate(target.isolate))]
+    isolate = [(("isolate", i), "service or role", name) for i, name in enumerate(target.isolate)]
+    return [*single, *between, *isolate, *([(("carrier",), "carrier", "")] if target.carrier else [])]
