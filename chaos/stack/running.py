@@ -116,12 +116,12 @@ class RunningStack:
         stopped: dict[str, asyncio.Task[None]] = {}
 
         async def stop(service: Service) -> None:
-            await asyncio.gather(*(stopped[other] for other in self._dependents(service.name)))
+            await asyncio.gather(*(stopped[other] for other in self.stack.dependents(service.name)))
             await self.agent.call("forget", service=service.name)
             container = self.running[service.name]
             await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
 
-        for name in reversed(self._start_order()):
+        for name in reversed(self.stack.in_start_order(self.stack.services)):
             stopped[name] = asyncio.create_task(stop(self.stack.services[name]))
         await asyncio.gather(*stopped.values())
 
@@ -134,7 +134,7 @@ class RunningStack:
         Raises:
             Unrecoverable: A file system needs more than a boot-time check, or a service does not come back.
         """
-        names = self._in_order(services)
+        names = self.stack.in_start_order(services)
         luns = list(luns)
         await self._remove(names)
         await self._disks.remove([*luns, *self._private_volumes(names)])
@@ -150,7 +150,7 @@ class RunningStack:
         Raises:
             Unrecoverable: A service does not come up on a blank LUN.
         """
-        names, keep = self._in_order(services), list(keep)
+        names, keep = self.stack.in_start_order(services), list(keep)
         await self._remove(names)
         await self._disks.remove([*blanks, *keep, *self._private_volumes(names)])
         await self._disks.make(blanks)
@@ -194,7 +194,7 @@ class RunningStack:
             Unrecoverable: A service does not come back.
             CarrierError: The carrier does not come back.
         """
-        names = self._start_order()
+        names = self.stack.in_start_order(self.stack.services)
         await asyncio.gather(*(self.agent.call("forget", service=name) for name in names))
         await asyncio.gather(*(self._kill_and_wait(name) for name in names))
         carrier = [self.carrier.restart(seconds_max)] if self.carrier else []
@@ -207,7 +207,7 @@ class RunningStack:
         Raises:
             Unrecoverable: One does not come back.
         """
-        await self._start_in_order(self._in_order(services), seconds_max, Unrecoverable)
+        await self._start_in_order(self.stack.in_start_order(services), seconds_max, Unrecoverable)
 
     async def not_running(self) -> list[str]:
         """Services whose container has ended (one that completed, as asked, is not among them)."""
@@ -217,7 +217,7 @@ class RunningStack:
         return [
             name
             for name, (running, code) in zip(self.running, states, strict=True)
-            if not running and not (code == 0 and self._is_job(name))
+            if not running and not (code == 0 and self.stack.is_job(name))
         ]
 
     async def answers(self, seconds_max: float) -> None:
@@ -230,7 +230,7 @@ class RunningStack:
         deadline = time.monotonic() + seconds_max
         if self.carrier:
             await self.carrier.verify()
-        services = [self.stack.services[name] for name in self.running if not self._is_job(name)]
+        services = [self.stack.services[name] for name in self.running if not self.stack.is_job(name)]
         await asyncio.gather(*(self._healthy(service, deadline, Unrecoverable) for service in services))
         await self._open(deadline)
         await self._steady(deadline, Unrecoverable)
@@ -343,13 +343,13 @@ class RunningStack:
                     self.agent.call("watch", service=service.name, pid=container.pid),
                     self.agent.call("links", service=service.name, pid=container.pid, subnet=self._network.subnet),
                 )
-            if self._is_job(service.name):
+            if self.stack.is_job(service.name):
                 await self._completed(service, deadline, error)
             else:
                 await self._healthy(service, deadline, error)
 
         async with contextlib.AsyncExitStack() as stack:
-            for name in self._in_order(names):
+            for name in self.stack.in_start_order(names):
                 started[name] = asyncio.Event()
                 ready[name] = asyncio.create_task(begin(self.stack.services[name]))
                 stack.callback(ready[name].cancel)
@@ -407,32 +407,6 @@ class RunningStack:
         wanted = {m.source for n in names for m in self.stack.services[n].mounts if m.kind == "volume"}
         used = {m.source for n in self.running if n not in set(names) for m in self.stack.services[n].mounts}
         return sorted(wanted - used)
-
-    # --- order
-
-    def _is_job(self, name: str) -> bool:
-        services = self.stack.services.values()
-        return any(s.depends_on.get(name) == "service_completed_successfully" for s in services)
-
-    def _dependents(self, name: str) -> list[str]:
-        return [service.name for service in self.stack.services.values() if name in service.depends_on]
-
-    def _start_order(self) -> list[str]:
-        order: list[str] = []
-
-        def visit(name: str) -> None:
-            if name not in order:
-                for other in self.stack.services[name].depends_on:
-                    visit(other)
-                order.append(name)
-
-        for name in self.stack.services:
-            visit(name)
-        return order
-
-    def _in_order(self, names: Iterable[str]) -> list[str]:
-        wanted = set(names)
-        return [name for name in self._start_order() if name in wanted]
 
 
 async def _accepts(door: tuple[str, int]) -> bool:
