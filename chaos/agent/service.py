@@ -218,7 +218,7 @@ class Agent:
         return {}
 
     def do_ask(self, *, questions: list[dict[str, Any]], seconds: float) -> list[bool]:
-        """Ask services over HTTP, each {"service": name, "port": n, "path": p, "says": text}; who does not run says no."""
+        """Ask services over HTTP, each {"service": name, "port": n, "path": p, "says": text}."""
         known = {each["service"]: self._processes.known_pid(each["service"]) for each in questions}
         asked = [Question(known[each["service"]] or 0, each["port"], each["path"], each["says"]) for each in questions]
         return ask(asked, seconds)

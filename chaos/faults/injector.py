@@ -111,7 +111,7 @@ class Injector:
             AgentError: An injection failed.
         """
         for each, task in zip([e for e in self._faults if e.scheduled.at.phase is None], self._tasks, strict=True):
-            if not each.injected_at:
+            if not each.injected_at and not each.ended:
                 task.cancel()
                 self._miss(each, each.waits_for or "its trigger did not come within the load")
         done = await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -113,15 +113,18 @@ class RoleCheck:
 
 @dataclass(frozen=True)
 class RunbookStep:
-    """One thing that operators do after a disaster: `run` inside `service`, or `initialise` its blank LUNs.
+    """One thing that operators do after a disaster.
 
-    The steps are tried in order; the first `restore` that succeeds ends the runbook, `initialise` always does.
+    `rebuild`: let `services` bootstrap themselves, on blank LUNs, from a copy that is left. For LUNs of which none is
+    left: `run` inside `service` to restore, or `initialise`. The steps are tried in order; the first `restore` that
+    succeeds ends the runbook, `initialise` always does.
     """
 
     name: str
-    kind: Literal["restore", "initialise"]
+    kind: Literal["rebuild", "restore", "initialise"]
     service: str = ""
     run: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,12 @@ class Stack:
         """The LUNs that these services mount, in the order of the file."""
         mounted = {m.source for name in services for m in self.services[name].mounts if m.kind == "lun"}
         return tuple(name for name in self.luns if name in mounted)
+
+    def copies_left(self, lun: str, lost: Collection[str]) -> tuple[str, ...]:
+        """Volumes, on LUNs or not, that hold everything that a lost LUN held a copy of; none if anything is gone."""
+        stores = [volumes for volumes in self.copies.values() if lun in volumes]
+        left = [[volume for volume in volumes if volume not in lost] for volumes in stores]
+        return tuple(dict.fromkeys(volume for volumes in left for volume in volumes)) if all(left) else ()
 
     def services_on(self, luns: tuple[str, ...]) -> tuple[str, ...]:
         """Services that mount at least one of these LUNs, in the order of the file."""

@@ -35,7 +35,8 @@ def scheduled(name: str, at: Trigger, for_seconds: float | None = None, **parame
 
 
 def wanted(name: str, **parameters: Parameter) -> CarrierState:
-    return make(scheduled(name, Trigger(seconds=1), **parameters)).wanted_carrier(CarrierState())
+    made = make(ScheduledFault(name, Target(carrier=True), Trigger(seconds=1), parameters=parameters))
+    return made.wanted_carrier(CarrierState())
 
 
 def test_down_is_silence_that_keeps_connections_open_or_a_cut() -> None:
@@ -68,7 +69,7 @@ class NotingCarrier:
         if self.refuses:
             raise CarrierError("it is gone")
         self.told.append((listening, tuple(toxics)))
-        return module.time.monotonic_ns()
+        return round(asyncio.get_running_loop().time() * 1e9)
 
 
 class SilentAgent:

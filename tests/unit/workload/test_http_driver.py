@@ -44,6 +44,16 @@ def test_what_is_written_is_read_back_whole_by_both_reads(kind: str) -> None:
     play(scene)
 
 
+def test_a_warning_that_comes_with_an_acknowledgement_is_passed_on() -> None:
+    async def scene(session: HttpSession, service: Service) -> None:
+        service.warning = "the standby has not confirmed"
+        record = make("u-00", "ada-1", "w-1", "contact")
+        assert (await session.put(record, None, "k-1")).warning == service.warning
+        assert (await session.delete("ada-1", "w-1", "k-2")).warning == service.warning
+
+    play(scene)
+
+
 def test_a_conflict_is_refused_and_an_overloaded_service_is_not_now() -> None:
     async def scene(session: HttpSession, service: Service) -> None:
         one = make("u-00", "ada-1", "w-1", "todo")
