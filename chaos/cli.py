@@ -116,12 +116,14 @@ def run(
     file: File,
     seed: Seed = None,
     times: Annotated[int, typer.Option(min=1, help="So many trials, each with the next seed.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="On so many copies of the stack at once.")] = 1,
     as_json: AsJson = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the LUNs' data in the run folder.")] = False,
     expect: Annotated[bool, typer.Option("--expect", help="Exit 0 on the verdict that `expect:` names.")] = False,
 ) -> Answer:
     """Run trials of an experiment, or a plan again, and judge them."""
     from chaos.reporting.block import summary
+    from chaos.reporting.html import HtmlReport
     from chaos.reporting.logfile import logged_to_file
     from chaos.reporting.terminal import terminal
     from chaos.stack.sweep import sweep
@@ -129,9 +131,9 @@ def run(
 
     plan, _ = _open(file, seed)
     sweep(all_=False)
-    fan = FanOut([context.obj, terminal(sys.stderr if as_json else sys.stdout)])
+    fan = FanOut([context.obj, HtmlReport(), terminal(sys.stderr if as_json else sys.stdout)])
     with logged_to_file():
-        results = run_trials(plan, times=times, keep=keep, listeners=(fan,))
+        results = run_trials(plan, times=times, jobs=jobs, keep=keep, listeners=(fan,))
     for crash in fan.crashes:
         _complain(str(crash))
     lines = [f"{result.verdict}  {result.reason}\n  run: {result.run_dir}" for result in results if fan.crashes]
@@ -146,12 +148,12 @@ def check(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A folder of reports/runs.")],
     as_json: AsJson = False,
 ) -> Answer:
-    """Judge a finished trial again from its history, without the stack."""
+    """Judge a finished trial again from its history, without the stack, and write its report.html anew."""
     from chaos.faults import catalogue
     from chaos.reporting.block import verdict_block
-    from chaos.reporting.recall import recall
+    from chaos.reporting.html import report_again
 
-    result = recall(run_dir, catalogue())
+    result = report_again(run_dir, catalogue(), _complain)
     return Answer(EXIT_CODES[result.verdict], to_document(result), "\n".join(verdict_block(result)))
 
 

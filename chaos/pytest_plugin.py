@@ -136,11 +136,14 @@ class ExperimentItem(pytest.Item):
         return plan
 
     def _listeners(self) -> list[Listener]:
-        if not self.config.pluginmanager.hasplugin("allure_listener"):
-            return []
-        from chaos.reporting.allure import AllureListener
+        from chaos.reporting.html import HtmlReport
 
-        return [AllureListener()]
+        listeners: list[Listener] = [HtmlReport()]
+        if self.config.pluginmanager.hasplugin("allure_listener"):
+            from chaos.reporting.allure import AllureListener
+
+            listeners.append(AllureListener())  # after the page, which it attaches
+        return listeners
 
     def _require(self, plan: Plan) -> None:
         """Skip, or fail where it is required, when this host cannot run the plan."""

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from chaos.checks.verdict import judge
-from chaos.errors import AgentError, HarnessError, HoldfastError
+from chaos.errors import AgentError, HoldfastError
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
@@ -25,13 +25,14 @@ from chaos.history.events import Header, Note, PhaseEvent
 from chaos.history.reader import read_history
 from chaos.history.recorder import Recorder
 from chaos.reporting.listener import FanOut
-from chaos.reporting.recall import faults_of, phases_of
+from chaos.reporting.recall import result_of
 from chaos.reporting.result import TrialResult, write_result
 from chaos.stack.agent import CACHE_IN_AGENT
 from chaos.stack.cache import cache_folder
 from chaos.stack.disks import Unrecoverable
 from chaos.stack.lifecycle import Lab
 from chaos.stack.mending import mend, run_the_runbook
+from chaos.stack.roles import Roles
 from chaos.stack.spec import Stack
 from chaos.workload import canaries
 from chaos.workload.doors import Door, Reader, Readers, copy_doors, fresh_doors, read_doors, reset_doors
@@ -62,10 +63,20 @@ class Trial:
         self._all_readers = readers
         self._mending = asyncio.Lock()
         self._injector = Injector(
-            plan.schedule, stack, lab_.running.agent, self._recorder, fan.fault, self._mend_in_load
+            plan.schedule,
+            stack,
+            lab_.running.agent,
+            self._recorder,
+            fan.fault,
+            self._mend_in_load,
+            lab_.running.carrier,
+            self._look_beside,
         )
+        self._roles = Roles(stack, lab_.running.agent)
+        self._watching: asyncio.Task[None] | None = None
         self._readers: list[Reader] = []
         self._unrecoverable = ""
+        self._fleet: Fleet | None = None
         self._restarts: set[asyncio.Task[None]] = set()
 
     async def run(self, *, keep: bool) -> TrialResult:
@@ -78,6 +89,7 @@ class Trial:
             not_covered = await self._unless_the_agent_dies(self._execute())
             judging = asyncio.ensure_future(asyncio.to_thread(self._judge, not_covered))
         finally:
+            await self._stop_watching()
             self._recorder.abandon()
             for reader in self._readers:
                 await reader.close()
@@ -105,9 +117,15 @@ class Trial:
                 not_covered = await self._read_doors(fleet)
         finally:
             await fleet.close()
+        await self._stop_watching()
         await self._running.keep_events(self._folder, begun)
         self._recorder.close()
         return not_covered
+
+    async def _stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)  # who asks next is told of a dead agent
 
     async def _unless_the_agent_dies(self, trial: Coroutine[None, None, tuple[str, ...]]) -> tuple[str, ...]:
         """A dead agent takes the disks away, and whatever the phones see then is the harness's doing."""
@@ -148,7 +166,9 @@ class Trial:
             self._logbook,
             self._stack.policy,
         )
+        self._fleet = fleet
         try:
+            self._watching = asyncio.create_task(self._roles.watch(self._note_role))
             async with self._phase("load"):
                 self._injector.begin_load()
                 showing = asyncio.create_task(self._show_progress(fleet))
@@ -211,21 +231,15 @@ class Trial:
     def _judge(self, not_covered: tuple[str, ...]) -> TrialResult:
         history = read_history(self._recorder.path)
         judgement = judge(history)
-        if judgement.verdict is None:
-            raise HarnessError(f"{judgement.reason}; there is no verdict, the run is in {self._folder}")
-        result = TrialResult(
-            plan=self._plan,
-            run_dir=self._folder,
-            judgement=judgement,
-            verdict=judgement.verdict,
-            reason=judgement.reason,
-            phases=phases_of(history),
-            faults=faults_of(history, self._plan.schedule),
-            not_covered=not_covered,
-            images=self._lab.images,
-        )
+        result = result_of(self._plan, self._folder, history, judgement, not_covered, self._lab.images)
         write_result(result)
         return result
+
+    async def _look_beside(self) -> None:
+        """What the service has committed, seen by a way that the carrier's faults do not touch."""
+        if self._fleet is not None:
+            host, port = self._running.service_door
+            await self._fleet.witness(FrontDoor(host, port, self._running.published))
 
     # --- mending
 
@@ -312,6 +326,9 @@ class Trial:
     def _note(self, topic: str, text: str) -> None:
         self._recorder.append(Note(topic, time.monotonic_ns(), text))
         self._fan.log(f"{topic}: {text}")
+
+    def _note_role(self, role: str, services: tuple[str, ...]) -> None:
+        self._note("role", f"{role}: {', '.join(services) or 'nobody'}")
 
     def _note_copies(self) -> None:
         for store, volumes in self._stack.copies.items():

@@ -1,4 +1,6 @@
-"""Several trials on one stack: everything that they share is started before the first and removed after the last.
+"""Several trials of one plan, on one copy of its stack or on several at once.
+
+What the trials of a copy share is started before the first and removed after the last.
 
 Whatever happens, by Ctrl-C or SIGTERM too, the stack is removed; what a kill -9 leaves is the guard's business.
 """
@@ -11,18 +13,21 @@ import dataclasses
 import errno
 import os
 import signal
+from collections import deque
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.errors import HarnessError, Terminated, UsageError
 from chaos.experiment.plan import Plan
-from chaos.reporting.listener import FanOut, Listener
+from chaos.reporting.listener import FanOut, Held, Listener
 from chaos.reporting.result import TrialResult
 from chaos.stack.agent import Event
 from chaos.stack.compose import load_stack
 from chaos.stack.diary import Diary
 from chaos.stack.identity import Run
 from chaos.stack.lifecycle import lab
+from chaos.stack.spec import Stack
 from chaos.trial import Trial
 from chaos.workload.doors import Readers
 
@@ -31,15 +36,17 @@ def run_trials(
     plan: Plan,
     *,
     times: int = 1,
+    jobs: int = 1,
     keep: bool = False,
     runs: Path = Path("reports/runs"),
     listeners: Sequence[Listener] = (),
 ) -> list[TrialResult]:
-    """Run `times` trials of a plan, the i-th with seed + i, on one stack.
+    """Run `times` trials of a plan, the i-th with seed + i.
 
     Args:
         plan: Everything drawn.
         times: How many trials.
+        jobs: How many copies of the stack they are shared out to; a trial's events are then told when it is over.
         keep: Keep the LUNs' data in each run folder.
         runs: Where the run folders are made.
         listeners: Hear the events; a listener that fails is left out, and the trial goes on.
@@ -52,7 +59,7 @@ def run_trials(
     fan = FanOut(listeners)
     try:
         with asyncio.Runner() as runner:
-            return runner.run(_with_sigterm(_run_trials(plan, times, keep, runs, fan)))
+            return runner.run(_with_sigterm(_run_trials(plan, times, jobs, keep, runs, fan)))
     except BaseException as error:
         fan.failed(error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -89,39 +96,88 @@ async def _with_sigterm(trials: Coroutine[None, None, list[TrialResult]]) -> lis
             signal.signal(signal.SIGTERM, before)
 
 
-async def _run_trials(plan: Plan, times: int, keep: bool, runs: Path, fan: FanOut) -> list[TrialResult]:
+@dataclass(frozen=True)
+class _Turn:
+    """One trial that is to be run."""
+
+    number: int
+    plan: Plan
+    folder: Path
+
+
+async def _run_trials(plan: Plan, times: int, jobs: int, keep: bool, runs: Path, fan: FanOut) -> list[TrialResult]:
     stack = load_stack(plan.stack, plan.variables, plan.profiles, os.environ)
+    jobs = min(jobs, times)
+    if jobs > 1:
+        _require_free_ports(stack)
     run = Run.begin(plan.seed)
-    diary = Diary()
-    results: list[TrialResult] = []
-    plans = [dataclasses.replace(plan, seed=plan.seed + number) for number in range(times)]
-    folders = [_new_folder(runs, run, number if times > 1 else 0) for number in range(1, times + 1)]
-    for folder in folders:
-        folder.mkdir(parents=True)
-    diary.open(folders[0])
-    fan.started(plans[0], plans[0].seed, 1, times, folders[0])
-    trial: Trial | None = None
+    turns = deque(
+        _Turn(
+            number,
+            dataclasses.replace(plan, seed=plan.seed + number - 1),
+            _new_folder(runs, run, number if times > 1 else 0),
+        )
+        for number in range(1, times + 1)
+    )
+    for turn in turns:
+        turn.folder.mkdir(parents=True)
+    results: dict[int, TrialResult] = {}
+    made = asyncio.Event()
 
-    def heard(event: Event) -> None:
-        diary.agent(event)
-        if trial is not None and event["event"] == "exited":
-            trial.exited(event["service"])
+    async def work(run: Run) -> None:
+        """Make a copy of the stack, and run trials on it while there are any."""
+        trial: Trial | None = None
+        diary = Diary()
 
-    driver = plan.driver or stack.driver
-    with contextlib.closing(diary):
-        async with (
-            Readers.open(driver, plan.driver_folder) as readers,
-            lab(stack, run, plan.limits.ready_seconds_max, heard, fan.log) as made,
-        ):
-            for number, (each, folder) in enumerate(zip(plans, folders, strict=True), 1):
-                diary.open(folder)
-                if number > 1:
-                    fan.started(each, each.seed, number, times, folder)
-                trial = Trial(each, stack, made, readers, folder, fan)
-                results.append(await trial.run(keep=keep))
-                _link_latest(runs, folder)
-                fan.finished(results[-1])
-    return results
+        def heard(event: Event) -> None:
+            diary.agent(event)
+            if trial is not None and event["event"] == "exited":
+                trial.exited(event["service"])
+
+        turn = turns.popleft()
+        told = fan if jobs == 1 else Held(fan)
+        with contextlib.closing(diary), contextlib.closing(told):
+            diary.open(turn.folder)
+            told.started(turn.plan, turn.plan.seed, turn.number, times, turn.folder)
+            async with lab(stack, run, plan.limits.ready_seconds_max, heard, told.log) as copy:
+                made.set()
+                while True:
+                    trial = Trial(turn.plan, stack, copy, readers, turn.folder, told)
+                    results[turn.number] = await trial.run(keep=keep)
+                    _link_latest(runs, turn.folder)
+                    told.finished(results[turn.number])
+                    told.close()
+                    if not turns:
+                        return
+                    turn = turns.popleft()
+                    diary.open(turn.folder)
+                    told.started(turn.plan, turn.plan.seed, turn.number, times, turn.folder)
+
+    async def work_later() -> None:
+        await made.wait()  # images and golden LUNs are there then
+        if turns:
+            await work(Run.begin(plan.seed))
+
+    async with Readers.open(plan.driver or stack.driver, plan.driver_folder) as readers:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(work(run))
+                for _ in range(jobs - 1):
+                    group.create_task(work_later())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+    return [results[number] for number in sorted(results)]
+
+
+def _require_free_ports(stack: Stack) -> None:
+    fixed = [
+        f"{name}:{port.host_port}" for name, each in stack.services.items() for port in each.ports if port.host_port
+    ]
+    if fixed:
+        raise UsageError(
+            f"several copies cannot publish the same port of this host ({', '.join(fixed)}); "
+            "leave the host's port out and one is chosen, or run one job"
+        )
 
 
 def _new_folder(runs: Path, run: Run, number: int) -> Path:

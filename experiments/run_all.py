@@ -1,6 +1,6 @@
 """Runs every experiment of this folder with several seeds and compares each verdict with the expected one.
 
-    python experiments/run_all.py [--seeds N] [--first-seed N] [FILE ...]
+    python experiments/run_all.py [--seeds N] [--first-seed N] [--jobs N] [FILE ...]
 
 Prints a table; exits 0 when every trial came out as expected, else 1.
 """
@@ -41,12 +41,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run experiments and compare their verdicts with the expected ones.")
     parser.add_argument("--seeds", type=int, default=5, help="trials of each experiment")
     parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2, help="copies of the stack at once")
     parser.add_argument("files", nargs="*", type=Path, help="default: all of this folder")
     arguments = parser.parse_args()
     files = arguments.files or [file for file in sorted(FOLDER.rglob("*.yaml")) if is_experiment(file)]
     rows = []
     for file in files:
-        row = run(file, arguments.first_seed, arguments.seeds)
+        row = run(file, arguments.first_seed, arguments.seeds, arguments.jobs)
         rows.append(row)
         say(shown(row))
     missed = [row.name for row in rows if not row.is_as_expected]
@@ -60,11 +61,12 @@ def is_experiment(file: Path) -> bool:
     return any(line.startswith("experiment:") for line in file.read_text().splitlines())
 
 
-def run(file: Path, first_seed: int, seeds: int) -> Row:
+def run(file: Path, first_seed: int, seeds: int, jobs: int) -> Row:
     """Run one experiment `seeds` times."""
     name = str(file.relative_to(FOLDER).with_suffix("")) if file.is_relative_to(FOLDER) else str(file)
     holdfast = Path(sys.executable).with_name("holdfast")
     command = [str(holdfast), "run", str(file), "--json", "--seed", str(first_seed), "--times", str(seeds)]
+    command += ["--jobs", str(jobs)]
     began = time.monotonic()
     try:
         done = subprocess.run(

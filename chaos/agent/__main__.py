@@ -1,8 +1,10 @@
-"""The agent's loop: requests as JSON lines on stdin, answers and events on stdout; FUSE in the same thread.
+"""The agent's loop: requests as JSON lines, answers and events back; FUSE in the same thread.
 
     {"id": 7, "do": "attach", "lun": "pgdata"}   ->   {"id": 7, "ok": {"device": "/dev/loop3"}}
     {"id": 8, "do": "drop", "lun": "nosuch"}                      ->   {"id": 8, "error": "..."}
     pushed: {"event": "lease-ended", "luns": [...]}, {"event": "ready", ...}
+
+They come over the controller's socket in the folder for logs, which the agent connects to first of all.
 
 Dead-man's switch: at end-of-file, without a first request in 5 s, or without any request within the deadline
 (the controller sends "beat"), everything is let go and the agent exits.
@@ -10,9 +12,11 @@ Dead-man's switch: at end-of-file, without a first request in 5 s, or without an
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import selectors
+import select
+import socket
 import sys
 import threading
 import time
@@ -25,81 +29,106 @@ from chaos.agent.service import Agent
 
 _HELLO_SECONDS_MAX = 5.0
 _TICK_SECONDS = 0.25
-_REQUESTS_A_TURN = 64
+_REQUESTS_A_TURN = 2
+"""I/Os between two looks for requests: one client alone can keep the array busy for ever."""
+_NICENESS = -20
+"""The array's own work must not wait for that of the services: a fault takes hold when this process runs."""
 _FRONT_FOLDER = "/run/holdfast"
 
-_output = threading.Lock()
+
+class Line:
+    """The agent's end of the socket; threads answer over it, too."""
+
+    def __init__(self, path: str) -> None:
+        """Connect to the controller, which listens for a while only."""
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        self._speaking = threading.Lock()
+        self._rest = b""
+
+    def fileno(self) -> int:
+        """To wait for what comes."""
+        return self._socket.fileno()
+
+    def requests(self) -> list[bytes] | None:
+        """What has come, None at the end; call it when there is something to read."""
+        chunk = b""
+        with contextlib.suppress(ConnectionError):  # a killed controller leaves unread answers behind
+            chunk = self._socket.recv(1 << 16)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return lines if chunk else None
+
+    def say(self, message: dict[str, Any]) -> None:
+        """Send one answer or event; to nobody, once the controller is gone."""
+        with self._speaking, contextlib.suppress(OSError):
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
 
 
 def main() -> None:
     """Serve until the controller is gone. Arguments: run id, folder for logs, heartbeat deadline in seconds."""
     run, store, beat_seconds_max = sys.argv[1], sys.argv[2], float(sys.argv[3])
-    os.makedirs(_FRONT_FOLDER, exist_ok=True)
-    device = fuse.mount(_FRONT_FOLDER)  # first of all: at exit it closes before any loop device, and so unblocks them
-    front = fuse.Front(device)
-    agent = Agent(run, front, _FRONT_FOLDER, store)
-    workers = ThreadPoolExecutor(max_workers=4)
-    _say({"event": "ready", "pid": os.getpid()})
+    line = Line(f"{store}/{run}.sock")
+    agent: Agent | None = None
     try:
-        _loop(agent, front, device, workers, beat_seconds_max)
+        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+        os.makedirs(_FRONT_FOLDER, exist_ok=True)
+        device = fuse.mount(_FRONT_FOLDER)  # first: at exit it closes before any loop device, and so unblocks them
+        front = fuse.Front(device)
+        agent = Agent(run, front, _FRONT_FOLDER, store)
+        workers = ThreadPoolExecutor(max_workers=4)
+        line.say({"event": "ready", "pid": os.getpid()})
+        _loop(agent, front, device, workers, line, beat_seconds_max)
     except Exception:  # noqa: BLE001 - last words, for the run folder
-        _say({"event": "crashed", "trace": traceback.format_exc()})
-    agent.close()
+        line.say({"event": "crashed", "trace": traceback.format_exc()})
+    if agent is not None:
+        agent.close()
     os._exit(0)  # a worker may hang in a system call that only the end of this process ends
 
 
-def _loop(agent: Agent, front: fuse.Front, device: int, workers: ThreadPoolExecutor, beat_seconds_max: float) -> None:
-    waiting = selectors.DefaultSelector()
-    waiting.register(device, selectors.EVENT_READ)
-    waiting.register(0, selectors.EVENT_READ)
-    os.set_blocking(0, False)
-    pending = b""
+def _loop(
+    agent: Agent, front: fuse.Front, device: int, workers: ThreadPoolExecutor, line: Line, beat_seconds_max: float
+) -> None:
+    waiting = select.epoll()
+    waiting.register(device, select.EPOLLIN)
+    waiting.register(line, select.EPOLLIN)
     heard = time.monotonic() - beat_seconds_max + _HELLO_SECONDS_MAX
     ticked = 0.0
     while time.monotonic() - heard < beat_seconds_max:
-        ready = {key.fd for key, _ in waiting.select(_TICK_SECONDS)}
-        if 0 in ready:
-            chunk = os.read(0, 1 << 16)
-            if not chunk:
+        ready = [handle for handle, _ in waiting.poll(_TICK_SECONDS)]
+        if line.fileno() in ready:
+            requests = line.requests()
+            if requests is None:
                 return
             heard = time.monotonic()
-            *lines, pending = (pending + chunk).split(b"\n")
-            for line in lines:
-                _handle(agent, workers, line)
+            for request in requests:
+                _handle(agent, workers, line, request)
         if device in ready:
             front.serve(_REQUESTS_A_TURN)
         if time.monotonic() - ticked >= _TICK_SECONDS:
             ticked = time.monotonic()
             for event in agent.tick():
-                _say(event)
+                line.say(event)
 
 
-def _handle(agent: Agent, workers: ThreadPoolExecutor, line: bytes) -> None:
-    request: dict[str, Any] = json.loads(line)
+def _handle(agent: Agent, workers: ThreadPoolExecutor, line: Line, text: bytes) -> None:
+    request: dict[str, Any] = json.loads(text)
     number, name = request.pop("id"), request.pop("do")
     if name == "beat":
-        _say({"id": number, "ok": {}})
+        line.say({"id": number, "ok": {}})
     elif name in Agent.SLOW:
-        workers.submit(_answer, agent, number, name, request)
+        workers.submit(_answer, agent, line, number, name, request)
     else:
-        _answer(agent, number, name, request)
+        _answer(agent, line, number, name, request)
 
 
-def _answer(agent: Agent, number: int, name: str, request: dict[str, Any]) -> None:
+def _answer(agent: Agent, line: Line, number: int, name: str, request: dict[str, Any]) -> None:
     try:
         done = getattr(agent, f"do_{name}")(**request)
     except Exception as error:  # noqa: BLE001 - every failure belongs to the controller, who asked
         trace = traceback.format_exc(limit=-3)
-        _say({"id": number, "error": f"{name}: {type(error).__name__}: {error}", "trace": trace})
+        line.say({"id": number, "error": f"{name}: {type(error).__name__}: {error}", "trace": trace})
     else:
-        _say({"id": number, "ok": done})
-
-
-def _say(message: dict[str, Any]) -> None:
-    data = json.dumps(message).encode() + b"\n"
-    with _output:
-        while data:
-            data = data[os.write(1, data) :]
+        line.say({"id": number, "ok": done})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The FUSE front: one folder with one file per port, spoken straight to /dev/fuse.
 
-Why not a binding: a request that must hang, wait or fail is here just a reply that is held, delayed or negative,
-without a thread for each; and storage and RPC share one thread, so a fault is in force for the very next request.
+Why not a binding: a request that must hang or fail is here just a reply that is held back or negative, without a
+thread for each; and storage and RPC share one thread, so a fault is in force for the very next request.
 The messages are those of <linux/fuse.h>, protocol 7.31, of which a loop device needs very little.
 
 Files are opened with direct I/O: the page cache between database and disk is that of the file system above.
@@ -22,6 +22,7 @@ _LOOKUP, _FORGET, _GETATTR, _SETATTR = 1, 2, 3, 4
 _OPEN, _READ, _WRITE, _STATFS, _RELEASE, _FSYNC, _INIT = 14, 15, 16, 17, 18, 20, 26
 _INTERRUPT, _DESTROY, _BATCH_FORGET = 36, 38, 42
 _SILENT = frozenset({_FORGET, _BATCH_FORGET, _INTERRUPT})
+_KINDS = {_READ: "read", _WRITE: "write", _FSYNC: "flush"}
 
 _IN = struct.Struct("<IIQQIIIHH")
 _OUT = struct.Struct("<IiQ")
@@ -37,6 +38,9 @@ _STATFS_OUT = struct.Struct("<QQQQQIIII24x")
 _FOPEN_DIRECT_IO = 1
 _WANTED_FLAGS = (1 << 0) | (1 << 5) | (1 << 15) | (1 << 22)  # async read, big writes, async direct I/O, max pages
 _MAX_WRITE_BYTES = 1 << 20
+_BACKGROUND_MAX, _BACKGROUND_CONGESTED = 16_384, 12_288
+"""Requests under way on the one connection, over all LUNs. A LUN that hangs keeps all that its loop device may have
+under way (128 requests, and more when large ones are split), and must leave room for those of the others."""
 _ROOT = 1
 _FIRST_PORT = 2
 _FOREVER_SECONDS = 1 << 30
@@ -65,6 +69,8 @@ class Front:
         self._next = _FIRST_PORT
         self._buffer = bytearray(_MAX_WRITE_BYTES + 4096)
         self._view = memoryview(self._buffer)
+        self._held: list[tuple[int, int, int, bytes]] = []
+        self._removed = self._reconsidering = False
         self._handlers: dict[int, Callable[[int, int, memoryview], None]] = {
             _LOOKUP: self._lookup,
             _GETATTR: self._getattr,
@@ -88,6 +94,24 @@ class Front:
         """Hide the file; requests through handles that are still open fail."""
         port.closed = True
         self._ports.pop(self._names.pop(port.file), None)
+        self._removed = True
+
+    def reconsider(self) -> None:
+        """Decide again on every request that is held back, in the order in which they came.
+
+        For the thread that serves; called when rules have changed or ports have closed.
+        """
+        self._removed = False
+        self._reconsidering = True
+        held, self._held = self._held, []
+        for operation, unique, node, body in held:
+            self._handlers[operation](unique, node, memoryview(body))
+        self._reconsidering = False
+
+    def tick(self) -> None:
+        """Fail what was held back on ports that another thread has removed meanwhile."""
+        if self._removed:
+            self.reconsider()
 
     def serve(self, most: int) -> None:
         """Answer up to `most` waiting requests.
@@ -125,7 +149,8 @@ class Front:
         if major != 7 or minor < 31:
             raise OSError(f"this kernel's FUSE speaks {major}.{minor}, 7.31 or later is needed")
         pages = _MAX_WRITE_BYTES // 4096
-        answer = (7, 31, readahead, flags & _WANTED_FLAGS, 64, 48, _MAX_WRITE_BYTES, 1, pages, 0, 0)
+        background = (_BACKGROUND_MAX, _BACKGROUND_CONGESTED)
+        answer = (7, 31, readahead, flags & _WANTED_FLAGS, *background, _MAX_WRITE_BYTES, 1, pages, 0, 0)
         self._reply(unique, 0, _INIT_OUT.pack(*answer))
 
     def _attributes(self, node: int) -> bytes | None:
@@ -163,40 +188,43 @@ class Front:
 
     def _read(self, unique: int, node: int, body: memoryview) -> None:
         _, offset, size, *_ = _IO.unpack_from(body)
-        error, port = self._admit(node, "read", offset, size)
-        if port is None or error:
-            self._reply(unique, -error)
-            return
-        port.target.counters.reads += 1
-        self._reply(unique, 0, port.target.lun.read(offset, size))
+        port = self._admitted(_READ, unique, node, body, offset, size)
+        if port is not None:
+            port.target.counters.reads += 1
+            self._reply(unique, 0, port.target.lun.read(offset, size))
 
     def _write(self, unique: int, node: int, body: memoryview) -> None:
         _, offset, size, *_ = _IO.unpack_from(body)
-        error, port = self._admit(node, "write", offset, size)
-        if port is None or error:
-            self._reply(unique, -error)
-            return
-        port.target.lun.write(offset, body[_IO.size : _IO.size + size])
-        port.target.counters.wrote(size)
-        self._reply(unique, 0, _WRITE_OUT.pack(size, 0))
+        port = self._admitted(_WRITE, unique, node, body, offset, size)
+        if port is not None:
+            port.target.lun.write(offset, body[_IO.size : _IO.size + size])
+            port.target.counters.wrote(size)
+            self._reply(unique, 0, _WRITE_OUT.pack(size, 0))
 
-    def _fsync(self, unique: int, node: int, _body: memoryview) -> None:
-        error, port = self._admit(node, "flush", 0, 0)
-        if port is None or error:
-            self._reply(unique, -error)
-            return
-        port.target.lun.flush()
-        port.target.counters.flushes += 1
-        self._reply(unique, 0)
+    def _fsync(self, unique: int, node: int, body: memoryview) -> None:
+        port = self._admitted(_FSYNC, unique, node, body, 0, 0)
+        if port is not None:
+            port.target.lun.flush()
+            port.target.counters.flushes += 1
+            self._reply(unique, 0)
 
-    def _admit(self, node: int, operation: str, offset: int, size: int) -> tuple[int, Port | None]:
-        """Decide on one request: (0, its port), or (errno, anything) when it is refused."""
+    def _admitted(
+        self, operation: int, unique: int, node: int, body: memoryview, offset: int, size: int
+    ) -> Port | None:
+        """The port of a request that is to be done; None where it was refused, or is held back."""
         port = self._ports.get(node)
         if port is None:
-            return errno.EIO, None
-        target = port.target
-        if port.closed or (target.rules and any(rule.fails(operation, offset, size) for rule in target.rules)):
-            return port.fail(operation), port
-        if operation == "write" and offset + size > target.lun.size_bytes:
-            return errno.ENOSPC, port
-        return 0, port
+            self._reply(unique, -errno.EIO)
+            return None
+        kind, target = _KINDS[operation], port.target
+        rule = next((each for each in target.rules if each.applies(kind, offset, size)), None) if target.rules else None
+        if port.closed or (rule is not None and not rule.hold):
+            self._reply(unique, -port.fail(kind))
+        elif rule is not None:
+            target.counters.held += not self._reconsidering  # each is counted once, however often it is looked at
+            self._held.append((operation, unique, node, bytes(body)))
+        elif operation == _WRITE and offset + size > target.lun.size_bytes:
+            self._reply(unique, -errno.ENOSPC)
+        else:
+            return port
+        return None

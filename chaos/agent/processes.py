@@ -1,7 +1,8 @@
-"""Containers' processes: killed through pidfds (never a pid that was reused), and what their network received."""
+"""Containers' processes: killed through pidfds (never a pid that was reused), paused, and what they received."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -9,6 +10,8 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from chaos.agent.freezer import Freezer
 
 _REMEMBERED_SECONDS = 5.0
 
@@ -20,6 +23,8 @@ class Process:
     pid: int
     handle: int
     received: deque[tuple[int, int]] = field(default_factory=deque)
+    frozen: Freezer | None = None
+    killed: bool = False
 
 
 class Processes:
@@ -49,10 +54,16 @@ class Processes:
             raise ProcessLookupError(f"{service} does not run")
         return self._known[service].pid
 
+    def known_pid(self, service: str) -> int | None:
+        """The init process of a service; None where it does not run."""
+        process = self._known.get(service)
+        return process.pid if process is not None else None
+
     def forget(self, service: str) -> None:
         """Drop a service that was removed."""
         process = self._known.pop(service, None)
         if process is not None:
+            _thaw(process)  # whoever stops it waits for what it does with the signal
             os.close(process.handle)
 
     def kill(self, service: str) -> dict[str, int]:
@@ -69,7 +80,35 @@ class Processes:
             signal.pidfd_send_signal(process.handle, signal.SIGKILL)
         except ProcessLookupError:
             return {"alive": 0, "received_bytes": received}
+        process.killed = True
+        _thaw(process)  # a frozen process of cgroup version 1 dies only when it wakes
         return {"alive": 1, "received_bytes": received}
+
+    def pause(self, service: str, wanted: bool) -> dict[str, int]:
+        """Freeze all processes of a container where they stand, or let them go on.
+
+        Returns:
+            `alive` and `received_bytes` as of `kill`, and `paused` (0 or 1), read back.
+
+        Raises:
+            OSError: The kernel has no freezer for it, or refuses.
+        """
+        process = self._known.get(service)
+        if process is None or process.killed or _has_ended(process):
+            return {"alive": 0, "received_bytes": 0, "paused": 0}
+        received = self._received_in_last_second(process)
+        if not wanted:
+            _thaw(process)
+            return {"alive": 1, "received_bytes": received, "paused": 0}
+        freezer = process.frozen or Freezer(process.pid)
+        freezer.freeze(True)
+        process.frozen = freezer
+        return {"alive": 1, "received_bytes": received, "paused": int(freezer.is_frozen)}
+
+    def resume_all(self) -> None:
+        """Let every container go on."""
+        for process in self._known.values():
+            _thaw(process)
 
     def ended(self) -> list[str]:
         """Services whose init process ended since the last call; they are forgotten."""
@@ -94,6 +133,19 @@ class Processes:
         now = time.monotonic_ns()
         before = [count for at, count in process.received if now - at <= 1_500_000_000]
         return max(0, received_bytes(process.pid) - before[0]) if before else 0
+
+
+def _thaw(process: Process) -> None:
+    freezer, process.frozen = process.frozen, None
+    if freezer is not None:
+        with contextlib.suppress(FileNotFoundError, OSError):  # with its last process the cgroup is gone
+            freezer.freeze(False)
+
+
+def _has_ended(process: Process) -> bool:
+    waiting = select.poll()
+    waiting.register(process.handle, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def received_bytes(pid: int) -> int:

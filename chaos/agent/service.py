@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import os
@@ -10,10 +11,12 @@ import time
 from typing import Any
 
 from chaos.agent import links, loop
+from chaos.agent.asking import Question, ask
 from chaos.agent.fuse import Front
+from chaos.agent.links import Link, Links
 from chaos.agent.lun import Lun
 from chaos.agent.processes import Processes
-from chaos.agent.state import Counters, FailRule, Port, Target, rule_from
+from chaos.agent.state import Counters, IoRule, Port, Target, rule_from
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CHECK_SECONDS_MAX = 120
@@ -26,7 +29,7 @@ Reply = dict[str, Any]
 class Agent:
     """One run's LUNs, ports and processes."""
 
-    SLOW = frozenset({"attach", "detach", "drop", "save", "check", "links", "format", "sync"})
+    SLOW = frozenset({"attach", "detach", "drop", "save", "check", "links", "format", "sync", "ask"})
     """Requests that wait for the kernel or a program, which may need FUSE answers meanwhile: done in a thread.
 
     Even closing a loop device does: the last close writes its dirty pages back, through FUSE.
@@ -42,7 +45,9 @@ class Agent:
         self._ports: dict[str, Port] = {}
         self._generation = 0
         self._processes = Processes()
-        self._leases: dict[str, int] = {}
+        self._links = Links()
+        self._leases: dict[tuple[str, Any], int] = {}
+        """When what is wanted of a ("lun", name), ("service", name) or ("link", (sender, receiver)) ends."""
 
     def do_create(self, *, lun: str, size: int, base: str | None) -> Reply:
         """Make a LUN as a clone of a golden file, or blank."""
@@ -55,7 +60,7 @@ class Agent:
         """Forget a LUN and its content; ports to it fail from now on."""
         self.do_detach(lun=lun)
         target = self._luns.pop(lun, None)
-        self._leases.pop(lun, None)
+        self._leases.pop(("lun", lun), None)
         if target is not None:
             target.lun.close()
         return {}
@@ -140,15 +145,27 @@ class Agent:
         gave_up = errors > 0 or port.failed_flushes > 0 or bool({"ro", "emergency_ro", "shutdown"} & set(options))
         return {"closed": False, "gave_up": gave_up}
 
-    def do_apply(self, *, luns: dict[str, dict[str, Any]], kill: list[str], lease_seconds: float) -> Reply:
-        """Bring LUNs and processes into the wanted state, all of them between two I/Os, and read it back.
+    def do_apply(
+        self,
+        *,
+        luns: dict[str, dict[str, Any]],
+        kill: list[str],
+        lease_seconds: float,
+        pause: dict[str, bool] | None = None,
+        links: list[tuple[str, str, bool]] | None = None,
+    ) -> Reply:
+        """Bring LUNs, processes and links into the wanted state, all of them between two I/Os, and read it back.
 
-        A LUN's state is {"power": bool, "lost": bool, "rules": [...]}. Processes die first, then the LUNs
-        close, so that nothing sneaks out of the page cache. Rules are leased: they end by themselves.
+        A LUN's state is {"power": bool, "lost": bool, "rules": [...]}, a link's [sender, receiver, open]. Processes
+        die first, then the LUNs close, so that nothing sneaks out of the page cache. Rules, pauses and closed links
+        are leased: they end by themselves.
 
         Returns:
-            When (ns of CLOCK_MONOTONIC), what was killed, and each LUN's counters before and state after.
+            When (ns of CLOCK_MONOTONIC), what was killed and paused, each LUN's counters before and state after, and
+            the links in their order.
         """
+        wanted_links = {(sender, receiver): is_open for sender, receiver, is_open in links or ()}
+        until = time.monotonic_ns() + int(lease_seconds * 1e9)
         wanted = {name: (self._luns[name], _rules(self._luns[name], state["rules"])) for name, state in luns.items()}
         killed = {service: self._processes.kill(service) for service in kill}
         before = {}
@@ -163,13 +180,20 @@ class Agent:
             target.lost = target.lost or state["lost"]
             target.rules = rules
             target.applied = state
-            if rules:
-                self._leases[name] = time.monotonic_ns() + int(lease_seconds * 1e9)
-            else:
-                self._leases.pop(name, None)
+            self._lease(("lun", name), until if rules else None)
+        paused = {}
+        for service, is_wanted in (pause or {}).items():
+            paused[service] = self._processes.pause(service, is_wanted)
+            self._lease(("service", service), until if is_wanted else None)
+        applied = self._links.apply(wanted_links)
+        for link, is_open in wanted_links.items():
+            self._lease(("link", link), None if is_open else until)
+        self._front.reconsider()
         return {
             "at": time.monotonic_ns(),
             "killed": killed,
+            "paused": paused,
+            "links": list(applied.values()),
             "before": before,
             "after": self._states(list(wanted)),
         }
@@ -178,36 +202,86 @@ class Agent:
         """What went through these LUNs so far."""
         return {name: _counted(self._luns[name].counters) for name in luns}
 
+    def do_dropped(self, *, links: list[tuple[str, str]]) -> list[int]:
+        """Packets that these links, as [sender, receiver], have dropped so far."""
+        return list(self._links.dropped([(sender, receiver) for sender, receiver in links]).values())
+
     def do_watch(self, *, service: str, pid: int) -> Reply:
         """Know the init process of a service's container."""
         self._processes.watch(service, pid)
         return {}
 
-    def do_links(self, *, pid: int, subnet: str) -> Reply:
-        """Confine a container to its run's own subnet."""
+    def do_links(self, *, service: str, pid: int, subnet: str) -> Reply:
+        """Link a container that has started as is wanted now, and confine it to its run's own subnet."""
+        self._links.add(service, pid)
         links.apply_baseline(pid, subnet)
         return {}
+
+    def do_ask(self, *, questions: list[dict[str, Any]], seconds: float) -> list[bool]:
+        """Ask services over HTTP, each {"service": name, "port": n, "path": p, "says": text}."""
+        known = {each["service"]: self._processes.known_pid(each["service"]) for each in questions}
+        asked = [Question(known[each["service"]] or 0, each["port"], each["path"], each["says"]) for each in questions]
+        return ask(asked, seconds)
 
     def do_forget(self, *, service: str) -> Reply:
         """A service's container is about to be stopped on purpose: its end is no event."""
         self._processes.forget(service)
+        self._links.forget(service)
         return {}
 
     def tick(self) -> list[Reply]:
         """Sample what must be sampled, end leases that ran out; return the events to push."""
+        self._front.tick()
         self._processes.sample()
+        self._links.sample()
+        events: list[Reply] = []
+        for service in self._processes.ended():
+            self._links.forget(service)
+            events.append({"event": "exited", "service": service})
         now = time.monotonic_ns()
-        ended = [name for name, until in self._leases.items() if until <= now]
-        for name in ended:
-            del self._leases[name]
-            self._luns[name].rules = []
-        events: list[Reply] = [{"event": "exited", "service": service} for service in self._processes.ended()]
-        return [*events, {"event": "lease-ended", "luns": ended}] if ended else events
+        ended = [key for key, until in self._leases.items() if until <= now]
+        if ended:
+            self._end(ended)
+            kinds = {kind: [name for other, name in ended if other == kind] for kind, _ in ended}
+            events.append({"event": "lease-ended", **{f"{kind}s": names for kind, names in kinds.items()}})
+        return events
 
     def close(self) -> None:
-        """Refuse all further I/O; the loop devices go with the process, whose /dev/fuse closes before them."""
+        """Refuse all further I/O and let everybody go on.
+
+        The loop devices go with the process, whose /dev/fuse closes before them, and so do the closed links.
+        """
+        self._processes.resume_all()
         for port in self._ports.values():
             port.closed = True
+        with contextlib.suppress(OSError):  # where /dev/fuse is gone, whoever waited has been told
+            self._front.reconsider()
+
+    def do_release(self) -> Reply:
+        """End everything that can be ended at once, whatever it was for: a trial broke off, its stack goes away."""
+        self._end([("lun", name) for name in self._luns])
+        self._end(list(self._leases))
+        return {}
+
+    def _lease(self, key: tuple[str, Any], until: int | None) -> None:
+        if until is None:
+            self._leases.pop(key, None)
+        else:
+            self._leases[key] = until
+
+    def _end(self, keys: list[tuple[str, Any]]) -> None:
+        """Bring these back to their baseline, as far as that can be done at once."""
+        opened: dict[Link, bool] = {}
+        for kind, name in keys:
+            self._leases.pop((kind, name), None)
+            if kind == "lun":
+                self._luns[name].rules = []
+            elif kind == "service":
+                self._processes.pause(name, False)
+            else:
+                opened[name] = True
+        self._links.apply(opened)
+        self._front.reconsider()
 
     def _states(self, names: list[str]) -> Reply:
         return {
@@ -220,7 +294,7 @@ class Agent:
         }
 
 
-def _rules(target: Target, wanted: list[dict[str, Any]]) -> list[FailRule]:
+def _rules(target: Target, wanted: list[dict[str, Any]]) -> list[IoRule]:
     """The wanted rules; those that stand already keep their count of times."""
     standing = list(zip(target.applied.get("rules", ()), target.rules, strict=False))
     rules = []

@@ -18,15 +18,19 @@ _FAILED = {"read": "failed_reads", "write": "failed_writes", "flush": "failed_fl
 
 
 @dataclass
-class FailRule:
-    """Fail `operations` with EIO, `times` times (None: always), in the byte range [first, end) (None: all)."""
+class IoRule:
+    """What happens to `operations` in the byte range [first, end) (None: all), `times` times (None: always).
+
+    They fail with EIO; with `hold` their answer is held back instead, until the rule is gone or the port closes.
+    """
 
     operations: frozenset[str]
     times: int | None = None
     first: int = 0
     end: int | None = None
+    hold: bool = False
 
-    def fails(self, operation: str, offset: int, size: int) -> bool:
+    def applies(self, operation: str, offset: int, size: int) -> bool:
         """Whether this request is one of those; counts it down."""
         if operation not in self.operations or self.times == 0:
             return False
@@ -48,6 +52,7 @@ class Counters:
     failed_reads: int = 0
     failed_writes: int = 0
     failed_flushes: int = 0
+    held: int = 0
     discarded_bytes: int = 0
     closed: int = 0
     last_write_ns: int = 0
@@ -74,7 +79,7 @@ class Target:
     name: str
     lun: Lun
     counters: Counters = field(default_factory=Counters)
-    rules: list[FailRule] = field(default_factory=list)
+    rules: list[IoRule] = field(default_factory=list)
     applied: dict[str, Any] = field(default_factory=dict)
     lost: bool = False
 
@@ -98,9 +103,13 @@ class Port:
         return self.target.counters.fail(operation)
 
 
-def rule_from(wanted: dict[str, Any]) -> FailRule:
-    """Parse a rule of an `apply` request: {"fail": [operations], "times": n|null, "first": b, "end": b|null}."""
-    operations = frozenset(wanted["fail"])
+def rule_from(wanted: dict[str, Any]) -> IoRule:
+    """Parse a rule of an `apply` request.
+
+    It is {"fail": [operations], "times": n|null, "first": b, "end": b|null}, or {"hold": [operations]}.
+    """
+    hold = "hold" in wanted
+    operations = frozenset(wanted["hold" if hold else "fail"])
     if not operations or operations - set(_FAILED):
-        raise ValueError(f"a rule fails some of {', '.join(_FAILED)}, not {sorted(operations)}")
-    return FailRule(operations, wanted.get("times"), wanted.get("first", 0), wanted.get("end"))
+        raise ValueError(f"a rule is about some of {', '.join(_FAILED)}, not {sorted(operations)}")
+    return IoRule(operations, wanted.get("times"), wanted.get("first", 0), wanted.get("end"), hold)

@@ -60,12 +60,21 @@ class Diagnosis:
 
 
 _AGENT = ("engine", "privileges", "capabilities")
+_CARRIER = (*_AGENT, "toxiproxy")
 _DISK = (*_AGENT, "fuse", "loop", "ext4")
 NEEDS: dict[str, tuple[str, ...]] = {
     "san.lose": _DISK,
+    "san.unavailable": _DISK,
     "disk.power_cut": _DISK,
+    "disk.lose": _DISK,
+    "disk.hang": _DISK,
     "disk.io_error": _DISK,
     "process.kill": _AGENT,
+    "process.pause": (*_AGENT, "freezer"),
+    "network.partition": (*_AGENT, "nftables"),
+    "carrier.down": _CARRIER,
+    "carrier.latency": _CARRIER,
+    "carrier.lose_replies": _CARRIER,
 }
 """What each fault needs, by the findings' names."""
 MINIMAL_NEEDS = (*_DISK, "disk space", "cache folder")

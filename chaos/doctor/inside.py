@@ -32,6 +32,8 @@ _TC_H_ROOT = 0xFFFFFFFF
 _TCA_KIND = 1
 _NFT_GETGEN = (10 << 8) | 16
 _LOOPBACK = 1
+_CGROUPS = ("/host/cgroup", "/sys/fs/cgroup")
+"""Where the agent has the host's, and the host."""
 _CAPABILITIES = {"SYS_ADMIN": 21, "NET_ADMIN": 12, "SYS_PTRACE": 19, "MKNOD": 27}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -135,6 +137,29 @@ def _discipline(kind: str) -> Callable[[], str]:
     return probe
 
 
+def _freezer() -> str:
+    root = next((each for each in _CGROUPS if os.path.isdir(each)), "")  # noqa: PTH112
+    with open("/proc/self/cgroup", encoding="ascii") as file:  # noqa: PTH123
+        own = {names: path for _, names, path in (line.strip().split(":", 2) for line in file)}
+    for folder, name, word in (
+        (f"{root}/freezer{own.get('freezer', '')}", "freezer.state", "THAWED"),
+        (f"{root}{own.get('', '')}", "cgroup.freeze", "0"),
+        (f"{root}/unified{own.get('', '')}", "cgroup.freeze", "0"),
+    ):
+        probe = f"{folder}/holdfast-probe-{os.getpid()}"
+        if not os.path.isdir(folder):  # noqa: PTH112
+            continue
+        os.mkdir(probe)  # noqa: PTH102
+        try:
+            if os.path.exists(f"{probe}/{name}"):  # noqa: PTH110
+                with open(f"{probe}/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
+                    file.write(word)
+                return ""
+        finally:
+            os.rmdir(probe)  # noqa: PTH106
+    return "no cgroup has a freezer"
+
+
 def _nftables() -> str:
     number = _ask(_NETLINK_NETFILTER, _NFT_GETGEN, 0, struct.pack("=BBH", socket.AF_UNSPEC, 0, 0))
     return os.strerror(number) if number else ""
@@ -155,6 +180,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "fuse": _fuse,
     "loop": _loop,
     **{name: _filesystem(name) for name in ("ext4", "xfs", "btrfs", "overlay")},
+    "freezer": _freezer,
     "nftables": _nftables,
     **{name: _discipline(name) for name in ("tbf", "netem")},
 }

@@ -30,6 +30,7 @@ from chaos.stack.cache import cache_folder, cache_place
 from chaos.stack.engine import reach
 from chaos.stack.identity import OWNER_LABEL, RUN_LABEL, owner_of
 from chaos.stack.images import ImageRef, find_agent_image
+from chaos.stack.toxiproxy_image import PUBLISHED, REMEDY, find_server
 
 DISK_FREE_BYTES_MIN = 2 << 30
 _PROBE_SECONDS_MAX = 30
@@ -47,6 +48,7 @@ MECHANISMS = {
     "xfs": "`modprobe xfs`; only LUNs with `filesystem: xfs` would need it",
     "btrfs": "`modprobe btrfs`; only LUNs with `filesystem: btrfs` would need it",
     "overlay": "`modprobe overlay`; the engine copies every image whole without it",
+    "freezer": "mount the freezer controller, or cgroup version 2; pauses need it",
     "nftables": "`modprobe nf_tables`; network faults need it",
     "tbf": "`modprobe sch_tbf`; only limits of a link's rate need it",
     "netem": "`modprobe sch_netem`, or take latency from the carrier; only delays of a link need it",
@@ -65,7 +67,7 @@ def examine() -> Diagnosis:
         try:
             engine = _engine(client, address)
             image = find_agent_image(client)
-            mechanisms = _mechanisms(client, image)
+            mechanisms = [*_mechanisms(client, image), _toxiproxy(client)]
         except (docker.errors.DockerException, requests.exceptions.RequestException, HarnessError) as error:
             engine, image, mechanisms = (
                 [Finding("engine", "gap", str(error), "see the engine's log")],
@@ -127,6 +129,21 @@ def _mechanisms(client: docker.DockerClient | None, image: ImageRef | None) -> l
     return findings
 
 
+def _toxiproxy(client: docker.DockerClient) -> Finding:
+    """Where the carrier's server would come from; the registry is asked where nothing else would do."""
+    found = find_server(client)
+    if found:
+        return Finding("toxiproxy", "ok", found)
+    try:
+        client.api.inspect_distribution(PUBLISHED)  # type: ignore[no-untyped-call]
+    except (docker.errors.APIError, requests.exceptions.RequestException) as error:
+        if isinstance(error, docker.errors.NotFound):  # Podman has no such question
+            return Finding("toxiproxy", "info", f"not tried: the first run with a carrier pulls {PUBLISHED}")
+        reason = getattr(error, "explanation", None) or "the registry gave no answer in time"
+        return Finding("toxiproxy", "gap", f"not here, no Go to build it, and not to be pulled: {reason}", REMEDY)
+    return Finding("toxiproxy", "ok", f"the first run with a carrier pulls {PUBLISHED}")
+
+
 def _in_engine(client: docker.DockerClient, image: ImageRef) -> Mapping[str, object]:
     # labelled as a run's, with this process as its owner, so that a sweep finds it if this process is killed
     labels = {RUN_LABEL: f"doctor-{uuid.uuid4().hex[:8]}", OWNER_LABEL: owner_of(os.getpid())}
@@ -138,7 +155,8 @@ def _in_engine(client: docker.DockerClient, image: ImageRef) -> Mapping[str, obj
         cap_add=_ADDED,
         security_opt=["seccomp=unconfined", "apparmor=unconfined"],
         device_cgroup_rules=_DEVICES,
-        volumes=["/dev:/dev"],
+        volumes=["/dev:/dev", "/sys/fs/cgroup:/host/cgroup"],
+        cgroupns="host",
         network_mode="none",
         log_config=LogConfig(type="json-file"),  # the engine's own default may keep nothing to read
     )

@@ -14,8 +14,11 @@ from chaos.experiment.explain import shown
 from chaos.experiment.plan import Parameter
 from chaos.experiment.source import Items, Loc, Node, Scalar, Table, did_you_mean, find, key_place, plain
 
-TargetKind = Literal["array", "lun", "service", "role"]
-TARGET_KINDS: tuple[TargetKind, ...] = ("array", "lun", "service", "role")
+TargetKind = Literal["array", "lun", "service", "role", "between", "isolate", "carrier"]
+TARGET_KINDS: tuple[TargetKind, ...] = ("array", "lun", "service", "role", "between", "isolate", "carrier")
+Strikes = Literal["luns", "services", "links", "carrier"]
+"""What a fault changes the state of. One of LUNs may name a service or a role: it strikes the LUNs that it mounts."""
+_SETS = ("between", "isolate")
 ENTRY_KEYS = frozenset({"fault", "target", "at", "for_seconds"})
 """Keys of a schedule entry that are no parameters of the fault."""
 
@@ -49,6 +52,7 @@ class FaultInfo:
     name: str
     target_kinds: tuple[TargetKind, ...]
     parameters: Mapping[str, ParameterInfo] = field(default_factory=dict)
+    strikes: Strikes = "luns"
 
 
 class FaultCatalogue(Protocol):
@@ -96,7 +100,10 @@ def _target_problems(root: Node, loc: Loc, fault: FaultInfo) -> list[Problem]:
     if not isinstance(target, Table):
         return []
     return [
-        place.problem(f"{fault.name} cannot strike a {key}", f"it strikes {' or '.join(fault.target_kinds)}")
+        place.problem(
+            f"{fault.name} cannot strike {'sets of services' if key in _SETS else f'a {key}'}",
+            f"its target is {' or '.join(fault.target_kinds)}",
+        )
         for key, (place, _) in target.entries.items()
         if key in TARGET_KINDS and key not in fault.target_kinds
     ]

@@ -199,7 +199,15 @@ def _fault(entry: ScheduledFaultModel, stream: str) -> ScheduledFault:
     target = entry.target
     return ScheduledFault(
         fault=entry.fault,
-        target=Target(target.array or "", target.lun or "", target.service or "", target.role or ""),
+        target=Target(
+            array=target.array or "",
+            lun=target.lun or "",
+            service=target.service or "",
+            role=target.role or "",
+            between=tuple(tuple(each) for each in target.between or ()),
+            isolate=tuple(target.isolate or ()),
+            carrier=bool(target.carrier),
+        ),
         at=_trigger(entry.at, stream),
         for_seconds=_number(entry.for_seconds, f"{stream}/for_seconds"),
         parameters={name: cast(Parameter, value) for name, value in (entry.model_extra or {}).items()},

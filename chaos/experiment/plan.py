@@ -50,16 +50,35 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a fault strikes: exactly one of an array, a LUN or a service (or a role of services)."""
+    """Where a fault strikes: exactly one is set.
+
+    Attributes:
+        role: A role, for all services that have it when the fault is injected; "any ROLE": one of them.
+        between: Sets of services and roles that are parted from each other. A service counts in the first set that
+            has it.
+        isolate: Services and roles, each of which is parted from every other service.
+    """
 
     array: str = ""
     lun: str = ""
     service: str = ""
     role: str = ""
+    between: tuple[tuple[str, ...], ...] = ()
+    isolate: tuple[str, ...] = ()
+    carrier: bool = False
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every service and role that it names."""
+        one = (self.service or self.role,) if self.service or self.role else ()
+        return (*one, *(name for each in self.between for name in each), *self.isolate)
 
     def __str__(self) -> str:
         """As the terminal shows it."""
-        return self.array or self.lun or self.service or self.role
+        if self.carrier:
+            return "carrier"
+        sets = " | ".join(", ".join(each) for each in self.between) or ", ".join(self.isolate)
+        return self.array or self.lun or self.service or self.role or sets
 
 
 @dataclass(frozen=True)

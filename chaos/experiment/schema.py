@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeGuard
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from chaos.experiment.catalogue import TARGET_KINDS
 from chaos.experiment.explain import fail
 from chaos.experiment.plan import Checks, Limits, Verdict, Workload
 from chaos.experiment.source import did_you_mean
@@ -122,11 +123,16 @@ class TargetModel(Strict):
     lun: Text | None = None
     service: Text | None = None
     role: Text | None = None
+    between: Annotated[list[Annotated[list[Text], Field(min_length=1)]], Field(min_length=2, max_length=20)] | None = (
+        None
+    )
+    isolate: Annotated[list[Text], Field(min_length=1)] | None = None
+    carrier: Literal[True] | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _one(cls, value: object) -> object:
-        return _exactly_one(value, ("array", "lun", "service", "role"), "a target")
+        return _exactly_one(value, TARGET_KINDS, "a target")
 
 
 class ScheduledFaultModel(BaseModel):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaos.experiment.catalogue import ParameterInfo, TargetKind
-from chaos.faults.state import LunState, ServiceState
+from chaos.experiment.catalogue import ParameterInfo, Strikes, TargetKind
+from chaos.faults.state import CarrierState, LinkState, LunState, ServiceState
 
 RECENT_WRITE_SECONDS = 5.0
 
@@ -20,9 +20,14 @@ class Evidence:
         seconds_since_write: Between the last write that a target LUN took in the load and the fault; None: no write.
         closed: LUNs that were closed, of `luns` aimed at.
         failed: I/Os that failed by operation, afterwards.
+        held_ios: I/Os whose answers were held back.
         discarded_bytes: Unflushed bytes dropped by a cut; 0 right after a flush.
-        killed: Services whose processes were killed, of `services` that should be.
-        received_bytes: What the killed services had received from others in the second before.
+        killed, paused: Services whose processes were killed or paused, of `services` that should be.
+        received_bytes: What these services had received from others in the second before.
+        links_in_use: Links that carried packets in the 5 s before, of `links` that were closed.
+        dropped_packets: Dropped on links that had been in use.
+        carrier_changes: What the carrier was read back doing: toxics, and 1 where it accepted nobody.
+        delay_ms: By how much the carrier was told to make every reply late, at the least.
     """
 
     luns: int = 0
@@ -31,10 +36,17 @@ class Evidence:
     failed_reads: int = 0
     failed_writes: int = 0
     failed_flushes: int = 0
+    held_ios: int = 0
     discarded_bytes: int = 0
     services: int = 0
     killed: int = 0
+    paused: int = 0
     received_bytes: int = 0
+    links: int = 0
+    links_in_use: int = 0
+    dropped_packets: int = 0
+    carrier_changes: int = 0
+    delay_ms: int = 0
 
     @property
     def failed_ios(self) -> int:
@@ -61,17 +73,21 @@ class Fault:
 
     Attributes:
         name: As experiments write it; set by `@fault`.
-        targets: What it can strike.
+        targets: How experiments may say where it strikes.
+        strikes: What it changes the state of.
         parameters: What experiments may give, by field.
         for_good: Whether the fault outlives the trial's heal phase, so that only the runbook helps.
         kills: Whether the processes of the services on its LUNs die with it.
+        needs_witness: Whether what the service did has to be seen by another way while the fault is in force.
     """
 
     name: ClassVar[str]
     targets: ClassVar[tuple[TargetKind, ...]]
+    strikes: ClassVar[Strikes] = "luns"
     parameters: ClassVar[Mapping[str, ParameterInfo]] = {}
     for_good: ClassVar[bool] = False
     kills: ClassVar[bool] = False
+    needs_witness: ClassVar[bool] = False
 
     def wanted_lun(self, lun: LunState) -> LunState:
         """The state of a target LUN while the fault is in force, given what it would be without."""
@@ -80,6 +96,14 @@ class Fault:
     def wanted_service(self, service: ServiceState) -> ServiceState:
         """The state of a target service while the fault is in force, given what it would be without."""
         return service
+
+    def wanted_link(self, link: LinkState) -> LinkState:
+        """The state of a target link while the fault is in force, given what it would be without."""
+        return link
+
+    def wanted_carrier(self, carrier: CarrierState) -> CarrierState:
+        """The state of the carrier while the fault is in force, given what it would be without."""
+        return carrier
 
     def why_not_bitten(self, evidence: Evidence) -> str:
         """The empty string when the evidence reaches this fault's minimum, else what is missing."""

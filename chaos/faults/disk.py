@@ -1,17 +1,21 @@
 """Faults of one disk, or of the disks of one array.
 
-Injected: loss of power with everything that was not flushed; failing reads, writes and flushes. Never injected
-here: partial transfers, silent corruption, reordering within one flush interval.
+Injected: loss of power with everything that was not flushed; loss for good; failing reads, writes and flushes, and
+such that get no answer. Never injected here: partial transfers, silent corruption, reordering within one flush
+interval.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
-from chaos.experiment.catalogue import ParameterInfo
+from chaos.experiment.catalogue import ParameterInfo, TargetKind
 from chaos.faults.base import Evidence, Fault
 from chaos.faults.registry import fault
-from chaos.faults.state import SECTOR_BYTES, FailIo, LunState, Operation
+from chaos.faults.state import SECTOR_BYTES, FailIo, HoldIo, LunState, Operation
+
+ALL: frozenset[Operation] = frozenset({"read", "write", "flush"})
 
 
 @fault("disk.power_cut")
@@ -24,7 +28,7 @@ class PowerCut(Fault):
     0 bytes discarded, right after a flush, is valid and shown.
     """
 
-    targets = ("array", "lun")
+    targets = ("array", "lun", "service", "role")
     kills = True
 
     def wanted_lun(self, lun: LunState) -> LunState:
@@ -52,14 +56,14 @@ class IoError(Fault):
         sectors: {"first": n, "count": n} in sectors of 512 bytes; None: the whole LUN. Flushes have no sectors.
     """
 
-    targets = ("array", "lun")
+    targets = ("array", "lun", "service", "role")
     parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
         "operations": ParameterInfo("choices", choices=("read", "write", "flush"), default=["read", "write", "flush"]),
         "times": ParameterInfo("integer", minimum=1, maximum=1_000_000, optional=True),
         "sectors": ParameterInfo("counts", keys=("first", "count"), optional=True),
     }
 
-    operations: frozenset[Operation] = frozenset({"read", "write", "flush"})
+    operations: frozenset[Operation] = ALL
     times: int | None = None
     sectors: Mapping[str, int] | None = None
 
@@ -74,3 +78,56 @@ class IoError(Fault):
     def why_not_bitten(self, evidence: Evidence) -> str:
         """One failed I/O."""
         return "" if evidence.failed_ios else "no I/O was failed"
+
+
+@fault("disk.lose")
+class Lose(Fault):
+    """The disks are gone for good; services on them keep running and get I/O errors.
+
+    Not healed: afterwards the stack's runbook puts blank LUNs in their place.
+
+    Bites when a LUN took a write of the load in the 5 s before, all were closed, and an I/O failed afterwards.
+    """
+
+    targets: ClassVar[tuple[TargetKind, ...]] = ("lun", "service", "role")
+    for_good = True
+
+    def wanted_lun(self, lun: LunState) -> LunState:
+        """Gone."""
+        return lun.gone()
+
+    def why_not_bitten(self, evidence: Evidence) -> str:
+        """Written shortly before, closed, and missed afterwards."""
+        if not evidence.was_written:
+            return "no LUN that was lost took a write of the load in the 5 s before"
+        if evidence.closed < evidence.luns:
+            return f"{evidence.closed} of {evidence.luns} LUNs were closed"
+        return "" if evidence.failed_ios else "no I/O failed afterwards"
+
+
+@fault("disk.hang")
+class Hang(Fault):
+    """I/Os of a LUN get no answer until it is healed, as of a controller that has stopped; then all of them do.
+
+    Who waits for such an I/O cannot be killed meanwhile. Other LUNs go on.
+
+    Bites when at least one I/O was held.
+
+    Attributes:
+        operations: What hangs.
+    """
+
+    targets = ("array", "lun", "service", "role")
+    parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
+        "operations": ParameterInfo("choices", choices=("read", "write", "flush"), default=["read", "write", "flush"]),
+    }
+
+    operations: frozenset[Operation] = ALL
+
+    def wanted_lun(self, lun: LunState) -> LunState:
+        """Silent."""
+        return lun.with_rule(HoldIo(self.operations))
+
+    def why_not_bitten(self, evidence: Evidence) -> str:
+        """One held I/O."""
+        return "" if evidence.held_ios else "no I/O was held"

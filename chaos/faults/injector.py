@@ -12,17 +12,23 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chaos.errors import AgentError, CarrierError
 from chaos.experiment.plan import ScheduledFault
+from chaos.faults.aim import Aim, Link, NobodyThere, take_aim
 from chaos.faults.base import Evidence, Fault
 from chaos.faults.registry import make
-from chaos.faults.state import LunState, ServiceState
+from chaos.faults.state import CarrierState, LinkState, LunState, ServiceState
 from chaos.history.events import FaultEvent
 from chaos.history.recorder import Recorder
 from chaos.stack.agent import Agent
+from chaos.stack.carrier import Carrier
+from chaos.stack.roles import Roles
 from chaos.stack.spec import Stack
 
 _LEASE_SECONDS_MAX = 900.0
 """A fault never outlives this, whatever happens to the controller (which dies first, by its heartbeat)."""
+_NO_REPLY: dict[str, Any] = {"killed": {}, "paused": {}, "before": {}, "after": {}, "links": []}
+"""What the agent would say of an aim that none of its targets is in."""
 
 
 @dataclass
@@ -32,10 +38,10 @@ class Active:
     index: int
     scheduled: ScheduledFault
     fault: Fault
-    luns: tuple[str, ...]
-    services: tuple[str, ...]
+    aim: Aim
     injected_at: int = 0
     reply: Any = None
+    waits_for: str = ""
     in_force: bool = False
     ended: bool = False
 
@@ -51,14 +57,33 @@ class Injector:
         recorder: Recorder,
         tell: Callable[[FaultEvent], None],
         on_healed: Callable[[], Awaitable[None]],
+        carrier: Carrier | None = None,
+        witness: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`on_healed` is awaited after a fault ended within the load, to bring back what it took down."""
+        """Nothing is injected yet.
+
+        Args:
+            schedule: The faults.
+            stack: Their targets.
+            agent: Brings states about on them.
+            recorder: Gets the events, and tells of acknowledgements.
+            tell: Gets the events, too.
+            on_healed: Awaited after a fault ended within the load, to bring back what it took down.
+            carrier: Where the stack has one.
+            witness: Awaited before a fault is healed that asks for it; must end in time by itself.
+        """
+        self._carrier = carrier
+        self._witness = witness
         self._stack = stack
         self._agent = agent
         self._recorder = recorder
         self._tell = tell
         self._on_healed = on_healed
-        self._faults = [self._resolve(index, scheduled) for index, scheduled in enumerate(schedule)]
+        self._roles = Roles(stack, agent)
+        self._faults = [
+            Active(index, scheduled, make(scheduled), Aim(str(scheduled.target)))
+            for index, scheduled in enumerate(schedule)
+        ]
         self._phase = "load"
         self._load_began = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -66,12 +91,12 @@ class Injector:
     @property
     def lost_luns(self) -> set[str]:
         """LUNs that are gone for good and not replaced yet."""
-        return {lun for each in self._faults if each.in_force and each.fault.for_good for lun in each.luns}
+        return {lun for each in self._faults if each.in_force and each.fault.for_good for lun in each.aim.luns}
 
     @property
     def held_services(self) -> set[str]:
-        """Services that an active fault keeps down: not to be started by anybody."""
-        held = {name for each in self._faults if each.in_force for name in each.services}
+        """Services that an active fault keeps from working: not to be started or mended by anybody meanwhile."""
+        held = {name for each in self._faults if each.in_force for name in each.aim.reached}
         return held | set(self._stack.services_on(tuple(self._dark_luns())))
 
     def begin_load(self) -> None:
@@ -86,10 +111,9 @@ class Injector:
             AgentError: An injection failed.
         """
         for each, task in zip([e for e in self._faults if e.scheduled.at.phase is None], self._tasks, strict=True):
-            if not each.injected_at:
+            if not each.injected_at and not each.ended:
                 task.cancel()
-                self._record(each, "missed", why="its trigger did not come within the load")
-                each.ended = True
+                self._miss(each, each.waits_for or "its trigger did not come within the load")
         done = await asyncio.gather(*self._tasks, return_exceptions=True)
         for result in done:
             if isinstance(result, Exception):
@@ -104,7 +128,7 @@ class Injector:
         """Inject the faults that are due at the begin of this phase."""
         self._phase = phase
         for each in self._faults:
-            if each.scheduled.at.phase == phase:
+            if each.scheduled.at.phase == phase and await self._takes_aim(each):
                 await self._inject(each)
 
     async def heal_all(self) -> None:
@@ -129,8 +153,7 @@ class Injector:
         """The phases in which faults may strike are over: name those that never came."""
         for each in self._faults:
             if not each.ended:
-                self._record(each, "missed", why=f"the trial did not reach the phase {each.scheduled.at.phase}")
-                each.ended = True
+                self._miss(each, f"the trial did not reach the phase {each.scheduled.at.phase}")
 
     async def _run(self, each: Active) -> None:
         at = each.scheduled.at
@@ -138,11 +161,23 @@ class Injector:
             await self._recorder.when_acknowledged(at.acknowledged)
         elif at.seconds is not None:
             await asyncio.sleep(max(0.0, at.seconds - (time.monotonic_ns() - self._load_began) / 1e9))
+        if not await self._takes_aim(each):
+            return
         await asyncio.shield(self._inject(each))
         if each.scheduled.for_seconds is not None and not each.fault.for_good:
             await asyncio.sleep(each.scheduled.for_seconds)
             await self._heal(each)
             await self._on_healed()
+
+    async def _takes_aim(self, each: Active) -> bool:
+        """Find out what is struck; where that is nothing, the fault is missed."""
+        each.waits_for = f"nobody had the role that it was aimed at, {each.scheduled.target}, before the load was over"
+        try:
+            each.aim = await take_aim(each.fault, each.scheduled.target, self._stack, self._roles)
+        except NobodyThere as why:
+            self._miss(each, str(why))
+            return False
+        return True
 
     async def _inject(self, each: Active) -> None:
         each.in_force = True
@@ -155,69 +190,135 @@ class Injector:
         if each.ended:
             return
         each.ended = True
-        counters = await self._agent.call("counters", luns=list(each.luns))
+        if each.fault.needs_witness and self._witness is not None:
+            await self._witness()
+        counters = await self._agent.call("counters", luns=list(each.aim.luns))
+        dropped = await self._agent.call("dropped", links=list(each.aim.links)) if each.aim.links else []
         each.in_force = each.fault.for_good
         if not each.fault.for_good:
             await self._apply(each, [])
-        evidence = self._evidence(each, counters)
+        evidence = self._evidence(each, counters, dropped)
         why = each.fault.why_not_bitten(evidence)
         self._record(each, "lasting" if each.fault.for_good else "healed", evidence=evidence, why=why)
 
     async def _apply(self, each: Active, kill: list[str]) -> Any:
-        wanted = {lun: self._wanted_lun(lun).to_agent() for lun in each.luns}
-        return await self._agent.call("apply", luns=wanted, kill=kill, lease_seconds=_LEASE_SECONDS_MAX)
+        """Bring the fault's targets into the state that all active faults together want, and see that they are in it.
+
+        Raises:
+            AgentError: The agent refuses, or what it reads back is something else.
+            CarrierError: The same of the carrier.
+        """
+        if each.aim.carrier:
+            return await self._apply_to_carrier()
+        luns = {lun: self._wanted_lun(lun) for lun in each.aim.luns}
+        services = {name: self._wanted_service(name) for name in each.aim.services}
+        links = {link: self._wanted_link(link) for link in each.aim.links}
+        reply = await self._agent.call(
+            "apply",
+            luns={name: state.to_agent() for name, state in luns.items()},
+            kill=kill,
+            lease_seconds=_LEASE_SECONDS_MAX,
+            pause={name: state.paused for name, state in services.items() if state.running},
+            links=[(*link, state.open) for link, state in links.items()],
+        )
+        wrong = [name for name, state in luns.items() if reply["after"][name]["rules"] != len(state.rules)]
+        wrong += [name for name, read in reply["paused"].items() if read["paused"] > services[name].paused]
+        wrong += [
+            f"{sender} to {receiver}"
+            for ((sender, receiver), state), read in zip(links.items(), reply["links"], strict=True)
+            if read["open"] is not state.open
+        ]
+        if wrong:
+            raise AgentError(f"{each.fault.name}: {', '.join(wrong)} is not in the state that was asked for")
+        return reply
+
+    async def _apply_to_carrier(self) -> Any:
+        """Bring the carrier's wanted state about, which it reads back; answer as the agent does."""
+        if self._carrier is None:
+            raise CarrierError("this stack has no carrier; say `carrier: toxiproxy` under x-chaos")
+        state = CarrierState()
+        for each in self._faults:
+            if each.in_force and each.aim.carrier:
+                state = each.fault.wanted_carrier(state)
+        at = await self._carrier.apply(state.listening, state.toxics)
+        changes = len(state.toxics) + (not state.listening)
+        return {**_NO_REPLY, "at": at, "carrier_changes": changes}
 
     def _wanted_lun(self, name: str) -> LunState:
         state = LunState()
         for each in self._faults:
-            if each.in_force and name in each.luns:
+            if each.in_force and name in each.aim.luns:
                 state = each.fault.wanted_lun(state)
+        return state
+
+    def _wanted_service(self, name: str) -> ServiceState:
+        state = ServiceState()
+        for each in self._faults:
+            if each.in_force and name in each.aim.services:
+                state = each.fault.wanted_service(state)
+        return state
+
+    def _wanted_link(self, link: Link) -> LinkState:
+        state = LinkState()
+        for each in self._faults:
+            if each.in_force and link in each.aim.links:
+                state = each.fault.wanted_link(state)
         return state
 
     def _victims(self, each: Active) -> list[str]:
         """Services whose processes die with this fault."""
-        if each.luns:
-            return list(self._stack.services_on(each.luns)) if each.fault.kills else []
-        return [name for name in each.services if not each.fault.wanted_service(ServiceState()).running]
+        if each.aim.luns:
+            return list(self._stack.services_on(each.aim.luns)) if each.fault.kills else []
+        return [name for name in each.aim.services if not each.fault.wanted_service(ServiceState()).running]
 
     def _dark_luns(self) -> set[str]:
         return {
             lun
             for each in self._faults
-            for lun in each.luns
-            if each.in_force and not each.fault.for_good and not self._wanted_lun(lun).power
+            for lun in each.aim.luns
+            if each.in_force and not each.fault.for_good and not self._wanted_lun(lun).serves
         }
 
-    def _resolve(self, index: int, scheduled: ScheduledFault) -> Active:
-        target = scheduled.target
-        luns = self._stack.arrays.get(target.array, ()) or ((target.lun,) if target.lun else ())
-        services = self._stack.roles.get(target.role, ()) or ((target.service,) if target.service else ())
-        return Active(index, scheduled, make(scheduled), tuple(luns), tuple(services))
+    def _miss(self, each: Active, why: str) -> None:
+        self._record(each, "missed", why=why)
+        each.ended = True
 
-    def _evidence(self, each: Active, now: dict[str, dict[str, int]]) -> Evidence:
+    def _evidence(self, each: Active, now: dict[str, dict[str, int]], dropped: list[int]) -> Evidence:
         before = each.reply["before"]
-        killed = each.reply["killed"]
+        struck = each.reply["killed"] or each.reply["paused"]
+        used = [
+            max(0, count - link["dropped"])
+            for count, link in zip(dropped, each.reply["links"], strict=True)
+            if link["carried"] > 0
+        ]
         writes = [
             (each.injected_at - before[lun]["last_write_ns"]) / 1e9
-            for lun in each.luns
+            for lun in each.aim.luns
             if before[lun]["last_write_ns"] > self._load_began
         ]
 
         def grown(counter: str) -> int:
             # a LUN that was replaced meanwhile counts from 0 again, and proves nothing
-            return sum(max(0, now[lun][counter] - before[lun][counter]) for lun in each.luns)
+            return sum(max(0, now[lun][counter] - before[lun][counter]) for lun in each.aim.luns)
 
         return Evidence(
-            luns=len(each.luns),
+            luns=len(each.aim.luns),
             seconds_since_write=max(0.0, min(writes)) if writes else None,
             closed=sum(not state["power"] for state in each.reply["after"].values()),
             failed_reads=grown("failed_reads"),
             failed_writes=grown("failed_writes"),
             failed_flushes=grown("failed_flushes"),
+            held_ios=grown("held"),
             discarded_bytes=grown("discarded_bytes"),
-            services=len(killed),
-            killed=sum(each["alive"] for each in killed.values()),
-            received_bytes=sum(each["received_bytes"] for each in killed.values()),
+            services=len(struck),
+            killed=sum(each["alive"] for each in each.reply["killed"].values()),
+            paused=sum(each["paused"] for each in each.reply["paused"].values()),
+            received_bytes=sum(each["received_bytes"] for each in struck.values()),
+            links=len(each.aim.links),
+            links_in_use=len(used),
+            dropped_packets=sum(used),
+            carrier_changes=each.reply.get("carrier_changes", 0),
+            delay_ms=each.fault.wanted_carrier(CarrierState()).delay_ms,
         )
 
     def _record(self, each: Active, happened: Any, *, evidence: Evidence | None = None, why: str = "") -> None:
@@ -225,7 +326,7 @@ class Injector:
             index=each.index,
             t=each.injected_at if happened == "injected" else time.monotonic_ns(),
             fault=each.fault.name,
-            target=str(each.scheduled.target),
+            target=each.aim.who,
             happened=happened,
             phase=each.scheduled.at.phase or "load",
             bit=evidence is not None and not why,

@@ -35,7 +35,7 @@ class _Catalogue:
 
     @property
     def known(self) -> Mapping[str, FaultInfo]:
-        return {name: FaultInfo(name, cls.targets, cls.parameters) for name, cls in _FAULTS.items()}
+        return {name: FaultInfo(name, cls.targets, cls.parameters, cls.strikes) for name, cls in _FAULTS.items()}
 
 
 def catalogue() -> FaultCatalogue:

@@ -1,17 +1,22 @@
 """Faults of a whole array: what its LUNs have in common.
 
-Injected: the loss of every LUN at one instant. Never injected here: the loss of one LUN alone.
+Injected: the loss of every LUN at one instant; the loss of every path to them, for a while. Never injected here: the
+loss of one LUN alone (see `disk.lose`), or of one path of several, which multipath hides.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
+from chaos.experiment.catalogue import ParameterInfo
+from chaos.faults import disk
 from chaos.faults.base import Evidence, Fault
 from chaos.faults.registry import fault
-from chaos.faults.state import LunState
+from chaos.faults.state import FailIo, HoldIo, LunState
 
 
 @fault("san.lose")
-class Lose(Fault):
+class Lose(disk.Lose):
     """Every LUN of an array is gone for good; services on it keep running and get I/O errors.
 
     Not healed: afterwards the stack's runbook puts blank LUNs in their place.
@@ -20,16 +25,34 @@ class Lose(Fault):
     """
 
     targets = ("array",)
-    for_good = True
+
+
+@fault("san.unavailable")
+class Unavailable(Fault):
+    """All paths to an array are down, until they are healed; nothing that the array has taken is lost.
+
+    With `hang` I/Os wait for the paths to come back, as under dm-multipath's `queue_if_no_path`; with `fail` they
+    fail with EIO, as under `no_path_retry fail`.
+
+    Bites when at least one I/O was held, or failed.
+
+    Attributes:
+        mode: hang or fail.
+    """
+
+    targets = ("array",)
+    parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
+        "mode": ParameterInfo("text", choices=("hang", "fail"), default="hang"),
+    }
+
+    mode: Literal["hang", "fail"] = "hang"
 
     def wanted_lun(self, lun: LunState) -> LunState:
-        """Gone."""
-        return lun.gone()
+        """Out of reach."""
+        return lun.with_rule(HoldIo(disk.ALL) if self.mode == "hang" else FailIo(disk.ALL))
 
     def why_not_bitten(self, evidence: Evidence) -> str:
-        """Written shortly before, closed, and missed afterwards."""
-        if not evidence.was_written:
-            return "no LUN of the array took a write of the load in the 5 s before"
-        if evidence.closed < evidence.luns:
-            return f"{evidence.closed} of {evidence.luns} LUNs were closed"
-        return "" if evidence.failed_ios else "no I/O failed afterwards"
+        """One I/O that met no path."""
+        if self.mode == "hang":
+            return "" if evidence.held_ios else "no I/O was held"
+        return "" if evidence.failed_ios else "no I/O was failed"

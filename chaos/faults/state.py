@@ -1,9 +1,11 @@
-"""What state a LUN or a service can be wanted in. Faults compose: each takes a state and returns the next one."""
+"""What states targets can be wanted in. Faults compose: each takes a state and returns the next."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Literal
+
+from chaos.stack.toxiproxy import Toxic
 
 Operation = Literal["read", "write", "flush"]
 SECTOR_BYTES = 512
@@ -25,6 +27,17 @@ class FailIo:
 
 
 @dataclass(frozen=True)
+class HoldIo:
+    """Hold back the answers of `operations` as long as the rule stands."""
+
+    operations: frozenset[Operation]
+
+    def to_agent(self) -> dict[str, object]:
+        """As `chaos.agent.state.rule_from` reads it."""
+        return {"hold": sorted(self.operations)}
+
+
+@dataclass(frozen=True)
 class LunState:
     """The wanted state of a LUN; the default is its baseline.
 
@@ -36,9 +49,14 @@ class LunState:
 
     power: bool = True
     lost: bool = False
-    rules: tuple[FailIo, ...] = ()
+    rules: tuple[FailIo | HoldIo, ...] = ()
 
-    def with_rule(self, rule: FailIo) -> LunState:
+    @property
+    def serves(self) -> bool:
+        """Whether who writes to it gets an answer: it has power, and nothing holds the answers back."""
+        return self.power and not any(isinstance(rule, HoldIo) for rule in self.rules)
+
+    def with_rule(self, rule: FailIo | HoldIo) -> LunState:
         """The same with one more rule."""
         return replace(self, rules=(*self.rules, rule))
 
@@ -56,11 +74,54 @@ class LunState:
 
 
 @dataclass(frozen=True)
+class CarrierState:
+    """The wanted state of the carrier; the default is its baseline.
+
+    Attributes:
+        listening: Else every connection is cut and none is accepted.
+        toxics: What happens to connections, in this order.
+    """
+
+    listening: bool = True
+    toxics: tuple[Toxic, ...] = ()
+
+    def closed(self) -> CarrierState:
+        """The same, accepting nobody."""
+        return replace(self, listening=False)
+
+    def with_toxics(self, *toxics: Toxic) -> CarrierState:
+        """The same with these as well."""
+        return replace(self, toxics=(*self.toxics, *toxics))
+
+    @property
+    def delay_ms(self) -> int:
+        """By how much every reply is late, at the least."""
+        late = [toxic.attributes for toxic in self.toxics if (toxic.type, toxic.stream) == ("latency", "downstream")]
+        return sum(max(0, each["latency"] - each["jitter"]) for each in late)
+
+
+@dataclass(frozen=True)
 class ServiceState:
     """The wanted state of a service; the default is its baseline."""
 
     running: bool = True
+    paused: bool = False
 
     def killed(self) -> ServiceState:
         """The same, not running."""
         return replace(self, running=False)
+
+    def frozen(self) -> ServiceState:
+        """The same, with its processes stopped where they stand."""
+        return replace(self, paused=True)
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """The wanted state of the link from one service to another; the default is its baseline."""
+
+    open: bool = True
+
+    def cut(self) -> LinkState:
+        """The same, with every packet dropped."""
+        return replace(self, open=False)

@@ -213,7 +213,8 @@ class Note:
     """Something that the life stories should tell: runbook steps, copies, repairs.
 
     Attributes:
-        topic: "runbook", "fsck", "copies", "unrecoverable" (the service does not serve after the runbook).
+        topic: "runbook", "fsck", "copies", "unrecoverable" (the service does not serve after the runbook), "role" (who
+            has a role that moves from here on: "primary: pg1", "primary: pg1, pg2", "primary: nobody").
     """
 
     topic: str

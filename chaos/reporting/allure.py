@@ -15,7 +15,7 @@ from chaos.experiment.plan import Plan
 from chaos.history.events import FaultEvent
 from chaos.reporting.block import verdict_block
 from chaos.reporting.listener import Silent
-from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, RESULT_FILE, TrialResult, dumps, jsonable
+from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, REPORT_FILE, RESULT_FILE, TrialResult, dumps, jsonable
 from chaos.reporting.words import evidence, scheduled
 
 ATTACHED_BYTES_MAX = 5_000_000
@@ -68,11 +68,12 @@ class AllureListener(Silent):
 
 
 def attach_run(result: TrialResult) -> None:
-    """Attach verdict block, plan, result, evidence, history and logs; of large files the name only."""
+    """Attach verdict block, page, plan, result, evidence, history and logs; of large files the name only."""
     allure.attach("\n".join(verdict_block(result)), "verdict", AttachmentType.TEXT)
     faults = {"faults": [jsonable(fault) for fault in result.faults]}
     allure.attach(dumps(faults), "faults and their evidence", AttachmentType.JSON)
     run_dir = result.run_dir
+    _attach(run_dir / REPORT_FILE, AttachmentType.HTML)
     _attach(run_dir / PLAN_FILE, AttachmentType.YAML)
     _attach(run_dir / RESULT_FILE, AttachmentType.JSON)
     _attach(run_dir / HISTORY_FILE, AttachmentType.TEXT)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from chaos.reporting.result import WORST_FIRST, FaultOutcome, TrialResult, worst
-from chaos.reporting.words import DOT, classes, count, counted, evidence, one_line, phases
+from chaos.reporting.copies import TOPIC, stores_of
+from chaos.reporting.result import REPORT_FILE, WORST_FIRST, FaultOutcome, TrialResult, worst
+from chaos.reporting.words import DOT, classes, count, counted, evidence, one_line, outcomes, phases
 
 if TYPE_CHECKING:
     from chaos.checks.story import AnomalousRecord
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 12
 _REASONS_MAX = 4
+_FIRST_LINES, _LAST_LINES = 6, 14  # of a life story; a fault, the runbook and the doors are among the last
 
 
 def verdict_block(result: TrialResult) -> list[str]:
@@ -30,20 +32,34 @@ def verdict_block(result: TrialResult) -> list[str]:
             lines += [*life_story(record, of=judgement.records_total), ""]
         lines += [f"  {line}" for line in _counts(judgement)]
     lines += [f"  {_fault(fault)}" for fault in result.faults]
+    if result.outage is not None:
+        lines.append(f"  service away for {result.outage.length}: {result.outage.when}")
     if result.not_covered:
         lines.append(f"  not covered: {', '.join(result.not_covered)}")
-    lines += [f"  again:  {result.again}", f"  run:    {result.run_dir}"]
+    lines.append(f"  again:  {result.again}")
+    report = result.run_dir / REPORT_FILE
+    lines.append(f"  report: {report}" if report.is_file() else f"  run:    {result.run_dir}")
     return lines
 
 
 def life_story(record: AnomalousRecord, *, of: int) -> list[str]:
     """What happened to one record, the first of so many, in the order of time."""
-    name = f"{record.type or 'record'} {record.record} of {record.owner}"
+    name = one_line(f"{record.type or 'record'} {record.record} of {record.owner}")
     among = f", the first of {count(of)}" if of > 1 else ""
     lines = [f"  {name}{among}: {', '.join(record.classes)}"]
-    for line in record.story:
-        told = f"  {line.t_seconds_from_load_begin:9.3f} s  {line.what:<34} {one_line(line.detail)}"
-        lines.append(told.rstrip())
+    story = [line for line in record.story if line.what != TOPIC]
+    left_out = len(story) - _FIRST_LINES - _LAST_LINES
+    for number, line in enumerate(story):
+        if number == _FIRST_LINES and left_out > 0:
+            lines.append(f"             ...  {counted(left_out, 'line')} left out, the report has them")
+        if not _FIRST_LINES <= number < _FIRST_LINES + left_out:
+            what = f"{one_line(line.what)} "  # one blank at least, however long
+            told = f"  {line.t_seconds_from_load_begin:9.3f} s  {what:<34} {one_line(line.detail)}"
+            lines.append(told.rstrip())
+    copies = stores_of((line.detail for line in record.story if line.what == TOPIC), record.type)
+    if copies:
+        told = "; ".join(f"{store.name}: {store.text}" for store in copies)
+        lines.append(f"     copies when acknowledged: {one_line(told)}")
     return lines
 
 
@@ -70,12 +86,9 @@ def _further(reasons: Sequence[str], first: str) -> Iterator[str]:
 
 
 def _counts(judgement: Judgement) -> Iterator[str]:
-    operations = {name: number for name, number in judgement.operations.items() if number or name == "ok"}
-    done = DOT.join(f"{count(number)} {name}" for name, number in operations.items())
-    yield (
-        f"operations {done}      canaries {judgement.canaries_reported}/{judgement.canaries_planted}"
-        f"      covered {count(judgement.covered)}/{count(judgement.coverable)}"
-    )
+    canaries = f"{judgement.canaries_reported}/{judgement.canaries_planted}"
+    covered = f"{count(judgement.covered)}/{count(judgement.coverable)}"
+    yield f"operations {outcomes(judgement.operations)}      canaries {canaries}      covered {covered}"
     if judgement.anomalies:
         yield f"anomalies: {classes(judgement.anomalies)}"
     if judgement.reported:

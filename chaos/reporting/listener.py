@@ -134,6 +134,9 @@ class FanOut:
         """Pass on."""
         self._tell("failed", lambda listener: listener.failed(error))
 
+    def close(self) -> None:
+        """Nothing is held back here: see `Held`."""
+
     def _tell(self, event: str, call: Callable[[Listener], None]) -> None:
         for listener in tuple(self._listeners):
             try:
@@ -141,3 +144,24 @@ class FanOut:
             except Exception as error:  # noqa: BLE001 - whatever a reporter does wrong, the trial goes on
                 self.crashes.append(Crash(type(listener).__name__, event, error))
                 self._listeners.remove(listener)
+
+
+class Held(FanOut):
+    """Holds events back, so that those of trials that run side by side do not mix; progress is not told at all."""
+
+    def __init__(self, fan: FanOut) -> None:
+        """Pass the events on to `fan` at `close`, which may be called after each trial."""
+        super().__init__([fan])
+        self._held: list[Callable[[Listener], None]] = []
+
+    def progress(self, done: int, total: int, acknowledged: int) -> None:
+        """Drop it."""
+
+    def close(self) -> None:
+        """Pass on what has been held back, in its order."""
+        held, self._held = self._held, []
+        for call in held:
+            super()._tell("", call)
+
+    def _tell(self, event: str, call: Callable[[Listener], None]) -> None:
+        self._held.append(call)

@@ -15,6 +15,7 @@ from chaos.experiment.plan import Plan, Verdict
 
 if TYPE_CHECKING:  # the check is heavy, and a document of an error needs none
     from chaos.checks.verdict import Judgement
+    from chaos.reporting.outage import Outage
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 Document = Mapping[str, Json]
@@ -25,9 +26,14 @@ EXIT_CODES: Mapping[Verdict, int] = {
     "INCONCLUSIVE": EXIT_INCONCLUSIVE,
 }
 WORST_FIRST: tuple[Verdict, ...] = ("VIOLATED", "INCONCLUSIVE", "HELD")
+RECORDS_MAX = 20
+"""So many life stories are in the document; the page has more of them."""
 RESULT_FILE = "result.json"
 PLAN_FILE = "plan.yaml"
 HISTORY_FILE = "history.jsonl"
+REPORT_FILE = "report.html"
+ERROR_FILE = "error.json"
+"""Why a trial broke off, as an `error_document`; a folder has this or `result.json`."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class TrialResult:
         phases: Seconds by name, in the order of the trial.
         not_covered: What a trial could lose without this verdict noticing, such as "gateway:/var/cache/app".
         images: Digest by service.
+        outage: The longest time without an acknowledgement, where it was a long one.
     """
 
     plan: Plan
@@ -72,6 +79,7 @@ class TrialResult:
     faults: tuple[FaultOutcome, ...]
     not_covered: tuple[str, ...]
     images: Mapping[str, str]
+    outage: Outage | None = None
 
     @property
     def as_expected(self) -> bool:
@@ -81,7 +89,12 @@ class TrialResult:
     @property
     def again(self) -> str:
         """The command that runs this very trial again."""
-        return f"holdfast run {self.run_dir / PLAN_FILE}"
+        return again(self.run_dir)
+
+
+def again(run_dir: Path) -> str:
+    """The command that runs the trial of a run directory again."""
+    return f"holdfast run {run_dir / PLAN_FILE}"
 
 
 def worst(results: Sequence[TrialResult]) -> TrialResult:
@@ -114,7 +127,7 @@ def to_document(result: TrialResult) -> Document:
         judged["covered"] = {"covered": judgement.covered, "coverable": judgement.coverable}
         judged["mix"] = jsonable(judgement.mix)
         judged["reasons"] = list(judgement.reasons)
-        judged["records"] = jsonable(judgement.records)
+        judged["records"] = jsonable(judgement.records[:RECORDS_MAX])
         judged["records_total"] = judgement.records_total
     return {
         "verdict": result.verdict,
@@ -126,10 +139,17 @@ def to_document(result: TrialResult) -> Document:
         "again": result.again,
         **judged,
         "faults": [jsonable(fault) for fault in result.faults],
+        "outage": _outage(result.outage),
         "not_covered": list(result.not_covered),
         "phases": {name: round(seconds, 3) for name, seconds in result.phases.items()},
         "images": dict(result.images),
     }
+
+
+def _outage(outage: Outage | None) -> Json:
+    if outage is None:
+        return None
+    return {"begun": outage.begun / 1e9, "ended": None if outage.ended is None else outage.ended / 1e9}
 
 
 def to_documents(results: Sequence[TrialResult]) -> Document:

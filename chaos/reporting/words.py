@@ -102,8 +102,20 @@ def evidence(counted_by_name: Mapping[str, int | float | str]) -> str:
 
 
 def one_line(text: str) -> str:
-    """What a tool said on several lines, on one."""
-    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    """What a tool said on several lines, on one, and nothing in it that a terminal would obey."""
+    return printable("; ".join(line.strip() for line in text.splitlines() if line.strip()))
+
+
+def printable(text: str) -> str:
+    """What a service said with everything invisible made visible: control characters, marks that turn text round."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def outcomes(operations: Mapping[str, int]) -> str:
+    """Operations by outcome, as "1,688 ok · 260 fail"; of those that did not occur only `ok` is told."""
+    return DOT.join(f"{count(number)} {name}" for name, number in operations.items() if number or name == "ok")
 
 
 def classes(found: Mapping[str, int]) -> str:

@@ -1,4 +1,7 @@
-"""The controller's end of the agent: starts its container and speaks JSON lines over its attached stdin and stdout."""
+"""The controller's end of the agent: starts its container and speaks JSON lines with it over a private socket.
+
+The socket lies in the cache folder, which the agent has bound, for as long as it takes the agent to connect.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ import itertools
 import json
 import os
 import socket
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import docker
@@ -19,7 +22,7 @@ import docker.types
 from chaos.errors import AgentError
 from chaos.stack.identity import Run
 
-_CAPABILITIES = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD", "KILL", "DAC_READ_SEARCH", "DAC_OVERRIDE"]
+_CAPABILITIES = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD", "KILL", "DAC_READ_SEARCH", "DAC_OVERRIDE", "SYS_NICE"]
 _DEVICES = ["b 7:* rwm", "c 10:229 rwm", "c 10:237 rwm"]
 """Loop devices, /dev/fuse and /dev/loop-control."""
 _BEAT_SECONDS = 1.0
@@ -27,6 +30,8 @@ _BEAT_SECONDS_MAX = 20.0
 _CALL_SECONDS_MAX = 150.0
 _READY_SECONDS_MAX = 20.0
 CACHE_IN_AGENT = "/cache"
+_CGROUPS_IN_AGENT = "/host/cgroup"
+"""As `chaos.agent.freezer.ROOT`."""
 
 Event = dict[str, Any]
 
@@ -41,7 +46,6 @@ class Agent:
         self._on_event = on_event
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._frames = b""
         self._lines = b""
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._loop.create_future()
@@ -53,23 +57,25 @@ class Agent:
     async def start(
         cls, client: docker.DockerClient, image: str, run: Run, cache: str, on_event: Callable[[Event], None]
     ) -> Agent:
-        """Create, attach (before the start, so that StdinOnce holds) and start the agent's container.
+        """Create and start the agent's container, and wait until the agent has connected and is ready.
 
         Raises:
-            AgentError: It does not come up; the message carries what it said.
+            AgentError: It does not come up; the message carries what the engine said.
         """
+        loop = asyncio.get_running_loop()
         try:
-            container, link = await asyncio.to_thread(_launch, client, image, run, cache)
+            with _door(f"{cache}/scratch", run) as door:
+                container = await asyncio.to_thread(_launch, client, image, run, cache)
+                async with asyncio.timeout(_READY_SECONDS_MAX):
+                    link, _ = await loop.sock_accept(door)
         except docker.errors.APIError as error:
             raise AgentError(f"the agent cannot start: {error.explanation}; see `holdfast doctor`") from error
-        agent = cls(container, link, on_event)
-        agent._loop.add_reader(link.fileno(), agent._readable)
-        try:
-            async with asyncio.timeout(_READY_SECONDS_MAX):
-                await agent._ready
         except TimeoutError:
-            await agent.stop()
             raise AgentError(f"the agent said nothing in {_READY_SECONDS_MAX:.0f} s; see `holdfast doctor`") from None
+        link.setblocking(False)
+        agent = cls(container, link, on_event)
+        loop.add_reader(link.fileno(), agent._readable)
+        await agent._ready
         agent._beating = asyncio.create_task(agent._beat())
         return agent
 
@@ -96,7 +102,7 @@ class Agent:
             self._waiting.pop(number, None)
 
     async def stop(self) -> None:
-        """End the agent: its stdin ends, so it lets go of everything and exits."""
+        """End the agent: its socket ends, so it lets go of everything and exits."""
         if self._beating is not None:
             self._beating.cancel()
         self._close()
@@ -117,19 +123,9 @@ class Agent:
         if not chunk:
             self._close()
             return
-        self._frames += chunk
-        while len(self._frames) >= 8:
-            stream, size = struct.unpack_from(">BxxxI", self._frames)
-            if len(self._frames) < 8 + size:
-                return
-            payload, self._frames = self._frames[8 : 8 + size], self._frames[8 + size :]
-            if stream == 1:
-                self._lines += payload
-            else:
-                self._on_event({"event": "stderr", "text": payload.decode(errors="replace")})
-            *lines, self._lines = self._lines.split(b"\n")
-            for line in lines:
-                self._heard(json.loads(line))
+        *lines, self._lines = (self._lines + chunk).split(b"\n")
+        for line in lines:
+            self._heard(json.loads(line))
 
     def _heard(self, message: dict[str, Any]) -> None:
         number = message.get("id")
@@ -162,7 +158,26 @@ class Agent:
             self._ready.set_exception(AgentError("the agent ended before it was ready; see `holdfast doctor`"))
 
 
-def _launch(client: docker.DockerClient, image: str, run: Run, cache: str) -> tuple[str, socket.socket]:
+@contextmanager
+def _door(folder: str, run: Run) -> Iterator[socket.socket]:
+    """A socket in the folder for one agent to connect to; nobody else may, and it is gone afterwards."""
+    handle = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    path = f"/proc/self/fd/{handle}/{run.id}.sock"  # the folder's own name may be too long for an address
+    try:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.setblocking(False)
+            door.bind(path)
+            try:
+                os.chmod(path, 0o600)  # noqa: PTH101 - nobody can connect before it listens
+                door.listen(1)
+                yield door
+            finally:
+                os.unlink(path)  # noqa: PTH108
+    finally:
+        os.close(handle)
+
+
+def _launch(client: docker.DockerClient, image: str, run: Run, cache: str) -> str:
     api = client.api
     host = api.create_host_config(
         pid_mode="host",
@@ -171,24 +186,17 @@ def _launch(client: docker.DockerClient, image: str, run: Run, cache: str) -> tu
         cap_add=_CAPABILITIES,
         security_opt=["seccomp=unconfined", "apparmor=unconfined"],
         device_cgroup_rules=_DEVICES,
-        binds=["/dev:/dev", f"{cache}:{CACHE_IN_AGENT}"],
+        binds=["/dev:/dev", f"{cache}:{CACHE_IN_AGENT}", f"/sys/fs/cgroup:{_CGROUPS_IN_AGENT}"],
+        cgroupns="host",  # else version 2 shows paths relative to the agent's own
         log_config=docker.types.LogConfig(type="none"),
         auto_remove=True,
     )
-    # detach=False is what makes the SDK send StdinOnce, without which a dead controller is never noticed
-    container = api.create_container(
+    container: str = api.create_container(
         image,
         command=[run.id, f"{CACHE_IN_AGENT}/scratch", str(_BEAT_SECONDS_MAX)],
         name=f"holdfast-{run.id}-agent",
         labels=run.labels("agent"),
         host_config=host,
-        stdin_open=True,
-        detach=False,
     )["Id"]
-    link = api.attach_socket(container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
-    raw = socket.socket(fileno=os.dup(link.fileno()))
-    link._sock.close()  # else the SDK's end stays open, and is one more that must close for the agent to notice
-    link.close()
-    raw.setblocking(False)
     api.start(container)
-    return container, raw
+    return container

@@ -9,7 +9,7 @@ from pathlib import Path
 from chaos.errors import Problem, SourceError
 from chaos.experiment.source import Loc, Node, did_you_mean, find, key_place
 from chaos.stack.compose_dotenv import read_env_file
-from chaos.stack.compose_schema import ComposeModel, ServiceModel
+from chaos.stack.compose_schema import ComposeModel, RoleModel, ServiceModel
 from chaos.stack.compose_values import below, what_is
 
 Found = Iterator[Problem]
@@ -216,10 +216,16 @@ def _door(file: Checked, loc: Loc, name: str, port: int) -> Found:
 
 def _used_names(file: Checked) -> Found:
     chaos, services = file.model.chaos, file.model.services
-    for role, members in chaos.roles.items():
+    for role, given in chaos.roles.items():
+        moves = isinstance(given, RoleModel)
+        where: Loc = ("x-chaos", "roles", role, "of") if moves else ("x-chaos", "roles", role)
+        members = given.of if isinstance(given, RoleModel) else given
+        if moves and role in services:
+            message = f"{role} is a service too, and a set of services would mean that one"
+            yield file.at_key(("x-chaos", "roles", role), message, "give the role another name")
         for i, member in enumerate(members):
             if member not in services:
-                loc: Loc = ("x-chaos", "roles", role, i)
+                loc: Loc = (*where, i)
                 yield file.at(loc, f"unknown service {member!r}", did_you_mean(member, services))
     for store, volumes in chaos.copies.items():
         for i, volume in enumerate(volumes):
@@ -242,13 +248,25 @@ def _recovery(file: Checked) -> Found:
     steps = file.model.chaos.recovery
     for i, step in enumerate(steps):
         loc: Loc = ("x-chaos", "recovery", i)
-        if step.initialise == (step.restore is not None):
-            yield file.at(loc, "a step is either restore or initialise: true", "write one of them")
+        if step.initialise + (step.restore is not None) + (step.rebuild is not None) != 1:
+            yield file.at(loc, "a step is one of rebuild, restore and initialise: true", "write one of them")
+        yield from _rebuilt(file, i, step.rebuild or ())
         if step.initialise and i < len(steps) - 1:
             yield file.at(loc, "initialise always ends the runbook", "put it last")
         if step.restore is not None and step.restore.service not in file.active:
             message = f"unknown service {step.restore.service!r}"
             yield file.at((*loc, "restore", "service"), message, did_you_mean(step.restore.service, file.active))
+
+
+def _rebuilt(file: Checked, step: int, names: Sequence[str]) -> Found:
+    copies = {volume for volumes in file.model.chaos.copies.values() for volume in volumes}
+    for k, name in enumerate(names):
+        loc: Loc = ("x-chaos", "recovery", step, "rebuild", k)
+        if name not in file.model.services:
+            yield file.at(loc, f"unknown service {name!r}", did_you_mean(name, file.model.services))
+        elif not copies & {volume.source for volume in file.model.services[name].volumes}:
+            message = f"{name} has no volume under copies, so nothing says what it would be rebuilt from"
+            yield file.at(loc, message, "name its volume, and that of its peers, under x-chaos.copies")
 
 
 _CHECKS: tuple[Callable[[Checked], Found], ...] = (

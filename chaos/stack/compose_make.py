@@ -9,9 +9,9 @@ from typing import Literal
 
 from chaos.stack.compose_dotenv import read_env_file
 from chaos.stack.compose_interpolate import Lookup
-from chaos.stack.compose_schema import ChaosModel, ComposeModel, ServiceModel, StepModel
+from chaos.stack.compose_schema import ChaosModel, ComposeModel, RoleModel, ServiceModel, StepModel
 from chaos.stack.compose_values import below, what_is
-from chaos.stack.spec import Build, Healthcheck, Lun, Mount, Port, RunbookStep, Service, Stack
+from chaos.stack.spec import Build, Healthcheck, Lun, Mount, Port, RoleCheck, RunbookStep, Service, Stack
 
 
 def make_stack(model: ComposeModel, active: Collection[str], source: Path, lookup: Lookup) -> Stack:
@@ -39,12 +39,21 @@ def make_stack(model: ComposeModel, active: Collection[str], source: Path, looku
         driver=chaos.driver,
         policy=chaos.conflict,
         idempotency=chaos.idempotency,
-        roles=_kept(chaos.roles, set(model.services) - set(active)),
+        roles=_kept(
+            {role: members.of if isinstance(members, RoleModel) else members for role, members in chaos.roles.items()},
+            set(model.services) - set(active),
+        ),
+        role_checks={
+            role: RoleCheck(*check.http, check.says or "")
+            for role, check in chaos.roles.items()
+            if isinstance(check, RoleModel)
+        },
         copies=_kept(chaos.copies, gone),
         runbook=tuple(_step(step) for step in chaos.recovery),
         may_lose=tuple(chaos.may_lose),
         steady={name: command for name, command in chaos.steady.items() if name in active},
         doors=tuple((kind, *at) for kind, places in chaos.doors.items() for at in places if at[0] in active),
+        carrier=chaos.carrier == "toxiproxy",
     )
 
 
@@ -71,6 +80,8 @@ def _kept(groups: Mapping[str, list[str]], gone: Collection[str]) -> dict[str, t
 
 
 def _step(step: StepModel) -> RunbookStep:
+    if step.rebuild is not None:
+        return RunbookStep(step.name or "rebuild", "rebuild", services=tuple(step.rebuild))
     if step.restore is None:
         return RunbookStep(step.name or "initialise", "initialise")
     return RunbookStep(step.name or "restore", "restore", step.restore.service, step.restore.run)

@@ -200,9 +200,10 @@ class RestoreModel(Strict):
 
 
 class StepModel(Strict):
-    """One of `x-chaos.recovery`: exactly one of restore and initialise."""
+    """One of `x-chaos.recovery`: exactly one of rebuild, restore and initialise."""
 
     name: str = ""
+    rebuild: list[Name] | None = None
     restore: RestoreModel | None = None
     initialise: Flag = False
 
@@ -227,6 +228,29 @@ def _policy(value: object) -> object:
     return value
 
 
+class RoleModel(Strict):
+    """One of `x-chaos.roles` that moves: who may have it, and how to ask."""
+
+    of: Annotated[list[Name], Field(min_length=1)]
+    http: Annotated[tuple[int, str], BeforeValidator(lambda value: _http(value))]
+    says: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+
+
+def _http(value: object) -> object:
+    match = re.fullmatch(r"(\d{1,5})(?:/(\S{0,1000}))?", value) if isinstance(value, str) else None
+    if match is None or not 0 < int(match[1]) < 65536:
+        fail("http should be PORT/PATH, of the service's own 127.0.0.1", "such as 8008/primary")
+    return (int(match[1]), f"/{match[2] or ''}")
+
+
+def _carrier(value: object) -> object:
+    if value is None or value == {}:
+        return "toxiproxy"
+    if value not in ("toxiproxy", "none"):
+        fail("the carrier is toxiproxy, {} for the same, or none", "change it")
+    return value
+
+
 class ChaosModel(Strict):
     """`x-chaos`: what Compose cannot say."""
 
@@ -235,11 +259,12 @@ class ChaosModel(Strict):
     driver: Annotated[str, BeforeValidator(driver_form)] = "http"
     conflict: Annotated[Literal["reject", "last-writer-wins"], BeforeValidator(_policy)] = "reject"
     idempotency: Literal["keyed", "none"] = "keyed"
-    roles: dict[Name, list[str]] = {}
+    roles: dict[Name, list[str] | RoleModel] = {}
     copies: dict[Name, list[str]] = {}
     may_lose: list[str] = []
     steady: dict[Name, Annotated[Words, Field(min_length=1)]] = {}
     doors: dict[Name, list[Annotated[tuple[str, int], _address("a door")]]] = {}
+    carrier: Annotated[Literal["toxiproxy", "none"], BeforeValidator(_carrier)] = "none"
     recovery: list[StepModel] = []
 
 

@@ -18,7 +18,7 @@ from chaos.stack.agent import CACHE_IN_AGENT, Agent
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Service, Stack
 
-_VERSION = 1
+_VERSION = 2
 _DONE = "golden.json"
 _KEPT = 12
 """Golden sets kept; the least recently used goes first."""
@@ -98,7 +98,17 @@ def _told(service: Service) -> dict[str, object]:
     described: dict[str, object] = dataclasses.asdict(service)
     for irrelevant in ("build", "image", "ports", "healthcheck", "restart", "cpus", "memory_bytes"):
         described.pop(irrelevant)
-    described["secrets"] = {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in service.secrets.items()
-    }
+    described["secrets"] = {name: _content(path) for name, path in service.secrets.items()}
+    described["binds"] = [_content(Path(mount.source)) for mount in service.mounts if mount.kind == "bind"]
     return described
+
+
+def _content(path: Path) -> str:
+    """A digest of a file, or of every file in a folder with its name; of what is no file (a socket) the name alone."""
+    total = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        total.update(f"{file.relative_to(path)}\0".encode())
+        if file.is_file():
+            with file.open("rb") as content:
+                total.update(hashlib.file_digest(content, "sha256").digest())
+    return total.hexdigest()

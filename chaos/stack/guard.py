@@ -1,7 +1,7 @@
 """The guard: a small process in a session of its own that outlives the controller by a few seconds.
 
 It holds the read end of a pipe from the controller. When the pipe ends without "done", the controller is dead,
-by kill -9 too, and the guard removes the run's objects by label. The agent, whose attached stdin ends at the same
+by kill -9 too, and the guard removes the run's objects by label. The agent, whose socket ends at the same
 moment, lets go of devices by itself.
 
 Run as `python -m chaos.stack.guard`; the run's id comes as the first line.

@@ -40,7 +40,9 @@ async def mend(running: RunningStack, lost: Set[str], held: Set[str], seconds_ma
 async def run_the_runbook(
     running: RunningStack, lost: Set[str], blanks: Mapping[str, str], seconds_max: float
 ) -> AsyncIterator[str]:
-    """Blank LUNs for lost ones, then restore, else initialise empty; yield what was done.
+    """Blank LUNs for lost ones; what no copy is left of is restored, else initialised empty; yield what was done.
+
+    A service of a `rebuild` step bootstraps itself on its blank LUN from a copy that is left.
 
     Raises:
         Unrecoverable: The services do not come up on the blank LUNs.
@@ -49,6 +51,16 @@ async def run_the_runbook(
     services, luns = running.joined(lost)
     keep = [name for name in luns if name not in lost]
     await running.replace(services, {name: blanks[name] for name in sorted(lost)}, keep, deadline - time.monotonic())
+    without = set(lost)
+    for step in stack.runbook:
+        for service in step.services:
+            copies = {lun: stack.copies_left(lun, lost) for lun in stack.luns_of((service,)) if lun in lost}
+            for lun, left in copies.items():
+                if left:
+                    without.discard(lun)
+                    yield f"{step.name}: {service} on a blank {lun}, from {', '.join(left)}"
+    if not without:
+        return
     for step in stack.runbook:
         if step.kind == "restore":
             code, words = await running.execute(step.service, step.run, deadline - time.monotonic())
@@ -56,5 +68,6 @@ async def run_the_runbook(
                 yield f"{step.name}: restored"
                 return
             yield f"{step.name}: failed with {code}: {words}"
-    names = ", ".join(sorted(lost))
-    yield f"no usable backup; {names} replaced by blank LUNs, {', '.join(services)} initialised empty"
+    names = ", ".join(sorted(without))
+    empty = ", ".join(stack.services_on(tuple(without)))
+    yield f"no usable backup; {names} replaced by blank LUNs, {empty} initialised empty"

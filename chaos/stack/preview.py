@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chaos.experiment.plan import Plan, ScheduledFault, Trigger, Workload
-from chaos.stack.spec import Service, Stack
+from chaos.stack.spec import ANY, Service, Stack
 from chaos.stack.targets import luns_struck, services_struck
 from chaos.stack.warnings import not_covered, topology_warnings
 
@@ -37,6 +37,8 @@ def touched(stack: Stack) -> list[str]:
     if stack.volumes:
         lines.append(f"volumes: {', '.join(stack.volumes)}")
     name, port = stack.front_door
+    if stack.carrier:
+        lines.append(f"carrier: a Toxiproxy between the phones and {name}:{port}, on 2 ports of 127.0.0.1")
     lines.append(f"front door {name}:{port} by driver {stack.driver}, {stack.policy}, {stack.idempotency}")
     return lines
 
@@ -81,9 +83,14 @@ def _fault(fault: ScheduledFault, stack: Stack) -> str:
         text += f" for {fault.for_seconds:g} s"
     if fault.parameters:
         text += f", {_values(fault.parameters)}"
+    if fault.target.carrier:
+        return f"{text} (strikes every phone's path to the front door)"
     luns = luns_struck(fault.target, stack)
     strikes = [f"LUNs {', '.join(luns)}"] if luns else []
     strikes.append(f"services {', '.join(services_struck(fault.target, stack)) or 'none'}")
+    moving = [name for name in fault.target.named if name.removeprefix(ANY) in stack.role_checks]
+    if moving:
+        strikes.append(f"of these whoever is {', '.join(moving)} then")
     return f"{text} (strikes {'; '.join(strikes)})"
 
 

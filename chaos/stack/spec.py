@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
+ANY = "any "
+"""Before a role: one of the services that have it."""
 Restart = Literal["no", "always", "on-failure", "unless-stopped"]
 
 
@@ -98,16 +100,31 @@ class Lun:
 
 
 @dataclass(frozen=True)
-class RunbookStep:
-    """One thing that operators do after a disaster: `run` inside `service`, or `initialise` its blank LUNs.
+class RoleCheck:
+    """How a service is asked whether it has a role: GET `path` from its own 127.0.0.1.
 
-    The steps are tried in order; the first `restore` that succeeds ends the runbook, `initialise` always does.
+    It has it when the answer is 200 and its text has `says` in it.
+    """
+
+    port: int
+    path: str
+    says: str = ""
+
+
+@dataclass(frozen=True)
+class RunbookStep:
+    """One thing that operators do after a disaster.
+
+    `rebuild`: let `services` bootstrap themselves, on blank LUNs, from a copy that is left. For LUNs of which none is
+    left: `run` inside `service` to restore, or `initialise`. The steps are tried in order; the first `restore` that
+    succeeds ends the runbook, `initialise` always does.
     """
 
     name: str
-    kind: Literal["restore", "initialise"]
+    kind: Literal["rebuild", "restore", "initialise"]
     service: str = ""
     run: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,12 +138,14 @@ class Stack:
         volumes: Further named volumes, not on a LUN.
         front_door: (service, container port).
         driver: "http" or "module:Class".
-        roles: Services by role, e.g. {"database": ("db",)}.
+        roles: Services by role, e.g. {"database": ("db",)}; of a role that moves, those that may have it.
+        role_checks: Of each role that moves, how to find out who has it.
         copies: For each store ("records", "blobs") the volumes that hold a copy of it, as declared.
         runbook: x-chaos.recovery.
         may_lose: Paths "service:/path" outside LUNs that the user declared as harmless to lose.
         steady: Commands by service that succeed there once the whole stack is in its steady state.
         doors: Copies that are read directly at the end: (kind, service, container port).
+        carrier: Whether phones reach the front door through a Toxiproxy of the run.
     """
 
     name: str
@@ -139,11 +158,13 @@ class Stack:
     policy: Literal["reject", "last-writer-wins"] = "reject"
     idempotency: Literal["keyed", "none"] = "keyed"
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    role_checks: Mapping[str, RoleCheck] = field(default_factory=dict)
     copies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     runbook: tuple[RunbookStep, ...] = ()
     may_lose: tuple[str, ...] = ()
     steady: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doors: tuple[tuple[str, str, int], ...] = ()
+    carrier: bool = False
 
     @property
     def arrays(self) -> dict[str, tuple[str, ...]]:
@@ -153,6 +174,21 @@ class Stack:
             found[lun.array] = (*found.get(lun.array, ()), lun.name)
         return found
 
+    def candidates(self, name: str) -> tuple[str, ...]:
+        """The services that a name in an experiment may mean: itself, or those of a role; `any ROLE` is one of them."""
+        return (name,) if name in self.services else self.roles.get(name.removeprefix(ANY), ())
+
+    def luns_of(self, services: Iterable[str]) -> tuple[str, ...]:
+        """The LUNs that these services mount, in the order of the file."""
+        mounted = {m.source for name in services for m in self.services[name].mounts if m.kind == "lun"}
+        return tuple(name for name in self.luns if name in mounted)
+
+    def copies_left(self, lun: str, lost: Collection[str]) -> tuple[str, ...]:
+        """Volumes, on LUNs or not, that hold everything that a lost LUN held a copy of; none if anything is gone."""
+        stores = [volumes for volumes in self.copies.values() if lun in volumes]
+        left = [[volume for volume in volumes if volume not in lost] for volumes in stores]
+        return tuple(dict.fromkeys(volume for volumes in left for volume in volumes)) if all(left) else ()
+
     def services_on(self, luns: tuple[str, ...]) -> tuple[str, ...]:
         """Services that mount at least one of these LUNs, in the order of the file."""
         return tuple(
@@ -160,3 +196,26 @@ class Stack:
             for service in self.services.values()
             if any(mount.kind == "lun" and mount.source in luns for mount in service.mounts)
         )
+
+    def is_job(self, name: str) -> bool:
+        """Whether somebody waits for this service's successful end, so that its end is no failure."""
+        return any(each.depends_on.get(name) == "service_completed_successfully" for each in self.services.values())
+
+    def dependents(self, name: str) -> list[str]:
+        """The services that depend on this one."""
+        return [each.name for each in self.services.values() if name in each.depends_on]
+
+    def in_start_order(self, names: Iterable[str]) -> list[str]:
+        """These services, each after those that it depends on."""
+        order: list[str] = []
+
+        def visit(name: str) -> None:
+            if name not in order:
+                for other in self.services[name].depends_on:
+                    visit(other)
+                order.append(name)
+
+        for name in self.services:
+            visit(name)
+        wanted = set(names)
+        return [name for name in order if name in wanted]

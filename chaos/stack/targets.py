@@ -8,7 +8,7 @@ from pathlib import Path
 from chaos.errors import Problem, SourceError
 from chaos.experiment.plan import Plan, Target
 from chaos.experiment.source import did_you_mean, find, read
-from chaos.stack.spec import Stack
+from chaos.stack.spec import ANY, Stack
 
 
 def check_targets(plan: Plan, stack: Stack, file: Path | None = None) -> None:
@@ -24,47 +24,59 @@ def check_targets(plan: Plan, stack: Stack, file: Path | None = None) -> None:
     """
     known = _names(stack)
     wrong = [
-        (i, kind, name, known[kind])
+        (i, where, kind, name, known[kind])
         for i, scheduled in enumerate(plan.schedule)
-        for kind, name in _given(scheduled.target)
+        for where, kind, name in _given(scheduled.target)
         if name not in known[kind]
     ]
     if not wrong:
         return
     document = read(file) if file is not None else None
     problems = []
-    for i, kind, name, names in wrong:
-        message = f"the stack has no {kind} {name!r}"
-        hint = did_you_mean(name, names)
+    for i, where, kind, name, names in wrong:
+        if kind == "carrier":
+            message, hint = "the stack has no carrier", "say `carrier: toxiproxy` under x-chaos"
+        else:
+            message, hint = f"the stack has no {kind} {name!r}", did_you_mean(name, names)
         if document is None:
             problems.append(Problem(plan.experiment, 0, 0, f"{plan.schedule[i].fault}: {message}", hint))
         else:
-            problems.append(find(document.root, ("schedule", i, "target", kind))[1].problem(message, hint))
+            problems.append(find(document.root, ("schedule", i, "target", *where))[1].problem(message, hint))
     raise SourceError(problems, document.text if document else "")
 
 
 def services_struck(target: Target, stack: Stack) -> tuple[str, ...]:
-    """The services that a fault on this target reaches: itself, its role's, or those on its LUNs."""
-    if target.service:
-        return (target.service,)
-    if target.role:
-        return stack.roles.get(target.role, ())
+    """The services that a fault on this target may reach: those named, those of its roles, or those on its LUNs."""
+    if target.named:
+        return tuple(dict.fromkeys(member for name in target.named for member in stack.candidates(name)))
     return stack.services_on(luns_struck(target, stack))
 
 
 def luns_struck(target: Target, stack: Stack) -> tuple[str, ...]:
-    """The LUNs that a fault on this target reaches."""
+    """The LUNs of a target that names LUNs."""
     return (target.lun,) if target.lun else stack.arrays.get(target.array, ())
 
 
 def _names(stack: Stack) -> dict[str, Iterable[str]]:
+    roles = [role for role, members in stack.roles.items() if members]
+    roles += [f"{ANY}{role}" for role in roles]
     return {
         "array": stack.arrays,
         "lun": stack.luns,
         "service": stack.services,
-        "role": [role for role, members in stack.roles.items() if members],
+        "role": roles,
+        "service or role": [*stack.services, *roles],
+        "carrier": [""] if stack.carrier else [],
     }
 
 
-def _given(target: Target) -> list[tuple[str, str]]:
-    return [(kind, name) for kind, name in vars(target).items() if name]
+def _given(target: Target) -> list[tuple[tuple[str | int, ...], str, str]]:
+    """Where each name of a target stands, what it should be, and the name; the carrier has none."""
+    single = [((kind,), kind, name) for kind, name in vars(target).items() if name and isinstance(name, str)]
+    between = [
+        (("between", i, k), "service or role", name)
+        for i, members in enumerate(target.between)
+        for k, name in enumerate(members)
+    ]
+    isolate = [(("isolate", i), "service or role", name) for i, name in enumerate(target.isolate)]
+    return [*single, *between, *isolate, *([(("carrier",), "carrier", "")] if target.carrier else [])]

@@ -37,7 +37,7 @@ class Habits:
 
     policy: Policy = "reject"
     request_seconds_max: float = 2.0
-    backoff_seconds: tuple[float, float] = (0.03, 0.25)
+    backoff_seconds: tuple[float, float] = (0.05, 0.4)
 
 
 @dataclass(slots=True)
@@ -143,6 +143,11 @@ class Device:
     def unsent(self) -> int:
         """Creates, updates and deletes in the outbox."""
         return sum(1 for entry in self._outbox if entry.name)
+
+    @property
+    def unheard(self) -> bool:
+        """Whether it has tried to send a write of which it knows no outcome."""
+        return bool(self._outbox) and bool(self._outbox[0].name) and self._outbox[0].attempts > 0
 
     def choices(self) -> dict[str, Known]:
         """Records that the user sees and may work on: the cache with the outbox laid over it."""

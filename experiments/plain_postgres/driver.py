@@ -1,7 +1,5 @@
 """Phones that keep their notes in a plain PostgreSQL table: a driver for a stack without any gateway."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 
@@ -10,17 +8,10 @@ import asyncpg
 from chaos.errors import NotNow, Refused
 from chaos.workload.session import Ack, Changes, FrontDoor, Record, WriteId
 
-SCHEMA = """
-SELECT pg_advisory_lock(1);
-CREATE TABLE IF NOT EXISTS owners (owner text PRIMARY KEY, change bigint);
-CREATE TABLE IF NOT EXISTS notes (id bigserial, owner text, name text, type text, write text, fields text, blob bytea,
-    deleted boolean, change bigint, PRIMARY KEY (owner, name));
-CREATE TABLE IF NOT EXISTS keys (owner text, key text, PRIMARY KEY (owner, key));
-SELECT pg_advisory_unlock(1);
-"""
 # The owner's row stays locked until the commit: changes are numbered in the order in which they become visible.
 NUMBER = """INSERT INTO owners VALUES ($1, 1) ON CONFLICT (owner) DO UPDATE SET change = owners.change + 1
     RETURNING change"""
+KEY = "INSERT INTO keys VALUES ($1, $2) ON CONFLICT DO NOTHING"
 CREATE = "INSERT INTO notes (owner, name, type, write, fields, blob, deleted, change) VALUES ($1,$2,$3,$4,$5,$6,$7,$8)"
 REPLACE = """UPDATE notes SET type = $3, write = $4, fields = $5, blob = $6, deleted = $7, change = $8
     WHERE owner = $1 AND name = $2 AND NOT deleted AND write = $9"""
@@ -58,7 +49,6 @@ class PlainPostgres:
         if self._link is None or self._link.is_closed():
             try:
                 self._link = await asyncpg.connect(host=self._door.host, port=self._door.port, user="notes", ssl=False)
-                await self._link.execute(SCHEMA)
             except (OSError, asyncpg.PostgresError) as error:
                 raise NotNow(f"no connection: {error}") from error
         return self._link
@@ -68,9 +58,8 @@ class PlainPostgres:
         try:
             async with link.transaction():
                 number = await link.fetchval(NUMBER, self._user)
-                if await link.fetchval("SELECT 1 FROM keys WHERE owner = $1 AND key = $2", self._user, key):
+                if await link.execute(KEY, self._user, key) == "INSERT 0 0":
                     return Ack()
-                await link.execute("INSERT INTO keys VALUES ($1, $2)", self._user, key)
                 if base is None:
                     await link.execute(CREATE, self._user, name, *values, number)
                 elif await link.execute(REPLACE, self._user, name, *values, number, base) != "UPDATE 1":
@@ -82,6 +71,5 @@ class PlainPostgres:
     def _records(self, rows: Sequence[asyncpg.Record]) -> list[Record]:
         return [
             Record(self._user, r["name"], r["type"], r["write"], json.loads(r["fields"]), r["blob"], str(r["id"]))
-            for r in rows
-            if not r["deleted"]
-        ]
+            for r in rows if not r["deleted"]
+        ]  # fmt: skip

@@ -17,14 +17,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chaos.errors import EXIT_SIGINT, EXIT_USAGE, HoldfastError
-from tests.bench import database, takehold, trials
+from tests.bench import carrier, database, stops, takehold, trials
 from tests.bench.bed import ROOT, loads
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, worst
 
 _RESULT = ROOT / "reports" / "bench.json"
 _QUIET_LOAD = 0.5
 _QUIET_SECONDS_MAX = 60.0
 _LOOK_SECONDS = 2.0
+_TIMER_SAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ def _benches(quick: bool) -> list[_Bench]:
     return [
         _Bench(("takehold.disk.p99_ms",), lambda: asyncio.run(takehold.disk(times))),
         _Bench(("takehold.kill.p99_ms",), lambda: asyncio.run(takehold.kill(times))),
+        _Bench(("takehold.san.p99_ms",), lambda: asyncio.run(stops.san(20 if quick else 120))),
+        _Bench(("takehold.pause.p99_ms",), lambda: asyncio.run(stops.pause(20 if quick else 120))),
+        _Bench(("takehold.partition.p99_ms",), lambda: asyncio.run(stops.partition(20 if quick else 120))),
+        _Bench(("takehold.carrier.p99_ms",), lambda: asyncio.run(carrier.takehold(15 if quick else 60))),
         _Bench(("pgbench.lun_vs_loop", "fdatasync"), lambda: asyncio.run(database.against_plain(rounds))),
         _Bench(("recovery.cut_to_first_row",), lambda: asyncio.run(database.recovery(rounds))),
         _Bench(("trials_per_minute.minimal",), lambda: trials.per_minute(4 if quick else 16)),
@@ -60,7 +65,9 @@ def main() -> int:
         return EXIT_USAGE
     _wait_for_quiet()
     figures = [Figure("machine.load_average", os.getloadavg()[0], "processes", note="before the first figure")]
-    _say(figures[0].line())
+    figures.append(_timer_lateness())
+    for figure in figures:
+        _say(figure.line())
     for bench in benches:
         for figure in _measured(bench):
             figures.append(figure)
@@ -69,6 +76,16 @@ def main() -> int:
     _RESULT.write_text(json.dumps([each.document() for each in figures], indent=1) + "\n")
     _say(f"\nwritten to {_RESULT.relative_to(ROOT)}; load averages at the end {loads()}")
     return 0 if all(each.holds for each in figures) else 1
+
+
+def _timer_lateness() -> Figure:
+    """How late this machine wakes a process that has slept 1 ms: no figure in ms can be better than that."""
+    samples = []
+    for _ in range(_TIMER_SAMPLES):
+        begun = time.monotonic()
+        time.sleep(0.001)
+        samples.append((time.monotonic() - begun) * 1e3 - 1)
+    return worst("machine.timer_lateness.p99_ms", samples, "ms")
 
 
 def _measured(bench: _Bench) -> list[Figure]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from chaos.experiment.plan import Parameter, ScheduledFault, Target, Trigger
 from chaos.faults.injector import Injector
@@ -23,6 +24,9 @@ from chaos.stack.spec import Lun, Mount, Port, Service, Stack
 SCENE_SECONDS_MAX = 90.0
 MEND_SECONDS_MAX = 30.0
 DATA = "/data"
+READ = f"dd if={DATA}/kept of=/dev/null iflag=direct status=none"
+WRITE = f"dd if=/dev/zero of={DATA}/kept bs=4096 count=1 conv=notrunc,fsync oflag=direct status=none"
+KEEP = f"echo kept > {DATA}/kept && sync {DATA}/kept {DATA}"
 LISTENER = """
 use IO::Socket::INET; $SIG{TERM} = sub { exit 0 };
 my $door = IO::Socket::INET->new(LocalPort => 8080, Listen => 16, ReuseAddr => 1) or die "no port: $!";
@@ -84,11 +88,17 @@ class Scene:
         return output
 
     def injector(
-        self, fault: str, *, for_seconds: float | None = None, service: str = "", **parameters: Parameter
+        self,
+        fault: str,
+        *,
+        for_seconds: float | None = None,
+        service: str = "",
+        target: Target | None = None,
+        **parameters: Parameter,
     ) -> Injector:
         """An injector whose load has begun and whose one fault strikes when the phase "now" is entered."""
-        target = Target(service=service) if service else Target(array="core")
-        scheduled = ScheduledFault(fault, target, Trigger(phase="now"), for_seconds, parameters)
+        aim = target or (Target(service=service) if service else Target(array="core"))
+        scheduled = ScheduledFault(fault, aim, Trigger(phase="now"), for_seconds, parameters)
         injector = Injector([scheduled], self.stack, self.running.agent, self.recorder, self.faults.append, self.mended)
         injector.begin_load()
         return injector
@@ -111,6 +121,31 @@ class Scene:
                     if event["event"] == name:
                         return event
                 await asyncio.sleep(0.01)
+
+
+Act = Callable[[Scene], Awaitable[None]]
+
+
+class Play(Protocol):
+    """Plays a scene on a stack; by default on one service with one LUN."""
+
+    def __call__(self, act: Act, stack: Stack | None = None) -> None: ...
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds_max: float = 10.0) -> None:
+    """Ask until the condition holds.
+
+    Raises:
+        AssertionError: Not in time.
+    """
+    try:
+        async with asyncio.timeout(seconds_max):
+            while True:
+                if await condition():
+                    return
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"{what}: not within {seconds_max:g} s") from None
 
 
 @asynccontextmanager
@@ -152,3 +187,11 @@ async def greeted(host: str, port: int) -> bool:
         return False
     writer.close()
     return greeting == b"hello\n"
+
+
+async def talk_until_counted(scene: Scene) -> None:
+    """Talk to the service for longer than the agent's sampling interval."""
+    await greets(*scene.running.front_door)
+    until = asyncio.get_running_loop().time() + 0.6
+    while asyncio.get_running_loop().time() < until:
+        await greeted(*scene.running.front_door)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
 from chaos.stack.mending import run_the_runbook
-from tests.contract.stage import DATA, MEND_SECONDS_MAX, Scene, greeted, greets, scene, stack_of
+from tests.contract.stage import (
+    DATA,
+    KEEP,
+    MEND_SECONDS_MAX,
+    READ,
+    WRITE,
+    Play,
+    Scene,
+    greeted,
+    greets,
+    talk_until_counted,
+)
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("own_cache")]
-
-READ = f"dd if={DATA}/kept of=/dev/null iflag=direct status=none"
-WRITE = f"dd if=/dev/zero of={DATA}/kept bs=4096 count=1 conv=notrunc,fsync oflag=direct status=none"
-KEEP = f"echo kept > {DATA}/kept && sync {DATA}/kept {DATA}"
-
 
 CHANGE_NAMES = (
     f"cd {DATA} && rm -f created after && echo kept > kept && echo old > before && echo there > doomed && sync && "
@@ -26,23 +29,6 @@ CHANGE_NAMES = (
 )
 COMMIT_SECONDS = 5.0
 """ext4 commits its journal so long after the first change; then the change is durable, fsync or not."""
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Callable[[Callable[[Scene], Awaitable[None]]], None]:
-    """Plays a scene on one service with one LUN."""
-
-    def run(act: Callable[[Scene], Awaitable[None]]) -> None:
-        async def play() -> None:
-            async with scene(stack_of(), tmp_path) as made:
-                await act(made)
-
-        asyncio.run(play())
-
-    return run
-
-
-Play = Callable[[Callable[[Scene], Awaitable[None]]], None]
 
 
 def test_disk_power_cut_takes_what_was_not_flushed_names_included(play: Play) -> None:
@@ -191,11 +177,3 @@ async def do_within_a_commit_interval(scene: Scene, command: str) -> None:
         if time.monotonic() - began < COMMIT_SECONDS / 2:
             return
     pytest.fail(f"this host is too slow: five times it took more than {COMMIT_SECONDS / 2} s")
-
-
-async def talk_until_counted(scene: Scene) -> None:
-    """Talk to the service for longer than the agent's sampling interval."""
-    await greets(*scene.running.front_door)
-    until = asyncio.get_running_loop().time() + 0.6
-    while asyncio.get_running_loop().time() < until:
-        await greeted(*scene.running.front_door)

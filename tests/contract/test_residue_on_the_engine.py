@@ -19,7 +19,7 @@ from chaos.errors import AgentError
 from chaos.stack import agent as controllers_end
 from chaos.stack.cache import cache_folder
 from chaos.stack.engine import connect
-from chaos.stack.identity import Run
+from chaos.stack.identity import OWNER_LABEL, Run
 from chaos.stack.images import ensure_agent_image
 from chaos.stack.sweep import sweep
 from tests.contract.stage import DATA, scene, stack_of
@@ -39,7 +39,7 @@ def client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture
 def controller(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that holds a stack with a power cut and an I/O error in force."""
+    """A process that holds a stack with a power cut, I/O errors, a hang, a pause and a partition in force."""
     process = subprocess.Popen(
         [sys.executable, "-m", CONTROLLER, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -76,6 +76,22 @@ def test_kill_9_of_controller_and_guard_is_clean_after_the_next_sweep(controller
     assert sweep(all_=False).failed == []
 
 
+def test_kill_9_of_the_agent_alone_leaves_nothing_either(
+    controller: subprocess.Popen[bytes], client: docker.DockerClient
+) -> None:
+    """The controller is told, and can end; what hung has failed, and what was paused can be removed."""
+    [agent] = [
+        each["Id"]
+        for each in client.api.containers()
+        if f":{controller.pid}:" in each["Labels"].get(OWNER_LABEL, "") and each["Names"][0].endswith("-agent")
+    ]
+    client.api.kill(agent)
+    assert controller.stdin is not None
+    controller.stdin.close()
+    controller.wait(30)
+    assert wait_until_clean(seconds_max=10) == frozenset()
+
+
 def test_an_exception_leaves_nothing_either(tmp_path: Path) -> None:
     async def broken() -> None:
         async with scene(stack_of(), tmp_path):
@@ -97,10 +113,14 @@ def test_an_agent_whose_controller_falls_silent_goes_by_itself(
 
 
 def wait_for_the_end_of_a_lonely_agent(client: docker.DockerClient, *, hello: bool) -> None:
-    """Launch an agent, greet it or not, keep its stdin open, and wait for the end of its container, within 15 s."""
+    """Launch an agent, greet it or not, keep its socket open, and wait for the end of its container, within 15 s."""
     cache = cache_folder()
     (cache / "scratch").mkdir(exist_ok=True)
-    container, link = controllers_end._launch(client, ensure_agent_image(client).id, Run.begin(0), str(cache))
+    run = Run.begin(0)
+    with controllers_end._door(f"{cache}/scratch", run) as door:
+        container = controllers_end._launch(client, ensure_agent_image(client).id, run, str(cache))
+        door.settimeout(15)
+        link, _ = door.accept()
     with closing(link):
         if hello:
             link.sendall(b'{"id": 1, "do": "beat"}\n')

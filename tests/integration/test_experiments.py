@@ -101,6 +101,19 @@ def test_the_phases_come_in_their_order_though_a_listener_breaks(trials: list[Tr
         assert list(result.phases) == PHASES
 
 
+def test_trials_on_several_copies_at_once_are_told_one_after_the_other(tmp_path: Path) -> None:
+    heard = Heard()
+    results = run_trials(OVERLAPPING, times=3, jobs=2, runs=tmp_path, listeners=(heard,))
+    assert [result.plan.seed for result in results] == [7, 8, 9]
+    assert heard.phases == PHASES * 3
+    for result in results:
+        assert result.judgement is not None
+        assert not result.judgement.anomalies, reasons(result)
+        assert result.judgement.covered == result.judgement.coverable > 50
+    by_end = sorted(results, key=lambda result: (result.run_dir / "result.json").stat().st_mtime)
+    assert (tmp_path / "latest").resolve() == by_end[-1].run_dir.resolve()
+
+
 def test_a_run_folder_holds_everything_and_stays_small(trials: list[TrialResult], runs: Path) -> None:
     for result in trials:
         folder = result.run_dir

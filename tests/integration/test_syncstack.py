@@ -211,7 +211,7 @@ def test_what_one_copy_has_lost_is_lost_on_node(
         await does(running, service, sabotage)
 
     monkeypatch.setattr(RunningStack, "cold_restart", restart_and_spoil)
-    plan = load(ROOT / "experiments/steady_syncstack.yaml", 11, catalogue())
+    plan = load(ROOT / "experiments/syncstack/steady_syncstack.yaml", 11, catalogue())
     (result,) = run_trials(plan, times=1, runs=tmp_path, listeners=())
     assert result.verdict == "VIOLATED", result.reason
     assert result.judgement is not None

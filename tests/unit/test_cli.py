@@ -38,6 +38,7 @@ class Trials:
         self.left = SweepReport()
         self.sweeping: Callable[[], None] = lambda: None
         self.kept = False
+        self.jobs = 1
 
     def load(self, path: Path, seed: int | None, faults: object) -> Plan:
         if not path.exists():
@@ -54,11 +55,12 @@ class Trials:
         drawn: Plan,
         *,
         times: int = 1,
+        jobs: int = 1,
         keep: bool = False,
         runs: Path = Path("reports/runs"),
         listeners: Sequence[Listener] = (),
     ) -> list[TrialResult]:
-        self.kept = keep
+        self.kept, self.jobs = keep, jobs
         results = []
         for trial, verdict in enumerate(self.verdicts):
             done = result(verdict, expect=self.expect, seed=drawn.seed + trial)

@@ -17,7 +17,7 @@ from chaos.errors import EngineError, Terminated
 from chaos.experiment import loader
 from chaos.experiment.plan import Plan, Verdict
 from chaos.reporting import allure, block  # noqa: F401 - once here, not again in every inner session
-from chaos.reporting.listener import Listener
+from chaos.reporting.listener import FanOut, Listener
 from chaos.reporting.result import TrialResult
 from chaos.stack import compose, sweep
 from tests.unit.reporting.samples import STACK, plan, result
@@ -53,14 +53,14 @@ class Trials:
         if self.warns:
             warnings.warn("unclosed socket", ResourceWarning, stacklevel=1)
         done = result(self.verdict, expect=self.expect, seed=drawn.seed)
-        for listener in listeners:
-            listener.started(drawn, drawn.seed, 1, times, done.run_dir)
-            listener.phase("load", None)
-            if self.breaks is None:
-                listener.phase("load", 5.0)
-                listener.finished(done)
-            else:
-                listener.failed(self.breaks)
+        fan = FanOut(listeners)  # as in a real run: the page has no folder to go to here
+        fan.started(drawn, drawn.seed, 1, times, done.run_dir)
+        fan.phase("load", None)
+        if self.breaks is None:
+            fan.phase("load", 5.0)
+            fan.finished(done)
+        else:
+            fan.failed(self.breaks)
         if self.breaks is not None:
             raise self.breaks
         return [done]

@@ -15,7 +15,7 @@ import pytest
 from chaos.agent import fuse
 from chaos.agent.fuse import Front
 from chaos.agent.lun import BLOCK_BYTES, Lun
-from chaos.agent.state import FailRule, Port, Target
+from chaos.agent.state import IoRule, Port, Target
 
 SIZE = 16 * BLOCK_BYTES
 ALL = frozenset({"read", "write", "flush"})
@@ -54,9 +54,14 @@ class Kernel:
     def ask(self, operation: int, node: int = 1, body: bytes = b"") -> tuple[int, bytes]:
         """As `tell`, and return (errno, body) of the answer."""
         asked = self.tell(operation, node, body)
+        return self.answer(asked)
+
+    def answer(self, asked: int | None = None) -> tuple[int, bytes]:
+        """The next answer as (errno, body)."""
         answer = self._near.recv(2 << 20)
         size, error, unique = struct.unpack_from("<IiQ", answer)
-        assert (size, unique) == (len(answer), asked)
+        assert size == len(answer)
+        assert asked in (None, unique)
         return -error, answer[16:]
 
     def is_silent(self) -> bool:
@@ -194,7 +199,7 @@ def test_an_old_port_stays_closed_when_the_lun_comes_back_through_a_new_one(kern
 
 
 def test_a_rule_fails_what_it_names_only(kernel: Kernel) -> None:
-    kernel.target.rules = [FailRule(frozenset({"write"}), first=4096, end=8192)]
+    kernel.target.rules = [IoRule(frozenset({"write"}), first=4096, end=8192)]
     assert kernel.write(0, b"x" * 4096) == 0
     assert kernel.write(8192, b"x" * 512) == 0
     assert kernel.write(8191, b"x") == errno.EIO
@@ -204,8 +209,71 @@ def test_a_rule_fails_what_it_names_only(kernel: Kernel) -> None:
 
 
 def test_a_rule_with_a_number_of_times_runs_out(kernel: Kernel) -> None:
-    kernel.target.rules = [FailRule(ALL, times=2)]
+    kernel.target.rules = [IoRule(ALL, times=2)]
     assert [kernel.flush() for _ in range(3)] == [errno.EIO, errno.EIO, 0]
+
+
+def holding(kernel: Kernel, *requests: int) -> None:
+    """Hold everything, and send a write of `x` to each of these offsets."""
+    kernel.target.rules = [IoRule(ALL, hold=True)]
+    for offset in requests:
+        kernel.tell(fuse._WRITE, kernel.node, struct.pack("<QQIIQII", 0, offset, 512, 0, 0, 0, 0) + b"x" * 512)
+
+
+def test_a_held_request_gets_no_answer_and_other_luns_go_on(kernel: Kernel, tmp_path: Path) -> None:
+    holding(kernel, 0, 512)
+    kernel.tell(fuse._FSYNC, kernel.node, bytes(16))
+    assert kernel.is_silent()
+    assert (kernel.target.counters.held, kernel.target.counters.writes, kernel.target.counters.failed_writes) == (
+        3,
+        0,
+        0,
+    )
+    other = Port("holdfast-run-other-1", Target("other", Lun(SIZE, None, str(tmp_path))))
+    kernel.front.add(other)
+    kernel.node = kernel.lookup(other.file)
+    assert (kernel.write(0, b"y" * 512), kernel.flush()) == (0, 0)
+    other.target.lun.close()
+
+
+def test_held_requests_are_done_in_their_order_once_the_rule_is_gone(kernel: Kernel) -> None:
+    holding(kernel, 0)
+    kernel.tell(fuse._FSYNC, kernel.node, bytes(16))
+    kernel.tell(fuse._READ, kernel.node, struct.pack("<QQIIQII", 0, 0, 512, 0, 0, 0, 0))
+    kernel.target.rules = []
+    kernel.front.reconsider()
+    answers = [kernel.answer() for _ in range(3)]
+    assert [error for error, _ in answers] == [0, 0, 0]
+    assert answers[2][1] == b"x" * 512, "the read came after the write"
+    assert kernel.target.lun.volatile_bytes == 0, "the flush came after the write"
+    assert kernel.read(0, 512) == (0, b"x" * 512)
+
+
+def test_a_second_look_that_finds_the_rule_still_there_holds_on_and_counts_nothing_twice(kernel: Kernel) -> None:
+    holding(kernel, 0)
+    kernel.front.reconsider()
+    assert kernel.is_silent()
+    assert kernel.target.counters.held == 1
+
+
+@pytest.mark.parametrize("how", ["closed", "removed"])
+def test_held_requests_fail_when_their_port_goes(kernel: Kernel, how: str) -> None:
+    holding(kernel, 0)
+    if how == "closed":
+        kernel.port.closed = True
+        kernel.front.reconsider()
+    else:
+        kernel.front.remove(kernel.port)
+        kernel.front.tick()
+    assert kernel.answer()[0] == errno.EIO
+    assert kernel.target.lun.read(0, 512) == bytes(512)
+
+
+def test_a_rule_that_fails_goes_before_a_later_one_that_holds(kernel: Kernel) -> None:
+    kernel.target.rules = [IoRule(frozenset({"read"})), IoRule(ALL, hold=True)]
+    assert kernel.read(0, 512)[0] == errno.EIO
+    kernel.tell(fuse._FSYNC, kernel.node, bytes(16))
+    assert kernel.is_silent()
 
 
 def test_a_kernel_that_unmounted_the_file_system_ends_the_service(

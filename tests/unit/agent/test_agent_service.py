@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from chaos.agent import loop, service
 from chaos.agent.fuse import Front
 from chaos.agent.lun import BLOCK_BYTES
 from chaos.agent.service import Agent
-from chaos.agent.state import FailRule
+from chaos.agent.state import IoRule
 
 SIZE = 16 * BLOCK_BYTES
 BASELINE = {"power": True, "lost": False, "rules": []}
@@ -103,15 +104,15 @@ def test_a_lost_lun_stays_lost(agent: Agent) -> None:
 
 def test_rules_that_stand_keep_their_count_when_others_come_and_go(agent: Agent) -> None:
     apply(agent, {**BASELINE, "rules": [FAIL_ONE_WRITE]})
-    assert agent._luns["disk"].rules[0].fails("write", 0, 1)
+    assert agent._luns["disk"].rules[0].applies("write", 0, 1)
     apply(agent, {**BASELINE, "rules": [FAIL_READS, FAIL_ONE_WRITE]})
-    assert agent._luns["disk"].rules == [FailRule(frozenset({"read"})), FailRule(frozenset({"write"}), times=1)]
+    assert agent._luns["disk"].rules == [IoRule(frozenset({"read"})), IoRule(frozenset({"write"}), times=1)]
     apply(agent, {**BASELINE, "rules": [FAIL_ONE_WRITE, FAIL_ONE_WRITE]})
     assert [rule.times for rule in agent._luns["disk"].rules] == [1, 2]
 
 
 def test_a_bad_rule_changes_nothing(agent: Agent) -> None:
-    with pytest.raises(ValueError, match="a rule fails some of"):
+    with pytest.raises(ValueError, match="a rule is about some of"):
         agent.do_apply(
             luns={"spare": OFF, "disk": {**BASELINE, "rules": [{"fail": ["trim"]}]}}, kill=[], lease_seconds=1
         )
@@ -181,22 +182,41 @@ class TestRequests:
     """Lines in, lines out."""
 
     @pytest.fixture
-    def said(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-        lines: list[dict[str, Any]] = []
-        monkeypatch.setattr(main, "_say", lines.append)
-        return lines
+    def controller(self, tmp_path: Path) -> Iterator[socket.socket]:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(5)
+            door.bind(str(tmp_path / "door"))
+            door.listen()
+            self.line = main.Line(str(tmp_path / "door"))
+            accepted, _ = door.accept()
+            with accepted:
+                accepted.settimeout(5)
+                yield accepted
 
-    def ask(self, agent: Agent, request: dict[str, Any]) -> None:
+    def ask(self, agent: Agent, controller: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
+        controller.sendall(json.dumps(request).encode() + b"\n")
         with ThreadPoolExecutor(1) as workers:
-            main._handle(agent, workers, json.dumps(request).encode())
+            for text in self.line.requests() or ():
+                main._handle(agent, workers, self.line, text)
+        answer: dict[str, Any] = json.loads(controller.recv(1 << 16))
+        return answer
 
-    def test_a_beat_is_answered(self, agent: Agent, said: list[dict[str, Any]]) -> None:
-        self.ask(agent, {"id": 1, "do": "beat"})
-        assert said == [{"id": 1, "ok": {}}]
+    def test_a_beat_is_answered(self, agent: Agent, controller: socket.socket) -> None:
+        assert self.ask(agent, controller, {"id": 1, "do": "beat"}) == {"id": 1, "ok": {}}
 
-    def test_slow_requests_are_answered_too(self, agent: Agent, said: list[dict[str, Any]]) -> None:
-        self.ask(agent, {"id": 2, "do": "detach", "lun": "disk"})
-        assert said == [{"id": 2, "ok": {}}]
+    def test_slow_requests_are_answered_too(self, agent: Agent, controller: socket.socket) -> None:
+        assert self.ask(agent, controller, {"id": 2, "do": "detach", "lun": "disk"}) == {"id": 2, "ok": {}}
+
+    def test_a_request_in_pieces_waits_for_its_end(self, agent: Agent, controller: socket.socket) -> None:
+        controller.sendall(b'{"id": 4, "do": ')
+        assert self.line.requests() == []
+        controller.sendall(b'"beat"}\n{"id"')
+        assert self.line.requests() == [b'{"id": 4, "do": "beat"}']
+
+    def test_the_end_of_the_controller_is_told_from_silence(self, controller: socket.socket) -> None:
+        controller.close()
+        assert self.line.requests() is None
+        self.line.say({"event": "exited"})  # to nobody, and no crash
 
     @pytest.mark.parametrize(
         ("request_", "error"),
@@ -207,12 +227,12 @@ class TestRequests:
         ],
     )
     def test_a_request_that_fails_is_answered_with_its_reason(
-        self, agent: Agent, said: list[dict[str, Any]], request_: dict[str, Any], error: str
+        self, agent: Agent, controller: socket.socket, request_: dict[str, Any], error: str
     ) -> None:
-        self.ask(agent, {"id": 3, **request_})
-        assert said[0]["id"] == 3
-        assert said[0]["error"].startswith(error)
-        assert "Traceback" in said[0]["trace"]
+        answer = self.ask(agent, controller, {"id": 3, **request_})
+        assert answer["id"] == 3
+        assert answer["error"].startswith(error)
+        assert "Traceback" in answer["trace"]
 
 
 def test_every_slow_request_exists() -> None:

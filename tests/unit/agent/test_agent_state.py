@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from chaos.agent.state import Counters, FailRule, rule_from
+from chaos.agent.state import Counters, IoRule, rule_from
 
 READS = frozenset({"read"})
 
@@ -16,39 +16,40 @@ READS = frozenset({"read"})
     [(0, 4096, False), (0, 4097, True), (4096, 1, True), (8191, 1, True), (8192, 1, False), (0, 16384, True)],
 )
 def test_a_range_is_hit_by_any_request_that_overlaps_it(offset: int, size: int, fails: bool) -> None:
-    assert FailRule(READS, first=4096, end=8192).fails("read", offset, size) is fails
+    assert IoRule(READS, first=4096, end=8192).applies("read", offset, size) is fails
 
 
 def test_a_flush_has_no_place_and_is_hit_whatever_the_range() -> None:
-    assert FailRule(frozenset({"flush"}), first=4096, end=8192).fails("flush", 0, 0)
+    assert IoRule(frozenset({"flush"}), first=4096, end=8192).applies("flush", 0, 0)
 
 
 def test_a_rule_without_an_end_reaches_to_the_last_byte() -> None:
-    assert FailRule(READS, first=4096).fails("read", 1 << 40, 1)
+    assert IoRule(READS, first=4096).applies("read", 1 << 40, 1)
 
 
 def test_only_hits_are_counted_down() -> None:
-    rule = FailRule(READS, times=1, first=0, end=4096)
-    assert not rule.fails("write", 0, 1)
-    assert not rule.fails("read", 4096, 1)
-    assert rule.fails("read", 0, 1)
-    assert not rule.fails("read", 0, 1)
+    rule = IoRule(READS, times=1, first=0, end=4096)
+    assert not rule.applies("write", 0, 1)
+    assert not rule.applies("read", 4096, 1)
+    assert rule.applies("read", 0, 1)
+    assert not rule.applies("read", 0, 1)
 
 
 def test_a_rule_without_a_number_of_times_never_runs_out() -> None:
-    rule = FailRule(READS)
-    assert all(rule.fails("read", 0, 1) for _ in range(100))
+    rule = IoRule(READS)
+    assert all(rule.applies("read", 0, 1) for _ in range(100))
 
 
 def test_a_rule_is_read_from_a_request() -> None:
     wanted = {"fail": ["read", "flush"], "times": 3, "first": 512, "end": 1024}
-    assert rule_from(wanted) == FailRule(frozenset({"read", "flush"}), 3, 512, 1024)
-    assert rule_from({"fail": ["write"]}) == FailRule(frozenset({"write"}))
+    assert rule_from(wanted) == IoRule(frozenset({"read", "flush"}), 3, 512, 1024)
+    assert rule_from({"hold": ["read"]}) == IoRule(frozenset({"read"}), hold=True)
+    assert rule_from({"fail": ["write"]}) == IoRule(frozenset({"write"}))
 
 
 @pytest.mark.parametrize("operations", [[], ["trim"], ["read", "erase"]])
 def test_a_rule_of_no_or_unknown_operations_is_refused_by_name(operations: list[str]) -> None:
-    with pytest.raises(ValueError, match="a rule fails some of read, write, flush, not"):
+    with pytest.raises(ValueError, match="a rule is about some of read, write, flush, not"):
         rule_from({"fail": operations})
 
 

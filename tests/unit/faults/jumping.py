@@ -40,6 +40,10 @@ class _Time:
     """What a module calls `time`, on the running loop's clock."""
 
     @staticmethod
+    def monotonic() -> float:
+        return asyncio.get_running_loop().time()
+
+    @staticmethod
     def monotonic_ns() -> int:
         return round(asyncio.get_running_loop().time() * 1e9)
 

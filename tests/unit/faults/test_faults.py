@@ -37,6 +37,9 @@ def scheduled(name: str, **parameters: object) -> ScheduledFault:
         ("disk.io_error", Evidence(luns=1, failed_flushes=1)),
         ("san.lose", LOST),
         ("san.lose", dataclasses.replace(LOST, failed_reads=0, failed_flushes=1)),
+        ("disk.lose", LOST),
+        ("disk.hang", Evidence(luns=1, held_ios=1)),
+        ("san.unavailable", Evidence(luns=1, held_ios=1)),
         ("process.kill", KILLED),
     ],
 )
@@ -53,6 +56,11 @@ def test_evidence_that_reaches_the_minimum_is_a_bite(name: str, evidence: Eviden
         ("disk.power_cut", dataclasses.replace(CUT, closed=1), "1 of 2 LUNs were closed"),
         ("disk.power_cut", Evidence(), "took no write"),
         ("disk.io_error", dataclasses.replace(CUT, received_bytes=9), "no I/O was failed"),
+        ("disk.lose", dataclasses.replace(LOST, seconds_since_write=5.01), "took a write of the load in the 5 s"),
+        ("disk.lose", dataclasses.replace(LOST, closed=1), "1 of 2 LUNs were closed"),
+        ("disk.lose", dataclasses.replace(LOST, failed_reads=0), "no I/O failed afterwards"),
+        ("disk.hang", LOST, "no I/O was held"),
+        ("san.unavailable", LOST, "no I/O was held"),
         ("san.lose", dataclasses.replace(LOST, seconds_since_write=None), "took a write of the load in the 5 s"),
         ("san.lose", dataclasses.replace(LOST, seconds_since_write=5.01), "took a write of the load in the 5 s"),
         ("san.lose", dataclasses.replace(LOST, closed=1), "1 of 2 LUNs were closed"),
@@ -70,6 +78,20 @@ def test_no_fault_bites_without_evidence(name: str) -> None:
     if name != "process.kill":
         assert make(scheduled(name)).why_not_bitten(Evidence())
     assert make(scheduled(name)).why_not_bitten(Evidence(services=1))
+
+
+def test_paths_that_fail_bite_by_failing_and_not_by_holding() -> None:
+    down = make(scheduled("san.unavailable", mode="fail"))
+    assert down.why_not_bitten(Evidence(luns=1, failed_writes=1)) == ""
+    assert down.why_not_bitten(Evidence(luns=1, held_ios=1)) == "no I/O was failed"
+
+
+def test_a_lun_that_hangs_or_is_off_serves_nobody_and_one_that_fails_does() -> None:
+    for name, serves in (("disk.hang", False), ("disk.power_cut", False), ("disk.io_error", True)):
+        assert make(scheduled(name)).wanted_lun(LunState()).serves is serves
+    assert make(scheduled("san.unavailable")).wanted_lun(LunState()).to_agent()["rules"] == [
+        {"hold": ["flush", "read", "write"]}
+    ]
 
 
 def test_what_was_counted_is_shown_and_the_bytes_that_a_cut_dropped_even_if_none() -> None:
@@ -101,7 +123,7 @@ def test_a_fault_leaves_alone_what_it_does_not_strike() -> None:
 
 
 def test_an_unknown_fault_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(UsageError, match=r"unknown fault 'disk\.powr_cut'; there are disk\.io_error, disk\.power_cut"):
+    with pytest.raises(UsageError, match=r"unknown fault 'disk\.powr_cut'; .* disk\.hang, disk\.io_error"):
         make(scheduled("disk.powr_cut"))
 
 

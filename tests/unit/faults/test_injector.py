@@ -11,12 +11,14 @@ import pytest
 
 from chaos.errors import AgentError
 from chaos.experiment.plan import ScheduledFault, Target, Trigger
+from chaos.faults import aim
 from chaos.faults import injector as module
 from chaos.faults.injector import Injector
 from chaos.history.events import Act, Back, FaultEvent, Send
 from chaos.history.recorder import Recorder
 from chaos.stack.agent import Agent
-from chaos.stack.spec import Lun, Mount, Service, Stack
+from chaos.stack.roles import Roles
+from chaos.stack.spec import Lun, Mount, RoleCheck, Service, Stack
 from tests.unit.faults import jumping
 
 ARRAY, ROLE = Target(array="core"), Target(role="database")
@@ -38,7 +40,8 @@ def stack() -> Stack:
         volumes=(),
         front_door=("gateway", 8080),
         driver="http",
-        roles={"database": ("db",)},
+        roles={"database": ("db",), "leader": ("db", "files"), "none": ()},
+        role_checks={"leader": RoleCheck(8008, "/leader")},
     )
 
 
@@ -54,6 +57,13 @@ class NotingAgent:
         self.state: dict[str, dict[str, Any]] = {name: dict(BASELINE) for name in stack().luns}
         self.counters = {name: dict.fromkeys(_COUNTERS, 0) for name in self.state}
         self.refuses = False
+        self.paused: dict[str, bool] = {}
+        self.closed: set[tuple[str, str]] = set()
+        self.carried: dict[tuple[str, str], int] = {}
+        self.dropped: dict[tuple[str, str], int] = {}
+        self.leaders: set[str] = set()
+        self.asked = 0
+        self.reads_back_nothing = False
 
     async def call(self, do: str, **asked: Any) -> Any:
         await asyncio.sleep(0)
@@ -61,6 +71,14 @@ class NotingAgent:
             raise AgentError(f"the agent refused {do}")
         if do == "counters":
             return {name: dict(self.counters[name]) for name in asked["luns"]}
+        if do == "dropped":
+            return [self.dropped.get(link, 0) for link in asked["links"]]
+        if do == "ask":
+            self.asked += 1
+            assert all(
+                (each["port"], each["path"], each["says"]) == (8008, "/leader", "") for each in asked["questions"]
+            )
+            return [each["service"] in self.leaders for each in asked["questions"]]
         assert do == "apply"
         assert asked["lease_seconds"] > 0
         self.applied.append(asked["luns"])
@@ -71,7 +89,27 @@ class NotingAgent:
             closed = not self.state[name]["power"] or not wanted["power"] or wanted["lost"]
             self.state[name] = {**wanted, "power": not closed}
             after[name] = {"power": not closed, "lost": wanted["lost"], "rules": len(wanted["rules"])}
-        return {"at": self.now_ns(), "killed": killed, "before": before, "after": after}
+        paused = {name: self._pause(name, wanted) for name, wanted in asked["pause"].items()}
+        links = [self._link((sender, receiver), is_open) for sender, receiver, is_open in asked["links"]]
+        return {
+            "at": self.now_ns(),
+            "killed": killed,
+            "paused": paused,
+            "links": links,
+            "before": before,
+            "after": after,
+        }
+
+    def _pause(self, service: str, wanted: bool) -> dict[str, int]:
+        alive = service in self.alive
+        self.paused[service] = wanted and alive
+        return {"alive": int(alive), "received_bytes": self.received_bytes, "paused": int(wanted and alive)}
+
+    def _link(self, link: tuple[str, str], is_open: bool) -> dict[str, int | bool]:
+        if not self.reads_back_nothing:
+            self.closed = self.closed - {link} if is_open else self.closed | {link}
+        counts = {"carried": self.carried.get(link, 0), "dropped": self.dropped.get(link, 0)}
+        return {"open": link not in self.closed, **counts}
 
     def wrote(self, *luns: str, seconds_ago: float = 0.0) -> None:
         for lun in luns:
@@ -87,7 +125,7 @@ class NotingAgent:
         return {"alive": int(alive), "received_bytes": self.received_bytes}
 
 
-_COUNTERS = ("failed_reads", "failed_writes", "failed_flushes", "discarded_bytes", "last_write_ns")
+_COUNTERS = ("failed_reads", "failed_writes", "failed_flushes", "held", "discarded_bytes", "last_write_ns")
 
 
 class Bench:
@@ -135,7 +173,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
             finally:
                 bench.recorder.abandon()
 
-        jumping.run(scene(), monkeypatch, module)
+        jumping.run(scene(), monkeypatch, module, aim)
 
     return run
 
@@ -468,3 +506,249 @@ def test_every_event_is_in_the_history_as_it_was_told(play: Callable[..., None],
         assert (tmp_path / "history.jsonl").read_text().count('"event":"fault"') == len(bench.told) == 2
 
     play(io_error(Trigger(seconds=0.5)), act=act)
+
+
+GATEWAY, DB, FILES = ("gateway",), ("db",), ("files",)
+
+
+def partition(at: Trigger, *sets: tuple[str, ...], isolate: tuple[str, ...] = (), **more: Any) -> ScheduledFault:
+    parameters = {"one_way": more.pop("one_way", False)}
+    return ScheduledFault("network.partition", Target(between=sets, isolate=isolate), at, parameters=parameters, **more)
+
+
+def test_a_pause_holds_its_service_and_lets_it_go_on(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert bench.agent.paused == {"db": True}
+        assert bench.agent.killed == []
+        assert bench.injector.held_services == {"db"}
+        await asyncio.sleep(1)
+        assert bench.agent.paused == {"db": False}
+        assert bench.injector.held_services == set()
+        await bench.injector.end_load()
+        assert (bench.told[-1].bit, bench.told[-1].evidence) == (
+            True,
+            {"services": 1, "paused": 1, "received_bytes": 1000},
+        )
+        assert bench.told[-1].target == "database (database is db)"
+
+    play(ScheduledFault("process.pause", ROLE, Trigger(seconds=0.5), for_seconds=1), act=act)
+
+
+def test_a_pause_of_a_dead_or_silent_service_does_not_bite(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.alive = {"gateway"}
+        bench.agent.received_bytes = 0
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert [event.why for event in bench.told if event.happened == "healed"] == [
+            "0 of 1 services were running and paused",
+            "it had received nothing in the second before",
+        ]
+
+    gateway = ScheduledFault("process.pause", Target(service="gateway"), Trigger(seconds=0.5))
+    play(ScheduledFault("process.pause", ROLE, Trigger(seconds=0.5)), gateway, act=act)
+
+
+def test_two_pauses_of_one_service_end_with_the_later(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(2.5)
+        assert bench.agent.paused == {"db": True}
+        await asyncio.sleep(1)
+        assert bench.agent.paused == {"db": False}
+        await bench.injector.end_load()
+
+    pauses = [ScheduledFault("process.pause", ROLE, Trigger(seconds=at), for_seconds=2) for at in (0, 1)]
+    play(*pauses, act=act)
+
+
+@pytest.mark.parametrize(
+    ("sets", "isolate", "one_way", "links"),
+    [
+        ((DB, FILES), (), False, {("db", "files"), ("files", "db")}),
+        ((DB, FILES), (), True, {("db", "files")}),
+        ((DB, FILES, GATEWAY), (), True, {("db", "files"), ("db", "gateway"), ("files", "gateway")}),
+        ((("database",), ("gateway", "db")), (), True, {("db", "gateway")}),
+        ((), ("db",), True, {("db", "files"), ("db", "gateway")}),
+        ((), ("db", "files"), True, {("db", "files"), ("db", "gateway"), ("files", "gateway")}),
+    ],
+)
+def test_a_partition_closes_the_links_between_its_sets(
+    play: Callable[..., None],
+    sets: tuple[tuple[str, ...], ...],
+    isolate: tuple[str, ...],
+    one_way: bool,
+    links: set[tuple[str, str]],
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert bench.agent.closed == links
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert bench.agent.closed == set()
+
+    play(partition(Trigger(seconds=0.5), *sets, isolate=isolate, one_way=one_way), act=act)
+
+
+def test_overlapping_partitions_compose(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        one = {("db", "files"), ("files", "db")}
+        await asyncio.sleep(1.5)
+        assert bench.agent.closed == {*one, ("gateway", "db"), ("db", "gateway")}
+        assert bench.injector.held_services == {"db", "files", "gateway"}
+        await asyncio.sleep(1)
+        assert bench.agent.closed == one, "the link that both had cut stays cut"
+        await asyncio.sleep(1)
+        assert bench.agent.closed == set()
+        await bench.injector.end_load()
+
+    later = partition(Trigger(seconds=1), DB, FILES, for_seconds=2)
+    play(partition(Trigger(seconds=0), DB, (*GATEWAY, *FILES), for_seconds=2), later, act=act)
+
+
+@pytest.mark.parametrize(
+    ("carried", "dropped", "why"),
+    [
+        ({("db", "files"): 5}, {("db", "files"): 2}, ""),
+        ({("db", "files"): 5}, {("files", "db"): 2}, "no packet was dropped on a link that had been in use"),
+        ({}, {("db", "files"): 2}, "no link that was cut had carried traffic in the 5 s before"),
+        ({("gateway", "db"): 5}, {("gateway", "db"): 5}, "no link that was cut had carried traffic in the 5 s before"),
+    ],
+)
+def test_a_partition_bites_where_a_link_that_was_in_use_dropped_a_packet(
+    play: Callable[..., None], carried: dict[tuple[str, str], int], dropped: dict[tuple[str, str], int], why: str
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.carried = carried
+        bench.agent.dropped = dict.fromkeys((("db", "files"), ("files", "db")), 7)
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        bench.agent.dropped = {link: 7 + dropped.get(link, 0) for link in bench.agent.dropped}
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert (bench.told[-1].bit, bench.told[-1].why) == (not why, why)
+
+    play(partition(Trigger(seconds=0.5), DB, FILES), act=act)
+
+
+def test_a_link_that_does_not_close_is_an_error_of_the_harness(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.reads_back_nothing = True
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        with pytest.raises(AgentError, match="db to files, files to db is not in the state that was asked for"):
+            await bench.injector.end_load()
+
+    play(partition(Trigger(seconds=0.5), DB, FILES), act=act)
+
+
+LEADER = Target(role="leader")
+
+
+def test_a_role_is_whose_it_is_when_the_fault_strikes(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.leaders = {"db"}
+        bench.injector.begin_load()
+        await asyncio.sleep(0.4)
+        bench.agent.leaders = {"files"}
+        await asyncio.sleep(0.2)
+        assert bench.agent.paused == {"files": True}
+        assert bench.told[-1].target == "leader (leader is files)"
+        await bench.injector.end_load()
+
+    play(ScheduledFault("process.pause", LEADER, Trigger(seconds=0.5)), act=act)
+
+
+def test_any_of_a_role_is_one_of_those_who_have_it(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.leaders = {"db", "files"}
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert bench.agent.paused == {"db": True}
+        await bench.injector.end_load()
+
+    play(ScheduledFault("process.pause", Target(role="any leader"), Trigger(seconds=0.5)), act=act)
+
+
+def test_a_disk_fault_on_a_role_strikes_the_luns_that_its_service_mounts(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.leaders = {"files"}
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert list(bench.agent.applied[-1]) == ["photos"]
+        await bench.injector.end_load()
+
+    play(io_error(Trigger(seconds=0.5), LEADER), act=act)
+
+
+def test_a_disk_fault_on_a_service_without_a_lun_is_missed(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        await bench.injector.end_load()
+        assert [(event.happened, event.why) for event in bench.told] == [("missed", "gateway mounts no LUN")]
+
+    play(io_error(Trigger(seconds=0.5), Target(service="gateway")), act=act)
+
+
+def test_a_fault_waits_for_somebody_to_have_its_role(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(5)
+        assert bench.told == []
+        bench.agent.leaders = {"db"}
+        await asyncio.sleep(0.2)
+        assert bench.agent.paused == {"db": True}
+        await bench.injector.end_load()
+
+    play(ScheduledFault("process.pause", LEADER, Trigger(seconds=0.5)), act=act)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "why"),
+    [
+        (aim.ROLE_SECONDS_MAX + 1, "nobody had the role leader within 30 s"),
+        (1, "nobody had the role that it was aimed at, leader, before the load was over"),
+    ],
+)
+def test_a_role_that_nobody_has_is_a_fault_that_is_missed(play: Callable[..., None], seconds: float, why: str) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(seconds)
+        await bench.injector.end_load()
+        assert [(event.happened, event.why) for event in bench.told] == [("missed", why)]
+        assert bench.agent.applied == [], "nothing is struck instead"
+
+    play(ScheduledFault("process.pause", LEADER, Trigger(seconds=0.5)), act=act)
+
+
+def test_sets_that_come_to_one_service_have_nothing_to_part(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        await bench.injector.end_load()
+        assert bench.told[-1].why == "its sets leave no two services to part"
+
+    play(partition(Trigger(seconds=0.5), ("database",), DB), act=act)
+
+
+def test_a_role_is_asked_about_while_it_is_watched_and_told_when_it_moves(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        told: list[tuple[str, tuple[str, ...]]] = []
+        watching = asyncio.create_task(
+            Roles(stack(), cast(Agent, bench.agent)).watch(lambda *heard: told.append(heard))
+        )
+        for leaders in (set(), {"db"}, {"db"}, {"files", "db"}):
+            bench.agent.leaders = leaders
+            await asyncio.sleep(1)
+        watching.cancel()
+        assert told == [("leader", ()), ("leader", ("db",)), ("leader", ("db", "files"))]
+        assert 4 <= bench.agent.asked <= 5, "about once a second"
+
+    play(act=act)

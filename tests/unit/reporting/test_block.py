@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from chaos.reporting.block import phase_line, summary, verdict_block
+from chaos.checks.story import StoryLine
+from chaos.reporting.block import life_story, phase_line, summary, verdict_block
 from tests.unit.reporting.samples import judged, judgement, result, unbitten
 
 VIOLATED = """\
@@ -44,6 +46,48 @@ def test_a_violation_shows_the_first_lost_records_life_and_how_to_see_it_again()
 
 def test_a_fault_that_did_not_bite_is_told_with_its_reason() -> None:
     assert "\n".join(verdict_block(unbitten())) + "\n" == INCONCLUSIVE
+
+
+def test_the_copies_of_the_first_lost_record_close_its_story() -> None:
+    copies = (
+        StoryLine(-0.07, "copies", "records: pgdata-a on array core, pgdata-b on array core"),
+        StoryLine(-0.07, "copies", "blobs: photos on array core"),
+    )
+    record = judgement().records[0]
+    lines = life_story(replace(record, story=copies + record.story), of=1)
+
+    assert lines[-1] == "     copies when acknowledged: records: pgdata-a on array core, pgdata-b on array core"
+    assert not any("-0.070" in line for line in lines)
+
+
+def test_the_middle_of_a_long_story_is_left_out_so_that_the_block_fits_a_screen() -> None:
+    story = tuple(StoryLine(float(number), f"line {number}", "") for number in range(30))
+
+    _, *told = life_story(replace(judgement().records[0], story=story), of=1)
+
+    assert [line.split("  ")[-1] for line in told] == [
+        *(f"line {number}" for number in range(6)),
+        "10 lines left out, the report has them",
+        *(f"line {number}" for number in range(16, 30)),
+    ]
+
+
+def test_a_story_that_fits_is_told_whole() -> None:
+    story = tuple(StoryLine(float(number), f"line {number}", "") for number in range(20))
+
+    assert len(life_story(replace(judgement().records[0], story=story), of=1)) == 21
+
+
+def test_a_hostile_name_moves_no_cursor() -> None:
+    record = replace(judgement().records[0], record="\x1b[2Jada\u202e")
+
+    assert life_story(record, of=1)[0] == r"  contact \x1b[2Jada\u202e of u-03: lost"
+
+
+def test_the_page_is_named_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "report.html").touch()
+
+    assert verdict_block(replace(judged(), run_dir=tmp_path))[-1] == f"  report: {tmp_path}/report.html"
 
 
 def test_of_many_reasons_the_first_few_are_shown_and_the_rest_counted() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.reporting.listener import Collector, FanOut, Silent
+from chaos.reporting.listener import Collector, FanOut, Held, Silent
 from tests.unit.reporting.samples import plan, result
 
 
@@ -64,3 +64,21 @@ def test_ctrl_c_in_a_listener_is_no_crash_of_the_listener() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fan.log("a line")
+
+
+def test_what_is_held_back_is_told_in_its_order_and_once() -> None:
+    heard = Breaks()
+    fan = FanOut([heard])
+    one, other = Held(fan), Held(fan)
+    one.log("a1")
+    other.log("b1")
+    one.progress(1, 2, 1)
+    one.log("a2")
+    assert heard.heard == []
+
+    one.close()
+    one.close()
+    other.close()
+
+    assert heard.heard == ["a1", "a2", "b1"]
+    assert fan.crashes == []

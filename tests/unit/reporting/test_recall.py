@@ -10,67 +10,16 @@ import pytest
 
 from chaos import cli
 from chaos.errors import HarnessError, MalformedHistory, UsageError
-from chaos.experiment.loader import write_plan
 from chaos.faults import catalogue
-from chaos.history.events import CANARY_OWNER, Act, Back, DoorRead, Event, FaultEvent, Header, PhaseEvent, Send
+from chaos.history.events import FaultEvent
 from chaos.history.recorder import Recorder
 from chaos.reporting.recall import recall
-from tests.unit.reporting.samples import plan
-
-SECOND = 1_000_000_000
-
-
-def created(op: int, seconds: int, owner: str, record: str) -> list[Event]:
-    """A contact that the gateway acknowledged within a second."""
-    act = Act(
-        op,
-        seconds * SECOND,
-        f"d-{owner}#1",
-        f"d-{owner}",
-        owner,
-        "create",
-        record=record,
-        type="contact",
-        write=f"w{op}",
-        hash="aa",
-        key=f"k{op}",
-    )
-    return [act, Send(op, 1, seconds * SECOND), Back(op, 1, (seconds + 1) * SECOND, "ok", by="gateway")]
-
-
-def read_empty(owner: str) -> list[Event]:
-    """A fresh device that finds nothing, twice."""
-    return [
-        DoorRead(1, "fresh", owner, 1, 8 * SECOND, 9 * SECOND, "ok"),
-        DoorRead(1, "fresh", owner, 2, 10 * SECOND, 11 * SECOND, "ok", settled=True),
-    ]
-
-
-def recorded() -> list[Event]:
-    """One contact acknowledged, then lost with its array, and the canaries with it."""
-    canaries = {"A": "canary-a", "B": "canary-b"}
-    return [
-        Header("sidekick_2009", 4711, "reject", "keyed", canaries=canaries, faults=("san.lose",), t=0),
-        *created(1, 0, CANARY_OWNER, "canary-a"),
-        *created(2, 0, CANARY_OWNER, "canary-b"),
-        PhaseEvent("load", 2 * SECOND, "begun"),
-        *created(3, 3, "u-1", "r"),
-        FaultEvent(0, 5 * SECOND, "san.lose", "core", "injected"),
-        FaultEvent(0, 6 * SECOND, "san.lose", "core", "healed", bit=True, evidence={"failed_ios": 3}),
-        PhaseEvent("load", 7 * SECOND, "ended"),
-        *read_empty(CANARY_OWNER),
-        *read_empty("u-1"),
-    ]
+from tests.unit.reporting.runs import made, recorded
 
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
-    recorder = Recorder(tmp_path / "history.jsonl")
-    for event in recorded():
-        recorder.append(event)
-    recorder.close()
-    write_plan(replace(plan(), stack=(tmp_path / "compose.yaml",)), tmp_path / "plan.yaml")
-    return tmp_path
+    return made(recorded(), tmp_path)
 
 
 def test_check_judges_the_history_and_tells_phases_and_faults(run_dir: Path) -> None:
@@ -114,6 +63,15 @@ def test_a_history_that_was_cut_short_is_never_judged(run_dir: Path) -> None:
 
     with pytest.raises(MalformedHistory):
         recall(run_dir, catalogue())
+
+
+def test_a_faults_target_is_told_with_who_had_the_role_then(run_dir: Path) -> None:
+    (run_dir / "history.jsonl").unlink()
+    events = [replace(e, target="primary (primary is db-2)") if isinstance(e, FaultEvent) else e for e in recorded()]
+
+    [fault] = recall(made(events, run_dir), catalogue()).faults
+
+    assert fault.target == "primary (primary is db-2)"
 
 
 def test_a_fault_that_the_trial_never_reached_is_told(run_dir: Path, tmp_path: Path) -> None:

@@ -1,18 +1,19 @@
-"""The controller's end of the agent: frames and lines over a socket that stands for the attached container."""
+"""The controller's end of the agent: lines over a socket."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import socket
-import struct
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chaos.errors import AgentError
-from chaos.stack.agent import Agent, Event
+from chaos.stack.agent import Agent, Event, _door
+from chaos.stack.identity import Run
 
 
 class Container:
@@ -43,10 +44,9 @@ class Container:
         request: dict[str, Any] = json.loads(line)
         return request
 
-    async def say(self, *pieces: bytes, stream: int = 1, split: bool = False) -> None:
+    async def say(self, *pieces: bytes, split: bool = False) -> None:
         for piece in pieces:
-            frame = struct.pack(">BxxxI", stream, len(piece)) + piece
-            for part in [frame[i : i + 1] for i in range(len(frame))] if split else [frame]:
+            for part in [piece[i : i + 1] for i in range(len(piece))] if split else [piece]:
                 await self._loop.sock_sendall(self._far, part)
                 await asyncio.sleep(0)
 
@@ -99,17 +99,23 @@ def test_a_refusal_is_an_error_with_the_agents_reason_and_an_event() -> None:
     play(act)
 
 
-def test_events_and_stderr_are_handed_on() -> None:
+def test_events_are_handed_on() -> None:
     async def act(container: Container) -> None:
         await container.say(b'{"event": "exited", "service": "db"}\n')
-        await container.say(b"Traceback", stream=2)
-        await container.heard(2)
-        assert container.events == [
-            {"event": "exited", "service": "db"},
-            {"event": "stderr", "text": "Traceback"},
-        ]
+        await container.heard(1)
+        assert container.events == [{"event": "exited", "service": "db"}]
 
     play(act)
+
+
+def test_the_door_is_there_for_one_agent_and_gone_afterwards(tmp_path: Path) -> None:
+    folder = tmp_path / ("deep" * 20) / ("deeper" * 20)  # longer than an address may be
+    folder.mkdir(parents=True)
+    run = Run.begin(0)
+    with _door(str(folder), run) as door:
+        path = folder / f"{run.id}.sock"
+        assert (door.family, path.is_socket(), path.stat().st_mode & 0o777) == (socket.AF_UNIX, True, 0o600)
+    assert list(folder.iterdir()) == []
 
 
 def test_the_end_of_the_stream_fails_who_waits_and_who_comes_later() -> None:

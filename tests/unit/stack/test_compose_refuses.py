@@ -124,7 +124,7 @@ def test_a_wrong_service_is_refused_with_its_place(keys: str, message: str) -> N
         ("gateway:8080", "gateway:8080\n  steady: {db: []}", "steady"),
         ("gateway:8080", "gateway:8080\n  doors: {replica: [db]}", "8:21: a door should be service:port"),
         ("gateway:8080", "gateway:8080\n  doors: {replica: [db:5432]}", "8:21: db does not publish port 5432"),
-        ("gateway:8080", "gateway:8080\n  recovery: [{name: x}]", "a step is either restore or initialise"),
+        ("gateway:8080", "gateway:8080\n  recovery: [{name: x}]", "a step is one of rebuild, restore and initialise"),
         ("gateway:8080", "gateway:8080\n  recovery: [{initialise: true}, {initialise: true}]", "put it last"),
         ("{core:", "{c2: {luns: {pgdata: {size: 64M}}}, core:", "LUN pgdata is already on array c2"),
         ("{pgdata: {}}", "{pgdata: {external: true}}", "4:20: external is not supported"),

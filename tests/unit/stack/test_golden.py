@@ -136,6 +136,18 @@ def test_a_secrets_content_is_part_of_the_key_and_is_kept_nowhere(tmp_path: Path
     assert not Golden(kept, {"db": "sha256:1"}, cache).exists
 
 
+@pytest.mark.parametrize("bound", ["scripts", "scripts/init.sql"])
+def test_the_content_of_a_bind_is_part_of_the_key(tmp_path: Path, bound: str) -> None:
+    cache, script = tmp_path / "cache", tmp_path / "scripts" / "init.sql"
+    script.parent.mkdir()
+    script.write_text("CREATE TABLE a ();")
+    kept = stack(mounts=(Mount("lun", "pgdata", "/data"), Mount("bind", str(tmp_path / bound), "/init", True)))
+    asyncio.run(Golden(kept, {"db": "sha256:1"}, cache).make(Running(cache, "x").made, 1.0))
+    assert Golden(kept, {"db": "sha256:1"}, cache).exists
+    script.write_text("CREATE TABLE b ();")
+    assert not Golden(kept, {"db": "sha256:1"}, cache).exists
+
+
 def test_the_least_recently_used_set_goes_first(tmp_path: Path) -> None:
     goldens = [Golden(stack(), {"db": f"sha256:{number}"}, tmp_path) for number in range(14)]
     for number, golden in enumerate(goldens):

@@ -1,0 +1,40 @@
+"""Faults of the links between services.
+
+Injected: every packet from one service to another is dropped, on every interface and address, of connections that are
+established too. Never injected here: anything between the phones and the front door (that is the carrier's), resets,
+loss of some packets, delay.
+"""
+
+from __future__ import annotations
+
+from chaos.experiment.catalogue import ParameterInfo
+from chaos.faults.base import Evidence, Fault
+from chaos.faults.registry import fault
+from chaos.faults.state import LinkState
+
+
+@fault("network.partition")
+class Partition(Fault):
+    """Sets of services no longer reach each other; within a set, and to services that no set has, all is as before.
+
+    Bites when packets were dropped on a link that had carried traffic in the 5 s before.
+
+    Attributes:
+        one_way: Only what an earlier set (or an isolated service) sends is lost, not what it is sent.
+    """
+
+    targets = ("between", "isolate")
+    strikes = "links"
+    parameters = {"one_way": ParameterInfo("flag", default=False)}  # noqa: RUF012 - a mapping by annotation of the base class
+
+    one_way: bool = False
+
+    def wanted_link(self, link: LinkState) -> LinkState:
+        """Closed."""
+        return link.cut()
+
+    def why_not_bitten(self, evidence: Evidence) -> str:
+        """Missed by somebody who had been using it."""
+        if not evidence.links_in_use:
+            return "no link that was cut had carried traffic in the 5 s before"
+        return "" if evidence.dropped_packets else "no packet was dropped on a link that had been in use"

@@ -1,0 +1,61 @@
+"""Which copies of a record there were when it was acknowledged, and what has struck them since."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from chaos.history.events import FaultEvent
+
+TOPIC = "copies"
+"""Topic of the notes that say where a store's copies are, as "records: pgdata on array core, ..."."""
+_BLOBS = "blobs"
+_NAME = re.compile(r"[\w.-]+")
+_PLACE = re.compile(r"(?P<volume>\S+) on (?:array (?P<array>[^\s,]+)|no LUN)")
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One copy of a store: a volume, and the array that it is on ("" for none)."""
+
+    volume: str
+    array: str
+
+    def struck(self, faults: Iterable[FaultEvent]) -> list[FaultEvent]:
+        """The faults injected into the volume or its array, by name or by a role, as "primary (primary is pg1)"."""
+        places = {self.volume, self.array} - {""}
+        return [
+            event
+            for event in faults
+            if event.happened == "injected" and not places.isdisjoint(_NAME.findall(event.target))
+        ]
+
+
+@dataclass(frozen=True)
+class Store:
+    """The copies of one store as a note tells them; none where its text is not understood."""
+
+    name: str
+    text: str
+    copies: tuple[Copy, ...]
+
+    @property
+    def one_array(self) -> str:
+        """The array that holds all copies, "" where they are on several or on none."""
+        arrays = {copy.array for copy in self.copies}
+        return arrays.pop() if len(arrays) == 1 else ""
+
+
+def stores_of(told: Iterable[str], type_: str) -> tuple[Store, ...]:
+    """The stores that hold a record of a type, from notes in the order of time; the last of a store counts."""
+    stores = {store.name: store for store in map(_store, told)}
+    if type_ != "photo":
+        stores.pop(_BLOBS, None)
+    return tuple(stores.values())
+
+
+def _store(text: str) -> Store:
+    name, _, places = text.partition(":")
+    copies = tuple(Copy(place["volume"], place["array"] or "") for place in _PLACE.finditer(places))
+    return Store(name.strip(), places.strip(), copies)

@@ -1,0 +1,311 @@
+"""The page's drawings as data: lanes and bars, placed across in per cent of the width and down in pixels.
+
+Per cent, so that one drawing fits a phone and a desktop without its text growing or shrinking.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chaos.history.events import CANARY_OWNER, FaultEvent, PhaseEvent
+from chaos.history.model import INFINITY, History
+from chaos.reporting.words import count, evidence, plain
+
+OUTCOMES: Final = ("ok", "degraded", "info", "fail")
+"""From the bottom of a bar to its top."""
+BINS_MAX: Final = 120
+SPANS_MAX: Final = 200
+BARS_HEIGHT: Final = 120
+LANE_HEIGHT: Final = 42
+AXIS_HEIGHT: Final = 22
+ROLE: Final = "role"
+"""Topic of the notes that say who has a role from then on, as "primary: db-1", "primary: nobody"."""
+NOBODY: Final = "nobody"
+_SECOND: Final = 1_000_000_000
+_TICKS: Final = 6
+_SHADES: Final = 6
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A labelled place on the axis; `anchor` keeps its text inside the figure."""
+
+    x: float
+    label: str
+    anchor: str
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a lane; `kind` names its colour, `title` is told where a pointer rests on it."""
+
+    x: float
+    width: float
+    kind: str
+    label: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One row of stretches under its own label."""
+
+    label: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The part of one outcome in one interval."""
+
+    x: float
+    width: float
+    y: float
+    height: float
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing over one stretch of time.
+
+    Attributes:
+        name: What it shows, for those who cannot see it.
+        bands: Where faults were in force, over the whole height.
+        bars: Attempts by outcome; empty where the figure has lanes only.
+        scale: What the height of the bars means.
+    """
+
+    name: str
+    ticks: tuple[Tick, ...]
+    bands: tuple[Span, ...]
+    lanes: tuple[Lane, ...]
+    bars: tuple[Bar, ...] = ()
+    scale: str = ""
+
+    bars_height = BARS_HEIGHT
+    lane_height = LANE_HEIGHT
+
+    @property
+    def lanes_top(self) -> int:
+        """Where the lanes begin, in pixels."""
+        gap = 8 if self.lanes else 0
+        return BARS_HEIGHT + gap if self.scale else 0
+
+    @property
+    def axis_top(self) -> int:
+        """Where the axis is drawn, in pixels."""
+        return self.lanes_top + LANE_HEIGHT * len(self.lanes)
+
+    @property
+    def height(self) -> int:
+        """The figure's height in pixels."""
+        return self.axis_top + AXIS_HEIGHT
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of the trial's clock in nanoseconds; `zero` is the begin of the load."""
+
+    zero: int
+    begun: int
+    ended: int
+
+    def x(self, t: int) -> float:
+        """A time in per cent of the width; what lies outside is moved to the edge."""
+        share = (t - self.begun) / max(1, self.ended - self.begun)
+        return round(100 * min(1.0, max(0.0, share)), 3)
+
+    def span(self, begun: int, ended: int, kind: str, label: str, title: str) -> Span | None:
+        """A stretch, or nothing where it lies outside."""
+        if ended < self.begun or begun > self.ended:
+            return None
+        x = self.x(begun)
+        return Span(x, round(self.x(ended) - x, 3), kind, label, title)
+
+    def told(self, t: int) -> str:
+        """A time in seconds after the begin of the load."""
+        return told_seconds((t - self.zero) / _SECOND)
+
+    def ticks(self) -> tuple[Tick, ...]:
+        """Round seconds, about six of them."""
+        step = nice((self.ended - self.begun) / _SECOND / _TICKS)
+        first = math.ceil((self.begun - self.zero) / _SECOND / step)
+        last = math.floor((self.ended - self.zero) / _SECOND / step)
+        ticks = []
+        for number in range(first, last + 1):
+            x = self.x(self.zero + round(number * step * _SECOND))
+            anchor = "start" if x < 4 else "end" if x > 96 else "middle"
+            ticks.append(Tick(x, f"{plain(round(number * step, 6))} s", anchor))
+        return tuple(ticks)
+
+
+def told_seconds(seconds: float) -> str:
+    """1.91491 as "1.915 s"."""
+    return f"{seconds:,.3f} s"
+
+
+def nice(least: float) -> float:
+    """The smallest of 1, 2 and 5 times a power of ten that is not below `least`."""
+    power: float = 10.0 ** math.floor(math.log10(max(least, 1e-3)))
+    return next(round(factor * power, 9) for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
+
+
+def whole_trial(history: History) -> Window:
+    """From the begin of the load to the end of what is known; a trial that never came so far: all of it."""
+    zero = begun = history.load_begun
+    if not any(phase.name == "load" for phase in history.phases):
+        zero = begun = min((phase.t for phase in history.phases), default=zero)
+    times = [
+        *(phase.t for phase in history.phases),
+        *(event.t for event in history.faults),
+        *(note.t for note in history.notes),
+        *(t for t, _ in attempts(history)),
+        *(door.t for rounds in history.doors.values() for door in rounds),
+    ]
+    return Window(zero, begun, max([*times, begun + _SECOND]))
+
+
+def load_alone(history: History) -> Window:
+    """The load; one that never ended: up to the last answer in it."""
+    begun = history.load_begun
+    ended = next((p.t for p in history.phases if p.name == "load" and p.happened == "ended"), 0)
+    if not ended:
+        ended = max((t for t, _ in attempts(history)), default=begun)
+    return Window(begun, begun, max(ended, begun + _SECOND // 10))
+
+
+def timeline(history: History) -> Figure:
+    """Phases, faults, steps of the runbook and roles, over the whole trial."""
+    window = whole_trial(history)
+    lanes = [_phase_lane(history.phases, window), *_fault_lanes(history, window), *_note_lane(history, window)]
+    name = f"The trial from the begin of the load to {window.told(window.ended)}"
+    return Figure(name, window.ticks(), _bands(history, window), (*lanes, *role_lanes(history, window)))
+
+
+def operations(history: History) -> Figure:
+    """Attempts at creates, updates and deletes by outcome over the load, with roles."""
+    window = load_alone(history)
+    step = nice((window.ended - window.begun) / _SECOND / BINS_MAX)
+    step_ns = round(step * _SECOND)
+    bins: dict[int, Counter[str]] = {}
+    for t, outcome in attempts(history):
+        if window.begun <= t <= window.ended:
+            bins.setdefault((t - window.begun) // step_ns, Counter())[outcome] += 1
+    highest = max((counted.total() for counted in bins.values()), default=0)
+    bars = tuple(
+        bar for number in sorted(bins) for bar in _stack(bins[number], number * step_ns, step_ns, window, highest)
+    )
+    most = f"highest bar: {count(highest)} in {plain(step)} s"
+    return Figure(
+        f"Attempts by outcome in each {plain(step)} s of the load",
+        window.ticks(),
+        _bands(history, window),
+        tuple(role_lanes(history, window)),
+        bars,
+        most,
+    )
+
+
+def attempts(history: History) -> Iterator[tuple[int, str]]:
+    """(time of the answer, outcome) of every attempt at a change; without an answer, when it was sent."""
+    for (owner, _), operations_ in history.records.items():
+        if owner != CANARY_OWNER:
+            for operation in operations_:
+                for attempt in operation.attempts:
+                    yield (attempt.sent if attempt.back == INFINITY else attempt.back), attempt.outcome
+
+
+def role_lanes(history: History, window: Window) -> Iterator[Lane]:
+    """Who had each role from when to when, as far as the trial recorded it."""
+    holders: dict[str, list[tuple[int, str]]] = {}
+    for t, role, holder in role_changes(history):
+        holders.setdefault(role, []).append((t, holder))
+    services = sorted({holder for changes in holders.values() for _, holder in changes})
+    for role, changes in sorted(holders.items()):
+        spans = []
+        for (begun, holder), (ended, _) in zip(changes, [*changes[1:], (window.ended, "")], strict=True):
+            kind = f"role{services.index(holder) % _SHADES}" if holder else "nobody"
+            title = f"{role}: {holder or NOBODY} from {window.told(begun)} to {window.told(ended)}"
+            spans.append(window.span(begun, ended, kind, holder or NOBODY, title))
+        yield Lane(role, _drawn(spans))
+
+
+def role_changes(history: History) -> Iterator[tuple[int, str, str]]:
+    """(time, role, services) of every note that says so; "" where nobody has the role."""
+    for note in history.notes:
+        if note.topic == ROLE:
+            role, _, holder = note.text.partition(":")
+            yield note.t, role.strip(), "" if holder.strip() == NOBODY else holder.strip()
+
+
+def _phase_lane(phases: Sequence[PhaseEvent], window: Window) -> Lane:
+    spans = []
+    for number, (name, begun, ended) in enumerate(stretches(phases)):
+        title = f"{name}: {window.told(begun)} to {'no end' if ended is None else window.told(ended)}"
+        spans.append(window.span(begun, ended or window.ended, f"phase{number % 2}", name, title))
+    return Lane("phases", _drawn(spans))
+
+
+def stretches(phases: Sequence[PhaseEvent]) -> Iterator[tuple[str, int, int | None]]:
+    """(name, begin, end) of every phase in order; one that broke off has no end."""
+    for index, phase in enumerate(phases):
+        if phase.happened == "begun":
+            ended = (p.t for p in phases[index:] if p.name == phase.name and p.happened == "ended")
+            yield phase.name, phase.t, next(ended, None)
+
+
+def in_force(history: History, end: int) -> Iterator[tuple[FaultEvent, int]]:
+    """Every fault that was injected, with the time until which it was in force."""
+    for event in history.faults:
+        if event.happened == "injected":
+            healed = (e.t for e in history.faults if e.index == event.index and e.happened == "healed")
+            yield event, next(healed, max(event.t, end))
+
+
+def _fault_lanes(history: History, window: Window) -> Iterator[Lane]:
+    for event, ended in in_force(history, window.ended):
+        concluded = [e for e in history.faults if e.index == event.index and e.concludes]
+        last = concluded[-1] if concluded else event
+        title = (
+            f"{event.fault} {event.target}: {window.told(event.t)} to {window.told(ended)}; {evidence(last.evidence)}"
+        )
+        verdict = "bit" if last.bit else f"did not bite: {last.why}" if concluded else "without evidence"
+        yield Lane(f"{event.fault} {event.target}", _drawn([window.span(event.t, ended, "fault", verdict, title)]))
+
+
+def _note_lane(history: History, window: Window) -> Iterator[Lane]:
+    width_ns = (window.ended - window.begun) // 250
+    spans = [
+        window.span(note.t, note.t + width_ns, "note", "", f"{window.told(note.t)} {note.topic}: {note.text}")
+        for note in history.notes
+        if note.topic not in ("copies", ROLE)
+    ]
+    if drawn := _drawn(spans):
+        yield Lane("repairs and runbook", drawn)
+
+
+def _bands(history: History, window: Window) -> tuple[Span, ...]:
+    return _drawn(
+        window.span(event.t, ended, "band", "", f"{event.fault} {event.target} in force")
+        for event, ended in in_force(history, window.ended)
+    )
+
+
+def _drawn(spans: Iterable[Span | None]) -> tuple[Span, ...]:
+    return tuple([span for span in spans if span is not None][:SPANS_MAX])
+
+
+def _stack(counted: Counter[str], offset: int, step: int, window: Window, highest: int) -> Iterator[Bar]:
+    begun = window.begun + offset
+    x, base = window.x(begun), float(BARS_HEIGHT)
+    width = round(max(0.1, (window.x(begun + step) - x) * 0.86), 3)
+    for outcome in OUTCOMES:
+        if counted[outcome]:
+            height = round(BARS_HEIGHT * counted[outcome] / highest, 2)
+            base = round(base - height, 2)
+            yield Bar(x, width, base, height, outcome)

@@ -1,0 +1,366 @@
+"""Links that are cut and processes that are paused, on the real engine: seen by services that talk to each other."""
+
+from __future__ import annotations
+
+import asyncio
+import textwrap
+
+import docker
+import pytest
+
+from chaos.experiment.plan import Target
+from chaos.faults.injector import Injector
+from chaos.stack.engine import connect
+from chaos.stack.spec import Stack
+from tests.contract.stage import DATA, Play, Scene, greeted, greets, service, stack_of, talk_until_counted, until
+
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("own_cache")]
+
+CALL = "timeout 2 bash -c 'exec 3<>/dev/tcp/{}/8080 && head -1 <&3' || echo silence"
+TALK = """
+use IO::Socket::INET; $| = 1;
+my $peer = IO::Socket::INET->new(PeerAddr => "$ARGV[0]:9090", Timeout => 5) or die "no connection";
+for (my $n = 1; print $peer "ping\\n" and <$peer>; $n++) {
+  open my $f, ">", "/data/pongs"; print $f $n; close $f;
+  select undef, undef, undef, 0.02
+}
+"""
+"""Talks on one connection for ever, and keeps in a file how many answers it had."""
+ECHO = """
+use IO::Socket::INET; $SIG{TERM} = sub { exit 0 }; $SIG{CHLD} = "IGNORE";
+my $door = IO::Socket::INET->new(LocalPort => 8080, Listen => 16, ReuseAddr => 1) or die "no port: $!";
+my $echo = IO::Socket::INET->new(LocalPort => 9090, Listen => 16, ReuseAddr => 1) or die "no port: $!";
+if (!fork) {
+  while (1) {
+    my $c = $echo->accept or next;
+    if (!fork) { $c->autoflush(1); while (my $l = <$c>) { print $c $l } exit 0 }
+  }
+}
+while (1) { my $phone = $door->accept or next; print $phone "hello\n"; close $phone }
+"""
+"""Greets on port 8080 and echoes on port 9090."""
+NAMES = ("one", "two", "three")
+
+
+def trio() -> Stack:
+    """Three services that reach each other."""
+    return stack_of(*(service(name, f"lun-{name}", command=("perl", "-e", ECHO)) for name in NAMES))
+
+
+async def reach(scene: Scene) -> set[str]:
+    """Which calls are answered, as "caller>called"."""
+    pairs = [(a, b) for a in NAMES for b in NAMES if a != b]
+    said = await asyncio.gather(*(scene.does(CALL.format(called), caller) for caller, called in pairs))
+    return {f"{a}>{b}" for (a, b), words in zip(pairs, said, strict=True) if words == "hello"}
+
+
+async def opens(scene: Scene) -> None:
+    """Every call is answered, at the latest when a busy machine has caught up."""
+
+    async def every() -> bool:
+        return await reach(scene) == ALL
+
+    await until(every, "not every link is open", seconds_max=30)
+
+
+ALL = {f"{a}>{b}" for a in NAMES for b in NAMES if a != b}
+
+
+async def talk(scene: Scene, caller: str, called: str) -> None:
+    """Have one service talk to another on one connection from now on."""
+    await scene.does(f"(exec perl -e '{TALK}' {called} > {DATA}/talk.log 2>&1 &) ; true", caller)
+    before = await pongs(scene, caller)
+
+    async def going() -> bool:
+        return await pongs(scene, caller) > before + 3
+
+    await until(going, "they do not talk")
+
+
+async def pongs(scene: Scene, caller: str) -> int:
+    return int(await scene.does(f"cat {DATA}/pongs 2> /dev/null || echo 0", caller) or 0)
+
+
+async def stands_still(scene: Scene, caller: str) -> bool:
+    before = await pongs(scene, caller)
+    await asyncio.sleep(0.3)
+    return await pongs(scene, caller) == before
+
+
+def partition(scene: Scene, *sets: list[str], one_way: bool = False) -> Injector:
+    target = Target(between=tuple(tuple(each) for each in sets))
+    return scene.injector("network.partition", target=target, one_way=one_way)
+
+
+def test_network_partition_parts_the_sets_and_nobody_else_until_it_is_healed(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        await greets(*scene.running.front_door)
+        await opens(scene)
+        await talk(scene, "one", "two")
+        injector = scene.injector("network.partition", target=Target(between=(("one",), ("two",))))
+        await injector.enter_phase("now")
+        assert await stands_still(scene, "one"), "an established connection is cut too"
+        assert await reach(scene) == ALL - {"one>two", "two>one"}
+        assert await greeted(*scene.running.front_door), "phones are not parted from anybody"
+        assert injector.held_services == {"one", "two"}
+        await injector.heal_all()
+        await opens(scene)
+
+        async def going() -> bool:
+            return not await stands_still(scene, "one")
+
+        await until(going, "the connection does not go on")
+        event = scene.faults[-1]
+        assert (event.happened, event.bit, event.why) == ("healed", True, "")
+        assert (event.target, event.evidence["links"]) == ("one | two", 2)
+        assert int(event.evidence["links_in_use"]) >= 1
+        assert int(event.evidence["dropped_packets"]) >= 1
+
+    play(act, trio())
+
+
+def test_a_network_partition_in_which_nobody_spoke_does_not_bite(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        injector = partition(scene, ["one"], ["two"])
+        await asyncio.sleep(5.5)  # what was said at the start is no use of the link any more
+        await injector.enter_phase("now")
+        assert await scene.does(CALL.format("two"), "one") == "silence"
+        await injector.heal_all()
+        event = scene.faults[-1]
+        assert (event.bit, event.why) == (False, "no link that was cut had carried traffic in the 5 s before")
+
+    play(act, trio())
+
+
+def test_a_one_way_partition_loses_what_is_sent_and_lets_pass_what_comes_back(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        injector = partition(scene, ["one"], ["two"], one_way=True)
+        await scene.does(f"(exec perl -e '{LISTEN}' > {DATA}/heard &) ; true", "one")
+        await scene.does(f"(exec perl -e '{LISTEN}' > {DATA}/heard &) ; true", "two")
+        await injector.enter_phase("now")
+        await asyncio.gather(send(scene, "one", "two"), send(scene, "two", "one"))
+        assert await heard(scene, "one") == "from two"
+        assert await heard(scene, "two") == "", "what the first set sends is lost"
+        await injector.heal_all()
+        await send(scene, "one", "two")
+        assert await heard(scene, "two") == "from one"
+
+    play(act, trio())
+
+
+LISTEN = (
+    'use IO::Socket::INET; $|=1; my $s = IO::Socket::INET->new(LocalPort=>7000,Proto=>"udp") or die; '
+    "while ($s->recv(my $m, 99)) { print $m }"
+)
+
+
+async def send(scene: Scene, sender: str, receiver: str) -> None:
+    await scene.does(f"printf 'from {sender}' > /dev/udp/{receiver}/7000", sender)
+
+
+async def heard(scene: Scene, receiver: str) -> str:
+    await asyncio.sleep(0.2)
+    return await scene.does(f"cat {DATA}/heard", receiver)
+
+
+def test_two_partitions_compose_and_healing_one_keeps_the_other(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        first, second = partition(scene, ["one"], ["two", "three"]), partition(scene, ["two"], ["one", "three"])
+        both = Both(scene, first, second)
+        await both.inject(0)
+        assert await reach(scene) == {"two>three", "three>two"}
+        await both.inject(1)
+        assert await reach(scene) == set()
+        await both.heal(0)
+        assert await reach(scene) == {"one>three", "three>one"}
+        await both.heal(1)
+        await opens(scene)
+
+    play(act, trio())
+
+
+class Both:
+    """Two faults of one schedule, which strike and heal when told."""
+
+    def __init__(self, scene: Scene, first: Injector, second: Injector) -> None:
+        self._injector = first
+        self._injector._faults.append(second._faults[0])
+
+    async def inject(self, index: int) -> None:
+        each = self._injector._faults[index]
+        assert await self._injector._takes_aim(each)
+        await self._injector._inject(each)
+
+    async def heal(self, index: int) -> None:
+        await self._injector._heal(self._injector._faults[index])
+
+
+def test_an_isolated_service_reaches_no_other_and_the_others_reach_each_other(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        injector = scene.injector("network.partition", target=Target(isolate=("three",)))
+        await injector.enter_phase("now")
+        assert await reach(scene) == {"one>two", "two>one"}
+        await injector.heal_all()
+        await opens(scene)
+
+    play(act, trio())
+
+
+def test_a_partition_holds_for_every_address_of_a_service(play: Play) -> None:
+    """A second address on its interface, as of a floating one, and a second interface on the same network."""
+
+    async def act(scene: Scene) -> None:
+        prefix = scene.running._network.subnet.rpartition(".")[0]
+        await change_network(scene, "two", "address", f"{prefix}.201")
+        await change_network(scene, "one", "address", f"{prefix}.202")
+        assert await scene.does(CALL.format(f"{prefix}.201"), "one") == "hello"
+        assert await scene.does(CALL.format(f"{prefix}.202"), "two") == "hello"
+        injector = partition(scene, ["one"], ["two"])
+        await injector.enter_phase("now")
+        for called, caller in ((f"{prefix}.201", "one"), (f"{prefix}.202", "two")):
+            assert await scene.does(CALL.format(called), caller) == "silence"
+            assert await scene.does(CALL.format(called), "three") == "hello"
+        await change_network(scene, "two", "address", f"{prefix}.203")
+        assert await scene.does(CALL.format(f"{prefix}.203"), "one") == "silence", "nor for one that it takes later"
+        await injector.heal_all()
+        assert await scene.does(CALL.format(f"{prefix}.203"), "one") == "hello"
+
+    play(act, trio())
+
+
+async def change_network(scene: Scene, name: str, what: str, address: str) -> None:
+    """Give a service one more address, from where the agent is: the container may not, and has no tool."""
+    pid = scene.running.running[name].pid
+    program = textwrap.dedent(f"""
+        import fcntl, os, socket, struct
+        from chaos.agent import namespaces
+        with namespaces.inside(namespaces.of_process({pid})):
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            name = b"eth0:x{address.rpartition(".")[2]}"
+            body = struct.pack("16sHH4s8x", name, socket.AF_INET, 0, socket.inet_aton("{address}"))
+            fcntl.ioctl(s, 0x8916, body)
+            body = struct.pack("16sHH4s8x", name, socket.AF_INET, 0, socket.inet_aton("255.255.255.0"))
+            fcntl.ioctl(s, 0x891C, body)
+    """)
+
+    def run() -> None:
+        client = connect()
+        try:
+            made = client.api.exec_create(scene.running.agent.container, ["python3", "-c", program])
+            said = client.api.exec_start(made["Id"])
+            assert client.api.exec_inspect(made["Id"])["ExitCode"] == 0, said
+        finally:
+            client.close()
+
+    await asyncio.to_thread(run)
+
+
+def test_a_service_that_comes_back_during_a_partition_finds_it_in_force(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        injector = partition(scene, ["one"], ["two"])
+        await injector.enter_phase("now")
+        await scene.running.agent.call("apply", luns={}, kill=["two"], lease_seconds=60.0)
+        await scene.heard("exited")
+
+        async def noticed() -> bool:
+            return "two" in await scene.running.not_running()
+
+        await until(noticed, "the engine does not see that it ended")
+        await scene.running.restart(["two"], 30.0)
+        assert await reach(scene) == ALL - {"one>two", "two>one"}
+        await injector.heal_all()
+        await opens(scene)
+
+    play(act, trio())
+
+
+def test_a_cut_link_opens_when_its_lease_ends(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        links = [("one", "two", False)]
+        reply = await scene.running.agent.call("apply", luns={}, kill=[], lease_seconds=3.0, links=links)
+        assert reply["links"][0]["open"] is False
+        assert "one>two" not in await reach(scene)
+        assert (await scene.heard("lease-ended"))["links"] == [["one", "two"]]
+        await opens(scene)
+
+    play(act, trio())
+
+
+def test_cut_links_end_with_the_agent_however_it_dies(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        injector = partition(scene, ["one"], ["two"])
+        await injector.enter_phase("now")
+        client = connect()
+        try:
+            await asyncio.to_thread(client.api.kill, scene.running.agent.container)
+        except docker.errors.NotFound:
+            pass
+        finally:
+            client.close()
+        async with asyncio.timeout(10):
+            await scene.running.agent.lost.wait()
+
+        async def open_again() -> bool:
+            return await scene.does(CALL.format("two"), "one") == "hello"
+
+        await until(open_again, "the kernel keeps the rules of an agent that is gone")
+
+    play(act, trio())
+
+
+def test_process_pause_stops_a_service_where_it_stands_and_lets_it_go_on(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        await talk(scene, "one", "two")
+        await talk_until_counted(scene)
+        injector = scene.injector("process.pause", service="two")
+        await injector.enter_phase("now")
+        assert await stands_still(scene, "one"), "all of its processes are stopped, children too"
+        assert injector.held_services == {"two"}
+        assert await scene.running.not_running() == []
+        assert await scene.does(CALL.format("three"), "one") == "hello"
+        await injector.heal_all()
+
+        async def going() -> bool:
+            return not await stands_still(scene, "one")
+
+        await until(going, "the connection does not go on")
+        await opens(scene)
+        event = scene.faults[-1]
+        assert (event.happened, event.bit, event.why) == ("healed", True, "")
+        assert event.evidence["paused"] == 1
+
+    play(act, trio())
+
+
+def test_a_paused_service_that_is_killed_dies_at_once(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        pause, kill = scene.injector("process.pause", service="one"), scene.injector("process.kill", service="one")
+        await pause.enter_phase("now")
+        await kill.enter_phase("now")
+        assert await scene.heard("exited") == {"event": "exited", "service": "one"}
+        await pause.heal_all()
+        await kill.heal_all()
+        assert await scene.mend() == [("started", "one")]
+        await greets(*scene.running.front_door)
+
+    play(act, trio())
+
+
+def test_a_pause_ends_with_its_lease(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        reply = await scene.running.agent.call("apply", luns={}, kill=[], lease_seconds=4.0, pause={"one": True})
+        assert reply["paused"]["one"]["paused"] == 1
+        assert not await greeted(*scene.running.front_door)
+        assert (await scene.heard("lease-ended"))["services"] == ["one"]
+        await greets(*scene.running.front_door)
+
+    play(act, trio())
+
+
+def test_a_trial_that_breaks_off_while_a_service_is_paused_leaves_nothing(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.injector("process.pause", service="one").enter_phase("now")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        play(act, trio())

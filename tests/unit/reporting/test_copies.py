@@ -1,0 +1,56 @@
+"""Where the copies of a record were."""
+
+from __future__ import annotations
+
+from chaos.history.events import FaultEvent
+from chaos.reporting.copies import Copy, stores_of
+
+NOTES = (
+    "records: pgdata-a on array left, pgdata-b on array right",
+    "blobs: photos on array left, cache on no LUN",
+)
+
+
+def test_a_contact_has_no_copies_in_the_blob_store() -> None:
+    assert [store.name for store in stores_of(NOTES, "contact")] == ["records"]
+    assert [store.name for store in stores_of(NOTES, "photo")] == ["records", "blobs"]
+
+
+def test_each_copy_is_known_with_its_array() -> None:
+    records, blobs = stores_of(NOTES, "photo")
+    assert records.copies == (Copy("pgdata-a", "left"), Copy("pgdata-b", "right"))
+    assert blobs.copies == (Copy("photos", "left"), Copy("cache", ""))
+    assert (records.one_array, blobs.one_array) == ("", "")
+
+
+def test_all_copies_on_one_array_are_called_that() -> None:
+    (store,) = stores_of(["records: pgdata-a on array core, pgdata-b on array core"], "todo")
+    assert store.one_array == "core"
+
+
+def test_the_last_word_on_a_store_counts() -> None:
+    (store,) = stores_of(["records: a on array x", "records: b on array y"], "todo")
+    assert store.copies == (Copy("b", "y"),)
+
+
+def test_a_note_that_is_not_understood_is_kept_as_it_is() -> None:
+    (store,) = stores_of(["records: somewhere safe"], "todo")
+    assert (store.copies, store.text) == ((), "somewhere safe")
+
+
+def test_a_copy_is_struck_by_faults_of_its_volume_and_of_its_array() -> None:
+    faults = [
+        FaultEvent(0, 1, "san.lose", "left", "injected"),
+        FaultEvent(0, 2, "san.lose", "left", "lasting", bit=True),
+        FaultEvent(1, 3, "disk.lose", "pgdata-b", "injected"),
+    ]
+    assert Copy("pgdata-a", "left").struck(faults) == faults[:1]
+    assert Copy("pgdata-b", "right").struck(faults) == faults[2:]
+    assert Copy("cache", "").struck(faults) == []
+
+
+def test_a_copy_is_struck_by_a_fault_of_the_role_that_its_service_had_then() -> None:
+    fault = FaultEvent(0, 1, "disk.lose", "primary (primary is pg1)", "injected")
+
+    assert Copy("pg1", "left").struck([fault]) == [fault]
+    assert Copy("pg2", "right").struck([fault]) == []
