@@ -49,10 +49,10 @@ def _down(history: History, begun: int, healed: FaultEvent) -> Felt:
     why = ""
     if not before:
         why = "the path had carried no acknowledgement in the 5 s before"
+    elif answered:
+        why = f"attempts acknowledged while it was in force: {answered:,}"
     elif not failed:
         why = "no attempt failed while it was in force"
-    elif answered:
-        why = f"{answered:,} attempts were acknowledged while it was in force"
     return Felt({"failed_attempts": failed}, why)
 
 

@@ -25,7 +25,7 @@ from docker.types import LogConfig
 
 from chaos.doctor import inside
 from chaos.doctor.diagnosis import Diagnosis, Finding, conclude
-from chaos.errors import EngineError, HarnessError
+from chaos.errors import EngineError, HarnessError, ImageError
 from chaos.stack.cache import cache_folder, cache_place
 from chaos.stack.engine import reach
 from chaos.stack.identity import OWNER_LABEL, RUN_LABEL, owner_of
@@ -131,7 +131,10 @@ def _mechanisms(client: docker.DockerClient | None, image: ImageRef | None) -> l
 
 def _toxiproxy(client: docker.DockerClient) -> Finding:
     """Where the carrier's server would come from; the registry is asked where nothing else would do."""
-    found = find_server(client)
+    try:
+        found = find_server(client)
+    except ImageError as error:
+        return Finding("toxiproxy", "gap", str(error), REMEDY)
     if found:
         return Finding("toxiproxy", "ok", found)
     try:

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import docker
@@ -27,10 +27,7 @@ from chaos.stack.hush import Hush
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
 from chaos.stack.spec import Condition, Service, Stack
-
-_HEALTH_POLL_SECONDS = 0.05
-_HEALTH_POLL_GROWTH = 1.5
-_CONNECT_SECONDS = 1.0
+from chaos.stack.waiting import accepts, poll
 
 
 class RunningStack:
@@ -241,8 +238,8 @@ class RunningStack:
         The carrier accepts connections whether the service does or not, so it is asked beside the service.
         """
         for door in dict.fromkeys((self.service_door, self.front_door)):
-            await _poll(
-                functools.partial(_accepts, door),
+            await poll(
+                functools.partial(accepts, door),
                 deadline,
                 lambda: self._fail(Unrecoverable, "front door", "accepts nobody"),
             )
@@ -263,7 +260,7 @@ class RunningStack:
                     return code == 0
                 return False
 
-            await _poll(
+            await poll(
                 is_steady,
                 deadline,
                 lambda: self._fail(error, name, f"is not steady in time: {' '.join(command)} fails; {said}"),
@@ -365,7 +362,7 @@ class RunningStack:
                 await self._fail(error, service.name, f"ended with code {code}")
             return False
 
-        await _poll(is_healthy, deadline, lambda: self._fail(error, service.name, "does not get healthy in time"))
+        await poll(is_healthy, deadline, lambda: self._fail(error, service.name, "does not get healthy in time"))
 
     async def _completed(self, service: Service, deadline: float, error: type[HarnessError]) -> None:
         async def is_completed() -> bool:
@@ -374,7 +371,7 @@ class RunningStack:
                 await self._fail(error, service.name, f"ended with code {code}")
             return not running
 
-        await _poll(is_completed, deadline, lambda: self._fail(error, service.name, "does not complete in time"))
+        await poll(is_completed, deadline, lambda: self._fail(error, service.name, "does not complete in time"))
 
     async def _fail(self, error: type[HarnessError], service: str, what: str) -> None:
         words = ""
@@ -407,30 +404,6 @@ class RunningStack:
         wanted = {m.source for n in names for m in self.stack.services[n].mounts if m.kind == "volume"}
         used = {m.source for n in self.running if n not in set(names) for m in self.stack.services[n].mounts}
         return sorted(wanted - used)
-
-
-async def _accepts(door: tuple[str, int]) -> bool:
-    try:
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            _, writer = await asyncio.open_connection(*door)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return True
-
-
-async def _poll(
-    condition: Callable[[], Awaitable[bool]], deadline: float, expired: Callable[[], Awaitable[None]]
-) -> None:
-    """Ask until the condition holds, ever more slowly; at the deadline call `expired`, which raises."""
-    pause = _HEALTH_POLL_SECONDS
-    while not await condition():
-        if time.monotonic() > deadline:
-            await expired()
-        await asyncio.sleep(pause)
-        pause = min(1.0, pause * _HEALTH_POLL_GROWTH)
 
 
 def _addresses(stack: Stack, net: Network) -> dict[str, str]:

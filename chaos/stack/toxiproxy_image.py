@@ -71,9 +71,14 @@ def ensure_server(client: docker.DockerClient) -> ImageRef:
 
 
 def find_server(client: docker.DockerClient) -> str:
-    """Where a run would take its server from, in words; "" where only a pull could help. Makes nothing."""
+    """Where a run would take its server from, in words; "" where only a pull could help. Makes nothing.
+
+    Raises:
+        ImageError: The environment names a file that is not there.
+    """
     named = os.environ.get(VARIABLE, "").strip()
     if named:
+        _file_named(named)
         return f"{VARIABLE} names {named}"
     found = _on_the_engine(client)
     if found is not None:
@@ -106,11 +111,9 @@ def _configured(client: docker.DockerClient, named: str) -> ImageRef:
     if "://" in named:
         with locked("toxiproxy", _LOCK_SECONDS_MAX):
             return _image_of(client, _fetched(named))
-    path = Path(named).expanduser()
-    if path.exists():
+    path = _file_named(named)
+    if path is not None:
         return _image_of(client, _adopted(path))
-    if named.startswith(("/", ".", "~")):
-        raise ImageError(f"{VARIABLE} names {named}, which is not there; correct or unset it")
     found = image_id(client, named)
     trouble = "" if found else pull(client, named)
     found = found or image_id(client, named)
@@ -120,6 +123,16 @@ def _configured(client: docker.DockerClient, named: str) -> ImageRef:
             "correct or unset it"
         )
     return ImageRef(found, named)
+
+
+def _file_named(named: str) -> Path | None:
+    """The binary of this name; None where it is the name of something else."""
+    path = Path(named).expanduser()
+    if path.exists():
+        return path
+    if named.startswith(("/", ".", "~")):
+        raise ImageError(f"{VARIABLE} names {named}, which is not there; correct or unset it")
+    return None
 
 
 def _on_the_engine(client: docker.DockerClient) -> ImageRef | None:

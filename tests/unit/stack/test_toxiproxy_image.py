@@ -174,6 +174,9 @@ def test_a_configured_binary_that_cannot_run_is_refused(
     monkeypatch.setenv(VARIABLE, str(binary))
     with pytest.raises(ImageError, match=why):
         ensure(place)
+    if content is None:
+        with pytest.raises(ImageError, match=why):
+            find_server(place)  # type: ignore[arg-type]
 
 
 def test_a_configured_address_that_nobody_answers_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
