@@ -61,7 +61,6 @@ def per_minute(times: int) -> list[Figure]:
 def syncstack(times: int) -> list[Figure]:
     """The full stack, its gateways killed: nothing fails over."""
     rate, results, _ = _rate("trials_per_minute.syncstack", _SYNCSTACK, times, _JOBS_SYNCSTACK, Bound("at least", 3.0))
-<<<<<<< HEAD
     return [rate, *_breakdown("trial.syncstack", results)]
 
 
@@ -93,42 +92,6 @@ def _breakdown(name: str, results: list[TrialResult]) -> list[Figure]:
     ]
 
 
-=======
-    return [
-        rate,
-        *(median(f"trial.syncstack.{name.replace(' ', '_')}_seconds", found, "s") for name, found in _phases(results)),
-    ]
-
-
-def failover(times: int) -> list[Figure]:
-    """The full stack, its primary lost in three ways: how many trials, and how long no write was acknowledged."""
-    figures: list[Figure] = []
-    for way, experiment in _FAILOVERS.items():
-        name = f"trials_per_minute.syncstack_failover{'' if not figures else f'.{way}'}"
-        bound = None if figures else Bound("at least", 1.0)
-        rate, results, _ = _rate(name, experiment, times, _JOBS_SYNCSTACK, bound)
-        plan = results[0].plan
-        ttl = load_stack(plan.stack, plan.variables, plan.profiles, {}).services["pg1"].environment["PATRONI_TTL"]
-        away = [
-            (each.outage.known_until - each.outage.begun) / 1e9 for each in results if each.outage and each.outage.ended
-        ]
-        note = f"{len(away)} of {len(results)} were back within the load; Patroni's ttl {ttl} s"
-        if away:
-            figures += [rate, median(f"failover_seconds.{way}", away, "s", note=note)]
-        else:
-            figures += [rate, Figure(f"failover_seconds.{way}", None, "s", samples=0, note=note)]
-    return figures
-
-
-def _breakdown(name: str, results: list[TrialResult]) -> list[Figure]:
-    """Where a trial's time goes, by phase."""
-    return [
-        median(f"{name}.{phase.replace(' ', '_')}_seconds", [each.phases.get(phase, 0.0) for each in results], "s")
-        for phase in results[0].phases
-    ]
-
-
->>>>>>> syncstack
 def _rate(
     name: str, experiment: Path, times: int, jobs: int, bound: Bound | None
 ) -> tuple[Figure, list[TrialResult], list[float]]:
