@@ -7,7 +7,7 @@ import pytest
 
 from chaos.errors import UsageError
 from chaos.stack.compose import load_stack
-from chaos.stack.spec import Build, Healthcheck, Lun, Mount, Port, RunbookStep, Service, Stack
+from chaos.stack.spec import Build, Healthcheck, Lun, Mount, Port, RoleCheck, RunbookStep, Service, Stack
 
 MINIMAL = """\
 services:
@@ -44,6 +44,27 @@ def test_a_small_file_becomes_a_stack(tmp_path: Path) -> None:
     assert stack.luns == {"pgdata": Lun("pgdata", "core", 512 * 1024**2)}
     assert (stack.front_door, stack.driver) == (("gateway", 8080), "http")
     assert (stack.policy, stack.idempotency) == ("reject", "keyed")
+
+
+def test_a_role_that_moves_has_a_question_and_a_rebuild_step_its_services(tmp_path: Path) -> None:
+    stack = loaded(
+        tmp_path,
+        MINIMAL + "  roles:\n"
+        "    primary: {of: [db, gateway], http: 8008/primary}\n"
+        "    leader: {of: [db], http: '2379/metrics', says: is_leader 1}\n"
+        "    root: {of: [db], http: 80}\n"
+        "  copies: {records: [pgdata]}\n"
+        "  recovery: [{rebuild: [db]}, {initialise: true}]\n",
+    )
+    assert stack.roles == {"primary": ("db", "gateway"), "leader": ("db",), "root": ("db",)}
+    assert stack.role_checks == {
+        "primary": RoleCheck(8008, "/primary"),
+        "leader": RoleCheck(2379, "/metrics", "is_leader 1"),
+        "root": RoleCheck(80, "/"),
+    }
+    assert stack.runbook[0] == RunbookStep("rebuild", "rebuild", services=("db",))
+    assert stack.candidates("any primary") == ("db", "gateway")
+    assert stack.candidates("db") == ("db",)
 
 
 def test_x_chaos_says_what_compose_cannot(tmp_path: Path) -> None:
