@@ -35,5 +35,5 @@ REPORTED: Final = (
 )
 """Told, and neither for nor against the service."""
 
-OUT_OF_DATE: Final = frozenset({"lost", "seen-then-lost", "resurrected", "lost-update"})
-"""What the door shows is whole and was right once: another door of the step may show the right state."""
+OUT_OF_DATE: Final = frozenset({"lost", "seen-then-lost", "resurrected", "lost-update", "dangling-blob"})
+"""What the door lacks or shows of long ago: one copy's loss where another door of the step shows the right state."""

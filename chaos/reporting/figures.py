@@ -9,7 +9,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from chaos.history.events import CANARY_OWNER, FaultEvent, PhaseEvent
@@ -24,7 +23,8 @@ BARS_HEIGHT: Final = 120
 LANE_HEIGHT: Final = 42
 AXIS_HEIGHT: Final = 22
 ROLE: Final = "role"
-"""Topic of the notes that say who has a role from then on, as "primary: db-1"."""
+"""Topic of the notes that say who has a role from then on, as "primary: db-1", "primary: nobody"."""
+NOBODY: Final = "nobody"
 _SECOND: Final = 1_000_000_000
 _TICKS: Final = 6
 _SHADES: Final = 6
@@ -220,14 +220,6 @@ def attempts(history: History) -> Iterator[tuple[int, str]]:
                     yield (attempt.sent if attempt.back == INFINITY else attempt.back), attempt.outcome
 
 
-def longest_silence(history: History) -> tuple[int, int]:
-    """The longest stretch of the load in which nothing was acknowledged: (begin, end)."""
-    window = load_alone(history)
-    acknowledged = sorted(t for t, outcome in attempts(history) if outcome == "ok" and t <= window.ended)
-    times = [window.begun, *(t for t in acknowledged if t >= window.begun), window.ended]
-    return max(pairwise(times), key=lambda gap: gap[1] - gap[0])
-
-
 def role_lanes(history: History, window: Window) -> Iterator[Lane]:
     """Who had each role from when to when, as far as the trial recorded it."""
     holders: dict[str, list[tuple[int, str]]] = {}
@@ -238,17 +230,17 @@ def role_lanes(history: History, window: Window) -> Iterator[Lane]:
         spans = []
         for (begun, holder), (ended, _) in zip(changes, [*changes[1:], (window.ended, "")], strict=True):
             kind = f"role{services.index(holder) % _SHADES}" if holder else "nobody"
-            title = f"{role}: {holder or 'nobody'} from {window.told(begun)} to {window.told(ended)}"
-            spans.append(window.span(begun, ended, kind, holder or "nobody", title))
+            title = f"{role}: {holder or NOBODY} from {window.told(begun)} to {window.told(ended)}"
+            spans.append(window.span(begun, ended, kind, holder or NOBODY, title))
         yield Lane(role, _drawn(spans))
 
 
 def role_changes(history: History) -> Iterator[tuple[int, str, str]]:
-    """(time, role, service) of every note that says so."""
+    """(time, role, services) of every note that says so; "" where nobody has the role."""
     for note in history.notes:
         if note.topic == ROLE:
-            role, _, holder = (part.strip() for part in note.text.partition(":"))
-            yield note.t, role, "" if holder == "nobody" else holder
+            role, _, holder = note.text.partition(":")
+            yield note.t, role.strip(), "" if holder.strip() == NOBODY else holder.strip()
 
 
 def _phase_lane(phases: Sequence[PhaseEvent], window: Window) -> Lane:

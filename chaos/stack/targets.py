@@ -26,7 +26,7 @@ def check_targets(plan: Plan, stack: Stack, file: Path | None = None, faults: Fa
     """
     known = _names(stack)
     wrong = [
-        (i, where, f"the stack has no {kind} {name!r}", did_you_mean(name, known[kind]))
+        (i, where, *_missing(kind, name, known[kind]))
         for i, scheduled in enumerate(plan.schedule)
         for where, kind, name in _given(scheduled.target)
         if name not in known[kind]
@@ -62,6 +62,13 @@ def luns_struck(target: Target, stack: Stack) -> tuple[str, ...]:
     return (target.lun,) if target.lun else stack.arrays.get(target.array, ())
 
 
+def _missing(kind: str, name: str, names: Iterable[str]) -> tuple[str, str]:
+    """What to say of a name that the stack has not, and the hint."""
+    if kind == "carrier":
+        return "the stack has no carrier", "say `carrier: toxiproxy` under x-chaos"
+    return f"the stack has no {kind} {name!r}", did_you_mean(name, names)
+
+
 def _names(stack: Stack) -> dict[str, Iterable[str]]:
     roles = [role for role, members in stack.roles.items() if members]
     roles += [f"{ANY}{role}" for role in roles]
@@ -71,15 +78,17 @@ def _names(stack: Stack) -> dict[str, Iterable[str]]:
         "service": stack.services,
         "role": roles,
         "service or role": [*stack.services, *roles],
+        "carrier": [""] if stack.carrier else [],
     }
 
 
 def _given(target: Target) -> list[tuple[tuple[str | int, ...], str, str]]:
-    """Where each name of a target stands, what it should be, and the name."""
+    """Where each name of a target stands, what it should be, and the name; the carrier has none."""
     single = [((kind,), kind, name) for kind, name in vars(target).items() if name and isinstance(name, str)]
     between = [
         (("between", i, k), "service or role", name)
         for i, members in enumerate(target.between)
         for k, name in enumerate(members)
     ]
-    return [*single, *between, *((("isolate", i), "service or role", name) for i, name in enumerate(target.isolate))]
+    isolate = [(("isolate", i), "service or role", name) for i, name in enumerate(target.isolate)]
+    return [*single, *between, *isolate, *([(("carrier",), "carrier", "")] if target.carrier else [])]

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chaos.errors import EXIT_SIGINT, EXIT_USAGE, HoldfastError
-from tests.bench import database, stops, takehold, trials
+from tests.bench import carrier, database, stops, takehold, trials
 from tests.bench.bed import ROOT, loads
 from tests.bench.figures import Figure, worst
 
@@ -45,6 +45,7 @@ def _benches(quick: bool) -> list[_Bench]:
         _Bench(("takehold.san.p99_ms",), lambda: asyncio.run(stops.san(20 if quick else 120))),
         _Bench(("takehold.pause.p99_ms",), lambda: asyncio.run(stops.pause(20 if quick else 120))),
         _Bench(("takehold.partition.p99_ms",), lambda: asyncio.run(stops.partition(20 if quick else 120))),
+        _Bench(("takehold.carrier.p99_ms",), lambda: asyncio.run(carrier.takehold(15 if quick else 60))),
         _Bench(("pgbench.lun_vs_loop", "fdatasync"), lambda: asyncio.run(database.against_plain(rounds))),
         _Bench(("recovery.cut_to_first_row",), lambda: asyncio.run(database.recovery(rounds))),
         _Bench(("trials_per_minute.minimal",), lambda: trials.per_minute(4 if quick else 16)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.contract.stage import DATA, WRITE, scene, service, stack_of, until
 async def main(folder: Path) -> None:
     """Have every kind of fault in force, one with a write that hangs, say so, and wait for the end."""
     stack = stack_of(service(), service("other", "second"), service("mute", "third"), service("still", "fourth"))
+    stack = dataclasses.replace(stack, carrier=True)
     async with scene(stack, folder) as made:
         rules = [{"fail": ["read", "write", "flush"], "times": None, "first": 0, "end": None}]
         hold = [{"hold": ["read", "write", "flush"]}]
@@ -28,6 +30,8 @@ async def main(folder: Path) -> None:
             links=[("other", "mute", False), ("mute", "other", False)],
             lease_seconds=60.0,
         )
+        assert made.running.carrier is not None
+        await made.running.carrier.apply(False, [])
         writing = asyncio.create_task(made.tries(WRITE, "mute"))
 
         async def hangs() -> bool:

@@ -224,7 +224,7 @@ def test_a_secret_of_the_stack_is_not_on_the_page(tmp_path: Path) -> None:
 def test_who_had_a_role_is_told_and_drawn(tmp_path: Path) -> None:
     roles = [
         Note("role", 2 * SECOND, "primary: db-1"),
-        Note("role", 6 * SECOND, "primary:"),
+        Note("role", 6 * SECOND, "primary: nobody"),
         Note("role", 7 * SECOND, "primary: db-2"),
     ]
     head, *rest = recorded()

@@ -76,6 +76,8 @@ def test_x_chaos_says_what_compose_cannot(tmp_path: Path) -> None:
         "  roles: {database: [db]}\n"
         "  copies: {records: [pgdata]}\n"
         '  may_lose: ["gateway:/var/cache"]\n'
+        "  steady: {db: pg_isready -q}\n"
+        '  doors: {front: ["gateway:8080"]}\n'
         "  recovery:\n"
         "    - {name: last night's dump, restore: {service: db, run: restore.sh --newest}}\n"
         "    - {initialise: true}\n",
@@ -83,6 +85,8 @@ def test_x_chaos_says_what_compose_cannot(tmp_path: Path) -> None:
     assert (stack.driver, stack.policy, stack.idempotency) == ("mine.driver:Mine", "last-writer-wins", "none")
     assert (stack.roles, stack.copies) == ({"database": ("db",)}, {"records": ("pgdata",)})
     assert stack.may_lose == ("gateway:/var/cache",)
+    assert stack.steady == {"db": ("pg_isready", "-q")}
+    assert stack.doors == (("front", "gateway", 8080),)
     assert stack.runbook == (
         RunbookStep("last night's dump", "restore", "db", ("restore.sh", "--newest")),
         RunbookStep("initialise", "initialise"),

@@ -48,6 +48,31 @@ def test_targets_that_the_stack_has_pass(tmp_path: Path) -> None:
     check_targets(plan_with(*targets), stack_of(tmp_path))
 
 
+def test_the_carrier_is_a_target_where_the_stack_has_one(tmp_path: Path) -> None:
+    file = tmp_path / "e.yaml"
+    file.write_text("schedule:\n  - {target: {carrier: true}}\n")
+    plan = plan_with(Target(carrier=True))
+    with pytest.raises(SourceError, match=r"e.yaml:2:24: the stack has no carrier\n.*\n.*say `carrier: toxiproxy`"):
+        check_targets(plan, stack_of(tmp_path), file)
+    with_carrier = stack_of(tmp_path, TEXT + "  carrier: toxiproxy\n")
+    check_targets(plan, with_carrier, file)
+    shown = "\n".join(preview(plan, with_carrier))
+    assert "carrier: a Toxiproxy between the phones and gateway:8080" in shown
+    assert "(strikes every phone's path to the front door)" in shown
+
+
+@pytest.mark.parametrize(
+    ("said", "has"), [("", False), ("  carrier: none\n", False), ("  carrier: {}\n", True), ("  carrier:\n", True)]
+)
+def test_a_carrier_is_switched_on_in_the_compose_file(said: str, has: bool, tmp_path: Path) -> None:
+    assert stack_of(tmp_path, TEXT + said).carrier is has
+
+
+def test_another_carrier_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"the carrier is toxiproxy, \{\} for the same, or none"):
+        stack_of(tmp_path, TEXT + "  carrier: envoy\n")
+
+
 def test_every_target_that_the_stack_has_not_is_refused_at_once_with_its_place(tmp_path: Path) -> None:
     file = tmp_path / "e.yaml"
     file.write_text("schedule:\n  - {target: {array: cor}}\n  - {target: {role: databse}}\n")
