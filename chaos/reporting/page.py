@@ -141,7 +141,7 @@ def _rendered(
     phases: Mapping[str, float] | None = None,
     why_no_history: str = "",
 ) -> str:
-    outage = None if history is None else outage_of(history)
+    outage = None if history is None else outage_of(history.path)
     return (
         _environment()
         .get_template("report.html")
