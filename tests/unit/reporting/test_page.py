@@ -101,7 +101,7 @@ def test_a_violation_tells_what_was_lost_first_and_how_to_see_it_again(tmp_path:
         "4.000 s san.lose core healed failed ios 3",
         "5.000 s runbook no usable backup; initialised empty",
         "a fresh device read everything not there",
-        "lost 1 The service acknowledged it, and a final read did not find it",
+        f"lost 1 {meaning('lost')}",
         "san.lose core 3.000 s to 4.000 s bit failed ios 3",
         "2 of 2 canaries reported",
         "load 5.000 s",
