@@ -239,7 +239,7 @@ def _open(file: Path, seed: int | None) -> tuple[Plan, Stack]:
 
     plan = load(file, seed, catalogue())
     stack = load_stack(plan.stack, plan.variables, plan.profiles, os.environ)
-    check_targets(plan, stack, file)
+    check_targets(plan, stack, file, catalogue())
     return plan, stack
 
 

@@ -6,6 +6,7 @@
     |- HarnessError          exit 3    Holdfast or the host failed; says nothing about the service
     |  |- EngineError        exit 3    no engine, or it refused
     |  |- AgentError         exit 3    the agent is gone, or refused a request
+    |  |- CarrierError       exit 3    the proxy between phones and front door is gone, or refused
     |  |- ImageError         exit 3    an image cannot be built or found
     |  `- MalformedHistory   exit 3    a history that cannot be judged
     `- Refused                        raised by drivers: the service definitely did not apply the request
@@ -93,6 +94,10 @@ class EngineError(HarnessError):
 
 class AgentError(HarnessError):
     """The agent is gone or refused a request."""
+
+
+class CarrierError(HarnessError):
+    """The carrier (the proxy between phones and front door) is gone, refused, or is not as it was told."""
 
 
 class ImageError(HarnessError):

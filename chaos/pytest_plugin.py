@@ -132,7 +132,7 @@ class ExperimentItem(pytest.Item):
         from chaos.stack.targets import check_targets
 
         plan = load(self.path, self.config.getoption("--holdfast-seed"), catalogue())
-        check_targets(plan, load_stack(plan.stack, plan.variables, plan.profiles, os.environ), self.path)
+        check_targets(plan, load_stack(plan.stack, plan.variables, plan.profiles, os.environ), self.path, catalogue())
         return plan
 
     def _listeners(self) -> list[Listener]:

@@ -17,14 +17,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from chaos.checks.large import judge_file
-from chaos.errors import AgentError, HarnessError, HoldfastError
+from chaos.errors import AgentError, HoldfastError
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.history.events import Header, Note, PhaseEvent
 from chaos.history.recorder import Recorder
 from chaos.reporting.listener import FanOut
-from chaos.reporting.recall import faults_of, phases_of
+from chaos.reporting.recall import result_of
 from chaos.reporting.result import TrialResult, write_result
 from chaos.stack.agent import CACHE_IN_AGENT
 from chaos.stack.cache import cache_folder
@@ -62,12 +62,20 @@ class Trial:
         self._all_readers = readers
         self._mending = asyncio.Lock()
         self._injector = Injector(
-            plan.schedule, stack, lab_.running.agent, self._recorder, fan.fault, self._mend_in_load
+            plan.schedule,
+            stack,
+            lab_.running.agent,
+            self._recorder,
+            fan.fault,
+            self._mend_in_load,
+            lab_.running.carrier,
+            self._look_beside,
         )
         self._roles = Roles(stack, lab_.running.agent)
         self._watching: asyncio.Task[None] | None = None
         self._readers: list[Reader] = []
         self._unrecoverable = ""
+        self._fleet: Fleet | None = None
         self._restarts: set[asyncio.Task[None]] = set()
 
     async def run(self, *, keep: bool) -> TrialResult:
@@ -157,6 +165,7 @@ class Trial:
             self._logbook,
             self._stack.policy,
         )
+        self._fleet = fleet
         try:
             self._watching = asyncio.create_task(self._roles.watch(self._note_role))
             async with self._phase("load"):
@@ -220,21 +229,15 @@ class Trial:
 
     def _judge(self, not_covered: tuple[str, ...]) -> TrialResult:
         history, judgement = judge_file(self._recorder.path)
-        if judgement.verdict is None:
-            raise HarnessError(f"{judgement.reason}; there is no verdict, the run is in {self._folder}")
-        result = TrialResult(
-            plan=self._plan,
-            run_dir=self._folder,
-            judgement=judgement,
-            verdict=judgement.verdict,
-            reason=judgement.reason,
-            phases=phases_of(history),
-            faults=faults_of(history, self._plan.schedule),
-            not_covered=not_covered,
-            images=self._lab.images,
-        )
+        result = result_of(self._plan, self._folder, history, judgement, not_covered, self._lab.images)
         write_result(result)
         return result
+
+    async def _look_beside(self) -> None:
+        """What the service has committed, seen by a way that the carrier's faults do not touch."""
+        if self._fleet is not None:
+            host, port = self._running.service_door
+            await self._fleet.witness(FrontDoor(host, port, self._running.published))
 
     # --- mending
 

@@ -28,14 +28,13 @@ class Freezer:
         with open(f"/proc/{pid}/cgroup") as file:
             lines = [line.strip().split(":", 2) for line in file]
         paths = {controllers: path for _, controllers, path in lines}
-        places = [(1, f"{root}/freezer{path}") for names, path in paths.items() if "freezer" in names.split(",")]
-        if "" in paths:
-            # where both versions are mounted, version 2 lies in a folder of its own
-            places += [(2, f"{root}{paths['']}"), (2, f"{root}/unified{paths['']}")]
-        for version, folder in places:
+        own = [(1, "/freezer", path) for names, path in paths.items() if "freezer" in names.split(",")]
+        # where both versions are mounted, version 2 lies in a folder of its own
+        own += [(2, folder, paths[""]) for folder in ("", "/unified") if "" in paths]
+        for version, folder, path in own:
             name, *self._words = _FILES[version]
-            self._file = f"{folder}/{name}"
-            if paths.get("freezer", paths.get("", "/")) != "/" and os.path.exists(self._file):
+            self._file = f"{root}{folder}{path}/{name}"
+            if path != "/" and os.path.exists(self._file):
                 return
         raise OSError(f"the cgroup of pid {pid} has no freezer: {paths}")
 

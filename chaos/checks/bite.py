@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from chaos.checks.carrier import felt
 from chaos.history.events import CANARY_OWNER, FaultEvent
 from chaos.history.model import INFINITY, History
 
@@ -37,6 +38,9 @@ def _missing(history: History, events: Sequence[FaultEvent], busy: bool) -> str:
         return next((event.why for event in events if event.why), "its trigger never came")
     if not any(event.concludes and event.bit for event in events):
         return next((event.why for event in reversed(events) if event.why), "its evidence stayed below its minimum")
+    carrier = felt(history, events)
+    if carrier is not None and carrier.why:
+        return carrier.why
     if injected.phase == "load" and not busy and not _under_load(history, injected.t):
         return "no write was being acknowledged when it took hold"
     return ""

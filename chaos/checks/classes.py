@@ -47,8 +47,8 @@ REPORTED: Final = (
 )
 """Told, and neither for nor against the service."""
 
-OUT_OF_DATE: Final = frozenset({"lost", "seen-then-lost", "resurrected", "lost-update"})
-"""What the door shows is whole and was right once: another door of the step may show the right state."""
+OUT_OF_DATE: Final = frozenset({"lost", "seen-then-lost", "resurrected", "lost-update", "dangling-blob"})
+"""What the door lacks or shows of long ago: one copy's loss where another door of the step shows the right state."""
 
 MEANING: Final[Mapping[str, str]] = {
     "unrecoverable": "all that can be healed is healed, the runbook has ended, and the service does not serve",

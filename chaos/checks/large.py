@@ -183,6 +183,8 @@ def _rules(frame: History) -> Rules:
     """
     if any(event.exceeds for event in frame.faults):
         raise IrregularError("a declared loss: all records of a store are judged together")
+    if any(event.fault.startswith("carrier.") for event in frame.faults):
+        raise IrregularError("a fault of the carrier: its evidence is what became of every attempt")
     if not any(phase.name == "load" and phase.happened == "begun" for phase in frame.phases):
         raise IrregularError("no load: stories begin with the first act")
     injected = [event for event in frame.faults if event.happened == "injected"]

@@ -14,9 +14,10 @@ from typing import Any, Final
 import numpy as np
 
 from chaos.history.attempts import CREATE, DELETE, FAIL, LIST, NEVER, OK, SYNC, Operations
-from chaos.history.columns import CACHED, FULL, Columns, DoorLine, IrregularError, Table
+from chaos.history.columns import Columns, DoorLine, IrregularError, Table
 from chaos.history.events import CANARY_OWNER
 from chaos.history.layout import hash_of, paired
+from chaos.history.pieces import CACHED, FULL
 
 _OK_BLOB: Final = np.uint64(hash_of("ok"))
 _NO_BLOB: Final = np.uint64(hash_of(""))

@@ -37,7 +37,7 @@ from chaos.history.events import CANARY_OWNER
 from chaos.history.model import INFINITY, RESTORE_STEP, History, RecordId
 
 INFO_SHARE_MAX: Final = 0.20
-RECORDS_SHOWN_MAX: Final = 20
+RECORDS_SHOWN_MAX: Final = 300
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ class Diagnosis:
 
 
 _AGENT = ("engine", "privileges", "capabilities")
+_CARRIER = (*_AGENT, "toxiproxy")
 _DISK = (*_AGENT, "fuse", "loop", "ext4")
 NEEDS: dict[str, tuple[str, ...]] = {
     "san.lose": _DISK,
@@ -71,6 +72,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "process.kill": _AGENT,
     "process.pause": (*_AGENT, "freezer"),
     "network.partition": (*_AGENT, "nftables"),
+    "carrier.down": _CARRIER,
+    "carrier.latency": _CARRIER,
+    "carrier.lose_replies": _CARRIER,
 }
 """What each fault needs, by the findings' names."""
 MINIMAL_NEEDS = (*_DISK, "disk space", "cache folder")

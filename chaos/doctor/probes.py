@@ -25,11 +25,12 @@ from docker.types import LogConfig
 
 from chaos.doctor import inside
 from chaos.doctor.diagnosis import Diagnosis, Finding, conclude
-from chaos.errors import EngineError, HarnessError
+from chaos.errors import EngineError, HarnessError, ImageError
 from chaos.stack.cache import cache_folder, cache_place
 from chaos.stack.engine import reach
 from chaos.stack.identity import OWNER_LABEL, RUN_LABEL, owner_of
 from chaos.stack.images import ImageRef, find_agent_image
+from chaos.stack.toxiproxy_image import PUBLISHED, REMEDY, find_server
 
 DISK_FREE_BYTES_MIN = 2 << 30
 _PROBE_SECONDS_MAX = 30
@@ -66,7 +67,7 @@ def examine() -> Diagnosis:
         try:
             engine = _engine(client, address)
             image = find_agent_image(client)
-            mechanisms = _mechanisms(client, image)
+            mechanisms = [*_mechanisms(client, image), _toxiproxy(client)]
         except (docker.errors.DockerException, requests.exceptions.RequestException, HarnessError) as error:
             engine, image, mechanisms = (
                 [Finding("engine", "gap", str(error), "see the engine's log")],
@@ -126,6 +127,24 @@ def _mechanisms(client: docker.DockerClient | None, image: ImageRef | None) -> l
         gap = Finding(name, "gap", f"{trouble}, tried {where}", remedy)
         findings.append(gap if trouble else Finding(name, "ok", f"works, tried {where}"))
     return findings
+
+
+def _toxiproxy(client: docker.DockerClient) -> Finding:
+    """Where the carrier's server would come from; the registry is asked where nothing else would do."""
+    try:
+        found = find_server(client)
+    except ImageError as error:
+        return Finding("toxiproxy", "gap", str(error), REMEDY)
+    if found:
+        return Finding("toxiproxy", "ok", found)
+    try:
+        client.api.inspect_distribution(PUBLISHED)  # type: ignore[no-untyped-call]
+    except (docker.errors.APIError, requests.exceptions.RequestException) as error:
+        if isinstance(error, docker.errors.NotFound):  # Podman has no such question
+            return Finding("toxiproxy", "info", f"not tried: the first run with a carrier pulls {PUBLISHED}")
+        reason = getattr(error, "explanation", None) or "the registry gave no answer in time"
+        return Finding("toxiproxy", "gap", f"not here, no Go to build it, and not to be pulled: {reason}", REMEDY)
+    return Finding("toxiproxy", "ok", f"the first run with a carrier pulls {PUBLISHED}")
 
 
 def _in_engine(client: docker.DockerClient, image: ImageRef) -> Mapping[str, object]:

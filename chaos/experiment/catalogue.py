@@ -14,9 +14,9 @@ from chaos.experiment.explain import shown
 from chaos.experiment.plan import Parameter
 from chaos.experiment.source import Items, Loc, Node, Scalar, Table, did_you_mean, find, key_place, plain
 
-TargetKind = Literal["array", "lun", "service", "role", "between", "isolate"]
-TARGET_KINDS: tuple[TargetKind, ...] = ("array", "lun", "service", "role", "between", "isolate")
-Strikes = Literal["luns", "services", "links"]
+TargetKind = Literal["array", "lun", "service", "role", "between", "isolate", "carrier"]
+TARGET_KINDS: tuple[TargetKind, ...] = ("array", "lun", "service", "role", "between", "isolate", "carrier")
+Strikes = Literal["luns", "services", "links", "carrier"]
 """What a fault changes the state of. One of LUNs may name a service or a role: it strikes the LUNs that it mounts."""
 _SETS = ("between", "isolate")
 ENTRY_KEYS = frozenset({"fault", "target", "at", "for_seconds"})

@@ -206,6 +206,7 @@ def _fault(entry: ScheduledFaultModel, stream: str) -> ScheduledFault:
             role=target.role or "",
             between=tuple(tuple(each) for each in target.between or ()),
             isolate=tuple(target.isolate or ()),
+            carrier=bool(target.carrier),
         ),
         at=_trigger(entry.at, stream),
         for_seconds=_number(entry.for_seconds, f"{stream}/for_seconds"),

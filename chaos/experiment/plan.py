@@ -65,6 +65,7 @@ class Target:
     role: str = ""
     between: tuple[tuple[str, ...], ...] = ()
     isolate: tuple[str, ...] = ()
+    carrier: bool = False
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -74,6 +75,8 @@ class Target:
 
     def __str__(self) -> str:
         """As the terminal shows it."""
+        if self.carrier:
+            return "carrier"
         sets = " | ".join(", ".join(each) for each in self.between) or ", ".join(self.isolate)
         return self.array or self.lun or self.service or self.role or sets
 

@@ -128,6 +128,7 @@ class TargetModel(Strict):
         None
     )
     isolate: Annotated[list[Text], Field(min_length=1)] | None = None
+    carrier: Literal[True] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -33,6 +33,7 @@ class Aim:
     luns: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
+    carrier: bool = False
 
     @property
     def reached(self) -> frozenset[str]:
@@ -47,6 +48,8 @@ async def take_aim(fault: Fault, target: Target, stack: Stack, roles: Roles) -> 
         NobodyThere: Nobody has the role in time, or who has it mounts no LUN.
         AgentError: The agent is gone.
     """
+    if fault.strikes == "carrier":
+        return Aim(str(target), carrier=True)
     found = await _found(target, stack, roles)
     moved = [f"{name} is {', '.join(services)}" for name, services in found.items() if (name,) != services]
     who = f"{target} ({'; '.join(moved)})" if moved else str(target)

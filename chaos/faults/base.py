@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from chaos.experiment.catalogue import ParameterInfo, Strikes, TargetKind
-from chaos.faults.state import LinkState, LunState, ServiceState
+from chaos.faults.state import CarrierState, LinkState, LunState, ServiceState
 
 RECENT_WRITE_SECONDS = 5.0
 
@@ -26,6 +26,8 @@ class Evidence:
         received_bytes: What these services had received from others in the second before.
         links_in_use: Links that carried packets in the 5 s before, of `links` that were closed.
         dropped_packets: Dropped on links that had been in use.
+        carrier_changes: What the carrier was read back doing: toxics, and 1 where it accepted nobody.
+        delay_ms: By how much the carrier was told to make every reply late, at the least.
     """
 
     luns: int = 0
@@ -43,6 +45,8 @@ class Evidence:
     links: int = 0
     links_in_use: int = 0
     dropped_packets: int = 0
+    carrier_changes: int = 0
+    delay_ms: int = 0
 
     @property
     def failed_ios(self) -> int:
@@ -74,6 +78,7 @@ class Fault:
         parameters: What experiments may give, by field.
         for_good: Whether the fault outlives the trial's heal phase, so that only the runbook helps.
         kills: Whether the processes of the services on its LUNs die with it.
+        needs_witness: Whether what the service did has to be seen by another way while the fault is in force.
     """
 
     name: ClassVar[str]
@@ -82,6 +87,7 @@ class Fault:
     parameters: ClassVar[Mapping[str, ParameterInfo]] = {}
     for_good: ClassVar[bool] = False
     kills: ClassVar[bool] = False
+    needs_witness: ClassVar[bool] = False
 
     def wanted_lun(self, lun: LunState) -> LunState:
         """The state of a target LUN while the fault is in force, given what it would be without."""
@@ -94,6 +100,10 @@ class Fault:
     def wanted_link(self, link: LinkState) -> LinkState:
         """The state of a target link while the fault is in force, given what it would be without."""
         return link
+
+    def wanted_carrier(self, carrier: CarrierState) -> CarrierState:
+        """The state of the carrier while the fault is in force, given what it would be without."""
+        return carrier
 
     def why_not_bitten(self, evidence: Evidence) -> str:
         """The empty string when the evidence reaches this fault's minimum, else what is missing."""

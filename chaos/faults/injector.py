@@ -12,20 +12,23 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.errors import AgentError
+from chaos.errors import AgentError, CarrierError
 from chaos.experiment.plan import ScheduledFault
 from chaos.faults.aim import Aim, Link, NobodyThere, take_aim
 from chaos.faults.base import Evidence, Fault
 from chaos.faults.registry import make
-from chaos.faults.state import LinkState, LunState, ServiceState
+from chaos.faults.state import CarrierState, LinkState, LunState, ServiceState
 from chaos.history.events import FaultEvent
 from chaos.history.recorder import Recorder
 from chaos.stack.agent import Agent
+from chaos.stack.carrier import Carrier
 from chaos.stack.roles import Roles
 from chaos.stack.spec import Stack
 
 _LEASE_SECONDS_MAX = 900.0
 """A fault never outlives this, whatever happens to the controller (which dies first, by its heartbeat)."""
+_NO_REPLY: dict[str, Any] = {"killed": {}, "paused": {}, "before": {}, "after": {}, "links": []}
+"""What the agent would say of an aim that none of its targets is in."""
 
 
 @dataclass
@@ -54,8 +57,23 @@ class Injector:
         recorder: Recorder,
         tell: Callable[[FaultEvent], None],
         on_healed: Callable[[], Awaitable[None]],
+        carrier: Carrier | None = None,
+        witness: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`on_healed` is awaited after a fault ended within the load, to bring back what it took down."""
+        """Nothing is injected yet.
+
+        Args:
+            schedule: The faults.
+            stack: Their targets.
+            agent: Brings states about on them.
+            recorder: Gets the events, and tells of acknowledgements.
+            tell: Gets the events, too.
+            on_healed: Awaited after a fault ended within the load, to bring back what it took down.
+            carrier: Where the stack has one.
+            witness: Awaited before a fault is healed that asks for it; must end in time by itself.
+        """
+        self._carrier = carrier
+        self._witness = witness
         self._stack = stack
         self._agent = agent
         self._recorder = recorder
@@ -172,21 +190,29 @@ class Injector:
         if each.ended:
             return
         each.ended = True
+        if each.fault.needs_witness and self._witness is not None:
+            await self._witness()
         counters = await self._agent.call("counters", luns=list(each.aim.luns))
         dropped = await self._agent.call("dropped", links=list(each.aim.links)) if each.aim.links else []
         each.in_force = each.fault.for_good
+        began = time.monotonic_ns()
         if not each.fault.for_good:
             await self._apply(each, [])
         evidence = self._evidence(each, counters, dropped)
         why = each.fault.why_not_bitten(evidence)
-        self._record(each, "lasting" if each.fault.for_good else "healed", evidence=evidence, why=why)
+        happened = "lasting" if each.fault.for_good else "healed"
+        # what phones felt of the carrier is judged by their own times, so its fault ends when healing begins
+        self._record(each, happened, evidence=evidence, why=why, t=began if each.aim.carrier else 0)
 
     async def _apply(self, each: Active, kill: list[str]) -> Any:
         """Bring the fault's targets into the state that all active faults together want, and see that they are in it.
 
         Raises:
             AgentError: The agent refuses, or what it reads back is something else.
+            CarrierError: The same of the carrier.
         """
+        if each.aim.carrier:
+            return await self._apply_to_carrier()
         luns = {lun: self._wanted_lun(lun) for lun in each.aim.luns}
         services = {name: self._wanted_service(name) for name in each.aim.services}
         links = {link: self._wanted_link(link) for link in each.aim.links}
@@ -208,6 +234,18 @@ class Injector:
         if wrong:
             raise AgentError(f"{each.fault.name}: {', '.join(wrong)} is not in the state that was asked for")
         return reply
+
+    async def _apply_to_carrier(self) -> Any:
+        """Bring the carrier's wanted state about, which it reads back; answer as the agent does."""
+        if self._carrier is None:
+            raise CarrierError("this stack has no carrier; say `carrier: toxiproxy` under x-chaos")
+        state = CarrierState()
+        for each in self._faults:
+            if each.in_force and each.aim.carrier:
+                state = each.fault.wanted_carrier(state)
+        at = await self._carrier.apply(state.listening, state.toxics)
+        changes = len(state.toxics) + (not state.listening)
+        return {**_NO_REPLY, "at": at, "carrier_changes": changes}
 
     def _wanted_lun(self, name: str) -> LunState:
         state = LunState()
@@ -282,12 +320,16 @@ class Injector:
             links=len(each.aim.links),
             links_in_use=len(used),
             dropped_packets=sum(used),
+            carrier_changes=each.reply.get("carrier_changes", 0),
+            delay_ms=each.fault.wanted_carrier(CarrierState()).delay_ms,
         )
 
-    def _record(self, each: Active, happened: Any, *, evidence: Evidence | None = None, why: str = "") -> None:
+    def _record(
+        self, each: Active, happened: Any, *, evidence: Evidence | None = None, why: str = "", t: int = 0
+    ) -> None:
         event = FaultEvent(
             index=each.index,
-            t=each.injected_at if happened == "injected" else time.monotonic_ns(),
+            t=each.injected_at if happened == "injected" else t or time.monotonic_ns(),
             fault=each.fault.name,
             target=each.aim.who,
             happened=happened,

@@ -1,9 +1,11 @@
-"""What state a LUN, a service or a link can be wanted in. Faults compose: each takes a state and returns the next."""
+"""What states targets can be wanted in. Faults compose: each takes a state and returns the next."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Literal
+
+from chaos.stack.toxiproxy import Toxic
 
 Operation = Literal["read", "write", "flush"]
 SECTOR_BYTES = 512
@@ -69,6 +71,33 @@ class LunState:
     def to_agent(self) -> dict[str, object]:
         """As `chaos.agent.service.Agent.do_apply` reads it."""
         return {"power": self.power, "lost": self.lost, "rules": [rule.to_agent() for rule in self.rules]}
+
+
+@dataclass(frozen=True)
+class CarrierState:
+    """The wanted state of the carrier; the default is its baseline.
+
+    Attributes:
+        listening: Else every connection is cut and none is accepted.
+        toxics: What happens to connections, in this order.
+    """
+
+    listening: bool = True
+    toxics: tuple[Toxic, ...] = ()
+
+    def closed(self) -> CarrierState:
+        """The same, accepting nobody."""
+        return replace(self, listening=False)
+
+    def with_toxics(self, *toxics: Toxic) -> CarrierState:
+        """The same with these as well."""
+        return replace(self, toxics=(*self.toxics, *toxics))
+
+    @property
+    def delay_ms(self) -> int:
+        """By how much every reply is late, at the least."""
+        late = [toxic.attributes for toxic in self.toxics if (toxic.type, toxic.stream) == ("latency", "downstream")]
+        return sum(max(0, each["latency"] - each["jitter"]) for each in late)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ def verdict_block(result: TrialResult) -> list[str]:
             lines += [*life_story(record, of=judgement.records_total), ""]
         lines += [f"  {line}" for line in _counts(judgement)]
     lines += [f"  {_fault(fault)}" for fault in result.faults]
+    if result.outage is not None:
+        lines.append(f"  service away for {result.outage.length}: {result.outage.when}")
     if result.not_covered:
         lines.append(f"  not covered: {', '.join(result.not_covered)}")
     lines.append(f"  again:  {result.again}")

@@ -11,6 +11,7 @@ from chaos.history.events import FaultEvent
 TOPIC = "copies"
 """Topic of the notes that say where a store's copies are, as "records: pgdata on array core, ..."."""
 _BLOBS = "blobs"
+_NAME = re.compile(r"[\w.-]+")
 _PLACE = re.compile(r"(?P<volume>\S+) on (?:array (?P<array>[^\s,]+)|no LUN)")
 
 
@@ -22,9 +23,13 @@ class Copy:
     array: str
 
     def struck(self, faults: Iterable[FaultEvent]) -> list[FaultEvent]:
-        """The faults that were injected into the volume or its array."""
+        """The faults injected into the volume or its array, by name or by a role, as "primary (primary is pg1)"."""
         places = {self.volume, self.array} - {""}
-        return [event for event in faults if event.happened == "injected" and event.target in places]
+        return [
+            event
+            for event in faults
+            if event.happened == "injected" and not places.isdisjoint(_NAME.findall(event.target))
+        ]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from chaos.history.events import CANARY_OWNER, FaultEvent, PhaseEvent
@@ -219,14 +218,6 @@ def attempts(history: History) -> Iterator[tuple[int, str]]:
             for operation in operations_:
                 for attempt in operation.attempts:
                     yield (attempt.sent if attempt.back == INFINITY else attempt.back), attempt.outcome
-
-
-def longest_silence(history: History) -> tuple[int, int]:
-    """The longest stretch of the load in which nothing was acknowledged: (begin, end)."""
-    window = load_alone(history)
-    acknowledged = sorted(t for t, outcome in attempts(history) if outcome == "ok" and t <= window.ended)
-    times = [window.begun, *(t for t in acknowledged if t >= window.begun), window.ended]
-    return max(pairwise(times), key=lambda gap: gap[1] - gap[0])
 
 
 def role_lanes(history: History, window: Window) -> Iterator[Lane]:

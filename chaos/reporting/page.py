@@ -24,6 +24,7 @@ from chaos.history.model import History
 from chaos.reporting import figures
 from chaos.reporting.copies import TOPIC, Store, stores_of
 from chaos.reporting.meanings import meaning
+from chaos.reporting.outage import Outage
 from chaos.reporting.result import (
     ERROR_FILE,
     HISTORY_FILE,
@@ -100,6 +101,7 @@ def page(result: TrialResult, history: History) -> str:
         rerun=result.again,
         judgement=judgement,
         faults=result.faults,
+        outage=result.outage,
         not_covered=result.not_covered,
         images=result.images,
         phases=result.phases,
@@ -135,6 +137,7 @@ def _rendered(
     rerun: str = "",
     judgement: Judgement | None = None,
     faults: Iterable[FaultOutcome] = (),
+    outage: Outage | None = None,
     not_covered: Iterable[str] = (),
     images: Mapping[str, str] | None = None,
     phases: Mapping[str, float] | None = None,
@@ -154,7 +157,7 @@ def _rendered(
             files=[(name, what) for name, what in _FILES if (run_dir / name).exists()],
             expected=expected,
             again=rerun,
-            facts=[*_judged(judgement), *_measured(history)],
+            facts=[*_judged(judgement), *_measured(outage)],
             judgement=judgement,
             faults=list(faults),
             not_covered=list(not_covered),
@@ -163,7 +166,7 @@ def _rendered(
             longest=max((phases or {}).values(), default=0.0),
             timeline=None if history is None else figures.timeline(history),
             operations=None if history is None else _operations(history),
-            **_bounded("happenings", [] if history is None else _happenings(history), EVENTS_MAX),
+            **_bounded("happenings", [] if history is None else _happenings(history, outage), EVENTS_MAX),
             stories=[] if judgement is None or history is None else _stories(judgement, history),
             stories_open=STORIES_OPEN,
             roles_recorded=history is not None and any(True for _ in figures.role_changes(history)),
@@ -199,19 +202,12 @@ def _judged(judgement: Judgement | None) -> Iterator[tuple[str, str, str]]:
     )
 
 
-def _measured(history: History | None) -> Iterator[tuple[str, str, str]]:
-    if history is None or not any(True for _ in figures.attempts(history)):
-        return
-    window = figures.load_alone(history)
-    begun, ended = figures.longest_silence(history)
-    yield (
-        "longest silence",
-        figures.told_seconds((ended - begun) / 1e9),
-        f"of the load without an acknowledgement, from {window.told(begun)} to {window.told(ended)}",
-    )
+def _measured(outage: Outage | None) -> Iterator[tuple[str, str, str]]:
+    if outage is not None:
+        yield "service away", outage.length, outage.when
 
 
-def _happenings(history: History) -> list[Happening]:
+def _happenings(history: History, outage: Outage | None) -> list[Happening]:
     """Faults, notes, roles and the phases after the load, in the order of time."""
     window = figures.whole_trial(history)
     found: list[tuple[int, str, str, str]] = []
@@ -231,20 +227,18 @@ def _happenings(history: History) -> list[Happening]:
         if begun >= window.begun:
             takes = "breaks off" if ended is None else f"takes {figures.told_seconds((ended - begun) / 1e9)}"
             found.append((begun, f"{name} begins", takes, "phase"))
-    found += _silence(history, window)
+    found += _silence(history, outage)
     found.sort(key=lambda each: each[0])
     return [Happening(window.told(t), what, detail, kind) for t, what, detail, kind in found]
 
 
-def _silence(history: History, window: figures.Window) -> Iterator[tuple[int, str, str, str]]:
-    """When acknowledgements stopped and came back, where a fault was in force in their longest silence."""
-    begun, ended = figures.longest_silence(history)
-    if not any(event.t <= ended and until >= begun for event, until in figures.in_force(history, window.ended)):
+def _silence(history: History, outage: Outage | None) -> Iterator[tuple[int, str, str, str]]:
+    """When acknowledgements stopped and came back."""
+    if outage is None:
         return
-    seconds = figures.told_seconds((ended - begun) / 1e9)
-    yield begun, "the last acknowledgement", f"before the longest silence of the load, {seconds}", ""
-    if ended < figures.load_alone(history).ended:
-        yield ended, "acknowledged again", f"after {seconds}", ""
+    yield history.load_begun + outage.begun, "the last acknowledgement", "before the service was away", ""
+    if outage.ended is not None:
+        yield history.load_begun + outage.ended, "acknowledged again", f"after {outage.length}", ""
 
 
 def _stories(judgement: Judgement, history: History) -> list[Story]:

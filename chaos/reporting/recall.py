@@ -6,13 +6,16 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from chaos.checks.carrier import felt
 from chaos.checks.large import judge_file
+from chaos.checks.verdict import Judgement
 from chaos.errors import HarnessError, UsageError
 from chaos.experiment.catalogue import FaultCatalogue
 from chaos.experiment.loader import load_plan
-from chaos.experiment.plan import ScheduledFault
+from chaos.experiment.plan import Plan, ScheduledFault
 from chaos.history.events import FaultEvent
 from chaos.history.model import History
+from chaos.reporting.outage import outage_of
 from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, RESULT_FILE, FaultOutcome, TrialResult
 
 _NANOSECONDS = 1_000_000_000
@@ -32,9 +35,25 @@ def recall(run_dir: Path, faults: FaultCatalogue) -> TrialResult:
             raise UsageError(f"{run_dir} holds no {name}; name a folder that `holdfast run` has made")
     plan = load_plan(run_dir / PLAN_FILE, faults)
     history, judgement = judge_file(run_dir / HISTORY_FILE)
+    not_covered, images = _kept(run_dir / RESULT_FILE)
+    return result_of(plan, run_dir, history, judgement, not_covered, images)
+
+
+def result_of(
+    plan: Plan,
+    run_dir: Path,
+    history: History,
+    judgement: Judgement,
+    not_covered: tuple[str, ...],
+    images: Mapping[str, str],
+) -> TrialResult:
+    """A judged trial with all that its history tells.
+
+    Raises:
+        HarnessError: The check was blind, so there is no verdict.
+    """
     if judgement.verdict is None:
         raise HarnessError(f"{judgement.reason}; keep {run_dir} and report it, there is no verdict")
-    not_covered, images = _kept(run_dir / RESULT_FILE)
     return TrialResult(
         plan=plan,
         run_dir=run_dir,
@@ -45,6 +64,7 @@ def recall(run_dir: Path, faults: FaultCatalogue) -> TrialResult:
         faults=faults_of(history, plan.schedule),
         not_covered=not_covered,
         images=images,
+        outage=outage_of(run_dir / HISTORY_FILE),
     )
 
 
@@ -75,15 +95,16 @@ def faults_of(history: History, schedule: tuple[ScheduledFault, ...]) -> tuple[F
         injected, healed = events.get((index, "injected")), events.get((index, "healed"))
         counted = healed or events.get((index, "lasting"))
         last = counted or events.get((index, "missed")) or injected
+        carrier = felt(history, [event for event in history.faults if event.index == index])
         outcomes.append(
             FaultOutcome(
                 name=fault.fault,
-                target=str(fault.target),
+                target=last.target if last is not None else str(fault.target),  # the event knows who had a role then
                 injected_at=seconds(injected),
                 healed_at=seconds(healed),
-                bit=counted is not None and counted.bit,
-                evidence=dict(last.evidence) if last is not None else {},
-                why=last.why if last is not None else "the trial ended before it",
+                bit=counted is not None and counted.bit and not (carrier and carrier.why),
+                evidence={**(last.evidence if last else {}), **(carrier.counted if carrier else {})},
+                why=(carrier and carrier.why) or (last.why if last is not None else "the trial ended before it"),
             )
         )
     return tuple(outcomes)

@@ -15,6 +15,7 @@ from chaos.experiment.plan import Plan, Verdict
 
 if TYPE_CHECKING:  # the check is heavy, and a document of an error needs none
     from chaos.checks.verdict import Judgement
+    from chaos.reporting.outage import Outage
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 Document = Mapping[str, Json]
@@ -66,6 +67,7 @@ class TrialResult:
         phases: Seconds by name, in the order of the trial.
         not_covered: What a trial could lose without this verdict noticing, such as "gateway:/var/cache/app".
         images: Digest by service.
+        outage: The longest time without an acknowledgement, where it was a long one.
     """
 
     plan: Plan
@@ -77,6 +79,7 @@ class TrialResult:
     faults: tuple[FaultOutcome, ...]
     not_covered: tuple[str, ...]
     images: Mapping[str, str]
+    outage: Outage | None = None
 
     @property
     def as_expected(self) -> bool:
@@ -136,10 +139,17 @@ def to_document(result: TrialResult) -> Document:
         "again": result.again,
         **judged,
         "faults": [jsonable(fault) for fault in result.faults],
+        "outage": _outage(result.outage),
         "not_covered": list(result.not_covered),
         "phases": {name: round(seconds, 3) for name, seconds in result.phases.items()},
         "images": dict(result.images),
     }
+
+
+def _outage(outage: Outage | None) -> Json:
+    if outage is None:
+        return None
+    return {"begun": outage.begun / 1e9, "ended": None if outage.ended is None else outage.ended / 1e9}
 
 
 def to_documents(results: Sequence[TrialResult]) -> Document:

@@ -53,6 +53,7 @@ def make_stack(model: ComposeModel, active: Collection[str], source: Path, looku
         may_lose=tuple(chaos.may_lose),
         steady={name: command for name, command in chaos.steady.items() if name in active},
         doors=tuple((kind, *at) for kind, places in chaos.doors.items() for at in places if at[0] in active),
+        carrier=chaos.carrier == "toxiproxy",
     )
 
 

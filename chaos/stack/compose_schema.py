@@ -243,6 +243,14 @@ def _http(value: object) -> object:
     return (int(match[1]), f"/{match[2] or ''}")
 
 
+def _carrier(value: object) -> object:
+    if value is None or value == {}:
+        return "toxiproxy"
+    if value not in ("toxiproxy", "none"):
+        fail("the carrier is toxiproxy, {} for the same, or none", "change it")
+    return value
+
+
 class ChaosModel(Strict):
     """`x-chaos`: what Compose cannot say."""
 
@@ -256,6 +264,7 @@ class ChaosModel(Strict):
     may_lose: list[str] = []
     steady: dict[Name, Annotated[Words, Field(min_length=1)]] = {}
     doors: dict[Name, list[Annotated[tuple[str, int], _address("a door")]]] = {}
+    carrier: Annotated[Literal["toxiproxy", "none"], BeforeValidator(_carrier)] = "none"
     recovery: list[StepModel] = []
 
 

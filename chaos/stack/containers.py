@@ -22,7 +22,7 @@ from chaos.stack.identity import Run
 from chaos.stack.network import Network
 from chaos.stack.spec import Mount, Service
 
-_LOG_BYTES_MAX = 4 << 20
+LOG_BYTES_MAX = 4 << 20
 _NANO_CPUS = 1e9
 _PORT_TAKEN = ("address already in use", "port is already allocated")
 """By another program; by another container."""
@@ -76,7 +76,7 @@ def create(
         mem_limit=service.memory_bytes or None,
         network_mode=place.network.name,
         extra_hosts=dict(place.hosts),
-        log_config=docker.types.LogConfig(type="json-file", config={"max-size": f"{_LOG_BYTES_MAX}"}),
+        log_config=docker.types.LogConfig(type="json-file", config={"max-size": f"{LOG_BYTES_MAX}"}),
     )
     endpoint = api.create_endpoint_config(
         ipv4_address=place.network.address(place.index), aliases=[service.name, *service.aliases]
@@ -173,7 +173,7 @@ def save_log(client: docker.DockerClient, container: Container, folder: Path, hu
     with contextlib.suppress(docker.errors.APIError):
         text = hush(client.api.logs(container.id, timestamps=True))
         with (folder / f"{container.service}.log").open("ab") as file:
-            room = max(0, _LOG_BYTES_MAX - file.tell())
+            room = max(0, LOG_BYTES_MAX - file.tell())
             file.write(text[len(text) - min(room, len(text)) :])
 
 

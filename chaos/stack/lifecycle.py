@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import docker
 
 from chaos.errors import AgentError, EngineError, HarnessError
-from chaos.stack import network
+from chaos.stack import carrier, network
 from chaos.stack.agent import Agent, Event
 from chaos.stack.cache import cache_folder
 from chaos.stack.engine import connect
@@ -22,6 +22,7 @@ from chaos.stack.images import ensure_agent_image, ensure_image
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Stack
 from chaos.stack.sweep import sweep_run, sweep_until_clean
+from chaos.stack.toxiproxy_image import ensure_server
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,18 @@ async def lab(
     orderly = False
     try:
         images = await _images(client, stack, log)
+        carrier_image = await _carrier_image(client, stack, log)
         agent_image = (await asyncio.to_thread(ensure_agent_image, client)).id
         net = await asyncio.to_thread(network.create, client, run)
         folder = cache_folder()
         (folder / "scratch").mkdir(parents=True, exist_ok=True)
         agent = await Agent.start(client, agent_image, run, str(folder), on_event)
-        running = RunningStack(client, stack, images, run, agent, net)
+        running = RunningStack(client, stack, images, run, agent, net, carrier_image)
         golden = Golden(stack, images, folder)
         if not golden.exists:
             log(f"initialising {stack.name} once; its disks are kept for later runs")
             await golden.make(running, ready_seconds_max)
-        yield Lab(run, running, golden, images)
+        yield Lab(run, running, golden, {**images, carrier.NAME: carrier_image} if carrier_image else images)
         orderly = True
     except HarnessError as error:
         if agent is None or not agent.lost.is_set():
@@ -86,6 +88,13 @@ async def _images(client: docker.DockerClient, stack: Stack, log: Callable[[str]
         log(f"image of {service.name}")
         found[service.name] = (await asyncio.to_thread(ensure_image, client, service, stack.name)).id
     return found
+
+
+async def _carrier_image(client: docker.DockerClient, stack: Stack, log: Callable[[str], None]) -> str:
+    if not stack.carrier:
+        return ""
+    log("image of the carrier; where it can only be built, once, this takes a minute")
+    return (await asyncio.to_thread(ensure_server, client)).id
 
 
 async def _wind_up(client: docker.DockerClient, run: Run, agent: Agent | None, guard: Guard, orderly: bool) -> None:

@@ -37,6 +37,8 @@ def touched(stack: Stack) -> list[str]:
     if stack.volumes:
         lines.append(f"volumes: {', '.join(stack.volumes)}")
     name, port = stack.front_door
+    if stack.carrier:
+        lines.append(f"carrier: a Toxiproxy between the phones and {name}:{port}, on 2 ports of 127.0.0.1")
     lines.append(f"front door {name}:{port} by driver {stack.driver}, {stack.policy}, {stack.idempotency}")
     return lines
 
@@ -81,6 +83,8 @@ def _fault(fault: ScheduledFault, stack: Stack) -> str:
         text += f" for {fault.for_seconds:g} s"
     if fault.parameters:
         text += f", {_values(fault.parameters)}"
+    if fault.target.carrier:
+        return f"{text} (strikes every phone's path to the front door)"
     luns = luns_struck(fault.target, stack)
     strikes = [f"LUNs {', '.join(luns)}"] if luns else []
     strikes.append(f"services {', '.join(services_struck(fault.target, stack)) or 'none'}")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import docker
@@ -19,16 +20,14 @@ import orjson
 from chaos.errors import HarnessError
 from chaos.stack import containers
 from chaos.stack.agent import Agent
+from chaos.stack.carrier import Carrier, CarrierPlace
 from chaos.stack.containers import Container, Place
 from chaos.stack.disks import Disks, Unrecoverable
 from chaos.stack.hush import Hush
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
 from chaos.stack.spec import Condition, Service, Stack
-
-_HEALTH_POLL_SECONDS = 0.05
-_HEALTH_POLL_GROWTH = 1.5
-_CONNECT_SECONDS = 1.0
+from chaos.stack.waiting import accepts, poll
 
 
 class RunningStack:
@@ -42,8 +41,9 @@ class RunningStack:
         run: Run,
         agent: Agent,
         net: Network,
+        carrier_image: str = "",
     ) -> None:
-        """Nothing runs yet; `images` maps services to image ids."""
+        """Nothing runs yet; `images` maps services to image ids, and a stack with a carrier needs its image's."""
         self.stack = stack
         self.agent = agent
         self.running: dict[str, Container] = {}
@@ -59,12 +59,24 @@ class RunningStack:
             service.name: Place(run, net, index, images[service.name], _host_ports(service), hosts)
             for index, service in enumerate(stack.services.values())
         }
+        self.carrier = Carrier(client, agent, self._carrier_place(carrier_image)) if stack.carrier else None
 
     @property
     def front_door(self) -> tuple[str, int]:
-        """Address at which phones reach the front door."""
+        """Address at which phones reach the front door: the carrier's where there is one."""
+        return self.carrier.address if self.carrier else self.service_door
+
+    @property
+    def service_door(self) -> tuple[str, int]:
+        """The front door itself, beside the carrier: for what the harness must know whatever phones can reach."""
         service, port = self.stack.front_door
         return "127.0.0.1", self._places[service].host_ports[port]
+
+    def _carrier_place(self, image: str) -> CarrierPlace:
+        service, port = self.stack.front_door
+        place = self._places[service]
+        upstream = f"{place.network.address(place.index)}:{port}"
+        return CarrierPlace(self._run, place.network, image, len(self._places), upstream)
 
     @property
     def published(self) -> dict[str, tuple[str, int]]:
@@ -83,7 +95,8 @@ class RunningStack:
         """
         deadline = time.monotonic() + seconds_max
         await self._disks.make(bases)
-        await self._make_and_start(self.stack.services, seconds_max)
+        carrier = [self.carrier.start(seconds_max)] if self.carrier else []
+        await asyncio.gather(self._make_and_start(self.stack.services, seconds_max), *carrier)
         await self._open(deadline)
         await self._steady(deadline, HarnessError)
 
@@ -91,6 +104,8 @@ class RunningStack:
         """Remove every container, volume and LUN of this copy, whatever fault is in force."""
         await self.agent.call("release")
         await self._remove(list(self.running))
+        if self.carrier:
+            await self.carrier.remove(self.logs, self._hush)
         await self._disks.clear()
 
     async def shut_down(self) -> None:
@@ -98,12 +113,12 @@ class RunningStack:
         stopped: dict[str, asyncio.Task[None]] = {}
 
         async def stop(service: Service) -> None:
-            await asyncio.gather(*(stopped[other] for other in self._dependents(service.name)))
+            await asyncio.gather(*(stopped[other] for other in self.stack.dependents(service.name)))
             await self.agent.call("forget", service=service.name)
             container = self.running[service.name]
             await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
 
-        for name in reversed(self._start_order()):
+        for name in reversed(self.stack.in_start_order(self.stack.services)):
             stopped[name] = asyncio.create_task(stop(self.stack.services[name]))
         await asyncio.gather(*stopped.values())
 
@@ -116,7 +131,7 @@ class RunningStack:
         Raises:
             Unrecoverable: A file system needs more than a boot-time check, or a service does not come back.
         """
-        names = self._in_order(services)
+        names = self.stack.in_start_order(services)
         luns = list(luns)
         await self._remove(names)
         await self._disks.remove([*luns, *self._private_volumes(names)])
@@ -132,7 +147,7 @@ class RunningStack:
         Raises:
             Unrecoverable: A service does not come up on a blank LUN.
         """
-        names, keep = self._in_order(services), list(keep)
+        names, keep = self.stack.in_start_order(services), list(keep)
         await self._remove(names)
         await self._disks.remove([*blanks, *keep, *self._private_volumes(names)])
         await self._disks.make(blanks)
@@ -168,15 +183,19 @@ class RunningStack:
             wanted |= more
 
     async def cold_restart(self, seconds_max: float) -> None:
-        """SIGKILL every container, unmount (which writes back), mount and start again; no write is dropped.
+        """SIGKILL every container, the carrier's too, unmount (which writes back), mount and start again.
+
+        No write is dropped.
 
         Raises:
             Unrecoverable: A service does not come back.
+            CarrierError: The carrier does not come back.
         """
-        names = self._start_order()
+        names = self.stack.in_start_order(self.stack.services)
         await asyncio.gather(*(self.agent.call("forget", service=name) for name in names))
         await asyncio.gather(*(self._kill_and_wait(name) for name in names))
-        await self._start_in_order(names, seconds_max, Unrecoverable)
+        carrier = [self.carrier.restart(seconds_max)] if self.carrier else []
+        await asyncio.gather(self._start_in_order(names, seconds_max, Unrecoverable), *carrier)
         await self._open(time.monotonic() + seconds_max)
 
     async def restart(self, services: Iterable[str], seconds_max: float) -> None:
@@ -185,7 +204,7 @@ class RunningStack:
         Raises:
             Unrecoverable: One does not come back.
         """
-        await self._start_in_order(self._in_order(services), seconds_max, Unrecoverable)
+        await self._start_in_order(self.stack.in_start_order(services), seconds_max, Unrecoverable)
 
     async def not_running(self) -> list[str]:
         """Services whose container has ended (one that completed, as asked, is not among them)."""
@@ -195,7 +214,7 @@ class RunningStack:
         return [
             name
             for name, (running, code) in zip(self.running, states, strict=True)
-            if not running and not (code == 0 and self._is_job(name))
+            if not running and not (code == 0 and self.stack.is_job(name))
         ]
 
     async def answers(self, seconds_max: float) -> None:
@@ -203,20 +222,27 @@ class RunningStack:
 
         Raises:
             Unrecoverable: Not within `seconds_max`.
+            CarrierError: The carrier is gone, which is not the service's failure.
         """
         deadline = time.monotonic() + seconds_max
-        services = [self.stack.services[name] for name in self.running if not self._is_job(name)]
+        if self.carrier:
+            await self.carrier.verify()
+        services = [self.stack.services[name] for name in self.running if not self.stack.is_job(name)]
         await asyncio.gather(*(self._healthy(service, deadline, Unrecoverable) for service in services))
         await self._open(deadline)
         await self._steady(deadline, Unrecoverable)
 
     async def _open(self, deadline: float) -> None:
-        """Wait until the front door accepts a connection: a port may be published a moment after the start."""
-        await _poll(
-            self._front_door_accepts,
-            deadline,
-            lambda: self._fail(Unrecoverable, "front door", "accepts nobody"),
-        )
+        """Wait until the front door accepts a connection: a port may be published a moment after the start.
+
+        The carrier accepts connections whether the service does or not, so it is asked beside the service.
+        """
+        for door in dict.fromkeys((self.service_door, self.front_door)):
+            await poll(
+                functools.partial(accepts, door),
+                deadline,
+                lambda: self._fail(Unrecoverable, "front door", "accepts nobody"),
+            )
 
     async def _steady(self, deadline: float, error: type[HarnessError]) -> None:
         """Wait until each command of `x-chaos.steady` succeeds: what a cold start need not have, and a fault meets."""
@@ -234,7 +260,7 @@ class RunningStack:
                     return code == 0
                 return False
 
-            await _poll(
+            await poll(
                 is_steady,
                 deadline,
                 lambda: self._fail(error, name, f"is not steady in time: {' '.join(command)} fails; {said}"),
@@ -314,13 +340,13 @@ class RunningStack:
                     self.agent.call("watch", service=service.name, pid=container.pid),
                     self.agent.call("links", service=service.name, pid=container.pid, subnet=self._network.subnet),
                 )
-            if self._is_job(service.name):
+            if self.stack.is_job(service.name):
                 await self._completed(service, deadline, error)
             else:
                 await self._healthy(service, deadline, error)
 
         async with contextlib.AsyncExitStack() as stack:
-            for name in self._in_order(names):
+            for name in self.stack.in_start_order(names):
                 started[name] = asyncio.Event()
                 ready[name] = asyncio.create_task(begin(self.stack.services[name]))
                 stack.callback(ready[name].cancel)
@@ -336,7 +362,7 @@ class RunningStack:
                 await self._fail(error, service.name, f"ended with code {code}")
             return False
 
-        await _poll(is_healthy, deadline, lambda: self._fail(error, service.name, "does not get healthy in time"))
+        await poll(is_healthy, deadline, lambda: self._fail(error, service.name, "does not get healthy in time"))
 
     async def _completed(self, service: Service, deadline: float, error: type[HarnessError]) -> None:
         async def is_completed() -> bool:
@@ -345,7 +371,7 @@ class RunningStack:
                 await self._fail(error, service.name, f"ended with code {code}")
             return not running
 
-        await _poll(is_completed, deadline, lambda: self._fail(error, service.name, "does not complete in time"))
+        await poll(is_completed, deadline, lambda: self._fail(error, service.name, "does not complete in time"))
 
     async def _fail(self, error: type[HarnessError], service: str, what: str) -> None:
         words = ""
@@ -378,55 +404,6 @@ class RunningStack:
         wanted = {m.source for n in names for m in self.stack.services[n].mounts if m.kind == "volume"}
         used = {m.source for n in self.running if n not in set(names) for m in self.stack.services[n].mounts}
         return sorted(wanted - used)
-
-    # --- order
-
-    def _is_job(self, name: str) -> bool:
-        services = self.stack.services.values()
-        return any(s.depends_on.get(name) == "service_completed_successfully" for s in services)
-
-    def _dependents(self, name: str) -> list[str]:
-        return [service.name for service in self.stack.services.values() if name in service.depends_on]
-
-    def _start_order(self) -> list[str]:
-        order: list[str] = []
-
-        def visit(name: str) -> None:
-            if name not in order:
-                for other in self.stack.services[name].depends_on:
-                    visit(other)
-                order.append(name)
-
-        for name in self.stack.services:
-            visit(name)
-        return order
-
-    def _in_order(self, names: Iterable[str]) -> list[str]:
-        wanted = set(names)
-        return [name for name in self._start_order() if name in wanted]
-
-    async def _front_door_accepts(self) -> bool:
-        try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                _, writer = await asyncio.open_connection(*self.front_door)
-        except (OSError, TimeoutError):
-            return False
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        return True
-
-
-async def _poll(
-    condition: Callable[[], Awaitable[bool]], deadline: float, expired: Callable[[], Awaitable[None]]
-) -> None:
-    """Ask until the condition holds, ever more slowly; at the deadline call `expired`, which raises."""
-    pause = _HEALTH_POLL_SECONDS
-    while not await condition():
-        if time.monotonic() > deadline:
-            await expired()
-        await asyncio.sleep(pause)
-        pause = min(1.0, pause * _HEALTH_POLL_GROWTH)
 
 
 def _addresses(stack: Stack, net: Network) -> dict[str, str]:

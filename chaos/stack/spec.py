@@ -145,6 +145,7 @@ class Stack:
         may_lose: Paths "service:/path" outside LUNs that the user declared as harmless to lose.
         steady: Commands by service that succeed there once the whole stack is in its steady state.
         doors: Copies that are read directly at the end: (kind, service, container port).
+        carrier: Whether phones reach the front door through a Toxiproxy of the run.
     """
 
     name: str
@@ -163,6 +164,7 @@ class Stack:
     may_lose: tuple[str, ...] = ()
     steady: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doors: tuple[tuple[str, str, int], ...] = ()
+    carrier: bool = False
 
     @property
     def arrays(self) -> dict[str, tuple[str, ...]]:
@@ -194,3 +196,26 @@ class Stack:
             for service in self.services.values()
             if any(mount.kind == "lun" and mount.source in luns for mount in service.mounts)
         )
+
+    def is_job(self, name: str) -> bool:
+        """Whether somebody waits for this service's successful end, so that its end is no failure."""
+        return any(each.depends_on.get(name) == "service_completed_successfully" for each in self.services.values())
+
+    def dependents(self, name: str) -> list[str]:
+        """The services that depend on this one."""
+        return [each.name for each in self.services.values() if name in each.depends_on]
+
+    def in_start_order(self, names: Iterable[str]) -> list[str]:
+        """These services, each after those that it depends on."""
+        order: list[str] = []
+
+        def visit(name: str) -> None:
+            if name not in order:
+                for other in self.services[name].depends_on:
+                    visit(other)
+                order.append(name)
+
+        for name in self.services:
+            visit(name)
+        wanted = set(names)
+        return [name for name in order if name in wanted]

@@ -6,36 +6,43 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from chaos.errors import Problem, SourceError
+from chaos.experiment.catalogue import FaultCatalogue
 from chaos.experiment.plan import Plan, Target
 from chaos.experiment.source import did_you_mean, find, read
 from chaos.stack.spec import ANY, Stack
 
 
-def check_targets(plan: Plan, stack: Stack, file: Path | None = None) -> None:
+def check_targets(plan: Plan, stack: Stack, file: Path | None = None, faults: FaultCatalogue | None = None) -> None:
     """Refuse a plan that strikes what its stack does not have.
 
     Args:
         plan: The plan.
         stack: Its stack, loaded with its profiles.
         file: The experiment or plan file, for the places of the problems.
+        faults: What is known of faults; with it, one of LUNs that names a service without any is refused too.
 
     Raises:
         SourceError: With every target that is not there.
     """
     known = _names(stack)
     wrong = [
-        (i, where, kind, name, known[kind])
+        (i, where, *_missing(kind, name, known[kind]))
         for i, scheduled in enumerate(plan.schedule)
         for where, kind, name in _given(scheduled.target)
         if name not in known[kind]
+    ]
+    wrong += [
+        (i, where, f"{name} mounts no LUN, and {scheduled.fault} strikes LUNs", "name a service on a LUN")
+        for i, scheduled in enumerate(plan.schedule)
+        if faults is not None and faults.known[scheduled.fault].strikes == "luns"
+        for where, kind, name in _given(scheduled.target)
+        if kind in ("service", "role") and name in known[kind] and not stack.luns_of(stack.candidates(name))
     ]
     if not wrong:
         return
     document = read(file) if file is not None else None
     problems = []
-    for i, where, kind, name, names in wrong:
-        message = f"the stack has no {kind} {name!r}"
-        hint = did_you_mean(name, names)
+    for i, where, message, hint in wrong:
         if document is None:
             problems.append(Problem(plan.experiment, 0, 0, f"{plan.schedule[i].fault}: {message}", hint))
         else:
@@ -55,6 +62,13 @@ def luns_struck(target: Target, stack: Stack) -> tuple[str, ...]:
     return (target.lun,) if target.lun else stack.arrays.get(target.array, ())
 
 
+def _missing(kind: str, name: str, names: Iterable[str]) -> tuple[str, str]:
+    """What to say of a name that the stack has not, and the hint."""
+    if kind == "carrier":
+        return "the stack has no carrier", "say `carrier: toxiproxy` under x-chaos"
+    return f"the stack has no {kind} {name!r}", did_you_mean(name, names)
+
+
 def _names(stack: Stack) -> dict[str, Iterable[str]]:
     roles = [role for role, members in stack.roles.items() if members]
     roles += [f"{ANY}{role}" for role in roles]
@@ -64,15 +78,17 @@ def _names(stack: Stack) -> dict[str, Iterable[str]]:
         "service": stack.services,
         "role": roles,
         "service or role": [*stack.services, *roles],
+        "carrier": [""] if stack.carrier else [],
     }
 
 
 def _given(target: Target) -> list[tuple[tuple[str | int, ...], str, str]]:
-    """Where each name of a target stands, what it should be, and the name."""
+    """Where each name of a target stands, what it should be, and the name; the carrier has none."""
     single = [((kind,), kind, name) for kind, name in vars(target).items() if name and isinstance(name, str)]
     between = [
         (("between", i, k), "service or role", name)
         for i, members in enumerate(target.between)
         for k, name in enumerate(members)
     ]
-    return [*single, *between, *((("isolate", i), "service or role", name) for i, name in enumerate(target.isolate))]
+    isolate = [(("isolate", i), "service or role", name) for i, name in enumerate(target.isolate)]
+    return [*single, *between, *isolate, *([(("carrier",), "carrier", "")] if target.carrier else [])]

@@ -25,6 +25,16 @@ def topology_warnings(stack: Stack) -> list[str]:
             f"all LUNs of database, copies and backup ({', '.join(luns)}) are on array {array}: "
             "one failure takes them together"
         )
+    rebuilt = {name for step in stack.runbook for name in step.services}
+    warnings += [
+        f"no rebuild step of the runbook names {service}: {lun} comes back empty, whatever copies of {store} are left"
+        for store, volumes in stack.copies.items()
+        if len(volumes) > 1
+        for lun in volumes
+        if lun in stack.luns
+        for service in stack.services_on((lun,))
+        if service not in rebuilt
+    ]
     mounted = {mount.source for service in stack.services.values() for mount in service.mounts}
     warnings += [
         f"LUN {lun.name} of array {lun.array} is mounted by no service"

@@ -144,6 +144,11 @@ class Device:
         """Creates, updates and deletes in the outbox."""
         return sum(1 for entry in self._outbox if entry.name)
 
+    @property
+    def unheard(self) -> bool:
+        """Whether it has tried to send a write of which it knows no outcome."""
+        return bool(self._outbox) and bool(self._outbox[0].name) and self._outbox[0].attempts > 0
+
     def choices(self) -> dict[str, Known]:
         """Records that the user sees and may work on: the cache with the outbox laid over it."""
         seen = dict(self.cache.sure())

@@ -19,6 +19,8 @@ DRAIN_PATIENCE_SECONDS = 0.5
 """After the last drawn operation the outboxes are worked off as long as answers come at least this often."""
 DRAIN_SECONDS_MAX = 30.0
 CANARY_DEVICE = "d-canary"
+WITNESSES_MAX = 5
+"""Users whose records a witness reads: enough to prove something, and few enough not to be a load."""
 _WRITES = frozenset({"create", "update", "delete", "contend"})
 ROUNDS_MAX = 10
 """Reads of one door before it is called not quiescent."""
@@ -39,12 +41,12 @@ class Fleet:
         """Make the phones; nothing is sent yet."""
         self._actions = draw(workload, seed)
         self._logbook = logbook
+        self._driver, self._habits = driver, Habits(policy, workload.request_seconds_max)
         # How long two phones that are to contend wait for a version that both have.
         self._meet_seconds_max = workload.request_seconds_max
         self._tasks: set[asyncio.Task[None]] = set()
-        habits = Habits(policy, workload.request_seconds_max)
         self.devices = tuple(
-            _device(number, workload, driver, front_door, logbook, habits)
+            _device(number, workload, driver, front_door, logbook, self._habits)
             for number in range(workload.users * workload.devices_per_user)
         )
         # The canaries' phone does nothing but go through door 2, where the check must see them too.
@@ -53,7 +55,7 @@ class Fleet:
             CANARY_OWNER,
             lambda: driver(front_door, user=CANARY_OWNER, device=CANARY_DEVICE),
             logbook,
-            habits,
+            self._habits,
         )
         self.performed = 0
 
@@ -102,6 +104,26 @@ class Fleet:
         await self._together(self._read_cache(device, deadline) for device in everyone)
         await self._together(device.pause() for device in everyone)
         self._raise_if_broken()
+
+    async def witness(self, beside: FrontDoor) -> None:
+        """Read, by a way beside the carrier's, the records of some users who wait for the outcome of a write.
+
+        What such a read returns has been committed, whether its phone heard of it or not. One attempt for each; a
+        service that does not answer is no failure here.
+        """
+        waiting = dict.fromkeys(device.owner for device in self.devices if device.unheard)
+        witnesses = [
+            Device(
+                f"d-witness-{owner}",
+                owner,
+                lambda owner=owner: self._driver(beside, user=owner, device="d-witness"),  # type: ignore[misc]
+                self._logbook,
+                self._habits,
+            )
+            for owner in list(waiting)[:WITNESSES_MAX]
+        ]
+        await asyncio.gather(*(each.sync_now() for each in witnesses))
+        await self._together(each.close() for each in witnesses)
 
     async def close(self) -> None:
         """Stop every phone at once."""

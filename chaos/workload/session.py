@@ -83,8 +83,8 @@ class Copy(Protocol):
 class Session(Protocol):
     """One device of one user, as the service sees it.
 
-    A driver may have one more method, `doors()`, a classmethod that returns a class of `Copy` for each kind of
-    `x-chaos.doors` that it can read.
+    A driver may have an attribute `doors`: for each kind of `x-chaos.doors` that it can read a class of `Copy`, or
+    "module:Class" of one, which is imported when it is wanted.
     """
 
     def __init__(self, front_door: FrontDoor, *, user: str, device: str) -> None:

@@ -1,8 +1,9 @@
-"""The traffic whose end is measured: a writer on a LUN, which notes the time of every write in shared memory.
+"""The traffic whose end is measured: writers on LUNs and a listener, which note the times in shared memory.
 
-`writer` runs in a container (standard library only; this file's text is what its Python gets): direct writes with
-O_DSYNC of 4 KiB, one after the other, each of which the array sees as a write and a flush. `Log` is the other end.
-CLOCK_MONOTONIC is the same in every container of a host.
+They run in containers (standard library only; this file's text is what their Python gets). A writer makes direct
+writes with O_DSYNC of 4 KiB, one after the other, each of which the array sees as a write and a flush. A talker sends
+datagrams, and a listener notes when each arrived. `Log` is the other end. CLOCK_MONOTONIC is the same in every
+container of a host.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 PORT = 7
+DATAGRAM_PORT = 9
 FOLDER = "/shared"
 FILE = "log"
 LUN_FOLDER = "/lun"
@@ -32,6 +34,7 @@ _BLOCKS = 64
 _FS_IOC_FIEMAP = 0xC020660B
 _FIEMAP = struct.Struct("<QQIIII" + "QQQ16xI12x")
 _FIEMAP_SYNC = 1
+_BETWEEN_DATAGRAMS_SECONDS = 1e-4
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,10 @@ class Log:
             yield Attempt(*_SLOT.unpack_from(self._memory, _HEAD.size + number % _SLOTS * _SLOT.size))
 
 
-def writer() -> None:
-    """Write for ever; a write that fails is noted, and tried again."""
-    door = socket.create_server(("0.0.0.0", PORT))  # a stack has a front door that accepts
-    log = Log(f"{FOLDER}/{FILE}")
-    path = f"{LUN_FOLDER}/probe"
+def writer(number: str = "") -> None:
+    """Write for ever; a write that fails is noted, and tried again. Of several each has a LUN and a log of its own."""
+    log = Log(f"{FOLDER}/{FILE}{number}")
+    path = f"{LUN_FOLDER}{number}/probe"
     filling = os.open(path, os.O_WRONLY | os.O_CREAT)
     os.write(filling, bytes(_BLOCK * _BLOCKS))
     os.fsync(filling)
@@ -92,16 +94,43 @@ def writer() -> None:
     handle = os.open(path, os.O_RDWR | os.O_DIRECT | os.O_DSYNC)
     log.begin(*_extent(handle))
     aligned = mmap.mmap(-1, _BLOCK)
-    number = 0
-    while door.fileno() >= 0:
-        number += 1
+    count = 0
+    while True:
+        count += 1
         errno = 0
         start = time.monotonic_ns()
         try:
-            os.pwrite(handle, aligned, number % _BLOCKS * _BLOCK)
+            os.pwrite(handle, aligned, count % _BLOCKS * _BLOCK)
         except OSError as error:
             errno = error.errno or 1
         log.add(start, time.monotonic_ns(), errno)
+
+
+def writers(count: int) -> None:
+    """So many of them, each a process."""
+    for number in range(count):
+        if not os.fork():
+            writer(str(number))
+    os.wait()
+
+
+def talker(name: str) -> None:
+    """Send a datagram to a service every 100 microseconds, as far as the machine lets it."""
+    link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    address = (socket.gethostbyname(name), DATAGRAM_PORT)
+    while True:
+        link.sendto(struct.pack("<Q", time.monotonic_ns()), address)
+        time.sleep(_BETWEEN_DATAGRAMS_SECONDS)
+
+
+def listener() -> None:
+    """Note when each datagram was sent and when it had arrived."""
+    link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    link.bind(("0.0.0.0", DATAGRAM_PORT))
+    log = Log(f"{FOLDER}/{FILE}")
+    while True:
+        (sent,) = struct.unpack("<Q", link.recv(8))
+        log.add(sent, time.monotonic_ns(), 0)
 
 
 def _extent(handle: int) -> tuple[int, int]:
@@ -116,4 +145,13 @@ def _extent(handle: int) -> tuple[int, int]:
 
 
 if __name__ == "__main__" and sys.argv[0] == "-c":
-    writer()
+    door = socket.create_server(("0.0.0.0", PORT))  # a stack has a front door that accepts
+    what = sys.argv[1:]
+    if not what:
+        writer()
+    elif what[0] == "writers":
+        writers(int(what[1]))
+    elif what[0] == "talker":
+        talker(what[1])
+    else:
+        listener()

@@ -27,7 +27,7 @@ DATA = "/data"
 READ = f"dd if={DATA}/kept of=/dev/null iflag=direct status=none"
 WRITE = f"dd if=/dev/zero of={DATA}/kept bs=4096 count=1 conv=notrunc,fsync oflag=direct status=none"
 KEEP = f"echo kept > {DATA}/kept && sync {DATA}/kept {DATA}"
-_LISTENER = """
+LISTENER = """
 use IO::Socket::INET; $SIG{TERM} = sub { exit 0 };
 my $door = IO::Socket::INET->new(LocalPort => 8080, Listen => 16, ReuseAddr => 1) or die "no port: $!";
 while (1) { my $phone = $door->accept or next; print $phone "hello\\n"; close $phone }
@@ -40,7 +40,7 @@ def service(name: str = "box", lun: str = "disk", **changes: object) -> Service:
     made = Service(
         name=name,
         image="debian:bookworm-slim",
-        command=("perl", "-e", _LISTENER),
+        command=("perl", "-e", LISTENER),
         mounts=(Mount("lun", lun, DATA),),
         ports=(Port(8080),),
         stop_grace_seconds=2.0,

@@ -97,7 +97,7 @@ def test_network_partition_parts_the_sets_and_nobody_else_until_it_is_healed(pla
         await greets(*scene.running.front_door)
         await opens(scene)
         await talk(scene, "one", "two")
-        injector = partition(scene, ["one"], ["two"])
+        injector = scene.injector("network.partition", target=Target(between=(("one",), ("two",))))
         await injector.enter_phase("now")
         assert await stands_still(scene, "one"), "an established connection is cut too"
         assert await reach(scene) == ALL - {"one>two", "two>one"}

@@ -19,7 +19,7 @@ from chaos.errors import AgentError
 from chaos.stack import agent as controllers_end
 from chaos.stack.cache import cache_folder
 from chaos.stack.engine import connect
-from chaos.stack.identity import Run
+from chaos.stack.identity import OWNER_LABEL, Run
 from chaos.stack.images import ensure_agent_image
 from chaos.stack.sweep import sweep
 from tests.contract.stage import DATA, scene, stack_of
@@ -39,7 +39,7 @@ def client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture
 def controller(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that holds a stack with a power cut and an I/O error in force."""
+    """A process that holds a stack with a power cut, I/O errors, a hang, a pause and a partition in force."""
     process = subprocess.Popen(
         [sys.executable, "-m", CONTROLLER, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -74,6 +74,22 @@ def test_kill_9_of_controller_and_guard_is_clean_after_the_next_sweep(controller
     sweep(all_=False)
     assert wait_until_clean(seconds_max=5) == frozenset()
     assert sweep(all_=False).failed == []
+
+
+def test_kill_9_of_the_agent_alone_leaves_nothing_either(
+    controller: subprocess.Popen[bytes], client: docker.DockerClient
+) -> None:
+    """The controller is told, and can end; what hung has failed, and what was paused can be removed."""
+    [agent] = [
+        each["Id"]
+        for each in client.api.containers()
+        if f":{controller.pid}:" in each["Labels"].get(OWNER_LABEL, "") and each["Names"][0].endswith("-agent")
+    ]
+    client.api.kill(agent)
+    assert controller.stdin is not None
+    controller.stdin.close()
+    controller.wait(30)
+    assert wait_until_clean(seconds_max=10) == frozenset()
 
 
 def test_an_exception_leaves_nothing_either(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from chaos.stack.disks import Unrecoverable
 from chaos.stack.engine import connect
 from chaos.stack.spec import Build, Healthcheck, Mount, Port, Service
-from tests.contract.stage import DATA, Scene, greeted, greets, scene, service, stack_of
+from tests.contract.stage import DATA, LISTENER, Scene, greeted, greets, scene, service, stack_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("own_cache")]
 
@@ -81,6 +82,46 @@ def test_two_copies_of_one_stack_make_one_golden_at_once_and_do_not_see_each_oth
             )
             assert [await copy.does(f"cat {DATA}/own") for copy in copies] == ["0", "1"]
             assert len({copy.running.front_door for copy in copies}) == 2
+
+    asyncio.run(act())
+
+
+def test_what_needs_a_service_started_does_not_wait_for_its_health(tmp_path: Path) -> None:
+    """The health of the one is the answer of the other, which needs it started."""
+    first = service(healthcheck=Healthcheck(("bash", "-c", "exec 3<>/dev/tcp/second/8080")))
+    second = service("second", lun="other", depends_on={"box": "service_started"})
+
+    async def act() -> None:
+        async with scene(stack_of(first, second), tmp_path) as made:
+            assert await made.running.not_running() == []
+
+    asyncio.run(act())
+
+
+def test_a_stack_is_steady_before_it_is_used_and_need_not_be_after_a_cold_restart(tmp_path: Path) -> None:
+    """The listener's box becomes steady a second after its start, and its golden disks remember nothing of it."""
+    late = service(command=("bash", "-c", '(sleep 1; touch /tmp/steady) & exec perl -e "$0"', LISTENER))
+    waiting = dataclasses.replace(stack_of(late), steady={"box": ("test", "-e", "/tmp/steady")})
+
+    async def act() -> None:
+        async with scene(waiting, tmp_path) as made:
+            assert (await made.tries("test -e /tmp/steady"))[0] == 0
+            await made.does("rm /tmp/steady")
+            await made.running.cold_restart(30.0)
+            assert (await made.tries("test -e /tmp/steady"))[0] == 1
+            await made.running.answers(30.0)
+            assert (await made.tries("test -e /tmp/steady"))[0] == 0
+
+    asyncio.run(act())
+
+
+def test_a_stack_that_does_not_get_steady_says_what_it_waited_for(tmp_path: Path) -> None:
+    async def act() -> None:
+        async with scene(stack_of(), tmp_path) as made:
+            never = dataclasses.replace(stack_of(), steady={"box": ("ls", "/nowhere")})
+            made.running.stack = never
+            with pytest.raises(Unrecoverable, match="box is not steady in time: ls /nowhere fails; ls: cannot access"):
+                await made.running.answers(0.5)
 
     asyncio.run(act())
 

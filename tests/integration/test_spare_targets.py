@@ -29,6 +29,14 @@ ARRAY = Target(array="spare")
             strike("process.kill", Target(service="spare"), for_seconds=0.5),
             "it had received nothing in the second before",
         ),
+        (
+            strike("process.pause", Target(service="spare"), for_seconds=0.5),
+            "it had received nothing in the second before",
+        ),
+        (
+            strike("network.partition", Target(isolate=("spare",)), for_seconds=0.5),
+            "no link that was cut had carried traffic in the 5 s before",
+        ),
     ],
     ids=lambda value: value.fault if isinstance(value, ScheduledFault) else "",
 )

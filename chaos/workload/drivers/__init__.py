@@ -57,20 +57,24 @@ def load_doors(driver: type[Session], kinds: Iterable[str]) -> Mapping[str, type
     """The driver's classes for these kinds of `x-chaos.doors`.
 
     Raises:
-        UsageError: It has no class for one of them, or they cannot be imported.
+        UsageError: It has none for one of them, or it cannot be imported.
     """
-    wanted = set(kinds)
-    if not wanted:
-        return {}
-    try:
-        found = cast(Mapping[str, type[Copy]], getattr(driver, "doors", dict)())
-    except ImportError as error:
-        raise UsageError(f"the doors of {driver.__name__} cannot be imported: {error}; install it") from error
-    if missing := sorted(wanted - set(found)):
-        raise UsageError(
-            f"{driver.__name__} has no door of kind {', '.join(missing)}; it has {', '.join(found) or 'none'}: "
-            f"see docs/drivers.md, or take it out of x-chaos.doors"
-        )
+    known: Mapping[str, type[Copy] | str] = getattr(driver, "doors", {})
+    found: dict[str, type[Copy]] = {}
+    for kind in kinds:
+        if kind not in known:
+            raise UsageError(
+                f"{driver.__name__} has no door of kind {kind!r}; it has {', '.join(known) or 'none'}: "
+                f"see docs/drivers.md, or take it out of x-chaos.doors"
+            )
+        door = known[kind]
+        if isinstance(door, str):
+            module, _, name = door.partition(":")
+            try:
+                door = cast(type[Copy], getattr(importlib.import_module(module), name))
+            except (ImportError, AttributeError) as error:
+                raise UsageError(f"door {kind!r} of {driver.__name__}: {error}; install what is missing") from error
+        found[kind] = door
     return found
 
 

@@ -9,19 +9,28 @@ import asyncio
 import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import orjson
 
 from chaos.errors import NotNow, Refused
-from chaos.workload.session import Ack, Changes, Copy, FrontDoor, Record, WriteId
+from chaos.workload.session import Ack, Changes, FrontDoor, Record, WriteId
 
 PHOTOS_AT_ONCE = 4
 
 
 class HttpSession:
-    """One phone that talks to the gateway over its own connections."""
+    """One phone that talks to the gateway over its own connections.
+
+    Attributes:
+        doors: The rows of one database server, which needs asyncpg, and the photos of one blob service.
+    """
+
+    doors: ClassVar[Mapping[str, str]] = {
+        "replica": "chaos.workload.drivers.copies:ReplicaDoor",
+        "blobs": "chaos.workload.drivers.copies:BlobDoor",
+    }
 
     def __init__(self, front_door: FrontDoor, *, user: str, device: str) -> None:
         """Remember where and who; connect when first used, and again after `close`."""
@@ -71,13 +80,6 @@ class HttpSession:
         """Every live record, by a full read."""
         found, _ = await self._read("/records")
         return await self._records(found["records"])
-
-    @classmethod
-    def doors(cls) -> Mapping[str, type[Copy]]:
-        """`replica`, the rows of one database server (needs asyncpg); `blobs`, the photos of one blob service."""
-        from chaos.workload.drivers.copies import BlobDoor, ReplicaDoor
-
-        return {"replica": ReplicaDoor, "blobs": BlobDoor}
 
     async def close(self) -> None:
         """Close every connection."""

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
-from chaos.agent import processes
+from chaos.agent import freezer, processes
 from chaos.agent.processes import Processes, received_bytes
 
 NETSTAT = """TcpExt: SyncookiesSent InOctets
@@ -128,3 +129,119 @@ def test_without_any_sample_nothing_is_claimed(child: subprocess.Popen[bytes]) -
     known.watch("db", child.pid)
     assert known.kill("db") == {"alive": 1, "received_bytes": 0}
     known.forget("db")
+
+
+class TestFreezer:
+    """The freezer's files in a folder that stands for the host's cgroups."""
+
+    @pytest.fixture
+    def cgroup(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], Path]:
+        """Puts a process into a cgroup: its /proc/PID/cgroup, the freezer's file below the root, and its content."""
+
+        def put(lines: str, file: str, content: str) -> Path:
+            path = tmp_path / file
+            path.parent.mkdir(parents=True)
+            path.write_text(content)
+            real = builtins.open
+            monkeypatch.setattr(
+                freezer,
+                "open",
+                lambda name, *mode: io.StringIO(lines) if str(name).endswith("/cgroup") else real(name, *mode),
+                raising=False,
+            )
+            monkeypatch.setattr(freezer, "ROOT", str(tmp_path))
+            return path
+
+        return put
+
+    @pytest.mark.parametrize(
+        ("lines", "file", "words"),
+        [
+            ("6:freezer:/docker/a\n0::/docker/a\n", "freezer/docker/a/freezer.state", ("THAWED", "FROZEN")),
+            ("5:cpu:/x\n4:memory,freezer:/docker/a\n", "freezer/docker/a/freezer.state", ("THAWED", "FROZEN")),
+            ("0::/system.slice/a.scope\n", "system.slice/a.scope/cgroup.freeze", ("0", "1")),
+            ("1:cpu:/docker/a\n0::/docker/a\n", "unified/docker/a/cgroup.freeze", ("0", "1")),
+        ],
+    )
+    def test_it_is_found_in_either_version_and_read_back(
+        self,
+        cgroup: Callable[[str, str, str], Path],
+        tmp_path: Path,
+        lines: str,
+        file: str,
+        words: tuple[str, str],
+    ) -> None:
+        path = cgroup(lines, file, words[0])
+        found = freezer.Freezer(7, str(tmp_path))
+        assert not found.is_frozen
+        found.freeze(True)
+        assert (path.read_text(), found.is_frozen) == (words[1], True)
+        found.freeze(False)
+        assert (path.read_text(), found.is_frozen) == (words[0], False)
+
+    def test_a_process_that_still_waits_for_its_disk_counts_as_frozen(
+        self, cgroup: Callable[[str, str, str], Path], tmp_path: Path
+    ) -> None:
+        cgroup("6:freezer:/docker/a\n", "freezer/docker/a/freezer.state", "FREEZING\n")
+        assert freezer.Freezer(7, str(tmp_path)).is_frozen
+
+    @pytest.mark.parametrize("lines", ["6:freezer:/\n0::/\n", "0::/\n", "1:cpu:/docker/a\n"])
+    def test_the_host_s_own_cgroup_is_never_taken_for_a_container_s(
+        self, cgroup: Callable[[str, str, str], Path], tmp_path: Path, lines: str
+    ) -> None:
+        cgroup(lines, "freezer/freezer.state", "THAWED")
+        (tmp_path / "cgroup.freeze").write_text("0")
+        with pytest.raises(OSError, match="has no freezer"):
+            freezer.Freezer(7, str(tmp_path))
+
+
+class FakeFreezer:
+    """Notes what it was told."""
+
+    made: ClassVar[list[FakeFreezer]] = []
+
+    def __init__(self, pid: int) -> None:
+        self.is_frozen = False
+        self.told: list[bool] = []
+        self.made.append(self)
+
+    def freeze(self, wanted: bool) -> None:
+        self.is_frozen = wanted
+        self.told.append(wanted)
+
+
+@pytest.fixture
+def paused(child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> tuple[Processes, FakeFreezer]:
+    """A service "db" that is paused."""
+    monkeypatch.setattr(processes, "Freezer", FakeFreezer)
+    known = Processes()
+    known.watch("db", child.pid)
+    assert known.pause("db", True) == {"alive": 1, "received_bytes": 0, "paused": 1}
+    return known, FakeFreezer.made[-1]
+
+
+def test_a_paused_service_goes_on_when_told_and_only_once(paused: tuple[Processes, FakeFreezer]) -> None:
+    known, freezer = paused
+    assert known.pause("db", False)["paused"] == 0
+    known.pause("db", False)
+    assert freezer.told == [True, False]
+
+
+@pytest.mark.parametrize("end", ["kill", "forget", "resume_all"])
+def test_nobody_stays_frozen_who_is_killed_stopped_or_left_behind(
+    paused: tuple[Processes, FakeFreezer], end: str
+) -> None:
+    known, freezer = paused
+    getattr(known, end)(*([] if end == "resume_all" else ["db"]))
+    assert freezer.told == [True, False]
+
+
+def test_a_killed_service_is_not_frozen_again_before_it_has_died(paused: tuple[Processes, FakeFreezer]) -> None:
+    known, freezer = paused
+    known.kill("db")
+    assert known.pause("db", True) == {"alive": 0, "received_bytes": 0, "paused": 0}
+    assert freezer.told == [True, False]
+
+
+def test_a_service_that_does_not_run_cannot_be_paused() -> None:
+    assert Processes().pause("nobody", True) == {"alive": 0, "received_bytes": 0, "paused": 0}

@@ -32,6 +32,13 @@ def test_without_loop_devices_only_disk_faults_are_out() -> None:
     }
 
 
+def test_without_toxiproxy_only_the_carriers_faults_are_out() -> None:
+    ill = conclude((Finding("toxiproxy", "gap", "not here"),))
+    assert ill.can_run
+    out = {fault.fault: fault.missing for fault in ill.faults if not fault.possible}
+    assert out == dict.fromkeys(["carrier.down", "carrier.latency", "carrier.lose_replies"], ("toxiproxy",))
+
+
 def test_a_gap_that_no_fault_needs_is_listed_and_no_more() -> None:
     listed = diagnosis(netem="gap")
     assert listed.exit_code == 0

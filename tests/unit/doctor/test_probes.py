@@ -6,12 +6,16 @@ import shutil
 from collections import namedtuple
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
+import docker
+import docker.errors
 import pytest
+import requests
 
 from chaos.doctor import inside, probes
 from chaos.doctor.diagnosis import Finding
-from chaos.errors import HarnessError
+from chaos.errors import HarnessError, ImageError
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -85,3 +89,45 @@ def test_a_full_disk_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_script_that_runs_inside_answers_for_every_mechanism_shown() -> None:
     assert set(inside.PROBES) == set(probes.MECHANISMS)
+
+
+class Registry:
+    """An engine whose registry answers with this error, or has the image."""
+
+    def __init__(self, status: int) -> None:
+        self.api = self
+        self.status = status
+
+    def inspect_distribution(self, image: str) -> None:
+        if self.status:
+            raise docker.errors.create_api_error_from_http_exception(_refusal(self.status))
+
+
+def _refusal(status: int) -> requests.exceptions.HTTPError:
+    answer = requests.Response()
+    answer.status_code, answer._content = status, b'{"message": "no such host"}'
+    return requests.exceptions.HTTPError(response=answer)
+
+
+@pytest.mark.parametrize(("status", "state"), [(0, "ok"), (404, "info"), (500, "gap")])
+def test_the_registry_is_asked_where_nothing_else_has_toxiproxy(
+    status: int, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "find_server", lambda client: "")
+    finding = probes._toxiproxy(cast(docker.DockerClient, Registry(status)))
+    assert finding.state == state
+    if state == "gap":
+        assert "no such host" in finding.value
+        assert "docker load" in finding.remedy
+
+
+def test_a_toxiproxy_at_hand_is_named_and_one_that_is_named_in_vain_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = cast(docker.DockerClient, Registry(500))
+    monkeypatch.setattr(probes, "find_server", lambda client: "go can build it")
+    assert probes._toxiproxy(nobody) == Finding("toxiproxy", "ok", "go can build it")
+
+    def in_vain(client: object) -> str:
+        raise ImageError("HOLDFAST_TOXIPROXY names /nope")
+
+    monkeypatch.setattr(probes, "find_server", in_vain)
+    assert probes._toxiproxy(nobody).state == "gap"

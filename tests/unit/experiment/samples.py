@@ -24,6 +24,7 @@ KNOWN = (
         },
     ),
     FaultInfo("process.kill", ("service", "role")),
+    FaultInfo("carrier.down", ("carrier",)),
 )
 
 GOOD = """\
@@ -39,7 +40,7 @@ schedule:
 
 
 class Catalogue:
-    """Four faults."""
+    """Five faults."""
 
     @property
     def known(self) -> Mapping[str, FaultInfo]:

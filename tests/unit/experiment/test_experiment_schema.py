@@ -60,7 +60,7 @@ def test_all_problems_come_at_once_in_the_order_of_the_file(written: Write, faul
         "      |                                   ^\n"
         "experiment.yaml:7:14: disk.power_cut cannot strike a service\n"
         "    7 |     target: {service: gateway}\n"
-        "      |              ^ it strikes array or lun\n"
+        "      |              ^ its target is array or lun\n"
         "experiment.yaml:9:9: expect should be 'HELD', 'VIOLATED' or 'INCONCLUSIVE', not 'HOLD'\n"
         "    9 | expect: HOLD\n"
         "      |         ^ did you mean HELD?"

@@ -47,3 +47,10 @@ def test_a_copy_is_struck_by_faults_of_its_volume_and_of_its_array() -> None:
     assert Copy("pgdata-a", "left").struck(faults) == faults[:1]
     assert Copy("pgdata-b", "right").struck(faults) == faults[2:]
     assert Copy("cache", "").struck(faults) == []
+
+
+def test_a_copy_is_struck_by_a_fault_of_the_role_that_its_service_had_then() -> None:
+    fault = FaultEvent(0, 1, "disk.lose", "primary (primary is pg1)", "injected")
+
+    assert Copy("pg1", "left").struck([fault]) == [fault]
+    assert Copy("pg2", "right").struck([fault]) == []

@@ -78,16 +78,6 @@ def test_every_attempt_of_the_load_is_in_a_bar(tmp_path: Path) -> None:
     assert round(sum(bar.height for bar in drawn.bars) * highest / figures.BARS_HEIGHT) == within > 100
 
 
-def test_the_longest_silence_is_between_two_acknowledgements(tmp_path: Path) -> None:
-    history = writes(tmp_path, (1, "ok"), (2, "ok"), (3, "fail"), (7, "ok"), (9, "ok"))
-
-    assert figures.longest_silence(history) == (2 * SECOND, 7 * SECOND)
-
-
-def test_a_silence_that_never_ended_lasts_until_the_end_of_the_load(tmp_path: Path) -> None:
-    assert figures.longest_silence(writes(tmp_path, (1, "ok"), (4, "info"))) == (1 * SECOND, 10 * SECOND)
-
-
 def test_a_trial_that_never_came_to_its_load_is_drawn_from_its_first_phase(tmp_path: Path) -> None:
     header = Header("e", 1, "reject", "keyed", canaries={"A": "a", "B": "b"})
     phases = [PhaseEvent("reset", 100 * SECOND, "begun"), PhaseEvent("reset", 104 * SECOND, "ended")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,15 @@ def test_a_history_that_was_cut_short_is_never_judged(run_dir: Path) -> None:
 
     with pytest.raises(MalformedHistory):
         recall(run_dir, catalogue())
+
+
+def test_a_faults_target_is_told_with_who_had_the_role_then(run_dir: Path) -> None:
+    (run_dir / "history.jsonl").unlink()
+    events = [replace(e, target="primary (primary is db-2)") if isinstance(e, FaultEvent) else e for e in recorded()]
+
+    [fault] = recall(made(events, run_dir), catalogue()).faults
+
+    assert fault.target == "primary (primary is db-2)"
 
 
 def test_a_fault_that_the_trial_never_reached_is_told(run_dir: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from chaos.errors import UsageError
 from chaos.stack.compose import load_stack
-from chaos.stack.spec import Build, Healthcheck, Lun, Mount, Port, RunbookStep, Service, Stack
+from chaos.stack.spec import Build, Healthcheck, Lun, Mount, Port, RoleCheck, RunbookStep, Service, Stack
 
 MINIMAL = """\
 services:
@@ -46,6 +46,27 @@ def test_a_small_file_becomes_a_stack(tmp_path: Path) -> None:
     assert (stack.policy, stack.idempotency) == ("reject", "keyed")
 
 
+def test_a_role_that_moves_has_a_question_and_a_rebuild_step_its_services(tmp_path: Path) -> None:
+    stack = loaded(
+        tmp_path,
+        MINIMAL + "  roles:\n"
+        "    primary: {of: [db, gateway], http: 8008/primary}\n"
+        "    leader: {of: [db], http: '2379/metrics', says: is_leader 1}\n"
+        "    root: {of: [db], http: 80}\n"
+        "  copies: {records: [pgdata]}\n"
+        "  recovery: [{rebuild: [db]}, {initialise: true}]\n",
+    )
+    assert stack.roles == {"primary": ("db", "gateway"), "leader": ("db",), "root": ("db",)}
+    assert stack.role_checks == {
+        "primary": RoleCheck(8008, "/primary"),
+        "leader": RoleCheck(2379, "/metrics", "is_leader 1"),
+        "root": RoleCheck(80, "/"),
+    }
+    assert stack.runbook[0] == RunbookStep("rebuild", "rebuild", services=("db",))
+    assert stack.candidates("any primary") == ("db", "gateway")
+    assert stack.candidates("db") == ("db",)
+
+
 def test_x_chaos_says_what_compose_cannot(tmp_path: Path) -> None:
     stack = loaded(
         tmp_path,
@@ -55,6 +76,8 @@ def test_x_chaos_says_what_compose_cannot(tmp_path: Path) -> None:
         "  roles: {database: [db]}\n"
         "  copies: {records: [pgdata]}\n"
         '  may_lose: ["gateway:/var/cache"]\n'
+        "  steady: {db: pg_isready -q}\n"
+        '  doors: {front: ["gateway:8080"]}\n'
         "  recovery:\n"
         "    - {name: last night's dump, restore: {service: db, run: restore.sh --newest}}\n"
         "    - {initialise: true}\n",
@@ -62,6 +85,8 @@ def test_x_chaos_says_what_compose_cannot(tmp_path: Path) -> None:
     assert (stack.driver, stack.policy, stack.idempotency) == ("mine.driver:Mine", "last-writer-wins", "none")
     assert (stack.roles, stack.copies) == ({"database": ("db",)}, {"records": ("pgdata",)})
     assert stack.may_lose == ("gateway:/var/cache",)
+    assert stack.steady == {"db": ("pg_isready", "-q")}
+    assert stack.doors == (("front", "gateway", 8080),)
     assert stack.runbook == (
         RunbookStep("last night's dump", "restore", "db", ("restore.sh", "--newest")),
         RunbookStep("initialise", "initialise"),

@@ -7,6 +7,7 @@ import pytest
 
 from chaos.errors import SourceError
 from chaos.experiment.plan import Checks, Limits, Plan, ScheduledFault, Target, Trigger, Workload
+from chaos.faults import catalogue
 from chaos.stack.compose import load_stack
 from chaos.stack.preview import preview
 from chaos.stack.spec import Stack
@@ -47,6 +48,31 @@ def test_targets_that_the_stack_has_pass(tmp_path: Path) -> None:
     check_targets(plan_with(*targets), stack_of(tmp_path))
 
 
+def test_the_carrier_is_a_target_where_the_stack_has_one(tmp_path: Path) -> None:
+    file = tmp_path / "e.yaml"
+    file.write_text("schedule:\n  - {target: {carrier: true}}\n")
+    plan = plan_with(Target(carrier=True))
+    with pytest.raises(SourceError, match=r"e.yaml:2:24: the stack has no carrier\n.*\n.*say `carrier: toxiproxy`"):
+        check_targets(plan, stack_of(tmp_path), file)
+    with_carrier = stack_of(tmp_path, TEXT + "  carrier: toxiproxy\n")
+    check_targets(plan, with_carrier, file)
+    shown = "\n".join(preview(plan, with_carrier))
+    assert "carrier: a Toxiproxy between the phones and gateway:8080" in shown
+    assert "(strikes every phone's path to the front door)" in shown
+
+
+@pytest.mark.parametrize(
+    ("said", "has"), [("", False), ("  carrier: none\n", False), ("  carrier: {}\n", True), ("  carrier:\n", True)]
+)
+def test_a_carrier_is_switched_on_in_the_compose_file(said: str, has: bool, tmp_path: Path) -> None:
+    assert stack_of(tmp_path, TEXT + said).carrier is has
+
+
+def test_another_carrier_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"the carrier is toxiproxy, \{\} for the same, or none"):
+        stack_of(tmp_path, TEXT + "  carrier: envoy\n")
+
+
 def test_every_target_that_the_stack_has_not_is_refused_at_once_with_its_place(tmp_path: Path) -> None:
     file = tmp_path / "e.yaml"
     file.write_text("schedule:\n  - {target: {array: cor}}\n  - {target: {role: databse}}\n")
@@ -60,6 +86,45 @@ def test_every_target_that_the_stack_has_not_is_refused_at_once_with_its_place(t
         "    3 |   - {target: {role: databse}}\n"
         "      |                     ^ did you mean database?"
     )
+
+
+def test_members_of_sets_are_looked_for_among_services_and_roles(tmp_path: Path) -> None:
+    stack = stack_of(tmp_path)
+    check_targets(plan_with(Target(between=(("db",), ("gateway", "any database")))), stack)
+    check_targets(plan_with(Target(isolate=("database",))), stack)
+    file = tmp_path / "e.yaml"
+    file.write_text("schedule:\n  - {target: {between: [[db], [gatway]]}}\n  - {target: {isolate: [databse]}}\n")
+    with pytest.raises(SourceError) as caught:
+        check_targets(plan_with(Target(between=(("db",), ("gatway",))), Target(isolate=("databse",))), stack, file)
+    assert "e.yaml:2:32: the stack has no service or role 'gatway'" in str(caught.value)
+    assert "e.yaml:3:25: the stack has no service or role 'databse'" in str(caught.value)
+
+
+def test_a_disk_fault_on_a_service_without_a_lun_is_refused(tmp_path: Path) -> None:
+    stack = stack_of(tmp_path, TEXT.replace("  gateway: {", "  idle: {image: x}\n  gateway: {"))
+    hang = replace(plan_with(), schedule=(ScheduledFault("disk.hang", Target(service="idle"), Trigger(seconds=1)),))
+    with pytest.raises(SourceError, match=r"idle mounts no LUN, and disk\.hang strikes LUNs"):
+        check_targets(hang, stack, None, catalogue())
+    kill = replace(plan_with(), schedule=(ScheduledFault("process.kill", Target(service="idle"), Trigger(seconds=1)),))
+    check_targets(kill, stack, None, catalogue())
+
+
+def test_a_role_that_moves_is_shown_with_all_who_may_have_it(tmp_path: Path) -> None:
+    moving = TEXT.replace("{database: [db]}", "{leader: {of: [db, gateway], http: 8008/primary}}")
+    stack = stack_of(tmp_path, moving)
+    pause = replace(plan_with(), schedule=(ScheduledFault("process.pause", Target(role="leader"), Trigger(seconds=1)),))
+    assert "(strikes services db, gateway; of these whoever is leader then)" in "\n".join(preview(pause, stack))
+
+
+def test_copies_that_nobody_rebuilds_are_worth_a_warning(tmp_path: Path) -> None:
+    twice = TEXT.replace("records: [pgdata]", "records: [pgdata, photos]")
+    [first, second] = [line for line in topology_warnings(stack_of(tmp_path, twice)) if "rebuild" in line]
+    assert first == (
+        "no rebuild step of the runbook names db: pgdata comes back empty, whatever copies of records are left"
+    )
+    assert "gateway: photos" in second
+    rebuilt = twice + "  recovery: [{rebuild: [db, gateway]}, {initialise: true}]\n"
+    assert not [line for line in topology_warnings(stack_of(tmp_path, rebuilt)) if "rebuild" in line]
 
 
 def test_a_plan_without_a_file_still_says_which_target_is_missing(tmp_path: Path) -> None:

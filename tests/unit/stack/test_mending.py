@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -143,3 +144,42 @@ def test_a_restore_that_fails_is_told_and_the_next_step_is_tried() -> None:
     said = followed(running, "pgdata")
     assert said[0] == "from backup: failed with 7: last words"
     assert said[-1].startswith("no usable backup")
+
+
+REBUILD = RunbookStep("rebuild", "rebuild", services=("db", "files"))
+
+
+def copies(running: NotingStack, **stores: tuple[str, ...]) -> NotingStack:
+    running.stack = dataclasses.replace(running.stack, copies=stores)
+    return running
+
+
+def test_a_lost_copy_is_rebuilt_from_one_that_is_left_and_nothing_is_restored_or_initialised() -> None:
+    running = copies(NotingStack(REBUILD, RESTORE, INITIALISE), records=("pgdata", "photos"))
+    assert followed(running, "photos") == ["rebuild: files on a blank photos, from pgdata"]
+    assert running.did == [("replace", ("files",), ("photos",), ())]
+
+
+def test_a_store_of_which_no_copy_is_left_is_restored() -> None:
+    running = copies(NotingStack(REBUILD, RESTORE, INITIALISE), records=("pgdata", "photos"))
+    assert followed(running, "photos", "pgdata") == ["from backup: restored"]
+
+
+def test_what_is_rebuilt_is_told_from_what_is_initialised_empty() -> None:
+    running = copies(NotingStack(REBUILD, INITIALISE), records=("pgdata", "wal"), blobs=("photos",))
+    assert followed(running, "pgdata", "photos") == [
+        "rebuild: db on a blank pgdata, from wal",
+        "no usable backup; photos replaced by blank LUNs, files initialised empty",
+    ]
+
+
+def test_a_lun_that_held_copies_of_two_stores_is_rebuilt_only_if_both_are_left() -> None:
+    running = copies(NotingStack(REBUILD, INITIALISE), records=("pgdata", "wal"), blobs=("pgdata",))
+    assert followed(running, "pgdata") == ["no usable backup; pgdata replaced by blank LUNs, db initialised empty"]
+
+
+def test_a_service_that_no_rebuild_step_names_is_initialised_empty() -> None:
+    running = copies(
+        NotingStack(RunbookStep("r", "rebuild", services=("files",)), INITIALISE), records=("pgdata", "wal")
+    )
+    assert followed(running, "pgdata")[-1].startswith("no usable backup; pgdata")

@@ -36,11 +36,13 @@ class Service:
         trouble: What happens to the next writes and reads, in order.
         down: Every request fails without being applied.
         keys: The keys of all writes that arrived, in order.
+        warning: Over HTTP, what every acknowledgement is accompanied by.
     """
 
     trouble: deque[Trouble] = field(default_factory=deque)
     down: bool = False
     keys: list[str] = field(default_factory=list)
+    warning: str = ""
     open_connections: int = 0
     records: dict[str, dict[str, Version]] = field(default_factory=lambda: defaultdict(dict))
     _answered: set[tuple[str, str]] = field(default_factory=set)
@@ -170,7 +172,8 @@ class _Http:
         except ConnectionResetError:
             assert request.transport is not None
             request.transport.abort()
-        return web.json_response({"revision": record.write}, headers={"X-Served-By": "fake"})
+        warning = {"warning": self.service.warning} if self.service.warning else {}
+        return web.json_response({"revision": record.write, **warning}, headers={"X-Served-By": "fake"})
 
     async def read(self, request: web.Request) -> web.Response:
         owner, since = request.headers["X-User"], request.query.get("since")

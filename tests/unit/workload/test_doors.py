@@ -12,7 +12,7 @@ import pytest
 from chaos.errors import HarnessError
 from chaos.history.events import CANARY_OWNER, DoorRead
 from chaos.workload.canaries import CANARIES, plant
-from chaos.workload.doors import Door, Reader, Readers, fresh_doors, read_doors, reset_doors
+from chaos.workload.doors import Door, Reader, Readers, copy_doors, fresh_doors, read_doors, reset_doors
 from chaos.workload.drivers import load_driver
 from chaos.workload.logbook import Logbook
 from chaos.workload.records import digest, make
@@ -65,6 +65,41 @@ def test_every_device_has_a_door_after_its_reset() -> None:
         ("reset d-01", "u-00"),
         ("reset d-canary", CANARY_OWNER),
     ]
+
+
+def test_each_copy_is_read_for_every_owner_by_the_drivers_own_class_until_two_rounds_agree(tmp_path: Path) -> None:
+    (tmp_path / "two_copies.py").write_text(
+        "from chaos.workload.drivers.http import HttpSession\n"
+        "class Copy(HttpSession):\n"
+        "    def __init__(self, front_door, at, *, user):\n"
+        "        super().__init__(front_door, user=user, device='')\n"
+        "        self.at = at\n"
+        "    async def everything(self):\n"
+        "        if self.at == 'db-c:5432': raise RuntimeError('has not replayed')\n"
+        "        return [r for r in await super().everything() if self.at == 'db-a:5432' or r.name != 'ada-1']\n"
+        "class Phone(HttpSession):\n"
+        "    doors = {'replica': Copy}\n"
+    )
+
+    async def scene(reader: Reader, front_door: FrontDoor, service: Service) -> None:
+        for name in ("ada-1", "ada-2"):
+            service.write(make("u-01", name, f"w-{name}", "contact"), None, f"k-{name}")
+        places = [("replica", "db-a", 5432), ("replica", "db-b", 5432), ("replica", "db-c", 5432)]
+        doors = copy_doors(places, ["u-01"])
+        assert len({door.device for door in doors}) == len(doors)
+        reads = await reader.read(front_door, 4, doors, seconds_max=0.5)
+        shown = {(r.door, r.owner): [row.record for row in r.rows] for r in reads if r.settled}
+        assert shown == {
+            ("replica db-a", "u-01"): ["ada-1", "ada-2"],
+            ("replica db-b", "u-01"): ["ada-2"],
+            ("replica db-a", CANARY_OWNER): [],
+            ("replica db-b", CANARY_OWNER): [],
+        }
+        assert {(r.outcome, r.why) for r in reads if r.door == "replica db-c"} == {
+            ("fail", "RuntimeError: has not replayed")
+        }
+
+    play(scene, "two_copies:Phone", tmp_path)
 
 
 def test_a_door_that_cannot_be_read_by_the_deadline_is_a_failed_read_with_its_reason() -> None:

@@ -9,7 +9,7 @@ import pytest
 from chaos.checks.mix import mix_of
 from chaos.errors import HarnessError
 from chaos.experiment.plan import Workload
-from chaos.history.events import DoorRead, Header
+from chaos.history.events import Act, Back, DoorRead, Header
 from chaos.history.reader import read_history
 from chaos.history.recorder import Recorder
 from chaos.workload.fleet import Fleet, run_load
@@ -127,3 +127,29 @@ def test_a_history_that_cannot_be_written_ends_the_load() -> None:
 
 async def _load_into(sink: Events) -> None:
     await _loaded(Service(), sink)
+
+
+def test_a_witness_reads_beside_the_carrier_what_phones_wait_for() -> None:
+    service, sink = Service(), Events()
+
+    async def scene() -> None:
+        fleet = Fleet(LOAD, 7, session_of(service), DOOR, Logbook(sink))
+        waiting, content = fleet.devices[3], fleet.devices[0]
+        assert not waiting.unheard
+        service.trouble.append("lost answer")
+        waiting.create("todo")
+        waiting.resume()
+        [created] = sink.acts("create")
+        while sink.outcomes(created.op) != ["info"]:  # noqa: ASYNC110 - nothing else is awaited here than the phone
+            await asyncio.sleep(0)
+        assert waiting.unheard
+        before = len(sink.events)
+        await fleet.witness(DOOR)
+        acts = [event for event in sink.events[before:] if isinstance(event, Act) and event.kind == "sync"]
+        assert [(act.device, act.owner) for act in acts] == [(f"d-witness-{waiting.owner}", waiting.owner)]
+        assert waiting.owner != content.owner, "of those who wait for nothing nobody is read"
+        [answer] = [event for event in sink.events[before:] if isinstance(event, Back) and event.op == acts[0].op]
+        assert [row.write for row in answer.rows] == [created.write]
+        await fleet.close()
+
+    asyncio.run(asyncio.wait_for(scene(), SECONDS_MAX))

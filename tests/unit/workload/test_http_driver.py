@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 
+import aiohttp
 import pytest
 
 from chaos.errors import NotNow, Refused
@@ -37,6 +40,16 @@ def test_what_is_written_is_read_back_whole_by_both_reads(kind: str) -> None:
             found = [one for one in await session.everything() if one.name == record.name]
             delta = [one for one in (await session.changes(None)).records if one.name == record.name]
             assert [observe(one).hash for one in found + delta] == [observe(record).hash] * 2
+
+    play(scene)
+
+
+def test_a_warning_that_comes_with_an_acknowledgement_is_passed_on() -> None:
+    async def scene(session: HttpSession, service: Service) -> None:
+        service.warning = "the standby has not confirmed"
+        record = make("u-00", "ada-1", "w-1", "contact")
+        assert (await session.put(record, None, "k-1")).warning == service.warning
+        assert (await session.delete("ada-1", "w-1", "k-2")).warning == service.warning
 
     play(scene)
 
@@ -100,3 +113,34 @@ def test_a_session_can_be_used_again_after_its_connections_were_closed() -> None
         await session.put(make("u-00", "ada-1", "w-2", "todo"), "w-1", "k-2")
 
     play(scene)
+
+
+@pytest.mark.parametrize("reset", [True, False], ids=["by a reset", "by a plain end"])
+@pytest.mark.parametrize("kept", [True, False], ids=["on a kept connection", "on a new one"])
+def test_a_reply_that_was_cut_leaves_the_outcome_unknown_and_is_no_second_attempt(kept: bool, reset: bool) -> None:
+    async def scene() -> None:
+        asked: list[bytes] = []
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                asked.append(head.partition(b" ")[0])
+                await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))
+                if asked[-1] == b"PUT" or not kept:
+                    break
+                writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"revision":"1"}')
+            if reset:
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            session = HttpSession(FrontDoor(*server.sockets[0].getsockname()), user="u-00", device="d-00")
+            if kept:
+                await session.put(make("u-00", "ada-1", "w-1", "todo"), None, "k-1")
+            with pytest.raises(aiohttp.ClientError) as unknown:
+                await session.put(make("u-00", "ada-1", "w-2", "todo"), "w-1" if kept else None, "k-2")
+            assert not isinstance(unknown.value, Refused), "what is not refused is recorded as info"
+            assert asked == ([b"POST", b"PUT"] if kept else [b"POST"])
+            await session.close()
+
+    asyncio.run(asyncio.wait_for(scene(), SECONDS_MAX))

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import UsageError
-from chaos.workload.drivers import load_driver
+from chaos.workload.drivers import load_doors, load_driver
+from chaos.workload.drivers.copies import BlobDoor, ReplicaDoor
 from chaos.workload.drivers.http import HttpSession
 
 GOOD = """
@@ -77,6 +78,31 @@ def test_an_error_inside_the_users_module_is_shown(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import no_such_library\n")
     with pytest.raises(UsageError, match=r"cannot be imported in .*no_such_library"):
         load_driver("broken:Driver", tmp_path)
+
+
+def test_the_doors_of_a_driver_are_classes_by_kind() -> None:
+    assert load_doors(load_driver("http"), ["blobs", "replica"]) == {"blobs": BlobDoor, "replica": ReplicaDoor}
+
+
+def test_a_driver_without_further_doors_needs_none_where_none_is_asked_for() -> None:
+    folder = Path(__file__).parents[3] / "experiments" / "plain_postgres"
+    plain = load_driver("driver:PlainPostgres", folder)
+    assert load_doors(plain, []) == {}
+    with pytest.raises(UsageError, match="PlainPostgres has no door of kind 'replica'; it has none"):
+        load_doors(plain, ["replica"])
+
+
+def test_doors_whose_library_is_missing_are_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "no_library.py").write_text(
+        "from chaos.workload.drivers.http import HttpSession\n"
+        "class Mine(HttpSession):\n"
+        "    doors = {'replica': 'no_such_library:Door', 'blobs': 'json:Door'}\n"
+    )
+    mine = load_driver("no_library:Mine", tmp_path)
+    with pytest.raises(UsageError, match="door 'replica' of Mine: No module named 'no_such_library'"):
+        load_doors(mine, ["replica"])
+    with pytest.raises(UsageError, match="door 'blobs' of Mine: module 'json' has no attribute 'Door'"):
+        load_doors(mine, ["blobs"])
 
 
 def test_the_driver_of_plain_postgres_is_one() -> None:

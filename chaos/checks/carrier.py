@@ -1,0 +1,103 @@
+"""What phones felt of a fault of the carrier, from the history alone: its evidence, and whether that is enough.
+
+The carrier itself counts nothing while a connection lives, so the proof is what became of the phones' writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chaos.history.events import CANARY_OWNER, FaultEvent
+from chaos.history.model import INFINITY, Attempt, History, Operation
+
+TRAFFIC_NS_MAX: Final = 5_000_000_000
+"""The path must have carried an acknowledgement so shortly before it went down."""
+_NS_IN_MS: Final = 1_000_000
+
+
+@dataclass(frozen=True)
+class Felt:
+    """What was counted, by name, and "" or what was missing."""
+
+    counted: Mapping[str, int]
+    why: str
+
+
+def felt(history: History, events: Sequence[FaultEvent]) -> Felt | None:
+    """Judge one scheduled fault by its events; None where it is none of the carrier's, or never was in force."""
+    injected = next((event for event in events if event.happened == "injected"), None)
+    healed = next((event for event in events if event.concludes), None)
+    if injected is None or healed is None or injected.fault not in _JUDGES:
+        return None
+    return _JUDGES[injected.fault](history, injected.t, healed)
+
+
+def _down(history: History, begun: int, healed: FaultEvent) -> Felt:
+    failed = answered = 0
+    before = False
+    for attempt in _attempts(history):
+        acknowledged = attempt.outcome in ("ok", "degraded")
+        before |= acknowledged and begun - TRAFFIC_NS_MAX <= attempt.back <= begun
+        if not acknowledged and begun < attempt.back <= healed.t:
+            failed += 1
+        if acknowledged and attempt.sent > begun and attempt.back < healed.t:
+            answered += 1
+    why = ""
+    if not before:
+        why = "the path had carried no acknowledgement in the 5 s before"
+    elif answered:
+        why = f"attempts acknowledged while it was in force: {answered:,}"
+    elif not failed:
+        why = "no attempt failed while it was in force"
+    return Felt({"failed_attempts": failed}, why)
+
+
+def _latency(history: History, begun: int, healed: FaultEvent) -> Felt:
+    least = int(healed.evidence.get("delay_ms", 0)) * _NS_IN_MS
+    took = [
+        attempt.back - attempt.sent
+        for attempt in _attempts(history)
+        if attempt.outcome in ("ok", "degraded") and attempt.sent > begun and attempt.back <= healed.t
+    ]
+    late = sum(each >= max(least, 1) for each in took)
+    why = "" if late and 2 * late >= len(took) else f"{late:,} of {len(took):,} replies were late by its latency"
+    return Felt({"late_replies": late}, why)
+
+
+def _lose_replies(history: History, begun: int, healed: FaultEvent) -> Felt:
+    """Committed unheard: a read returned the write, and every attempt sent by then ended unknown, in force.
+
+    One of those attempts applied it. Had one of them ended otherwise, it could be that one, and nothing is proved.
+    """
+    lost = sum(attempt.outcome == "info" and begun < attempt.back <= healed.t for attempt in _attempts(history))
+    unheard = 0
+    for operations in _of_phones(history):
+        by_write: dict[str, list[Operation]] = {}
+        for operation in operations:
+            by_write.setdefault(operation.write, []).append(operation)
+        for acts in by_write.values():
+            seen = min(act.seen_first for act in acts)
+            tried = [attempt for act in acts for attempt in act.attempts if attempt.sent < seen]
+            in_force = [attempt.outcome == "info" and begun < attempt.back <= healed.t for attempt in tried]
+            unheard += seen < INFINITY and bool(tried) and all(in_force)
+    why = "" if unheard else "no write is known to have been committed whose reply was lost"
+    return Felt({"replies_lost": lost, "committed_unheard": unheard}, why)
+
+
+def _of_phones(history: History) -> Iterator[list[Operation]]:
+    return (operations for (owner, _), operations in history.records.items() if owner != CANARY_OWNER)
+
+
+def _attempts(history: History) -> Iterator[Attempt]:
+    for operations in _of_phones(history):
+        for operation in operations:
+            yield from operation.attempts
+
+
+_JUDGES: Final[Mapping[str, Callable[[History, int, FaultEvent], Felt]]] = {
+    "carrier.down": _down,
+    "carrier.latency": _latency,
+    "carrier.lose_replies": _lose_replies,
+}

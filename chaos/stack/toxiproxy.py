@@ -1,0 +1,185 @@
+"""One Toxiproxy server's API, driven through toxiproxy-python.
+
+That client (0.1.1, unmaintained) keeps the server's address in a class, sets no time limits, takes a 500 for an
+answer and cannot change a toxic. Here every object speaks to a server of its own over a kept connection, every call
+is bounded, every refusal is an error, and what the server says that it does can be read back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import requests
+from toxiproxy.api import APIConsumer, validate_response
+from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
+
+from chaos.errors import CarrierError
+
+Stream = Literal["upstream", "downstream"]
+CALL_SECONDS_MAX = 10.0
+"""Removing a toxic may wait 5 s in the server for a connection that nobody reads from."""
+
+
+@dataclass(frozen=True)
+class Toxic:
+    """What a proxy does to its connections.
+
+    Attributes:
+        type: Toxiproxy's own name of it, for example "latency".
+        stream: "upstream" from phone to service, "downstream" back.
+        attributes: All that the type has, or what is read back differs.
+        toxicity: The share of connections that it strikes, drawn once for each; the server keeps a 32-bit float.
+    """
+
+    type: str
+    stream: Stream
+    attributes: Mapping[str, int] = field(default_factory=dict)
+    toxicity: float = 1.0
+
+
+@dataclass(frozen=True)
+class ProxyState:
+    """A proxy as the server says that it is; its toxics by name, in the order of the server."""
+
+    enabled: bool
+    toxics: Mapping[str, Toxic]
+
+
+class Toxiproxy:
+    """The API of one server. Calls block and are serialised; objects share nothing."""
+
+    def __init__(self, port: int, host: str = "127.0.0.1", call_seconds_max: float = CALL_SECONDS_MAX) -> None:
+        """Remember where; connect when first called."""
+        self._place = f"{host}:{port}"
+        self._session = requests.Session()
+        self._session.trust_env = False  # a proxy of the environment does not lead to 127.0.0.1
+        self._api = _consumer(host, port, self._session, call_seconds_max)
+        self._lock = threading.Lock()
+
+    def version(self) -> str:
+        """What the server calls itself.
+
+        Raises:
+            CarrierError: It does not answer, or is no Toxiproxy.
+        """
+        return str(self._asked("its version", lambda: self._api.get("/version"))["version"])
+
+    def populate(self, name: str, listen: str, upstream: str) -> None:
+        """Have this one proxy, enabled; done again it changes nothing.
+
+        Raises:
+            CarrierError: The server refused or gave no answer.
+        """
+        proxy = {"name": name, "listen": listen, "upstream": upstream, "enabled": True}
+        self._asked(f"proxy {name}", lambda: self._api.post("/populate", json=[proxy]))
+
+    def state(self, name: str) -> ProxyState:
+        """Read a proxy back.
+
+        Raises:
+            CarrierError: There is none of this name, or the server gave no answer.
+        """
+        found = self._asked(f"proxy {name}", lambda: self._api.get(f"/proxies/{name}"))
+        try:
+            return ProxyState(bool(found["enabled"]), {str(each["name"]): _toxic(each) for each in found["toxics"]})
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._failed(f"proxy {name}", f"its answer is no proxy ({error!r})") from error
+
+    def enable(self, name: str, enabled: bool) -> None:
+        """Listen, or cut every connection of the proxy and refuse new ones.
+
+        Raises:
+            CarrierError: The server refused or gave no answer.
+        """
+        self._asked(f"proxy {name}", lambda: self._api.post(f"/proxies/{name}", json={"enabled": enabled}))
+
+    def add(self, proxy: str, name: str, toxic: Toxic) -> None:
+        """Add a toxic behind those that are there, in force for open connections too.
+
+        Raises:
+            CarrierError: There is one of this name, the server refused, or it gave no answer.
+        """
+        document = {
+            "name": name,
+            "type": toxic.type,
+            "stream": toxic.stream,
+            "toxicity": toxic.toxicity,
+            "attributes": dict(toxic.attributes),
+        }
+        self._asked(f"toxic {name}", lambda: self._api.post(f"/proxies/{proxy}/toxics", json=document))
+
+    def remove(self, proxy: str, name: str) -> None:
+        """Take a toxic away; gone already is fine.
+
+        Raises:
+            CarrierError: The server refused or gave no answer.
+        """
+        with suppress(_Gone):
+            self._asked(f"toxic {name}", lambda: self._api.delete(f"/proxies/{proxy}/toxics/{name}"))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    def _asked(self, what: str, call: Callable[[], requests.Response]) -> Any:
+        """Make one call; return its JSON, None where it has none."""
+        try:
+            with self._lock:
+                answer = call()
+            if answer.status_code >= requests.codes.bad_request:  # the client lets a 500 pass
+                raise self._failed(what, f"{answer.status_code} {answer.text[:160].strip()}")
+            return answer.json() if answer.content else None
+        except NotFound as error:
+            raise _Gone(f"{self._head(what)}: there is none of this name; see the carrier's log") from error
+        except ProxyExists as error:
+            raise self._failed(what, "there is one of this name already") from error
+        except InvalidToxic as error:
+            raise self._failed(what, str(error)) from error
+        except requests.exceptions.Timeout as error:
+            raise self._failed(what, "no answer in time") from error
+        except requests.exceptions.JSONDecodeError as error:
+            raise self._failed(what, "the answer is no JSON; is this a Toxiproxy?") from error
+        except requests.exceptions.RequestException as error:
+            raise self._failed(what, "nobody answers there") from error
+
+    def _head(self, what: str) -> str:
+        return f"Toxiproxy at {self._place}, {what}"
+
+    def _failed(self, what: str, why: str) -> CarrierError:
+        return CarrierError(f"{self._head(what)}: {why}; see the carrier's log")
+
+
+class _Gone(CarrierError):
+    """There is nothing of this name."""
+
+
+def _consumer(host: str, port: int, session: requests.Session, seconds_max: float) -> type[APIConsumer]:
+    """The client's API class with an address, a connection and time limits of its own."""
+    base = f"http://{host}:{port}"
+
+    class Consumer(APIConsumer):  # type: ignore[misc]  # the client has no types
+        """Its callers and its errors are the client's own."""
+
+        @classmethod
+        def get(cls, url: str, params: Any = None, **more: Any) -> Any:
+            return validate_response(session.get(base + url, params=params, timeout=seconds_max, **more))
+
+        @classmethod
+        def post(cls, url: str, data: Any = None, json: Any = None, **more: Any) -> Any:
+            return validate_response(session.post(base + url, data=data, json=json, timeout=seconds_max, **more))
+
+        @classmethod
+        def delete(cls, url: str, **more: Any) -> Any:
+            return validate_response(session.delete(base + url, timeout=seconds_max, **more))
+
+    return Consumer
+
+
+def _toxic(document: Mapping[str, Any]) -> Toxic:
+    stream: Stream = "upstream" if document["stream"] == "upstream" else "downstream"
+    attributes = {str(name): int(value) for name, value in document["attributes"].items()}
+    return Toxic(str(document["type"]), stream, attributes, round(float(document["toxicity"]), 6))

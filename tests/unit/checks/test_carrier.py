@@ -1,0 +1,169 @@
+"""What phones felt of the carrier's faults, told from small histories: what proves it, and what only looks like it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chaos.checks.carrier import Felt, felt
+from chaos.history.events import Act, Back, Event, FaultEvent, Header, Outcome, Row, Send
+from chaos.history.reader import read_history
+from tests.unit.checks.files import written
+
+MS = 1_000_000
+BEGUN, HEALED = 10_000, 12_000
+
+
+class Story:
+    """A history in milliseconds: the fault is in force from 10 s to 12 s."""
+
+    def __init__(self, fault: str, **evidence: int) -> None:
+        header = Header("unit", 1, "reject", "keyed", faults=(fault,))
+        self.events: list[Event] = [header]
+        self.timed: list[tuple[int, Event]] = [
+            (BEGUN, FaultEvent(0, BEGUN * MS, fault, "carrier", "injected")),
+            (HEALED, FaultEvent(0, HEALED * MS, fault, "carrier", "healed", bit=True, evidence=evidence)),
+        ]
+        self._operations = 0
+
+    def write(self, *attempts: tuple[int, int | None, Outcome], acted: int | None = None) -> int:
+        """One create with its attempts (sent, back, outcome); return its number."""
+        self._operations += 1
+        op = self._operations
+        act = attempts[0][0] if acted is None else acted
+        hash_ = f"{op:016x}"
+        self._at(
+            act, Act(op, act * MS, "d-1#1", "d-1", "u-1", "create", f"r-{op}", "todo", f"w-{op}", hash_, f"k-{op}")
+        )
+        for n, (sent, back, outcome) in enumerate(attempts, 1):
+            self._at(sent, Send(op, n, sent * MS))
+            if back is not None:
+                self._at(back, Back(op, n, back * MS, outcome))
+        return op
+
+    def read(self, sent: int, back: int, *seen: int) -> None:
+        """A list of another phone that returned these writes."""
+        self._operations += 1
+        op = self._operations
+        rows = tuple(Row(f"r-{each}", "u-1", f"w-{each}", f"{each:016x}", row=str(each)) for each in seen)
+        self._at(sent, Act(op, sent * MS, "d-2#1", "d-2", "u-1", "list"))
+        self._at(sent, Send(op, 1, sent * MS))
+        self._at(back, Back(op, 1, back * MS, "ok", full=True, rows=rows))
+
+    def felt(self, folder: Path) -> Felt:
+        ordered = [event for _, event in sorted(self.timed, key=lambda pair: pair[0])]
+        history = read_history(written([*self.events, *ordered], folder))
+        found = felt(history, history.faults)
+        assert found is not None
+        return found
+
+    def _at(self, t: int, event: Event) -> None:
+        self.timed.append((t, event))
+
+
+def test_no_coverage_is_proved_by_attempts_that_failed_on_a_path_that_had_worked(tmp_path: Path) -> None:
+    story = Story("carrier.down")
+    story.write((9_000, 9_010, "ok"))
+    story.write((9_990, 11_000, "info"), (11_100, 12_010, "ok"))
+    story.write((10_500, 10_600, "fail"))
+    assert story.felt(tmp_path) == Felt({"failed_attempts": 2}, "")
+
+
+def test_no_coverage_where_nobody_had_been_served_proves_nothing(tmp_path: Path) -> None:
+    story = Story("carrier.down")
+    story.write((4_000, 4_010, "ok"))
+    story.write((10_500, 11_000, "info"))
+    assert story.felt(tmp_path).why == "the path had carried no acknowledgement in the 5 s before"
+
+
+def test_no_coverage_that_nobody_felt_proves_nothing(tmp_path: Path) -> None:
+    story = Story("carrier.down")
+    story.write((9_000, 9_010, "ok"))
+    story.write((10_500, 12_300, "ok"))
+    assert story.felt(tmp_path).why == "no attempt failed while it was in force"
+
+
+def test_a_path_on_which_writes_are_acknowledged_is_not_down(tmp_path: Path) -> None:
+    story = Story("carrier.down")
+    story.write((9_000, 9_010, "ok"))
+    story.write((10_500, 11_000, "info"))
+    story.write((10_500, 10_510, "ok"))
+    assert story.felt(tmp_path).why == "attempts acknowledged while it was in force: 1"
+
+
+def test_what_is_answered_once_healing_has_begun_does_not_count_against_it(tmp_path: Path) -> None:
+    story = Story("carrier.down")
+    story.write((9_000, 9_010, "ok"))
+    story.write((10_500, 11_000, "info"), (11_950, 12_001, "ok"))
+    assert story.felt(tmp_path).why == ""
+
+
+def test_latency_is_proved_by_late_replies(tmp_path: Path) -> None:
+    story = Story("carrier.latency", delay_ms=200)
+    story.write((9_000, 9_010, "ok"))
+    story.write((9_990, 10_010, "ok"))
+    story.write((10_500, 10_700, "ok"))
+    story.write((11_990, 12_010, "ok"))
+    assert story.felt(tmp_path) == Felt({"late_replies": 1}, "")
+
+
+@pytest.mark.parametrize("took", [(), (10,), (250, 10, 10)])
+def test_latency_that_few_replies_had_proves_nothing(took: tuple[int, ...], tmp_path: Path) -> None:
+    story = Story("carrier.latency", delay_ms=200)
+    for each in took:
+        story.write((10_500, 10_500 + each, "ok"))
+    late = sum(each >= 200 for each in took)
+    assert story.felt(tmp_path).why == f"{late} of {len(took)} replies were late by its latency"
+
+
+def test_a_write_that_a_read_returned_while_its_phone_knew_nothing_was_committed_unheard(tmp_path: Path) -> None:
+    story = Story("carrier.lose_replies")
+    seen = story.write((10_100, 10_200, "info"), (10_300, 10_400, "info"), (12_100, 12_110, "ok"))
+    story.read(11_000, 11_100, seen)
+    assert story.felt(tmp_path) == Felt({"replies_lost": 2, "committed_unheard": 1}, "")
+
+
+def test_an_attempt_under_way_at_the_read_that_ends_unknown_too_changes_nothing(tmp_path: Path) -> None:
+    story = Story("carrier.lose_replies")
+    seen = story.write((10_100, 10_200, "info"), (11_050, 11_200, "info"), (12_100, 12_110, "ok"))
+    story.read(11_000, 11_100, seen)
+    assert story.felt(tmp_path).counted["committed_unheard"] == 1
+
+
+def nothing_is_known(story: Story, folder: Path) -> None:
+    assert story.felt(folder).why == "no write is known to have been committed whose reply was lost"
+
+
+def test_a_retry_that_is_acknowledged_does_not_tell_which_attempt_was_applied(tmp_path: Path) -> None:
+    story = Story("carrier.lose_replies")
+    story.write((10_100, 10_200, "info"), (12_100, 12_110, "ok"))
+    nothing_is_known(story, tmp_path)
+
+
+def test_a_read_after_the_retry_left_does_not_tell_either(tmp_path: Path) -> None:
+    story = Story("carrier.lose_replies")
+    seen = story.write((10_100, 10_200, "info"), (12_050, 12_200, "ok"))
+    story.read(12_060, 12_100, seen)
+    nothing_is_known(story, tmp_path)
+
+
+def test_an_attempt_that_failed_before_the_fault_could_be_the_one(tmp_path: Path) -> None:
+    story = Story("carrier.lose_replies")
+    seen = story.write((9_000, 9_500, "info"), (10_100, 10_200, "info"))
+    story.read(11_000, 11_100, seen)
+    nothing_is_known(story, tmp_path)
+
+
+def test_a_write_that_was_acknowledged_was_heard_of(tmp_path: Path) -> None:
+    story = Story("carrier.lose_replies")
+    seen = story.write((10_100, 10_200, "ok"))
+    story.read(11_000, 11_100, seen)
+    nothing_is_known(story, tmp_path)
+
+
+def test_other_faults_are_none_of_its_business(tmp_path: Path) -> None:
+    story = Story("carrier.down")
+    history = read_history(written([*story.events, *(event for _, event in story.timed)], tmp_path))
+    assert felt(history, history.faults[:1]) is None, "never healed: whoever judges says so"
+    assert felt(history, []) is None
