@@ -1,18 +1,22 @@
 BIN := .venv/bin
 N ?= 20
 SEEDS ?= 5
+JOBS ?= 2
+# of the full stack's experiments those of the demo: the others are for `make experiments`
+TESTED := $(wildcard experiments/*.yaml) experiments/plain_postgres \
+    experiments/syncstack/sidekick_2009.yaml experiments/syncstack/san_loss.yaml
 
 .PHONY: setup demo test test-fast check bench experiments soak clean
 
 setup:                  ## .venv, dependencies, engine, images; quick when all is there
 	@.ci/setup
 
-demo: setup             ## a power cut that loses nothing, and the incident of 2009
-	$(BIN)/holdfast run experiments/power_cut.yaml --expect
-	$(BIN)/holdfast run experiments/sidekick_minimal.yaml --expect
+demo: setup             ## the incident of 2009, and the same loss where every copy has an array of its own
+	$(BIN)/holdfast run experiments/syncstack/sidekick_2009.yaml --expect
+	$(BIN)/holdfast run experiments/syncstack/san_loss.yaml --expect
 
 test: setup check       ## everything that a change must pass
-	$(BIN)/pytest tests/unit tests/contract tests/integration tests/reproduced experiments
+	$(BIN)/pytest tests/unit tests/contract tests/integration tests/reproduced $(TESTED)
 
 test-fast:              ## unit tests: no engine, seconds
 	$(BIN)/pytest -q tests/unit
@@ -26,7 +30,7 @@ bench: setup            ## figures against their bounds; also in reports/bench.j
 	$(BIN)/python -m tests.bench
 
 experiments: setup      ## every experiment with SEEDS seeds against its expected verdict
-	$(BIN)/python experiments/run_all.py --seeds $(SEEDS)
+	$(BIN)/python experiments/run_all.py --seeds $(SEEDS) --jobs $(JOBS)
 
 soak: setup             ## kill -9 of the controller at N random instants; nothing may be left
 	$(BIN)/python tests/soak.py $(N)

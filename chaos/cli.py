@@ -147,14 +147,33 @@ def run(
 def check(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A folder of reports/runs.")],
     as_json: AsJson = False,
+    record: Annotated[str, typer.Option(metavar="NAME", help="Tell a record's story and the rule behind it.")] = "",
+    why: Annotated[bool, typer.Option("--why", help="Tell what the verdict rests on.")] = False,
+    export: Annotated[
+        Path | None, typer.Option(metavar="FILE.parquet", help="Write the history as a table, for DuckDB or Polars.")
+    ] = None,
 ) -> Answer:
     """Judge a finished trial again from its history, without the stack, and write its report.html anew."""
     from chaos.faults import catalogue
     from chaos.reporting.block import verdict_block
     from chaos.reporting.html import report_again
+    from chaos.reporting.result import HISTORY_FILE
 
     result = report_again(run_dir, catalogue(), _complain)
-    return Answer(EXIT_CODES[result.verdict], to_document(result), "\n".join(verdict_block(result)))
+    history, told = result.run_dir / HISTORY_FILE, verdict_block(result)
+    if record or why:
+        from chaos.checks.explain import explain_record, explain_verdict, find_record
+        from chaos.history.reader import read_history
+
+        told = explain_verdict(result.judgement) if why and result.judgement is not None else []
+        if record:
+            whole = read_history(history)
+            told += explain_record(whole, find_record(whole, record))
+    if export is not None:
+        from chaos.history.export import export as write_table
+
+        told.append(f"{write_table(history, export):,} lines in {export}")
+    return Answer(EXIT_CODES[result.verdict], to_document(result), "\n".join(told))
 
 
 @app.command()

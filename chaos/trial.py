@@ -16,13 +16,12 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from chaos.checks.verdict import judge
+from chaos.checks.large import judge_file
 from chaos.errors import AgentError, HoldfastError
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.history.events import Header, Note, PhaseEvent
-from chaos.history.reader import read_history
 from chaos.history.recorder import Recorder
 from chaos.reporting.listener import FanOut
 from chaos.reporting.recall import result_of
@@ -229,8 +228,7 @@ class Trial:
         await read_doors(reader, self._front_door, step, doors, self._recorder, deadline=deadline)
 
     def _judge(self, not_covered: tuple[str, ...]) -> TrialResult:
-        history = read_history(self._recorder.path)
-        judgement = judge(history)
+        history, judgement = judge_file(self._recorder.path)
         result = result_of(self._plan, self._folder, history, judgement, not_covered, self._lab.images)
         write_result(result)
         return result

@@ -29,7 +29,18 @@ from chaos.stack.engine import connect
 from chaos.stack.identity import OWNER_LABEL, RUN_LABEL, is_alive
 
 ROOT = Path(__file__).resolve().parents[1]
-EXPERIMENT = ROOT / "experiments" / "power_cut.yaml"
+EXPERIMENTS = tuple(
+    ROOT / "experiments" / f"{name}.yaml"
+    for name in (
+        "power_cut",
+        "lost_replies",
+        "syncstack/san_loss",
+        "syncstack/san_outage",
+        "syncstack/partition_primary",
+        "syncstack/pause_primary",
+    )
+)
+"""One of each kind of thing that can be left: ports, the carrier, held I/Os, cut links, frozen processes."""
 HOLDFAST = Path(sys.executable).with_name("holdfast")
 GUARD = "chaos.stack.guard"
 CLEAN_SECONDS_MAX = 10.0
@@ -54,45 +65,46 @@ def main() -> int:
     arguments = parser.parse_args()
     drawn = random.Random(arguments.seed)
     with closing(connect()) as client:
-        life_seconds = measure_life()
-        say(f"seed {arguments.seed}; one life takes {life_seconds:.1f} s")
+        say(f"seed {arguments.seed}")
         misses = 0
-        for number, instant in enumerate(instants(drawn, arguments.times, life_seconds), 1):
-            guard = kill_at(instant, with_guard=False)
-            misses += tell(f"controller {number}", instant, wait_until_clean(client, guard))
-        for number, instant in enumerate(instants(drawn, arguments.together, life_seconds), 1):
-            guard = kill_at(instant, with_guard=True)
+        lives: dict[Path, float] = {}
+        for number, (experiment, part) in enumerate(moments(drawn, arguments.times), 1):
+            instant = part * life_of(experiment, lives)
+            guard = kill_at(experiment, instant, with_guard=False)
+            misses += tell(f"controller {number} of {experiment.stem}", instant, wait_until_clean(client, guard))
+        for number, (experiment, part) in enumerate(moments(drawn, arguments.together), 1):
+            instant = part * life_of(experiment, lives)
+            guard = kill_at(experiment, instant, with_guard=True)
             subprocess.run([HOLDFAST, "clean"], check=False, capture_output=True, timeout=LIFE_SECONDS_MAX)
-            misses += tell(f"controller and guard {number}", instant, wait_until_clean(client, guard))
+            name = f"controller and guard {number} of {experiment.stem}"
+            misses += tell(name, instant, wait_until_clean(client, guard))
     total = arguments.times + arguments.together
     say(f"{total - misses} passed, {misses} failed")
     return 1 if misses or not total else 0
 
 
-def instants(drawn: random.Random, count: int, life_seconds: float) -> list[float]:
-    """Random instants, one in each of `count` equal parts of a life, in random order: none is left out."""
-    found = [life_seconds * (part + drawn.random()) / count for part in range(count)]
-    drawn.shuffle(found)
-    return found
+def moments(drawn: random.Random, count: int) -> list[tuple[Path, float]]:
+    """Experiments in turn, each with a random instant of its life in [0, 1): one in each of `count` equal parts."""
+    parts = [(part + drawn.random()) / count for part in range(count)]
+    drawn.shuffle(parts)
+    return [(EXPERIMENTS[number % len(EXPERIMENTS)], part) for number, part in enumerate(parts)]
 
 
-def measure_life() -> float:
-    """Seconds of a trial that is left alone. The first of two also makes the golden snapshot."""
-    seconds = 0.0
-    for _ in range(2):
+def life_of(experiment: Path, known: dict[Path, float]) -> float:
+    """Seconds of a trial that is left alone. The first of two also makes images and the golden snapshot."""
+    for _ in range(0 if experiment in known else 2):
         began = time.monotonic()
-        controller = start()
-        code = controller.wait(timeout=LIFE_SECONDS_MAX)
-        seconds = time.monotonic() - began
+        code = start(experiment).wait(timeout=LIFE_SECONDS_MAX)
+        known[experiment] = time.monotonic() - began
         if code not in {0, 1, 2}:
-            raise SystemExit(f"`holdfast run {EXPERIMENT}` exits {code} by itself; make it run first")
-    return seconds
+            raise SystemExit(f"`holdfast run {experiment}` exits {code} by itself; make it run first")
+    return known[experiment]
 
 
-def start() -> subprocess.Popen[bytes]:
+def start(experiment: Path) -> subprocess.Popen[bytes]:
     """Start a controller in a session of its own, so that no signal of the terminal reaches it."""
     return subprocess.Popen(
-        [HOLDFAST, "run", str(EXPERIMENT)],
+        [HOLDFAST, "run", str(experiment)],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -101,13 +113,13 @@ def start() -> subprocess.Popen[bytes]:
     )
 
 
-def kill_at(instant: float, *, with_guard: bool) -> tuple[int, ...]:
+def kill_at(experiment: Path, instant: float, *, with_guard: bool) -> tuple[int, ...]:
     """Start a controller and kill it so many seconds later, alone or with its guard.
 
     Returns:
         The pids of its guard: none before it has one.
     """
-    controller = start()
+    controller = start(experiment)
     with contextlib.suppress(subprocess.TimeoutExpired):
         controller.wait(timeout=instant)
     if controller.poll() is not None:

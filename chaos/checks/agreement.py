@@ -34,16 +34,16 @@ def healed_by_device(sights: Iterable[Sight]) -> bool:
     for sight in sights:
         if sight.reading.door.step == 1 and sight.missing:
             missing = True
-        elif missing and sight.reading.door.step > 1 and sight.state not in (MISSING, None) and not sight.classes:
+        elif missing and sight.reading.door.step > 1 and sight.states and not sight.classes:
             return True
     return False
 
 
 def _disagree(operations: Sequence[Operation], sights: Sequence[Sight]) -> bool:
-    if len({sight.state for sight in sights}) < 2:
+    if len({sight.states for sight in sights}) < 2:
         return False
     return any(
-        first.state != second.state
+        first.states != second.states
         and first.reading.settled
         and second.reading.settled
         and (_between(first.reading, second.reading) or not _may_follow(operations, first, second))
@@ -63,8 +63,7 @@ def _between(one: Reading, other: Reading) -> bool:
 
 def _may_follow(operations: Iterable[Operation], first: Sight, second: Sight) -> bool:
     """Whether what the second door showed may have taken effect after the first was read."""
-    if second.state != MISSING:
-        gave = {second.state}
-    else:
+    gave = set((second.states or MISSING) - (first.states or MISSING))
+    if not gave:
         gave = {operation.write for operation in operations if operation.kind == "delete"}
     return any(write not in first.rule.acknowledged or write in first.rule.late for write in gave)

@@ -90,13 +90,17 @@ class Allowed:
     late: frozenset[str] = frozenset()
     deleted: bool = False
 
+    def permits(self, states: frozenset[str]) -> bool:
+        """Whether exactly these versions may be there."""
+        return self.absence if not states else len(states) == 1 and states <= self.writes
+
 
 NOTHING: Final = Allowed(frozenset(), absence=True)
-_MAYBE: Final = frozenset({"info", "degraded"})
+MAYBE: Final = frozenset({"info", "degraded"})
 
 
 @dataclass(slots=True)
-class _Member:
+class Member:
     """A write id of A: earliest invocation, earliest return of whatever carries it."""
 
     write: str
@@ -110,7 +114,7 @@ class _Member:
 class _Chain:
     """Members linked by base, from an unconditional one to `tail`."""
 
-    tail: _Member
+    tail: Member
     latest_inv: int
     earliest_ret: int
 
@@ -132,7 +136,7 @@ def allowed(operations: Sequence[Logical], *, conditional: bool = True, seen: bo
         simple = _one_chain(operations, conditional)
         if simple is not None:
             return simple
-    members, broken = _acknowledged(operations, conditional, seen)
+    members, broken = acknowledged(operations, conditional, seen)
     chains, unordered = _chains(members)
     broken |= unordered
     if broken:
@@ -181,28 +185,26 @@ def _one_chain(operations: Sequence[Logical], conditional: bool) -> Allowed | No
     return Allowed(frozenset((before,)), absence=False, acknowledged=acknowledged)
 
 
-def _acknowledged(operations: Sequence[Logical], conditional: bool, seen: bool) -> tuple[dict[str, _Member], set[str]]:
+def acknowledged(operations: Sequence[Logical], conditional: bool, seen: bool) -> tuple[dict[str, Member], set[str]]:
     """A by write id, and what its bases show to be broken."""
     by_write: dict[str, list[Logical]] = {}
     for operation in operations:
         by_write.setdefault(operation.write, []).append(operation)
-    members: dict[str, _Member] = {}
+    members: dict[str, Member] = {}
     broken: set[str] = set()
-    wanted = [
-        o.write for o in operations if o.standing == "ok" or (seen and o.standing in _MAYBE and o.seen < INFINITY)
-    ]
+    wanted = [o.write for o in operations if o.standing == "ok" or (seen and o.standing in MAYBE and o.seen < INFINITY)]
     while wanted:
         write = wanted.pop()
         if write in members:
             continue
         carriers = by_write.get(write, [])
-        possible = [o for o in carriers if o.standing == "ok" or o.standing in _MAYBE]
+        possible = [o for o in carriers if o.standing == "ok" or o.standing in MAYBE]
         if not possible:
             failed = any(o.standing == "fail" for o in carriers)
             broken.add("aborted-visible" if failed else "phantom")
             continue
         first = possible[0]
-        members[write] = member = _Member(
+        members[write] = member = Member(
             write,
             first.delete,
             first.base if conditional else None,
@@ -214,10 +216,10 @@ def _acknowledged(operations: Sequence[Logical], conditional: bool, seen: bool) 
     return members, broken
 
 
-def _chains(members: Mapping[str, _Member]) -> tuple[list[_Chain], set[str]]:
+def _chains(members: Mapping[str, Member]) -> tuple[list[_Chain], set[str]]:
     """The chains of A; `lost-update` where A cannot be ordered at all."""
-    successor: dict[str, _Member] = {}
-    starts: list[_Member] = []
+    successor: dict[str, Member] = {}
+    starts: list[Member] = []
     for member in members.values():
         if member.base is None or member.base not in members:
             starts.append(member)
@@ -281,7 +283,7 @@ def _tails(chains: Sequence[_Chain]) -> set[str]:
 
 
 def _outside(
-    operations: Iterable[Logical], members: Mapping[str, _Member], conditional: bool
+    operations: Iterable[Logical], members: Mapping[str, Member], conditional: bool
 ) -> dict[str, list[tuple[str | None, int]]]:
     """(base, latest time of effect) of what may have taken effect beside A, by write id.
 
@@ -289,7 +291,7 @@ def _outside(
     of its own, its others may take effect too.
     """
     used: dict[str, Logical] = {}
-    listed = [o for o in operations if o.standing == "ok" or o.standing in _MAYBE]
+    listed = [o for o in operations if o.standing == "ok" or o.standing in MAYBE]
     for operation in listed:
         if operation.write in members:
             before = used.get(operation.write)

@@ -6,7 +6,7 @@ while writes were being acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from chaos.checks.carrier import felt
@@ -17,17 +17,22 @@ QUIET_NS_MAX: Final = 1_000_000_000
 """The last acknowledgement may lie this long before a fault takes hold, unless requests were in flight."""
 
 
-def toothless(history: History) -> tuple[str, ...]:
-    """One line for every scheduled fault that did not bite."""
+def toothless(history: History, busy: Collection[int] = ()) -> tuple[str, ...]:
+    """One line for every scheduled fault that did not bite.
+
+    Args:
+        history: The history.
+        busy: Faults that are known to have struck under load.
+    """
     lines = []
     for index, name in enumerate(history.header.faults):
-        why = _missing(history, [event for event in history.faults if event.index == index])
+        why = _missing(history, [event for event in history.faults if event.index == index], index in busy)
         if why:
             lines.append(f"{name} (fault {index + 1}) did not bite: {why}")
     return tuple(lines)
 
 
-def _missing(history: History, events: Sequence[FaultEvent]) -> str:
+def _missing(history: History, events: Sequence[FaultEvent], busy: bool) -> str:
     injected = next((event for event in events if event.happened == "injected"), None)
     if injected is None:
         return next((event.why for event in events if event.why), "its trigger never came")
@@ -36,7 +41,7 @@ def _missing(history: History, events: Sequence[FaultEvent]) -> str:
     carrier = felt(history, events)
     if carrier is not None and carrier.why:
         return carrier.why
-    if injected.phase == "load" and not _under_load(history, injected.t):
+    if injected.phase == "load" and not busy and not _under_load(history, injected.t):
         return "no write was being acknowledged when it took hold"
     return ""
 

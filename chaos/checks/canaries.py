@@ -7,7 +7,7 @@ through the very code that judges every other record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos.checks.doors import Reading, Sight
@@ -31,7 +31,10 @@ class Canaries:
 
 
 def canaries(
-    history: History, readings: Mapping[str, Sequence[Reading]], sights: Mapping[str, Sequence[Sight]]
+    history: History,
+    readings: Mapping[str, Sequence[Reading]],
+    sights: Mapping[str, Sequence[Sight]],
+    steps: Collection[int] = (),
 ) -> Canaries:
     """Judge the check itself.
 
@@ -39,15 +42,16 @@ def canaries(
         history: The history.
         readings: All doors by owner.
         sights: What was made of the records of `CANARY_OWNER`, by record.
+        steps: Further steps at which doors were read.
     """
     planted = {
         name: record for name, record in history.header.canaries.items() if (CANARY_OWNER, record) in history.records
     }
     if len(planted) < 2:
         return Canaries(len(planted), 0, f"only {len(planted)} of 2 canaries were planted")
-    steps = {reading.door.step for of_owner in readings.values() for reading in of_owner}
+    asked = {reading.door.step for of_owner in readings.values() for reading in of_owner} | set(steps)
     tried = {step for step, owner, _ in history.doors if owner == CANARY_OWNER}
-    if unread := sorted(steps - tried):
+    if unread := sorted(asked - tried):
         return Canaries(2, 0, f"the canaries were not read at step {unread[0]} of the final reads")
     silent = {
         name: next((s for s in sights.get(record, ()) if not _reported(name, s)), None)
@@ -67,4 +71,4 @@ def canaries(
 def _reported(name: str, sight: Sight) -> bool:
     if name == "A":
         return "lost" in sight.classes
-    return "corrupted" in sight.classes or (bool(sight.classes) and sight.state is not None)
+    return "corrupted" in sight.classes or (bool(sight.classes) and sight.states is not None)

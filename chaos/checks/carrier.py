@@ -14,8 +14,6 @@ from chaos.history.model import INFINITY, Attempt, History, Operation
 
 TRAFFIC_NS_MAX: Final = 5_000_000_000
 """The path must have carried an acknowledgement so shortly before it went down."""
-HEALING_NS_MAX: Final = 100_000_000
-"""A heal is recorded when it was read back: what is answered so shortly before may have passed by then."""
 _NS_IN_MS: Final = 1_000_000
 
 
@@ -44,7 +42,7 @@ def _down(history: History, begun: int, healed: FaultEvent) -> Felt:
         before |= acknowledged and begun - TRAFFIC_NS_MAX <= attempt.back <= begun
         if not acknowledged and begun < attempt.back <= healed.t:
             failed += 1
-        if acknowledged and attempt.sent > begun and attempt.back < healed.t - HEALING_NS_MAX:
+        if acknowledged and attempt.sent > begun and attempt.back < healed.t:
             answered += 1
     why = ""
     if not before:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from chaos.checks.beside import Beside
 from chaos.checks.doors import Reading
 from chaos.history.events import CANARY_OWNER
 from chaos.history.model import History
@@ -32,7 +33,10 @@ class Coverage:
 
 
 def coverage(
-    history: History, readings: Mapping[str, Sequence[Reading]], acknowledged: Iterable[tuple[str, str]]
+    history: History,
+    readings: Mapping[str, Sequence[Reading]],
+    acknowledged: Iterable[tuple[str, str]],
+    beside: Beside | None = None,
 ) -> Coverage:
     """Count what the final reads covered.
 
@@ -40,25 +44,34 @@ def coverage(
         history: The history.
         readings: All doors that could be read, by owner.
         acknowledged: The acknowledged records, canaries left out.
+        beside: Further records.
     """
+    beside = beside or Beside()
     devices: dict[str, set[str]] = defaultdict(set)
+    for owner, of_owner in beside.devices.items():
+        devices[owner].update(of_owner)
     for (owner, _), operations in history.records.items():
         if owner != CANARY_OWNER:
             devices[owner].update(operation.device for operation in operations)
     unread: dict[str, str] = {}
-    records: dict[str, int] = defaultdict(int)
+    records: Counter[str] = Counter(beside.acknowledged)
     for owner, _ in acknowledged:
         records[owner] += 1
     for owner in records:
         read = {(r.door.step, r.door.door) for r in readings.get(owner, ())}
-        missing = [f"{kind} {device}" for step, kind in ((CACHES, "cache"), (RESETS, "reset"))
-                   for device in sorted(devices[owner]) if (step, f"{kind} {device}") not in read]  # fmt: skip
-        if not any(step == FRESH for step, _ in read):
-            missing.insert(0, "fresh")
-        if missing:
-            unread[owner] = missing[0]
+        if missing := not_read(devices[owner], read):
+            unread[owner] = missing
     return Coverage(
-        coverable=sum(records.values()),
-        covered=sum(count for owner, count in records.items() if owner not in unread),
+        coverable=sum(records.values()) + beside.covered,
+        covered=beside.covered + sum(count for owner, count in records.items() if owner not in unread),
         unread=tuple(sorted(unread.items())),
     )
+
+
+def not_read(devices: Iterable[str], read: Collection[tuple[int, str]]) -> str:
+    """The first door that an owner's devices ask for and that is not among the (step, door) that were read."""
+    if not any(step == FRESH for step, _ in read):
+        return "fresh"
+    wanted = [(step, f"{kind} {device}") for step, kind in ((CACHES, "cache"), (RESETS, "reset"))
+              for device in sorted(devices)]  # fmt: skip
+    return next((door for step, door in wanted if (step, door) not in read), "")

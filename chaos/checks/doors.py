@@ -6,16 +6,19 @@ A *door* is a way to read records back. Each round of a door is judged by the hi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from chaos.checks.allowed import Allowed, Logical, allowed
-from chaos.checks.logical import WHOLE, Cut, last_activity, logical_operations
+from chaos.checks.keep_both import KeptBoth, kept_both
+from chaos.checks.logical import WHOLE, Cut, Rollback, last_activity, logical_operations
 from chaos.history.events import Row
-from chaos.history.model import INFINITY, Door, History, Operation, RecordId
+from chaos.history.model import CACHE_STEP, INFINITY, Door, History, Operation, RecordId
 
-MISSING: Final = ""
-"""The state of a record that a door did not show; a state is the write id that was there."""
+MISSING: Final[frozenset[str]] = frozenset()
+"""The state of a record that a door did not show; a state is the write ids that were there."""
+
+Rule = Allowed | KeptBoth
 
 
 @dataclass(slots=True)
@@ -25,6 +28,7 @@ class Reading:
     Attributes:
         odd: Rows that are no whole copy of a write, by the record of the door's owner that they belong to.
         strange: Rows that belong to no record of the door's owner.
+        orphans: Blobs that no row points to.
         readable: Whether the last round succeeded.
         first_invoked: Begin of the first of the rounds that agree, `first_ended` its end.
     """
@@ -36,6 +40,7 @@ class Reading:
     first_ended: int
     odd: dict[str, list[Row]] = field(default_factory=dict)
     strange: list[Row] = field(default_factory=list)
+    orphans: int = 0
 
     @property
     def settled(self) -> bool:
@@ -48,20 +53,20 @@ class Sight:
     """A record at one door.
 
     Attributes:
-        state: The write id that was there, MISSING, or None where what was there is not whole.
+        states: The write ids that were there, rightly if any were; None where what was there is not whole.
         classes: What is wrong with it; empty if nothing.
         rule: The allowed states by which it was judged.
     """
 
     reading: Reading
-    state: str | None
+    states: frozenset[str] | None
     classes: frozenset[str]
-    rule: Allowed
+    rule: Rule
 
     @property
     def missing(self) -> bool:
         """Whether the record was not there and should have been."""
-        return self.state == MISSING and bool(self.classes)
+        return self.states == MISSING and bool(self.classes)
 
 
 def readings(history: History) -> dict[str, list[Reading]]:
@@ -86,6 +91,9 @@ def readings(history: History) -> dict[str, list[Reading]]:
 def _sorted_rows(reading: Reading, history: History) -> Reading:
     owner = reading.door.owner
     for row in reading.door.odd:
+        if row.blob == "orphan":
+            reading.orphans += 1
+            continue
         write = history.writes.get(row.write)
         ours = write is not None and write.owner == owner
         if (owner, row.record) in history.records and (ours or row.owner == owner or write is None):
@@ -112,94 +120,112 @@ def strangers(history: History, reading: Reading) -> Iterable[tuple[RecordId, st
 class RecordJudge:
     """One record before all doors of its owner."""
 
-    def __init__(self, history: History, name: RecordId, operations: Sequence[Operation]) -> None:
+    def __init__(
+        self, history: History, name: RecordId, operations: Sequence[Operation], rollback: Rollback | None = None
+    ) -> None:
         self._history = history
-        self._name = name
+        self.name = name
         self._operations = operations
         self._keyed = history.header.idempotency == "keyed"
-        self._conditional = history.header.policy != "last-writer-wins"
+        self._policy = history.header.policy
+        self.rollback = rollback
         self._gone = history.gone.get(name, INFINITY)
         self._active_until = last_activity(operations)
-        self.logical = logical_operations(operations, keyed=self._keyed, gone=self._gone)
-        self.rule = allowed(self.logical, conditional=self._conditional)
+        self.logical = self.operations_at(Cut(INFINITY, INFINITY, rollback))
+        self.rule = self._rule(self.logical)
         # Where nothing is unknown, no read can add to what is known: one rule serves all later doors.
         self.certain = all(o.standing != "info" and o.standing != "degraded" for o in self.logical)
 
     def sights(self, of_owner: Iterable[Reading]) -> list[Sight]:
         """The record at each door, in order of time."""
-        record = self._name[1]
         found: list[Sight] = []
         for reading in of_owner:
-            sight = self._sight(reading, record)
+            sight = self._sight(reading)
             if reading.before is not None and sight.classes:
                 # A door that keeps changing proves only what two of its rounds showed.
-                earlier = self._sight(reading.before, record)
-                sight = Sight(reading, sight.state, sight.classes & earlier.classes, sight.rule)
+                earlier = self._sight(reading.before)
+                sight = replace(sight, classes=sight.classes & earlier.classes)
             found.append(sight)
-            if not self.certain and sight.state == MISSING and not sight.classes:
+            if not self.certain and sight.states == MISSING and not sight.classes:
                 self._absent(reading.door, sight.rule)
         return found
 
-    def _absent(self, door: Door, rule: Allowed) -> None:
+    def _absent(self, door: Door, rule: Rule) -> None:
         """Once the service showed that a record that was made is not there, its delete is known."""
         made = any(o.write in rule.acknowledged and not o.delete for o in self.logical)
-        if made and door.step != 2 and door.t < self._gone:
+        if made and door.step != CACHE_STEP and door.t < self._gone:
             self._gone = door.t
 
     def is_plain(self, of_owner: Iterable[Reading]) -> bool:
         """Whether every door showed one and the same allowed state, and there is nothing else to find out."""
-        if not self.certain or self.rule.broken:
+        if not self.certain or self.rule.broken or self.rollback is not None:
             return False
-        record, states = self._name[1], set()
+        record, states = self.name[1], set()
         for reading in of_owner:
             door = reading.door
             if door.invoked < self._active_until or record in reading.odd:
                 return False
             whole = door.whole.get(record)
-            states.add(MISSING if whole is None else whole.write)
+            states.add(MISSING if whole is None else frozenset((whole.write,)))
         if len(states) != 1:
             return not states
-        (state,) = states
-        return self.rule.absence if state == MISSING else state in self.rule.writes
+        return self.rule.permits(*states)
 
-    def at(self, cut: Cut, *, seen: bool = True) -> tuple[list[Logical], Allowed]:
+    def operations_at(self, cut: Cut) -> list[Logical]:
+        """The logical operations at an instant."""
+        gone = self._gone
+        if cut.rollback is not None and gone > cut.rollback.to:
+            gone = cut.rollback.gone.get(self.name, INFINITY)
+        return logical_operations(self._operations, cut, keyed=self._keyed, gone=gone)
+
+    def at(self, cut: Cut, *, seen: bool = True) -> tuple[list[Logical], Rule]:
         """The operations and the rule at an instant."""
-        if seen and self.certain and cut.begun >= self._active_until:
+        if seen and self.certain and cut.begun >= self._active_until and cut.rollback is self.rollback:
             return self.logical, self.rule
-        logical = logical_operations(self._operations, cut, keyed=self._keyed, gone=self._gone)
-        return logical, allowed(logical, conditional=self._conditional, seen=seen)
+        logical = self.operations_at(cut)
+        return logical, self._rule(logical, seen=seen)
 
-    def _sight(self, reading: Reading, record: str) -> Sight:
-        door = reading.door
-        cut = Cut(door.invoked, door.t)
-        logical, rule = self.at(cut)
-        whole = door.whole.get(record)
-        odd = reading.odd.get(record)
-        if odd is None:
-            if whole is None:
-                if rule.absence:
-                    return Sight(reading, MISSING, _NO_CLASSES, rule)
-                _, unseen = self.at(cut, seen=False)
-                classes = {"seen-then-lost" if unseen.absence else "lost"}
-                return Sight(reading, MISSING, frozenset(classes), rule)
-            if whole.write in rule.writes:
-                return Sight(reading, whole.write, _NO_CLASSES, rule)
-            return Sight(reading, whole.write, frozenset((self._wrong(whole.write, logical, rule, cut),)), rule)
-        classes = set()
-        states: list[str] = []
-        if whole is not None:
-            states.append(whole.write)
-        for row in odd:
-            damage = self._damage(row, door.owner)
+    def _rule(self, logical: Sequence[Logical], *, seen: bool = True) -> Rule:
+        if self._policy == "keep-both":
+            return kept_both(logical, seen=seen)
+        return allowed(logical, conditional=self._policy == "reject", seen=seen)
+
+    def shown(self, reading: Reading) -> tuple[list[str], frozenset[str]]:
+        """Whole versions of the record at a door, one entry a row, and what is wrong with its other rows."""
+        whole = reading.door.whole.get(self.name[1])
+        states = [] if whole is None else [whole.write]
+        classes: set[str] = set()
+        for row in reading.odd.get(self.name[1], ()):
+            damage = self._damage(row, reading.door.owner)
             classes |= damage
             if not damage:
                 states.append(row.write)
-        if len(odd) + (whole is not None) > 1:
-            classes.add("duplicated")
-        wrong = [state for state in states if state not in rule.writes]
-        classes.update(self._wrong(state, logical, rule, cut) for state in wrong)
-        right = [state for state in states if state in rule.writes]
-        return Sight(reading, right[0] if right else None, frozenset(classes), rule)
+        return states, frozenset(classes)
+
+    def _sight(self, reading: Reading) -> Sight:
+        cut = Cut(reading.door.invoked, reading.door.t, self.rollback)
+        logical, rule = self.at(cut)
+        states, damage = self.shown(reading)
+        there = frozenset(states)
+        if not damage and len(states) == len(there) and rule.permits(there):
+            return Sight(reading, there, _NO_CLASSES, rule)
+        classes = set(damage)
+        rows = len(reading.odd.get(self.name[1], ())) + (self.name[1] in reading.door.whole)
+        if isinstance(rule, KeptBoth):
+            if len(states) > len(there):
+                classes.add("duplicated")
+            classes |= self._wrong_beside_others(there, logical, rule, cut)
+            wrong = rule.intruders(there)
+        else:
+            if rows > 1:
+                classes.add("duplicated")
+            wrong = there - rule.writes
+            classes.update(self._wrong(state, logical, rule, cut) for state in wrong)
+        if not rows and not rule.absence:
+            _, unseen = self.at(cut, seen=False)
+            classes.add("seen-then-lost" if unseen.absence else "lost")
+        right = there - wrong
+        return Sight(reading, right or (None if rows and not there else there), frozenset(classes), rule)
 
     def _damage(self, row: Row, owner: str) -> set[str]:
         """What is wrong with the row itself, whatever version it should be."""
@@ -212,13 +238,13 @@ class RecordJudge:
             return {"corrupted"}
         if write is None:
             return set()
-        if (write.owner, write.record) != self._name or row.record != write.record:
+        if (write.owner, write.record) != self.name or row.record != write.record:
             return {"misattributed"}
         if row.blob == "missing":
             return {"dangling-blob"}
         return {"corrupted"} if row.hash != write.hash else set()
 
-    def _wrong(self, write: str, logical: Sequence[Logical], rule: Allowed, cut: Cut) -> str:
+    def _wrong(self, write: str, logical: Sequence[Logical], rule: Rule, cut: Cut) -> str:
         """The class of a whole version that must not be there."""
         standings = {o.standing for o in logical if o.write == write}
         if standings <= {"unsent"}:
@@ -226,12 +252,38 @@ class RecordJudge:
         if standings <= {"fail", "unsent"}:
             return "aborted-visible"
         _, unseen = self.at(cut, seen=False)
-        if write in unseen.writes:
+        if unseen.permits(frozenset((write,))):
             return "seen-then-lost"
         if write not in rule.acknowledged and any(o.write == write and o.base in rule.acknowledged for o in logical):
             # It took effect on a version that an acknowledged write had replaced.
             return "lost-update"
         return "resurrected" if rule.deleted else "lost"
+
+    def _wrong_beside_others(
+        self, there: frozenset[str], logical: Sequence[Logical], rule: KeptBoth, cut: Cut
+    ) -> set[str]:
+        """Under keep-both: the classes of versions that must not be there, and of those that are missing."""
+        standings: dict[str, set[str]] = {}
+        for operation in logical:
+            standings.setdefault(operation.write, set()).add(operation.standing)
+        bases = {o.write: o.base for o in logical}
+        classes: set[str] = set()
+        for write in rule.intruders(there):
+            if standings.get(write, set()) <= {"unsent"}:
+                classes.add("phantom")
+            elif standings[write] <= {"fail", "unsent"}:
+                classes.add("aborted-visible")
+            elif not rule.missing(there):
+                classes.add("resurrected")
+        if missing := rule.missing(there):
+            rivals = {bases.get(write) for write in there} - {None}
+            _, unseen = self.at(cut, seen=False)
+            for write in missing:
+                if isinstance(unseen, KeptBoth) and write not in unseen.missing(there):
+                    classes.add("seen-then-lost")
+                else:
+                    classes.add("lost-update" if bases.get(write) in rivals else "lost")
+        return classes
 
 
 _NO_CLASSES: Final[frozenset[str]] = frozenset()

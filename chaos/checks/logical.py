@@ -5,8 +5,8 @@ Where the stack keeps idempotency keys, all attempts with one key are one operat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from chaos.checks.allowed import Logical, Standing
@@ -14,11 +14,33 @@ from chaos.history.model import INFINITY, Attempt, Operation
 
 
 @dataclass(frozen=True, slots=True)
+class Rollback:
+    """A declared loss: the stores came back as of `to`, and what was requested from there to `disaster` is unknown.
+
+    Attributes:
+        seen: For each write id that a read has shown since the restore, the return of the first such read.
+        gone: Likewise for records that were not there any more.
+    """
+
+    to: int
+    disaster: int
+    seen: Mapping[str, int] = field(default_factory=dict)
+    gone: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
-    """A history as a read sees it: what began after `ended` is not there, what ended after `begun` is unknown."""
+    """A history as a read sees it: what began after `ended` is not there, what ended after `begun` is unknown.
+
+    Attributes:
+        rollback: The declared loss that lies before the read.
+        forgotten: Whether what began within the loss is not even possible: so at the restored store itself.
+    """
 
     begun: int
     ended: int
+    rollback: Rollback | None = None
+    forgotten: bool = False
 
 
 WHOLE: Final = Cut(INFINITY, INFINITY)
@@ -38,15 +60,19 @@ def logical_operations(
         keyed: Whether the stack declares `idempotency: keyed`.
         gone: When a read first showed the record deleted.
     """
+    rollback = cut.rollback
     by_write: dict[str, list[Operation]] = {}
     for operation in operations:
-        if operation.t <= cut.ended:
+        forgotten = cut.forgotten and rollback is not None and rollback.to < operation.t <= rollback.disaster
+        if operation.t <= cut.ended and not forgotten:
             by_write.setdefault(operation.write, []).append(operation)
     deletes = [acts[0].write for acts in by_write.values() if acts[0].kind == "delete"]
     logical: list[Logical] = []
     for write, acts in by_write.items():
         first = acts[0]
         seen = first.seen_first
+        if rollback is not None and seen > rollback.to:
+            seen = rollback.seen.get(write, INFINITY)
         if first.kind == "delete":
             # Of several deletes the read does not tell which one took effect.
             seen = gone if deletes == [write] else INFINITY
@@ -62,11 +88,17 @@ def logical_operations(
 
 
 def _merged(act: Operation, inv: int, attempts: Iterable[Attempt], cut: Cut, seen: int) -> Logical:
-    ret, rank = INFINITY, 4
+    ret, rank, rollback = INFINITY, 4, cut.rollback
     for attempt in attempts:
         if attempt.sent > cut.ended:
             continue
-        outcome = attempt.outcome if attempt.back <= cut.begun else "info"
+        known = attempt.back <= cut.begun
+        if rollback is not None and attempt.sent <= rollback.disaster:
+            if cut.forgotten and attempt.sent > rollback.to:
+                continue
+            # What was refused was never there to be lost.
+            known = known and (attempt.back <= rollback.to or attempt.outcome == "fail")
+        outcome = attempt.outcome if known else "info"
         if outcome == "ok":
             ret, rank = min(ret, attempt.back), 0
         elif outcome == "info":

@@ -5,7 +5,8 @@ A history of creates alone proves little: losses hide in updates that race, in d
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,31 +63,34 @@ class Mix:
         return tuple(short)
 
 
-def mix_of(history: History) -> Mix:
-    """Count the mix, canaries left out."""
-    counts: dict[str, int] = defaultdict(int)
-    photos = contended = 0
+def mix_of(history: History, beside: Mapping[str, int] | None = None) -> Mix:
+    """Count the mix, canaries left out; `beside` are the counts of further records."""
+    counts = Counter(beside or {})
     for (owner, _), operations in history.records.items():
-        if owner == CANARY_OWNER:
-            continue
-        sent = [o for o in operations if o.attempts]
-        racing = len({o.device for o in sent}) > 1
-        for operation in sent:
-            counts[operation.kind] += 1
-            if operation.kind == "create":
-                size_bytes = operation.size_bytes
-                photos += operation.type == "photo" and PHOTO_BYTES_MIN <= size_bytes <= PHOTO_BYTES_MAX
-            elif racing and operation.kind == "update":
-                contended += any(_race(operation, other) for other in sent)
-    total = sum(counts.values())
+        if owner != CANARY_OWNER:
+            counts.update(_mixed(operations))
+    total = counts["create"] + counts["update"] + counts["delete"]
     return Mix(
         operations=total,
         updates=_share(counts["update"], total),
         deletes=_share(counts["delete"], total),
-        contended=_share(contended, counts["update"]),
-        photos=_share(photos, counts["create"]),
+        contended=_share(counts["contended"], counts["update"]),
+        photos=_share(counts["photo"], counts["create"]),
         full_resets=sum(o.outbox > 0 and o.owner != CANARY_OWNER for o in history.resets),
     )
+
+
+def _mixed(operations: Sequence[Operation]) -> Counter[str]:
+    """The kinds of one record's operations that were sent, with its photos and contended updates."""
+    sent = [o for o in operations if o.attempts]
+    counts = Counter(operation.kind for operation in sent)
+    racing = len({o.device for o in sent}) > 1
+    for operation in sent:
+        if operation.kind == "create":
+            counts["photo"] += operation.type == "photo" and PHOTO_BYTES_MIN <= operation.size_bytes <= PHOTO_BYTES_MAX
+        elif racing and operation.kind == "update":
+            counts["contended"] += any(_race(operation, other) for other in sent)
+    return counts
 
 
 def _share(part: int, whole: int) -> float:

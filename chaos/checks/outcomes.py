@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from chaos.checks.allowed import Allowed, Logical
-from chaos.checks.doors import MISSING, Sight
+from chaos.checks.allowed import Logical
+from chaos.checks.doors import MISSING, Rule, Sight
 from chaos.history.model import INFINITY, Operation
 
 OUTCOMES = ("ok", "fail", "info", "degraded")
@@ -18,7 +18,7 @@ def tally(logical: Iterable[Logical], into: Counter[str]) -> None:
         into["fail" if operation.standing == "unsent" else operation.standing] += 1
 
 
-def uncertain(logical: Sequence[Logical], rule: Allowed, sights: Sequence[Sight]) -> Counter[str]:
+def uncertain(logical: Sequence[Logical], rule: Rule, sights: Sequence[Sight]) -> Counter[str]:
     """How the unknown and the degraded operations of one record turned out, as far as a final read shows it."""
     found: Counter[str] = Counter()
     for operation in logical:
@@ -34,8 +34,8 @@ def uncertain(logical: Sequence[Logical], rule: Allowed, sights: Sequence[Sight]
 
 def _shows(sight: Sight, operation: Logical) -> bool:
     if operation.delete:
-        return sight.state == MISSING and not sight.classes and operation.write in sight.rule.late
-    return sight.state == operation.write
+        return sight.states == MISSING and not sight.classes and operation.write in sight.rule.late
+    return sight.states is not None and operation.write in sight.states
 
 
 def late_effect(operations: Sequence[Operation], sights: Sequence[Sight]) -> bool:
@@ -45,7 +45,7 @@ def late_effect(operations: Sequence[Operation], sights: Sequence[Sight]) -> boo
         for sight in sights
         if not sight.classes
         for operation in operations
-        if operation.write == sight.state or (sight.state == MISSING and operation.kind == "delete")
+        if operation.write in (sight.states or MISSING) or (sight.states == MISSING and operation.kind == "delete")
     )
 
 

@@ -35,7 +35,12 @@ class AnomalousRecord:
 
 
 def life_story(
-    history: History, name: RecordId, operations: Sequence[Operation], sights: Sequence[Sight]
+    history: History,
+    name: RecordId,
+    operations: Sequence[Operation],
+    sights: Sequence[Sight],
+    *,
+    lines_max: int = LINES_MAX,
 ) -> tuple[StoryLine, ...]:
     """All that a reader needs to believe it, in order of time; the middle of a long one is left out."""
     begun = history.load_begun
@@ -43,9 +48,9 @@ def life_story(
     told += [(sight.t, f"{sight.reader} read it", f"{sight.row.write}, hash {sight.row.hash}")
              for sight in history.odd_sights.values() if (sight.owner, sight.row.record) == name]  # fmt: skip
     told.sort(key=lambda line: line[0])
-    if len(told) > LINES_MAX:
-        half = LINES_MAX // 2
-        left_out = (told[half][0], "...", f"{len(told) - LINES_MAX} lines left out")
+    if len(told) > lines_max:
+        half = lines_max // 2
+        left_out = (told[half][0], "...", f"{len(told) - lines_max} lines left out")
         told = [*told[:half], left_out, *told[-half:]]
     return tuple(StoryLine((t - begun) / 1e9, what, detail) for t, what, detail in told)
 
@@ -112,14 +117,15 @@ def _doors(sights: Sequence[Sight]) -> Iterator[Told]:
         door = sight.reading.door
         kind, _, device = door.door.partition(" ")
         what = {
+            "restored": f"{device} was read as restored",
             "fresh": "a fresh device read everything",
             "cache": f"{device} synced, its cache was read",
             "reset": f"{device} was reset and read everything",
         }.get(kind, f"{door.door} was read")
-        if sight.state == MISSING:
+        if sight.states == MISSING:
             found = "not there"
-        elif sight.state is None:
+        elif sight.states is None:
             found = f"there, {' and '.join(sorted(sight.classes))}"
         else:
-            found = f"there, version {sight.state}"
+            found = f"there, version {' and '.join(sorted(sight.states))}"
         yield door.t, what, found

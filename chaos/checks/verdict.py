@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chaos.checks.agreement import classes_of, healed_by_device
+from chaos.checks.beside import Beside
 from chaos.checks.bite import toothless
 from chaos.checks.canaries import canaries
-from chaos.checks.classes import REPORTED, THIN, VIOLATING
+from chaos.checks.classes import NOTED, OF_SESSIONS, REPORTED, THIN, VIOLATING
 from chaos.checks.coverage import Coverage, coverage
 from chaos.checks.doors import Reading, RecordJudge, Sight, readings, sights_in_the_load, strangers
 from chaos.checks.mix import Mix, mix_of
@@ -27,14 +28,16 @@ from chaos.checks.outcomes import (
     tally,
     uncertain,
 )
+from chaos.checks.restore import Restored, restored
+from chaos.checks.sessions import session_anomalies
 from chaos.checks.story import AnomalousRecord, life_story
 from chaos.errors import HarnessError, HoldfastError
 from chaos.experiment.plan import Verdict
 from chaos.history.events import CANARY_OWNER
-from chaos.history.model import INFINITY, History, RecordId
+from chaos.history.model import INFINITY, RESTORE_STEP, History, RecordId
 
 INFO_SHARE_MAX: Final = 0.20
-RECORDS_SHOWN_MAX: Final = 20
+RECORDS_SHOWN_MAX: Final = 300
 
 
 @dataclass(frozen=True)
@@ -64,14 +67,18 @@ class Judgement:
     records_total: int
 
 
-def judge(history: History) -> Judgement:
+def judge(history: History, beside: Beside | None = None) -> Judgement:
     """Judge a history.
+
+    Args:
+        history: All of it, or that part of it which needs a closer look.
+        beside: What the other records come to.
 
     Raises:
         HarnessError: It asks for what this version cannot judge, contradicts itself, or the check itself failed.
     """
     try:
-        return _judge(history)
+        return _judge(history, beside or Beside())
     except HoldfastError:
         raise
     except Exception as error:
@@ -85,6 +92,7 @@ def judge(history: History) -> Judgement:
 class _Findings:
     """What the records came to."""
 
+    beside: Beside
     classes: dict[RecordId, set[str]] = field(default_factory=dict)
     sights: dict[RecordId, list[Sight]] = field(default_factory=dict)
     canary_sights: dict[str, list[Sight]] = field(default_factory=dict)
@@ -100,16 +108,22 @@ class _Findings:
         return [name for name, classes in self.classes.items() if anomaly in classes]
 
 
-def _judge(history: History) -> Judgement:
-    _refuse(history)
+def _judge(history: History, beside: Beside) -> Judgement:
     read = readings(history)
-    findings = _Findings()
-    _records(history, read, findings)
+    findings = _Findings(beside)
+    loss = restored(history, read)
+    _records(history, read, loss, findings)
+    for name, anomaly in loss.classes.items():
+        findings.add(name, (anomaly,))
     for name, anomaly in _beside_records(history, read):
         findings.add(name, (anomaly,))
-    seen = canaries(history, read, findings.canary_sights)
-    covered = coverage(history, read, findings.acknowledged)
-    mix = mix_of(history)
+    _sessions(history, loss, findings)
+    findings.reported["orphan-blob"] += sum(reading.orphans for of_owner in read.values() for reading in of_owner)
+    findings.operations += beside.operations
+    findings.reported += beside.reported
+    seen = canaries(history, read, findings.canary_sights, beside.steps)
+    covered = coverage(history, read, findings.acknowledged, beside)
+    mix = mix_of(history, beside.mixed)
     anomalies = _anomalies(history, findings, covered)
     violated = _violated(history, findings, anomalies)
     thin = _thin(history, findings, covered, mix)
@@ -139,25 +153,12 @@ def _judge(history: History) -> Judgement:
     )
 
 
-def _refuse(history: History) -> None:
-    header = history.header
-    asked = {
-        "policy keep-both": header.policy == "keep-both",
-        "sessions strict": header.sessions == "strict",
-        "rpo_seconds other than 0": header.rpo_seconds != 0,
-    }
-    for name, wanted in asked.items():
-        if wanted:
-            raise HarnessError(
-                f"{history.path}:1: {name} cannot be judged by this version; leave it out of the experiment"
-            )
-
-
-def _records(history: History, read: Mapping[str, list[Reading]], findings: _Findings) -> None:
+def _records(history: History, read: Mapping[str, list[Reading]], loss: Restored, findings: _Findings) -> None:
     overwriting = history.header.policy == "last-writer-wins"
+    later = {owner: [r for r in of_owner if r.door.step != RESTORE_STEP] for owner, of_owner in read.items()}
     for name, operations in history.records.items():
-        judge_of = RecordJudge(history, name, operations)
-        doors = read.get(name[0], ())
+        judge_of = RecordJudge(history, name, operations, loss.rollback)
+        doors = later.get(name[0], ())
         if name[0] == CANARY_OWNER:
             findings.canary_sights[name[1]] = judge_of.sights(doors)
             continue
@@ -182,6 +183,15 @@ def _records(history: History, read: Mapping[str, list[Reading]], findings: _Fin
             findings.reported["healed-by-device"] += healed_by_device(sights)
 
 
+def _sessions(history: History, loss: Restored, findings: _Findings) -> None:
+    strict = history.header.sessions == "strict"
+    for name, anomaly in session_anomalies(history, loss.rollback):
+        if strict:
+            findings.add(name, (anomaly,))
+        else:
+            findings.reported[anomaly] += 1
+
+
 def _beside_records(history: History, read: Mapping[str, list[Reading]]) -> Iterable[tuple[RecordId, str]]:
     """Anomalies of rows that are no record of the reader's; what canaries' own readers find is theirs alone."""
     for name, anomaly in sights_in_the_load(history):
@@ -198,28 +208,34 @@ def _anomalies(history: History, findings: _Findings, covered: Coverage) -> dict
     counted: Counter[str] = Counter()
     for classes in findings.classes.values():
         counted.update(classes)
-    counted["unrecoverable"] = sum(note.topic == "unrecoverable" for note in history.notes)
+    counted.update(note.topic for note in history.notes if note.topic in NOTED)
     last_rounds = [rounds[-1] for rounds in history.doors.values()]
     counted["unreadable"] = sum(not door.ok for door in last_rounds)
     counted["not-quiescent"] = sum(door.ok and not door.settled for door in last_rounds)
     counted["never-read"] = covered.coverable - covered.covered
-    return {name: counted[name] for name in (*VIOLATING, *THIN) if counted[name]}
+    return {name: counted[name] for name in (*VIOLATING, *OF_SESSIONS, *THIN) if counted[name]}
 
 
 def _violated(history: History, findings: _Findings, anomalies: Mapping[str, int]) -> list[str]:
     lines = []
-    for name in VIOLATING:
+    for name in (*VIOLATING, *OF_SESSIONS):
         if not anomalies.get(name):
             continue
-        if name == "unrecoverable":
-            text = next(note.text for note in history.notes if note.topic == "unrecoverable")
-            lines.append(f"the service does not serve after the runbook: {text}")
+        if name in NOTED:
+            text = next(note.text for note in history.notes if note.topic == name)
+            lines.append(f"{_NOTED_AS[name]}: {text}")
         elif name == "lost":
             lines.append(_lost(history, findings, set(findings.named("lost"))))
         else:
             count = anomalies[name]
             lines.append(f"{count:,} record{' is' if count == 1 else 's are'} {name}")
     return lines
+
+
+_NOTED_AS: Final = {
+    "unrecoverable": "the service does not serve after the runbook",
+    "unprotected": "what was acknowledged is not protected",
+}
 
 
 def _lost(history: History, findings: _Findings, lost: set[RecordId]) -> str:
@@ -232,14 +248,16 @@ def _lost(history: History, findings: _Findings, lost: set[RecordId]) -> str:
             more = len(lost - before)
             when = f" before {struck.fault}"
             tail = f", and {more:,} later ones" if more else ""
-            return f"{len(before & lost):,} of {len(before):,} records acknowledged{when} are lost{tail}"
-    return f"{len(lost):,} of {len(must):,} acknowledged records are lost"
+            of = len(before) + findings.beside.must_before
+            return f"{len(before & lost):,} of {of:,} records acknowledged{when} are lost{tail}"
+    return f"{len(lost):,} of {len(must) + findings.beside.must:,} acknowledged records are lost"
 
 
 def _thin(history: History, findings: _Findings, covered: Coverage, mix: Mix) -> list[str]:
-    lines = [*toothless(history)]
+    lines = [*toothless(history, findings.beside.busy)]
     doors = [rounds[-1] for rounds in history.doors.values()]
-    if not doors:
+    every = len(doors) + findings.beside.doors
+    if not every:
         lines.append("no final read was made")
     for what, wrong in (
         ("could not be read", [door for door in doors if not door.ok]),
@@ -247,9 +265,7 @@ def _thin(history: History, findings: _Findings, covered: Coverage, mix: Mix) ->
     ):
         if wrong:
             why = f": {wrong[0].why}" if wrong[0].why else ""
-            lines.append(
-                f"{len(wrong)} of {len(doors)} doors {what}, the first is {wrong[0].door} of {wrong[0].owner}{why}"
-            )
+            lines.append(f"{len(wrong)} of {every} doors {what}, the first is {wrong[0].door} of {wrong[0].owner}{why}")
     if covered.unread:
         owner, missing = covered.unread[0]
         lines.append(
@@ -271,7 +287,7 @@ def _thin(history: History, findings: _Findings, covered: Coverage, mix: Mix) ->
 
 def _stories(history: History, findings: _Findings) -> tuple[AnomalousRecord, ...]:
     def rank(name: RecordId) -> tuple[int, int]:
-        worst = min(VIOLATING.index(anomaly) for anomaly in findings.classes[name])
+        worst = min((*VIOLATING, *OF_SESSIONS).index(anomaly) for anomaly in findings.classes[name])
         operations = history.records.get(name)
         return worst, operations[0].t if operations else INFINITY
 
@@ -283,7 +299,7 @@ def _stories(history: History, findings: _Findings) -> tuple[AnomalousRecord, ..
                 record=name[1],
                 owner=name[0],
                 type=operations[0].type if operations else "",
-                classes=tuple(c for c in VIOLATING if c in findings.classes[name]),
+                classes=tuple(c for c in (*VIOLATING, *OF_SESSIONS) if c in findings.classes[name]),
                 story=life_story(history, name, operations, findings.sights.get(name, [])),
             )
         )

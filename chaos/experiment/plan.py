@@ -103,7 +103,7 @@ class Checks:
     """What is asked of the verdict."""
 
     rpo_seconds: float = 0.0
-    sessions: Literal["report"] = "report"
+    sessions: Literal["report", "strict"] = "report"
     minimum_acknowledged: int = 100
     require_mix: bool = True
 

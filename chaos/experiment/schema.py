@@ -19,6 +19,7 @@ from chaos.experiment.source import did_you_mean
 
 SEED_MAX = 2**63 - 1
 OPERATIONS_MAX = 100_000
+RPO_SECONDS_MAX = 86_400.0
 PHASES = ("heal", "recover", "converge")
 """Phases at whose begin a fault may start."""
 
@@ -146,23 +147,11 @@ class ScheduledFaultModel(BaseModel):
     for_seconds: SecondsSpan | None = None
 
 
-def _no_rpo(value: object) -> object:
-    if isinstance(value, int | float) and not isinstance(value, bool) and value != 0:
-        fail(f"rpo_seconds: {value:g} is not in this version; use 0", "a loss that is declared comes later")
-    return value
-
-
-def _no_strict(value: object) -> object:
-    if value == "strict":
-        fail("sessions: strict is not in this version; use report", "stale reads are reported, not judged")
-    return value
-
-
 class ChecksModel(Strict):
     """What is asked of the verdict."""
 
-    rpo_seconds: Annotated[float, BeforeValidator(_no_rpo)] = _C.rpo_seconds
-    sessions: Annotated[Literal["report"], BeforeValidator(_no_strict)] = _C.sessions
+    rpo_seconds: Annotated[float, Field(ge=0, le=RPO_SECONDS_MAX)] = _C.rpo_seconds
+    sessions: Literal["report", "strict"] = _C.sessions
     minimum_acknowledged: Annotated[int, Field(ge=1, le=OPERATIONS_MAX)] = _C.minimum_acknowledged
     require_mix: bool = _C.require_mix
 

@@ -195,11 +195,14 @@ class Injector:
         counters = await self._agent.call("counters", luns=list(each.aim.luns))
         dropped = await self._agent.call("dropped", links=list(each.aim.links)) if each.aim.links else []
         each.in_force = each.fault.for_good
+        began = time.monotonic_ns()
         if not each.fault.for_good:
             await self._apply(each, [])
         evidence = self._evidence(each, counters, dropped)
         why = each.fault.why_not_bitten(evidence)
-        self._record(each, "lasting" if each.fault.for_good else "healed", evidence=evidence, why=why)
+        happened = "lasting" if each.fault.for_good else "healed"
+        # what phones felt of the carrier is judged by their own times, so its fault ends when healing begins
+        self._record(each, happened, evidence=evidence, why=why, t=began if each.aim.carrier else 0)
 
     async def _apply(self, each: Active, kill: list[str]) -> Any:
         """Bring the fault's targets into the state that all active faults together want, and see that they are in it.
@@ -321,10 +324,12 @@ class Injector:
             delay_ms=each.fault.wanted_carrier(CarrierState()).delay_ms,
         )
 
-    def _record(self, each: Active, happened: Any, *, evidence: Evidence | None = None, why: str = "") -> None:
+    def _record(
+        self, each: Active, happened: Any, *, evidence: Evidence | None = None, why: str = "", t: int = 0
+    ) -> None:
         event = FaultEvent(
             index=each.index,
-            t=each.injected_at if happened == "injected" else time.monotonic_ns(),
+            t=each.injected_at if happened == "injected" else t or time.monotonic_ns(),
             fault=each.fault.name,
             target=each.aim.who,
             happened=happened,

@@ -35,7 +35,8 @@ class Row:
         row: The server's identity of this row; two rows of one record differ here.
         stamps: Every further (owner, record, write) found in the payload's fields or blob beside the first:
             empty for a whole record. More than one means torn or misattributed.
-        blob: "" no blob belongs to it; "ok"; "missing" (the row is there, its blob is not).
+        blob: "" no blob belongs to it; "ok"; "missing" (the row is there, its blob is not); "orphan" (no row but a
+            blob that none points to).
     """
 
     record: str
@@ -44,7 +45,7 @@ class Row:
     hash: str
     row: str = ""
     stamps: tuple[tuple[str, str, str], ...] = ()
-    blob: Literal["", "ok", "missing"] = ""
+    blob: Literal["", "ok", "missing", "orphan"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,8 @@ class DoorRead:
     """One final read of all records of one owner through one door.
 
     Attributes:
-        step: 1 fresh device, 2 phones' caches after a sync without reset, 4 after cold restart and reset.
+        step: 0 a restored store before devices resume (door "restored STORE"), 1 fresh device,
+            2 phones' caches after a sync without reset, 4 after cold restart and reset.
         door: "fresh", "cache d-05", "reset d-05" ...: unique per (step, owner).
         round: From 1; a door is read until two rounds agree. The highest round is the one that is judged.
         settled: Whether this round equals the one before it (else not-quiescent, if it is the last).
@@ -181,6 +183,8 @@ class FaultEvent:
         bit: With "healed" and "lasting": whether the injector's own counters reached this fault's minimum.
         evidence: What was counted, by name.
         why: Why it did not bite, or was missed.
+        exceeds: With "injected": it took more copies than the declared redundancy survives, so that `rpo_seconds`
+            counts from here.
     """
 
     index: int
@@ -192,6 +196,7 @@ class FaultEvent:
     bit: bool = False
     evidence: Mapping[str, int | float | str] = field(default_factory=dict)
     why: str = ""
+    exceeds: bool = False
 
     @property
     def concludes(self) -> bool:
@@ -213,8 +218,10 @@ class Note:
     """Something that the life stories should tell: runbook steps, copies, repairs.
 
     Attributes:
-        topic: "runbook", "fsck", "copies", "unrecoverable" (the service does not serve after the runbook), "role" (who
-            has a role that moves from here on: "primary: pg1", "primary: pg1, pg2", "primary: nobody").
+        topic: "runbook", "fsck", "copies", "unrecoverable" (the service does not serve after the runbook),
+            "unprotected" (all copies of acknowledged data share one array, or no restore younger than the RPO was
+            verified; written where the experiment asks for it), "role" (who has a role that moves from here on:
+            "primary: pg1", "primary: pg1, pg2", "primary: nobody").
     """
 
     topic: str

@@ -89,5 +89,5 @@ def row_of(row: dict[str, Any]) -> Row:
         hash=text(row["hash"], "hash"),
         row=text(row.get("row", ""), "row"),
         stamps=tuple((text(o, "stamp"), text(r, "stamp"), text(w, "stamp")) for o, r, w in stamps),
-        blob=one_of(row.get("blob", ""), "blob", ("", "ok", "missing")),  # type: ignore[arg-type]
+        blob=one_of(row.get("blob", ""), "blob", ("", "ok", "missing", "orphan")),  # type: ignore[arg-type]
     )

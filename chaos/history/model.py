@@ -16,6 +16,11 @@ from chaos.history.events import FaultEvent, Header, Note, PhaseEvent, Row
 INFINITY: Final = 1 << 63
 """Later than every time of a history: the return of an operation that never returned."""
 
+RESTORE_STEP: Final = 0
+"""The step at which a restored store is read, before devices resume."""
+CACHE_STEP: Final = 2
+"""The step of the final reads that a device's cache answers; all others ask the service."""
+
 RecordId = tuple[str, str]
 """(owner, record): a record's name is unique among its owner's."""
 
@@ -118,6 +123,29 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What one successful read of the service told one session; cached answers are left out.
+
+    Attributes:
+        invoked, t: When the request left and the answer came.
+        full: Whether it returned everything of its owner; else a delta.
+        single: Whether it asked for one record alone (kind `read`).
+        showed: The writes of which it returned a whole copy; `odd` names the records of its other rows, and `gone`
+            those reported deleted.
+    """
+
+    session: str
+    owner: str
+    invoked: int
+    t: int
+    full: bool
+    single: bool
+    showed: tuple[Operation, ...]
+    odd: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OddSight:
     """A row that a read during the trial returned, and that is no whole copy of a write acted until then."""
 
@@ -137,6 +165,7 @@ class History:
         resets: Device resets.
         gone: For each record the first return of a read of the service that reported it deleted.
         odd_sights: Odd rows returned during the trial, one of each (record, write, hash).
+        answers: Successful reads of the service during the trial, in the order of their lines.
         doors: For each (step, owner, door) its last rounds in order: the last one, preceded by one more where
             that differs from it.
     """
@@ -148,6 +177,7 @@ class History:
     resets: list[Operation] = field(default_factory=list)
     gone: dict[RecordId, int] = field(default_factory=dict)
     odd_sights: dict[tuple[str, str, str], OddSight] = field(default_factory=dict)
+    answers: list[Answer] = field(default_factory=list)
     doors: dict[tuple[int, str, str], list[Door]] = field(default_factory=dict)
     faults: list[FaultEvent] = field(default_factory=list)
     phases: list[PhaseEvent] = field(default_factory=list)

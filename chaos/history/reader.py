@@ -11,7 +11,7 @@ since final reads and faults are recorded by other processes on the same clock.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,13 +20,11 @@ import orjson
 from chaos.errors import MalformedHistory
 from chaos.history.events import FORMAT, MUTATIONS, TAGS, FaultEvent, Header, Note, PhaseEvent
 from chaos.history.fields import BadLineError, flag, integer, one_of, row_of, text, texts, whole_copy
-from chaos.history.model import INFINITY, Attempt, Door, History, OddSight, Operation
+from chaos.history.model import CACHE_STEP, INFINITY, Answer, Attempt, Door, History, OddSight, Operation
 
 LINE_BYTES_MAX: Final = 64 << 20
-FILE_BYTES_MAX: Final = 4 << 30
+FILE_BYTES_MAX: Final = 16 << 30
 ATTEMPTS_MAX: Final = 10_000
-CACHE_STEP: Final = 2
-"""The step of the final reads that a device's cache answers; all others ask the service."""
 BLOCK_BYTES: Final = 1 << 20
 SECONDS_MAX: Final = 1e9
 
@@ -51,10 +49,19 @@ def read_history(path: Path) -> History:
     Raises:
         MalformedHistory: It is missing, cut short, not of this format, or contradicts itself.
     """
+    return read_lines(path, _lines(path))
+
+
+def read_lines(path: Path, lines: Iterable[bytes]) -> History:
+    """Read and validate the lines of a history, or of an excerpt of one.
+
+    Raises:
+        MalformedHistory: They are cut short, not of this format, or contradict each other.
+    """
     reader = _Reader(path)
     number = 0
     try:
-        for line in _lines(path):
+        for line in lines:
             number += 1
             reader.line(line)
         reader.finish(number)
@@ -263,35 +270,46 @@ class _Reader:
         if why:
             attempt.why = self._texts.setdefault(why, why)
         if operation.kind not in MUTATIONS:
-            self._answer(event, operation, outcome == "ok", t)
+            self._answer(event, operation, attempt)
 
-    def _answer(self, event: dict[str, Any], reader: Operation, ok: bool, t: int) -> None:
+    def _answer(self, event: dict[str, Any], reader: Operation, attempt: Attempt) -> None:
         """What a read returned: marks on the writes that it proves to have taken effect."""
+        ok, t = attempt.outcome == "ok", attempt.back
         cached, rows = flag(event.get("cached", False), "cached"), event.get("rows", [])
-        flag(event.get("full", False), "full")
+        full = flag(event.get("full", False), "full")
         gone = event.get("gone", [])
         if type(rows) is not list or type(gone) is not list:
             raise BadLineError("rows or gone is not a list")
         serves = ok and not cached
+        showed: list[Operation] = []
+        others: list[str] = []
         writes, owner = self.history.writes, reader.owner
         for row in rows:
             write = whole_copy(row, owner, writes)
             if write is None:
                 odd = row_of(row)
+                others.append(odd.record)
                 if serves:
                     name = (odd.record, odd.write, odd.hash)
                     self.history.odd_sights.setdefault(name, OddSight(odd, reader.device, owner, t))
             elif serves:
                 write.saw(t, reader.device)
+                showed.append(write)
         for record in gone:
             name_of = (owner, text(record, "gone"))
             if serves and t < self.history.gone.get(name_of, INFINITY):
                 self.history.gone[name_of] = t
+        if serves:
+            session = attempt.session or reader.session
+            single = reader.kind == "read"
+            self.history.answers.append(
+                Answer(session, owner, attempt.sent, t, full, single, tuple(showed), tuple(others), tuple(gone))
+            )
 
     def _door(self, event: dict[str, Any]) -> None:
         outcome = one_of(event["outcome"], "outcome", ("ok", "fail"))
         door = Door(
-            step=integer(event["step"], "step", 1),
+            step=integer(event["step"], "step"),
             door=text(event["door"], "door"),
             owner=text(event["owner"], "owner"),
             round=integer(event["round"], "round", 1),
@@ -364,6 +382,7 @@ class _Reader:
                 bit=flag(event.get("bit", False), "bit"),
                 evidence=evidence,
                 why=text(event.get("why", ""), "why"),
+                exceeds=flag(event.get("exceeds", False), "exceeds"),
             )
         )
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
+
+import orjson
 
 from chaos.history.events import CANARY_OWNER
-from chaos.history.model import History
 
 NOTICED_NS = 1_000_000_000
 """Shorter pauses are not worth a word."""
 _ACKNOWLEDGED = ("ok", "degraded")
+_WRITES = ("create", "update", "delete")
 
 
 @dataclass(frozen=True)
@@ -39,37 +42,53 @@ class Outage:
         return f"no write was acknowledged from {self.begun / 1e9:.1f} s to {until}"
 
 
-def outage_of(history: History) -> Outage | None:
+def outage_of(path: Path) -> Outage | None:
     """The longest pause of the acknowledgements after the first fault, while phones were asking for one.
 
-    None where no fault struck in the load, or the pause is shorter than a second.
+    Reads the lines of a history that has been found well-formed; other events than those of phones' writes are passed
+    over. None where no fault struck in the load, or the pause is shorter than a second.
     """
-    load = {phase.happened: phase.t for phase in history.phases if phase.name == "load"}
-    struck = min((event.t for event in history.faults if event.happened == "injected"), default=None)
+    load: dict[str, int] = {}
+    struck: int | None = None
+    writes: set[int] = set()
+    asked: list[int] = []
+    answered: list[int] = []
+    with path.open("rb") as lines:
+        for line in lines:
+            kind = line[10:14]  # {"event":"...
+            if kind == b"send" or kind == b"back":
+                event = orjson.loads(line)
+                if event["op"] in writes and kind == b"send":
+                    asked.append(event["t"])
+                elif event["op"] in writes and event["outcome"] in _ACKNOWLEDGED:
+                    answered.append(event["t"])
+            elif kind == b'act"':
+                event = orjson.loads(line)
+                if event["kind"] in _WRITES and event["owner"] != CANARY_OWNER:
+                    writes.add(event["op"])
+            elif kind == b"phas":
+                event = orjson.loads(line)
+                if event["name"] == "load":
+                    load[event["happened"]] = event["t"]
+            elif kind == b"faul" and struck is None:
+                event = orjson.loads(line)
+                struck = event["t"] if event["happened"] == "injected" else None
     if struck is None or "begun" not in load or "ended" not in load:
         return None
-    attempts = [
-        attempt
-        for (owner, _), operations in history.records.items()
-        if owner != CANARY_OWNER
-        for operation in operations
-        for attempt in operation.attempts
-        if load["begun"] <= attempt.sent < load["ended"]
-    ]
-    asked = sorted(attempt.sent for attempt in attempts)
-    answered = sorted(each.back for each in attempts if each.outcome in _ACKNOWLEDGED and each.back < load["ended"])
+    return _longest(load["begun"], load["ended"], struck, sorted(asked), sorted(answered))
 
-    def was_asked(begun: int, ended: int) -> bool:
-        place = bisect_left(asked, begun)
-        return place < len(asked) and asked[place] < ended
+
+def _longest(begun: int, ended: int, struck: int, asked: list[int], answered: list[int]) -> Outage | None:
+    def was_asked(since: int, until: int) -> bool:
+        place = bisect_left(asked, since)
+        return place < len(asked) and asked[place] < until
 
     pauses = [
-        (begun, ended)
-        for begun, ended in pairwise([load["begun"], *answered, load["ended"]])
-        if ended > struck and was_asked(begun, ended)
+        (since, until)
+        for since, until in pairwise([begun, *(t for t in answered if begun <= t < ended), ended])
+        if until > struck and was_asked(since, until)
     ]
-    begun, ended = max(pauses, key=lambda pause: pause[1] - pause[0], default=(0, 0))
-    if ended - begun < NOTICED_NS:
+    since, until = max(pauses, key=lambda pause: pause[1] - pause[0], default=(0, 0))
+    if until - since < NOTICED_NS:
         return None
-    zero = history.load_begun
-    return Outage(begun - zero, None if ended == load["ended"] else ended - zero, ended - zero)
+    return Outage(since - begun, None if until == ended else until - begun, until - begun)

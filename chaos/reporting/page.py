@@ -24,7 +24,7 @@ from chaos.history.model import History
 from chaos.reporting import figures
 from chaos.reporting.copies import TOPIC, Store, stores_of
 from chaos.reporting.meanings import meaning
-from chaos.reporting.outage import Outage, outage_of
+from chaos.reporting.outage import Outage
 from chaos.reporting.result import (
     ERROR_FILE,
     HISTORY_FILE,
@@ -101,6 +101,7 @@ def page(result: TrialResult, history: History) -> str:
         rerun=result.again,
         judgement=judgement,
         faults=result.faults,
+        outage=result.outage,
         not_covered=result.not_covered,
         images=result.images,
         phases=result.phases,
@@ -136,12 +137,12 @@ def _rendered(
     rerun: str = "",
     judgement: Judgement | None = None,
     faults: Iterable[FaultOutcome] = (),
+    outage: Outage | None = None,
     not_covered: Iterable[str] = (),
     images: Mapping[str, str] | None = None,
     phases: Mapping[str, float] | None = None,
     why_no_history: str = "",
 ) -> str:
-    outage = None if history is None else outage_of(history)
     return (
         _environment()
         .get_template("report.html")

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from chaos.checks.carrier import felt
-from chaos.checks.verdict import Judgement, judge
+from chaos.checks.large import judge_file
+from chaos.checks.verdict import Judgement
 from chaos.errors import HarnessError, UsageError
 from chaos.experiment.catalogue import FaultCatalogue
 from chaos.experiment.loader import load_plan
 from chaos.experiment.plan import Plan, ScheduledFault
 from chaos.history.events import FaultEvent
 from chaos.history.model import History
-from chaos.history.reader import read_history
 from chaos.reporting.outage import outage_of
 from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, RESULT_FILE, FaultOutcome, TrialResult
 
@@ -34,8 +34,7 @@ def recall(run_dir: Path, faults: FaultCatalogue) -> TrialResult:
         if not (run_dir / name).is_file():
             raise UsageError(f"{run_dir} holds no {name}; name a folder that `holdfast run` has made")
     plan = load_plan(run_dir / PLAN_FILE, faults)
-    history = read_history(run_dir / HISTORY_FILE)
-    judgement = judge(history)
+    history, judgement = judge_file(run_dir / HISTORY_FILE)
     not_covered, images = _kept(run_dir / RESULT_FILE)
     return result_of(plan, run_dir, history, judgement, not_covered, images)
 
@@ -65,7 +64,7 @@ def result_of(
         faults=faults_of(history, plan.schedule),
         not_covered=not_covered,
         images=images,
-        outage=outage_of(history),
+        outage=outage_of(run_dir / HISTORY_FILE),
     )
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chaos.errors import EXIT_SIGINT, EXIT_USAGE, HoldfastError
-from tests.bench import carrier, database, stops, takehold, trials
+from tests.bench import carrier, checker, database, stops, takehold, trials
 from tests.bench.bed import ROOT, loads
 from tests.bench.figures import Figure, worst
 
@@ -49,6 +49,11 @@ def _benches(quick: bool) -> list[_Bench]:
         _Bench(("pgbench.lun_vs_loop", "fdatasync"), lambda: asyncio.run(database.against_plain(rounds))),
         _Bench(("recovery.cut_to_first_row",), lambda: asyncio.run(database.recovery(rounds))),
         _Bench(("trials_per_minute.minimal",), lambda: trials.per_minute(4 if quick else 16)),
+        _Bench(("trials_per_minute.syncstack",), lambda: trials.syncstack(4 if quick else 8)),
+        _Bench(
+            ("trials_per_minute.syncstack_failover", "failover_seconds"), lambda: trials.failover(3 if quick else 5)
+        ),
+        _Bench(("checker.",), lambda: checker.figures(quick)),
     ]
 
 

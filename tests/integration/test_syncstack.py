@@ -128,6 +128,8 @@ def test_nothing_persisted_holds_an_address() -> None:
     asyncio.run(act())
 
 
+PATIENCE_SECONDS = 3.0
+"""Longer than any time-out of the gateway and its client library but the one at which it gives up its connection."""
 HOLD_THE_STANDBY = """
 for p in /proc/[0-9]*; do grep -qs wal[r]eceiver $p/cmdline && kill -{} "${{p#/proc/}}"; done; true
 """
@@ -140,6 +142,7 @@ def test_a_commit_that_the_standby_does_not_confirm_is_unknown_and_seen_by_nobod
             await does(made.running, "pg2", HOLD_THE_STANDBY.format("STOP"))
             with pytest.raises(RuntimeError, match="not confirmed"):
                 await save(made.running, "waiting")
+            await asyncio.sleep(PATIENCE_SECONDS)
             assert await names(made.running) == {"before"}
             await does(made.running, "pg2", HOLD_THE_STANDBY.format("CONT"))
             await made.running.answers(READY_SECONDS_MAX)

@@ -92,6 +92,30 @@ def final_states(operations: Sequence[Logical], *, conditional: bool = True) -> 
     return ends
 
 
+def kept_sets(operations: Sequence[Logical]) -> set[frozenset[str]]:
+    """Under `keep-both`: every set of versions in which some linearization ends."""
+    found = [effect for effect in effects(operations, conditional=True) if not effect.again]
+    must = sum(1 << i for i, effect in enumerate(found) if effect.required)
+    ends: set[frozenset[str]] = set()
+    reached: set[tuple[int, frozenset[str], frozenset[str]]] = {(0, frozenset(), frozenset())}
+    agenda = list(reached)
+    while agenda:
+        applied, live, known = agenda.pop()
+        if applied & must == must:
+            ends.add(live)
+        for i, effect in enumerate(found):
+            if applied >> i & 1 or (effect.base is not None and effect.base not in known):
+                continue
+            if any(effect.ret < other.inv and applied >> j & 1 for j, other in enumerate(found)):
+                continue
+            there = live - {effect.base} if effect.delete else live - {effect.base} | {effect.write}
+            after = (applied | 1 << i, frozenset(there - {None}), known | {effect.write})
+            if after not in reached:
+                reached.add(after)
+                agenda.append(after)
+    return ends
+
+
 def small_history(
     draw: random.Random, *, conditional: float, keyed: bool = True, cases: Counter[str] | None = None
 ) -> list[Logical]:

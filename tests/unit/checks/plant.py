@@ -17,6 +17,8 @@ from chaos.history.events import (
     Back,
     DoorRead,
     Event,
+    FaultEvent,
+    Header,
     Kind,
     Note,
     Outcome,
@@ -281,6 +283,66 @@ def the_service_never_serves_again(events: list[Event], draw: random.Random) -> 
     return [*events[:at], Note("unrecoverable", load_ended(events), "no answer within 60 s"), *events[at:]]
 
 
+def nothing_protects_what_was_acknowledged(events: list[Event], draw: random.Random) -> list[Event]:
+    at = draw.randrange(1, len(events) - 1)
+    return [*events[:at], Note("unprotected", load_ended(events), "all copies on array core"), *events[at:]]
+
+
+def a_session_reads_less_than_it_wrote(events: list[Event], draw: random.Random) -> list[Event] | None:
+    victim = _pick(draw, live(events, versions=2))
+    if victim is None:
+        return None
+    return _told(strict(events), victim, victim.last.session, (victim.row(victim.acts[-2]),), "read")
+
+
+def a_new_phone_never_hears_of_it(events: list[Event], draw: random.Random) -> list[Event] | None:
+    victim = _pick(draw, live(events))
+    if victim is None:
+        return None
+    fresh = next(e for e in events if isinstance(e, DoorRead) and e.step == 1 and e.owner == victim.owner)
+    rows = tuple(row for row in fresh.rows if row.record != victim.record)
+    return _told(strict(events), victim, "d-planted#1", rows, "sync")
+
+
+def _told(events: list[Event], victim: Victim, session: str, rows: tuple[Row, ...], kind: Kind) -> list[Event]:
+    """What a session got at the end of the load."""
+    number, t = 3_000_000, load_ended(events) - 2_000_000
+    sync = Act(number, t, session, victim.last.device, victim.owner, kind)
+    return before_the_load_ends(events, [sync, Send(number, 1, t + 1), Back(number, 1, t + 1000, "ok", rows=rows)])
+
+
+def strict(events: list[Event]) -> list[Event]:
+    header, *rest = events
+    assert isinstance(header, Header)
+    return [replace(header, sessions="strict"), *rest]
+
+
+def restored_as(change: Callable[[Row, Victim], Iterable[Row]]) -> Plant:
+    """A fault took every copy as the load ended; a store came back with its records changed so."""
+
+    def plant(events: list[Event], draw: random.Random) -> list[Event] | None:
+        victim = _pick(draw, live(events, versions=2))
+        if victim is None:
+            return None
+        exceeding = [
+            replace(e, exceeds=True, t=load_ended(events))
+            if isinstance(e, FaultEvent) and e.happened == "injected"
+            else replace(e, t=load_ended(events) + 1)
+            if isinstance(e, FaultEvent)
+            else e
+            for e in events
+        ]
+        first = next(i for i, e in enumerate(exceeding) if isinstance(e, DoorRead))
+        restored: list[Event] = [
+            replace(e, step=0, door="restored pgdata", rows=tuple(r for row in e.rows for r in change(row, victim)))
+            for e in exceeding[first:]
+            if isinstance(e, DoorRead) and e.step == 1
+        ]
+        return [*exceeding[:first], *restored, *exceeding[first:]]
+
+    return plant
+
+
 def _stamped(row: Row, owner: str, record: str, write: str) -> Row:
     return replace(row, stamps=((owner, record, write),), hash="0" * 16)
 
@@ -329,6 +391,14 @@ PLANTS: dict[str, tuple[tuple[str, Plant], ...]] = {
         ("a refused write", a_refused_write_is_there),
         ("a write based on a refused one", based_on_a_refused_write),
     ),
+    "hole": (
+        ("one record of another instant",
+         restored_as(lambda row, v: (v.row(v.acts[-2]),) if row.record == v.record else (row,))),
+    ),
+    "lost-suffix": (("everything from before the load", restored_as(lambda row, v: ())),),
+    "stale": (("a session reads less than it wrote", a_session_reads_less_than_it_wrote),),
+    "vanished": (("a new phone never hears of it", a_new_phone_never_hears_of_it),),
+    "unprotected": (("all copies on one array", nothing_protects_what_was_acknowledged),),
     "unrecoverable": (("the service never serves again", the_service_never_serves_again),),
     "unreadable": (("the last round fails", a_door_fails),),
     "never-read": (("a door is never read", a_door_is_never_read),),

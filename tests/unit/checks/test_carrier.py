@@ -92,10 +92,10 @@ def test_a_path_on_which_writes_are_acknowledged_is_not_down(tmp_path: Path) -> 
     assert story.felt(tmp_path).why == "attempts acknowledged while it was in force: 1"
 
 
-def test_what_is_answered_while_the_heal_is_read_back_does_not_count_against_it(tmp_path: Path) -> None:
+def test_what_is_answered_once_healing_has_begun_does_not_count_against_it(tmp_path: Path) -> None:
     story = Story("carrier.down")
     story.write((9_000, 9_010, "ok"))
-    story.write((10_500, 11_000, "info"), (11_950, 11_990, "ok"))
+    story.write((10_500, 11_000, "info"), (11_950, 12_001, "ok"))
     assert story.felt(tmp_path).why == ""
 
 

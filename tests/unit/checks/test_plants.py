@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from chaos.checks.classes import REPORTED, THIN, VIOLATING
+from chaos.checks.classes import NOTED, OF_SESSIONS, REPORTED, THIN, VIOLATING
 from chaos.history.events import Event, Idempotency, Policy
-from tests.unit.checks.files import judged
+from tests.unit.checks.files import judged, with_header
 from tests.unit.checks.plant import PLANTS, Plant
 from tests.unit.checks.service import Load, Simulation, legal_history
 
-SEEDS = range(8)
+SEEDS = range(int(os.environ.get("HOLDFAST_PLANT_SEEDS", "8")))
+MANY = {*NOTED, "lost-suffix"}  # these are about no record, or about all of them
 LEGAL_RECORDS = int(os.environ.get("HOLDFAST_LEGAL_RECORDS", "15000"))
 STACKS: tuple[tuple[Policy, Idempotency], ...] = (
     ("reject", "keyed"),
@@ -49,17 +50,17 @@ def test_a_planted_anomaly_is_found_every_time(anomaly: str, plant: Plant, tmp_p
             planted += 1
             judgement = judged(events, tmp_path)
             assert anomaly in judgement.anomalies, (seed, policy, judgement.reasons)
-            assert judgement.verdict == ("VIOLATED" if anomaly in VIOLATING else "INCONCLUSIVE")
+            assert judgement.verdict == ("INCONCLUSIVE" if anomaly in THIN else "VIOLATED")
             assert judgement.canaries_reported == 2
-            if anomaly in VIOLATING and anomaly != "unrecoverable":
+            if anomaly not in THIN and anomaly not in MANY:
                 assert judgement.records_total == 1
                 assert anomaly in judgement.records[0].classes
                 assert judgement.records[0].story
-    assert planted >= len(SEEDS) - 2, f"{anomaly} found too few victims"
+    assert planted >= 0.75 * len(SEEDS), f"{anomaly} found too few victims"
 
 
 def test_every_class_that_decides_is_planted() -> None:
-    assert set(PLANTS) == {*VIOLATING, *THIN}
+    assert set(PLANTS) == {*VIOLATING, *OF_SESSIONS, *THIN}
 
 
 def test_no_legal_history_raises_an_alarm_and_the_hard_cases_are_all_made(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_no_legal_history_raises_an_alarm_and_the_hard_cases_are_all_made(tmp_pa
             load = Load(seed, users=8, operations=600, policy=policy, idempotency=idempotency,
                         conditional=conditional, trouble=(0.0, 0.1, 0.2, 0.3)[seed % 4], require_mix=False)  # fmt: skip
             simulation = Simulation(load)
-            judgement = judged(simulation.run(), tmp_path)
+            judgement = judged(with_header(simulation.run(), sessions=("report", "strict")[seed % 2]), tmp_path)
             assert not judgement.anomalies, (load, judgement.reasons, judgement.records[:1])
             assert judgement.verdict in ("HELD", "INCONCLUSIVE")
             cases += simulation.cases
@@ -91,7 +92,7 @@ def test_no_legal_history_raises_an_alarm_and_the_hard_cases_are_all_made(tmp_pa
         "reset with a full outbox",
     ):
         assert cases[case] > 50, f"{case} was made {cases[case]} times"
-    assert set(reported) == set(REPORTED) - {"healed-by-device"}
+    assert set(reported) == set(REPORTED) - {"healed-by-device", "orphan-blob", *OF_SESSIONS}
 
 
 def test_what_comes_back_from_a_phone_is_violated_and_marked_healed_by_device(tmp_path: Path) -> None:

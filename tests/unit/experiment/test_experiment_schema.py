@@ -70,8 +70,8 @@ def test_all_problems_come_at_once_in_the_order_of_the_file(written: Write, faul
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("checks: {rpo_seconds: 30}", "rpo_seconds: 30 is not in this version; use 0"),
-        ("checks: {sessions: strict}", "sessions: strict is not in this version; use report"),
+        ("checks: {rpo_seconds: -1}", "rpo_seconds should be greater than or equal to 0, not '-1'"),
+        ("checks: {sessions: lax}", "sessions should be 'report' or 'strict', not 'lax'"),
         (
             "checks: {minimum_acknowledged: 0}",
             "minimum_acknowledged should be greater than or equal to 1, not '0'",

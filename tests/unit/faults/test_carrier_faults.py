@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -64,13 +63,14 @@ class NotingCarrier:
     def __init__(self) -> None:
         self.told: list[tuple[bool, tuple[Toxic, ...]]] = []
         self.refuses = False
+        self.takes_seconds = 0.0
 
     async def apply(self, listening: bool, toxics: Sequence[Toxic]) -> int:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.takes_seconds)
         if self.refuses:
             raise CarrierError("it is gone")
         self.told.append((listening, tuple(toxics)))
-        return time.monotonic_ns()
+        return round(asyncio.get_running_loop().time() * 1e9)
 
 
 class SilentAgent:
@@ -164,6 +164,18 @@ def test_a_witness_looks_while_replies_are_still_lost_and_for_no_other_fault(pla
         scheduled("carrier.latency", Trigger(seconds=2.5), 0.5),
         act=act,
     )
+
+
+def test_a_fault_was_in_force_from_when_it_took_hold_until_healing_began(play: Callable[..., None]) -> None:
+    async def act(scene: Scene) -> None:
+        began = asyncio.get_running_loop().time()
+        scene.carrier.takes_seconds = 0.25
+        scene.injector.begin_load()
+        await asyncio.sleep(3)
+        await scene.injector.end_load()
+        assert [round(event.t / 1e9 - began, 3) for event in scene.events] == [1.25, 2.25]
+
+    play(scheduled("carrier.down", Trigger(seconds=1), 1.0), act=act)
 
 
 def test_a_carrier_that_refuses_ends_the_load_with_its_error(play: Callable[..., None]) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from chaos.history.events import Act, Back, Event, FaultEvent, Header, PhaseEvent, Send
-from chaos.history.reader import read_history
 from chaos.reporting.outage import Outage, outage_of
 from tests.unit.reporting.runs import SECOND, made
 
@@ -27,7 +26,7 @@ def outage(tmp_path: Path, *answers: Answer, struck: float | None = 3.0) -> Outa
     if struck is not None:
         events.append(FaultEvent(0, round(struck * SECOND), "disk.lose", "pg1", "injected"))
     events.append(PhaseEvent("load", 10 * SECOND, "ended"))
-    return outage_of(read_history(made(events, tmp_path) / "history.jsonl"))
+    return outage_of(made(events, tmp_path) / "history.jsonl")
 
 
 STEADY: tuple[Answer, ...] = tuple((each / 2, each / 2, "ok") for each in range(1, 20))

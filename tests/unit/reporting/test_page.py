@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from chaos import cli
-from chaos.checks.classes import REPORTED, THIN, VIOLATING
+from chaos.checks.classes import MEANING, REPORTED, THIN, VIOLATING
 from chaos.errors import AgentError, HarnessError, MalformedHistory, Terminated
 from chaos.experiment.plan import ScheduledFault, Target, Trigger
 from chaos.faults import catalogue
 from chaos.history.events import Act, DoorRead, Event, FaultEvent, Note, PhaseEvent, Row
 from chaos.history.reader import read_history
 from chaos.reporting.html import HtmlReport, report_again
-from chaos.reporting.meanings import MEANINGS
+from chaos.reporting.meanings import meaning
 from chaos.reporting.page import STORIES_MAX, page
 from chaos.reporting.result import TrialResult
 from tests.unit.checks.plant import PLANTS
@@ -101,7 +101,7 @@ def test_a_violation_tells_what_was_lost_first_and_how_to_see_it_again(tmp_path:
         "4.000 s san.lose core healed failed ios 3",
         "5.000 s runbook no usable backup; initialised empty",
         "a fresh device read everything not there",
-        "lost 1 The service acknowledged it, and a final read did not find it",
+        f"lost 1 {meaning('lost')}",
         "san.lose core 3.000 s to 4.000 s bit failed ios 3",
         "2 of 2 canaries reported",
         "load 5.000 s",
@@ -147,12 +147,14 @@ def test_every_planted_anomaly_is_on_the_page_with_what_it_means(name: str, tmp_
 
     again(run_dir)
 
-    assert re.search(rf"\b{name} [\d,]+ {re.escape(MEANINGS[name])}", read(run_dir))
+    assert re.search(rf"\b{name} [\d,]+ {re.escape(meaning(name))}", read(run_dir))
 
 
 @pytest.mark.parametrize("name", [*VIOLATING, *THIN, *REPORTED])
 def test_every_class_has_a_meaning(name: str) -> None:
-    assert MEANINGS[name].endswith(".")
+    assert name in MEANING
+    assert meaning(name)[0].isupper()
+    assert meaning(name).endswith(".")
 
 
 def test_what_services_say_cannot_break_out_of_the_page_or_hide_in_it(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_members_of_sets_are_looked_for_among_services_and_roles(tmp_path: Path)
     with pytest.raises(SourceError) as caught:
         check_targets(plan_with(Target(between=(("db",), ("gatway",))), Target(isolate=("databse",))), stack, file)
     assert "e.yaml:2:32: the stack has no service or role 'gatway'" in str(caught.value)
-    assert "e.yaml:3:24: the stack has no service or role 'databse'" in str(caught.value)
+    assert "e.yaml:3:25: the stack has no service or role 'databse'" in str(caught.value)
 
 
 def test_a_disk_fault_on_a_service_without_a_lun_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,199 @@
+"""The verdict on a history file of any size.
+
+Columns first (`plain.py`): they dismiss the records that are plainly as they must be. What is left goes through the
+exact reader and the exact rule as a history of its own. Where the columns meet anything that they do not understand,
+the exact reader reads the whole file.
+
+A large file is taken apart in chunks, and its columns are kept in files by *share*: some owners with all that is
+theirs. Then share after share is looked at, so that memory grows with what is left for the exact rule and not with the
+operations. Chunks and shares are worked on by as many processes as are asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import orjson
+
+from chaos.checks.beside import Beside, summed
+from chaos.checks.dismissal import Taken, look_at
+from chaos.checks.plain import Rules
+from chaos.checks.verdict import Judgement, judge
+from chaos.errors import MalformedHistory
+from chaos.history.chunks import Chunk, chunks_of, gathered, split
+from chaos.history.columns import Columns, IrregularError, scan
+from chaos.history.excerpt import Excerpt, excerpt_of
+from chaos.history.model import INFINITY, History
+from chaos.history.reader import read_history, read_lines
+
+CHUNK_BYTES: Final = 64 << 20
+SHARE_BYTES: Final = 64 << 20
+"""Of the history file, for each share."""
+
+T = TypeVar("T")
+
+
+def judge_file(path: Path, *, processes: int | None = None) -> tuple[History, Judgement]:
+    """Read and judge a history.
+
+    Args:
+        path: The file.
+        processes: How many work on a large file; all cores if not given.
+
+    Returns:
+        That part of the history which was judged line by line, with all its faults, phases and notes; and the verdict.
+
+    Raises:
+        MalformedHistory: It is missing, cut short, not of this format, or contradicts itself.
+        HarnessError: The check itself failed.
+    """
+    try:
+        history, beside = looked(path, processes=processes)
+    except (IrregularError, MalformedHistory, OSError, ValueError):
+        # Whatever is wrong, the exact reader says it with its place; or nothing is.
+        history, beside = read_history(path), Beside()
+    return history, judge(history, beside)
+
+
+def looked(path: Path, *, processes: int | None = None) -> tuple[History, Beside]:
+    """That part of a history which needs a closer look, and the counts of the rest.
+
+    Raises:
+        IrregularError: The whole history needs a closer look.
+        MalformedHistory: The part contradicts itself.
+    """
+    size = path.stat().st_size
+    if size <= CHUNK_BYTES:
+        return from_columns(path, scan(path, 0, size))
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as folder, _pool(processes) as each:
+        chunks = _taken_apart(path, size, Path(folder), each)
+        others = [other for chunk in chunks for other in chunk.others]
+        lines = sum(chunk.lines for chunk in chunks)
+        rules = _rules(_frame(path, others, lines, max(chunk.last_line for chunk in chunks)))
+        return _rest(path, others, _looked_at(path, chunks, rules, each))
+
+
+def from_columns(path: Path, columns: Columns) -> tuple[History, Beside]:
+    """As `looked`, from the columns of the whole file."""
+    rules = _rules(_frame(path, columns.others, columns.lines, columns.last_line))
+    return _rest(path, columns.others, [look_at(path, columns, rules)])
+
+
+def _rest(path: Path, others: Sequence[tuple[int, bytes]], taken: Sequence[Taken]) -> tuple[History, Beside]:
+    """What is left for the exact rule, and the counts of all that is not."""
+    wanted = Excerpt()
+    for one in taken:
+        wanted.add(one.wanted)
+    history = read_lines(path, excerpt_of(path, wanted, dict(others)))
+    history.operations = sum(one.operations for one in taken)
+    return history, summed(one.beside for one in taken)
+
+
+Each = Callable[[Callable[..., T], Iterable[tuple[Any, ...]]], Iterator[T]]
+
+
+@contextmanager
+def _pool(processes: int | None) -> Iterator[Each[Any]]:
+    """Something that calls a function with each of many arguments, in processes if there are several."""
+    count = processes or len(os.sched_getaffinity(0))
+    if count == 1:
+        yield lambda call, many: (call(*arguments) for arguments in many)
+        return
+    # Spawned, since whoever judges has threads by then.
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        yield lambda call, many: pool.map(call, *zip(*many, strict=True))
+
+
+def _taken_apart(path: Path, size: int, folder: Path, each: Each[Chunk]) -> list[Chunk]:
+    shares = size // SHARE_BYTES + 1
+    spans = chunks_of(path, size, CHUNK_BYTES)
+    return list(each(split, [(path, *span, folder / str(n), shares) for n, span in enumerate(spans)]))
+
+
+def _looked_at(path: Path, chunks: Sequence[Chunk], rules: Rules, each: Each[Taken]) -> list[Taken]:
+    """Look at every share; once more where one asks about writes of another."""
+    _unique_numbers(chunks)
+    shares = len(chunks[0].doors)
+    asked = _written_twice(chunks)
+    taken = list(each(_share, [(path, chunks, number, rules, asked) for number in range(shares)]))
+    foreign = [one.foreign for one in taken if len(one.foreign)]
+    if foreign:
+        asked = np.unique(np.concatenate([asked, *foreign]))
+        taken = list(each(_share, [(path, chunks, number, rules, asked) for number in range(shares)]))
+    if sum(one.claimed for one in taken) != sum(chunk.strays for chunk in chunks):
+        raise IrregularError("attempts at an operation that never acted")
+    return taken
+
+
+def _share(path: Path, chunks: Sequence[Chunk], number: int, rules: Rules, asked: Any) -> Taken:
+    columns, claimed = gathered(chunks, number)
+    taken = look_at(path, columns, rules, asked)
+    taken.claimed = claimed
+    return taken
+
+
+def _unique_numbers(chunks: Sequence[Chunk]) -> None:
+    """No two acts have one number, in whatever shares they are."""
+    total, greatest = 0, 0
+    for chunk in chunks:
+        numbers = chunk.column("act", "op")
+        total, greatest = total + len(numbers), max(greatest, int(numbers.max(initial=0)))
+    if greatest > 16 * total + (1 << 24):
+        raise IrregularError("numbers far apart")
+    met = np.zeros(greatest + 1, np.bool_)
+    for chunk in chunks:
+        met[chunk.column("act", "op")] = True
+    if int(met.sum()) != total:
+        raise IrregularError("an operation acts twice")
+
+
+def _written_twice(chunks: Sequence[Chunk]) -> Any:
+    """Write ids that were acted more than once, maybe by several owners."""
+    writes = np.concatenate([chunk.column("act", "write") for chunk in chunks])
+    writes.sort()
+    twice = writes[1:][writes[1:] == writes[:-1]]
+    return np.unique(twice[twice != 0])
+
+
+def _frame(path: Path, others: Sequence[tuple[int, bytes]], lines: int, last_line: int) -> History:
+    """Header, faults, phases and notes, read exactly; and nothing is missing before the end."""
+    if not others or others[0][0] != 0:
+        raise IrregularError("no header")
+    frame = read_lines(path, excerpt_of(path, Excerpt(), dict(others)))
+    if orjson.loads(others[-1][1]).get("events") != lines - 1:
+        raise IrregularError("cut short")
+    if last_line > others[-1][0]:
+        raise IrregularError("a line after the end")
+    return frame
+
+
+def _rules(frame: History) -> Rules:
+    """What the columns must know.
+
+    Raises:
+        IrregularError: No record can be dismissed by itself.
+    """
+    if any(event.exceeds for event in frame.faults):
+        raise IrregularError("a declared loss: all records of a store are judged together")
+    if any(event.fault.startswith("carrier.") for event in frame.faults):
+        raise IrregularError("a fault of the carrier: its evidence is what became of every attempt")
+    if not any(phase.name == "load" and phase.happened == "begun" for phase in frame.phases):
+        raise IrregularError("no load: stories begin with the first act")
+    injected = [event for event in frame.faults if event.happened == "injected"]
+    struck: dict[int, int] = {}
+    for event in injected:
+        struck.setdefault(event.index, event.t)
+    return Rules(
+        conditional=frame.header.policy != "last-writer-wins",
+        keyed=frame.header.idempotency == "keyed",
+        struck=tuple(struck.items()),
+        first_struck=injected[0].t if injected else INFINITY - 1,
+    )

@@ -1,0 +1,130 @@
+"""The verdict with columns is the verdict without them, whatever the history; HOLDFAST_LARGE_SEEDS compares more."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from chaos.checks import large
+from chaos.checks.verdict import judge
+from chaos.errors import HoldfastError, MalformedHistory
+from chaos.history.columns import IrregularError
+from chaos.history.events import Event, Idempotency, Policy
+from chaos.history.reader import read_history
+from tests.bench.histories import write_history
+from tests.unit.checks.files import with_header, written
+from tests.unit.checks.plant import PLANTS
+from tests.unit.checks.service import Load, legal_history
+
+SEEDS = range(int(os.environ.get("HOLDFAST_LARGE_SEEDS", "3")))
+STACKS: tuple[tuple[Policy, Idempotency], ...] = (
+    ("reject", "keyed"),
+    ("reject", "none"),
+    ("last-writer-wins", "keyed"),
+    ("last-writer-wins", "none"),
+)
+
+
+def agree(path: Path) -> tuple[int, int]:
+    """Compare, in one piece and in shares; returns how many operations needed a closer look, of how many."""
+    exact = judge(read_history(path))
+    history, beside = large.looked(path, processes=1)
+    assert judge(history, beside) == exact
+    return sum(map(len, history.records.values())), history.operations
+
+
+def histories(seed: int) -> list[list[Event]]:
+    found: list[list[Event]] = []
+    for policy, idempotency in STACKS:
+        trouble, conditional = ((0.0, 1.0), (0.05, 0.7), (0.15, 0.3))[seed % 3]
+        load = Load(seed, users=4, operations=150, policy=policy, idempotency=idempotency, trouble=trouble,
+                    conditional=conditional)  # fmt: skip
+        events = with_header(legal_history(load), sessions=("report", "strict")[seed % 2])
+        found.append(events)
+        for plants in PLANTS.values():
+            for _, plant in plants:
+                planted = plant(list(events), random.Random(seed))
+                if planted is not None:
+                    found.append(planted)
+    return found
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("shares", [False, True], ids=["in one piece", "in shares"])
+def test_the_columns_change_no_verdict_and_no_count(
+    seed: int, shares: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shares:
+        monkeypatch.setattr(large, "CHUNK_BYTES", 20_000)
+        monkeypatch.setattr(large, "SHARE_BYTES", 30_000)
+    looked_at = Counter[str]()
+    for events in histories(seed)[:: 1 if not shares else 5]:
+        closer, operations = agree(written(events, tmp_path))
+        looked_at["closer"] += closer
+        looked_at["all"] += operations
+    assert looked_at["closer"] < 0.6 * looked_at["all"]
+
+
+def test_a_calm_history_is_dismissed_but_for_the_canaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "history.jsonl"
+    records = write_history(path, 3_000)
+    assert agree(path) == (3, 3_000)
+    monkeypatch.setattr(large, "CHUNK_BYTES", 200_000)
+    monkeypatch.setattr(large, "SHARE_BYTES", 400_000)
+    assert agree(path) == (3, 3_000)
+    _, judgement = large.judge_file(path, processes=2)
+    assert judgement.verdict == "HELD"
+    assert judgement.covered == records
+
+
+def test_what_the_columns_do_not_understand_is_judged_by_the_exact_reader(tmp_path: Path) -> None:
+    events = legal_history(Load(1, users=2, operations=60))
+    path = written(events, tmp_path)
+    lines = path.read_bytes().replace(b'"kind":"create"', b'"kind": "create"', 5)
+    path.write_bytes(lines.replace(b'"by":"gateway-1"', b'"by":"gate\\u0077ay, \\"1\\""'))
+    agree(path)
+    path.write_bytes(lines.replace(b'{"event":"send",', b'{ "event":"send",', 1))
+    with pytest.raises((IrregularError, MalformedHistory)):
+        large.looked(path)
+    assert large.judge_file(path)[1] == judge(read_history(path))
+
+
+@pytest.mark.parametrize("damage", ["cut", "dropped", "doubled", "swapped", "changed"])
+def test_a_damaged_history_gets_the_verdict_or_the_error_of_the_exact_reader(damage: str, tmp_path: Path) -> None:
+    whole = written(legal_history(Load(2, users=2, operations=60)), tmp_path).read_bytes()
+    path, draw = tmp_path / "history.jsonl", random.Random(5)
+    for _ in range(int(os.environ.get("HOLDFAST_FUZZ_CASES", "500")) // 5):
+        path.write_bytes(damaged(whole, damage, draw))
+        assert outcome(path, exact=False) == outcome(path, exact=True)
+
+
+def damaged(whole: bytes, damage: str, draw: random.Random) -> bytes:
+    lines = whole.splitlines(keepends=True)
+    at, other = draw.randrange(len(lines)), draw.randrange(len(lines))
+    if damage == "cut":
+        return whole[: draw.randrange(len(whole))]
+    if damage == "dropped":
+        del lines[at]
+    elif damage == "doubled":
+        lines.insert(other, lines[at])
+    elif damage == "swapped":
+        lines[at], lines[other] = lines[other], lines[at]
+    else:
+        changed = bytearray(whole)
+        for _ in range(draw.randint(1, 3)):
+            changed[draw.randrange(len(changed))] = draw.choice(b'0129"\\{}[],:abw-#\n \x00\xff')
+        return bytes(changed)
+    return b"".join(lines)
+
+
+def outcome(path: Path, *, exact: bool) -> object:
+    try:
+        return judge(read_history(path)) if exact else large.judge_file(path)[1]
+    except HoldfastError as error:
+        if "the check itself failed" in str(error):
+            raise AssertionError(path.read_bytes()) from error
+        return str(error)
