@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 
 from chaos.checks.agreement import classes_of
 from chaos.checks.allowed import Logical
@@ -33,10 +34,8 @@ def find_record(history: History, name: str) -> RecordId:
     owner, _, record = name.rpartition("/")
     found = [each for each in history.records if each[1] == name or each == (owner, record)]
     if not found:
-        near = sorted({each[1] for each in history.records if name[:3] and each[1].startswith(name[:3])})[:3]
-        raise UsageError(
-            f"no record {name!r} in {history.path}; " + (f"did you mean {', '.join(near)}?" if near else "see its acts")
-        )
+        near = get_close_matches(name, {each[1] for each in history.records}, cutoff=0.0)
+        raise UsageError(f"no record {name!r} in {history.path}; did you mean {', '.join(near) or 'another trial'}?")
     if len(found) > 1:
         raise UsageError(f"{len(found)} owners have a record {name!r}; say which, such as {found[0][0]}/{name}")
     return found[0]

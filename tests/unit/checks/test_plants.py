@@ -91,7 +91,7 @@ def test_no_legal_history_raises_an_alarm_and_the_hard_cases_are_all_made(tmp_pa
         "erased with a warning",
         "reset with a full outbox",
     ):
-        assert cases[case] > 50, f"{case} was made {cases[case]} times"
+        assert cases[case] >= (1_000 if LEGAL_RECORDS >= 100_000 else 50), f"{case} was made {cases[case]} times"
     assert set(reported) == set(REPORTED) - {"healed-by-device", "orphan-blob", *OF_SESSIONS}
 
 

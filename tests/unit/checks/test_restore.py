@@ -152,7 +152,7 @@ def test_a_record_of_another_instant_than_the_others_is_a_hole(tmp_path: Path) -
     found = Counter[str]()
     for seed in SEEDS:
         found.update(judged(Disaster(seed, DISASTER).run(forget_the_oldest), tmp_path).anomalies.keys())
-    assert found["hole"] >= 0.9 * len(SEEDS)
+    assert found["hole"] > 0.75 * len(SEEDS)  # what nobody acknowledged may be missing
 
 
 def without_the_last(events: Sequence[Event]) -> list[Event]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -24,6 +25,7 @@ from chaos.history.recorder import encode
 from tests.unit.checks.files import closed, written
 from tests.unit.checks.service import Load, legal_history
 
+FUZZ_CASES = int(os.environ.get("HOLDFAST_FUZZ_CASES", "2000"))
 HEADER = Header("x", 1, "reject", "keyed", faults=("disk.power_cut",))
 
 
@@ -272,7 +274,7 @@ def test_a_damaged_history_is_judged_or_refused_and_never_crashes(
     lines = [encode(event) for event in closed(legal_history(Load(4, users=2, operations=40)))]
     path = tmp_path / "history.jsonl"
     draw = random.Random(1)
-    for _ in range(400):
+    for _ in range(FUZZ_CASES // 5):
         path.write_bytes(b"".join(change(lines, draw)))
         survives(path)
 

@@ -104,3 +104,36 @@ def test_the_command_prints_the_block_and_exits_with_the_verdict(
 
     assert cli.main(["check", str(run_dir), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["anomalies"]["lost"] == 1
+
+
+def test_the_command_tells_why_a_record_and_a_verdict_are_what_they_are(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = recall(run_dir, catalogue()).judgement.records[0]  # type: ignore[union-attr]
+
+    assert cli.main(["check", str(run_dir), "--why", "--record", record.record]) == 1
+
+    told = capsys.readouterr().out
+    assert "canaries 2/2: the check reports fabricated losses" in told
+    assert f"{record.record} of {record.owner}: lost" in told
+    assert "absence      not allowed: it was acknowledged, and nobody deleted it" in told
+
+
+def test_a_record_that_is_not_there_is_wrong_usage_and_near_ones_are_named(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = recall(run_dir, catalogue()).judgement.records[0].record  # type: ignore[union-attr]
+
+    assert cli.main(["check", str(run_dir), "--record", f"{name}-none"]) == 64
+
+    assert f"did you mean {name}" in capsys.readouterr().err
+
+
+def test_the_command_exports_the_history_as_a_table(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = run_dir / "history.parquet"
+
+    assert cli.main(["check", str(run_dir), "--export", str(table)]) == 1
+
+    assert f"lines in {table}" in capsys.readouterr().out
+    assert table.is_file()
+    assert cli.main(["check", str(run_dir), "--export", str(table)]) == 64
