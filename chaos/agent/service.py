@@ -130,7 +130,7 @@ class Agent:
         """Whether a LUN's port is closed, and whether its file system gave up.
 
         A mounted ext4 tells by its error count and by being read-only, but not before its next change when a failed
-        flush has aborted its journal; so a failed flush counts by itself. A file system that is not mounted any
+        write or flush has aborted its journal; so these count by themselves. A file system that is not mounted any
         more, because its service ended, is not to be trusted once an I/O of it has failed.
         """
         port = self._ports.get(lun)
@@ -142,7 +142,7 @@ class Agent:
             errors = int(_content(f"/sys/fs/ext4/{name}/errors_count"))
         except FileNotFoundError:
             return {"closed": False, "gave_up": port.failed > 0}
-        gave_up = errors > 0 or port.failed_flushes > 0 or bool({"ro", "emergency_ro", "shutdown"} & set(options))
+        gave_up = errors > 0 or port.failed_changes > 0 or bool({"ro", "emergency_ro", "shutdown"} & set(options))
         return {"closed": False, "gave_up": gave_up}
 
     def do_apply(

@@ -94,12 +94,12 @@ class Port:
     device: str = ""
     handle: int = -1
     failed: int = 0
-    failed_flushes: int = 0
+    failed_changes: int = 0
 
     def fail(self, operation: str) -> int:
         """Count a failed request; return its errno."""
         self.failed += 1
-        self.failed_flushes += operation == "flush"
+        self.failed_changes += operation != "read"
         return self.target.counters.fail(operation)
 
 

@@ -179,14 +179,16 @@ async def greets(host: str, port: int) -> None:
 
 async def greeted(host: str, port: int) -> bool:
     """Whether the service behind a published port answers."""
+    writer = None
     try:
         async with asyncio.timeout(2):
             reader, writer = await asyncio.open_connection(host, port)
-            greeting = await reader.readline()
+            return await reader.readline() == b"hello\n"
     except (OSError, TimeoutError):
         return False
-    writer.close()
-    return greeting == b"hello\n"
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 async def talk_until_counted(scene: Scene) -> None:

@@ -348,7 +348,7 @@ def test_a_paused_service_that_is_killed_dies_at_once(play: Play) -> None:
 
 def test_a_pause_ends_with_its_lease(play: Play) -> None:
     async def act(scene: Scene) -> None:
-        reply = await scene.running.agent.call("apply", luns={}, kill=[], lease_seconds=4.0, pause={"one": True})
+        reply = await scene.running.agent.call("apply", luns={}, kill=[], lease_seconds=8.0, pause={"one": True})
         assert reply["paused"]["one"]["paused"] == 1
         assert not await greeted(*scene.running.front_door)
         assert (await scene.heard("lease-ended"))["services"] == ["one"]
