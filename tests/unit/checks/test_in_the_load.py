@@ -81,3 +81,11 @@ def test_a_blob_without_a_row_is_told_and_is_no_row(tmp_path: Path) -> None:
     judgement = judge(read_history(written(events, tmp_path)))
     assert "duplicated" not in judgement.anomalies
     assert judgement.reported["orphan-blob"] == 1
+
+
+def test_a_row_of_another_user_is_misattributed_even_if_nobody_wrote_it(tmp_path: Path) -> None:
+    made = [write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "ok")]
+    foreign = Row("r-9", "u-2", "w-9", payload_hash("w-9"), "row-9")
+    assert found(tmp_path, *made, *doors(row("w-1"), foreign)) == {"misattributed": 1}
+    assert found(tmp_path, *made, *doors(row("w-1"), replace(foreign, owner="u-1"))) == {"phantom": 1}
+    assert found(tmp_path, *made, *doors(row("w-1"), replace(foreign, owner="u-1", write=""))) == {"corrupted": 1}
