@@ -89,3 +89,11 @@ def test_a_row_of_another_user_is_misattributed_even_if_nobody_wrote_it(tmp_path
     assert found(tmp_path, *made, *doors(row("w-1"), foreign)) == {"misattributed": 1}
     assert found(tmp_path, *made, *doors(row("w-1"), replace(foreign, owner="u-1"))) == {"phantom": 1}
     assert found(tmp_path, *made, *doors(row("w-1"), replace(foreign, owner="u-1", write=""))) == {"corrupted": 1}
+
+
+def test_a_row_in_our_records_place_with_another_users_name_is_misattributed_and_not_lost_as_well(
+    tmp_path: Path,
+) -> None:
+    made = [write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "ok")]
+    theirs = Row("r-1", "u-2", "w-9", payload_hash("w-9"), "row-1")
+    assert found(tmp_path, *made, *doors(theirs)) == {"misattributed": 1}
