@@ -183,3 +183,26 @@ def test_without_a_read_of_the_restored_store_nothing_is_excused(tmp_path: Path)
         events = [e for e in Disaster(seed, DISASTER - 4 * SECOND).run() if not isinstance(e, DoorRead) or e.step]
         lost += judged(events, tmp_path).verdict == "VIOLATED"
     assert lost > len(SEEDS) / 3
+
+
+def test_what_was_deleted_long_before_the_disaster_must_not_come_back_after_it(tmp_path: Path) -> None:
+    """The restored state lacks it, so later doors are judged from there and not from some earlier instant."""
+
+    def act(op: int, t: int, kind: str, record: str, base: str | None = None) -> list[Event]:
+        hash_ = "" if kind == "delete" else payload_hash(f"w-{op}")
+        made = Act(op, t, "d-1#1", "d-1", "u-1", kind, record, "todo", f"w-{op}", hash_, f"w-{op}", base)  # type: ignore[arg-type]
+        return [made, Send(op, 1, t), Back(op, 1, t + 1000, "ok")]
+
+    disaster = Disaster(1, DISASTER)
+    disaster._begin()
+    first = [*act(101, 80 * SECOND, "create", "r-1"), *act(102, 90 * SECOND, "delete", "r-1", "w-101")]
+    kept, lost = act(103, 91 * SECOND, "create", "r-2"), act(104, 97 * SECOND, "create", "r-3")
+    disaster.events += [*first, *kept, *lost]
+    disaster.events.append(FaultEvent(0, DISASTER, "san.lose", "core", "injected", exceeds=True))
+    disaster.state = {"r-2": kept[0]}  # type: ignore[dict-item]
+    disaster._doors(0, "restored pgdata", RESTORED)
+    disaster._doors(1, "fresh", 300 * SECOND)
+    assert set(judged(disaster.events, tmp_path).anomalies) <= {"never-read"}
+    disaster.state["r-1"] = first[0]  # type: ignore[assignment]
+    disaster._doors(4, "reset d-1", 320 * SECOND)
+    assert judged(disaster.events, tmp_path).anomalies["resurrected"] == 1

@@ -104,3 +104,12 @@ def test_nothing_is_owed_before_the_acknowledgement_nor_by_the_cache_nor_by_a_re
     assert owed(tmp_path, write(1, 10, returned=50), told(3, 30, BOB)) == set()
     assert owed(tmp_path, CREATED, told(3, 30, BOB, cached=True)) == set()
     assert owed(tmp_path, CREATED, told(3, 30, BOB, kind="read")) == set()
+
+
+@pytest.mark.parametrize("policy", ["reject", "keep-both"])
+def test_a_version_on_which_an_own_write_builds_is_older_even_if_nobody_was_ever_answered(
+    policy: Policy, tmp_path: Path
+) -> None:
+    unknown = write(1, 10, outcome="info")
+    assert owed(tmp_path, unknown, UPDATED, told(3, 30, ALICE, 1), policy=policy) == {"stale"}
+    assert owed(tmp_path, unknown, UPDATED, told(3, 30, BOB, 1), policy=policy) == set()
