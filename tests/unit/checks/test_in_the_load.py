@@ -72,3 +72,12 @@ def test_what_no_order_explains_is_that_and_nothing_else(tmp_path: Path) -> None
         made += [write(op, 10 * op, "update", "w-1"), Send(op, 1, 10 * op), Back(op, 1, 10 * op + 1, "ok")]
     assert found(tmp_path, *made, *doors(row("w-2"))) == {"lost-update": 1}
     assert found(tmp_path, *made, *doors(row("w-3"))) == {"lost-update": 1}
+
+
+def test_a_blob_without_a_row_is_told_and_is_no_row(tmp_path: Path) -> None:
+    header = Header("x", 1, "reject", "keyed", canaries={"A": "a", "B": "b"}, require_mix=False)
+    orphan = replace(row("w-1"), blob="orphan", row="blob-7")
+    events = [header, write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "ok"), *doors(row("w-1"), orphan)]
+    judgement = judge(read_history(written(events, tmp_path)))
+    assert "duplicated" not in judgement.anomalies
+    assert judgement.reported["orphan-blob"] == 1
