@@ -59,7 +59,7 @@ def test_a_read_of_a_write_that_was_refused_for_good_is_aborted_visible(tmp_path
 def test_a_write_that_acts_again_was_made_when_it_acted_first_wherever_its_lines_stand(tmp_path: Path) -> None:
     """A phone pushes its cache back: of two updates the one whose first act is older may still be the last."""
     made: list[Event] = [write(1, 1), Send(1, 1, 2), Back(1, 1, 3, "ok")]
-    second = [write(3, 20, "update"), Send(3, 1, 21), Back(3, 1, 24, "ok")]
+    second: list[Event] = [write(3, 20, "update"), Send(3, 1, 21), Back(3, 1, 24, "ok")]
     pushed = replace(write(2, 30, "update"), op=4)
     twice: list[Event] = [pushed, Send(4, 1, 31), write(2, 10, "update"), Send(2, 1, 22), Back(2, 1, 25, "ok")]
     assert found(tmp_path, *made, *twice, *second, *doors(row("w-3"))) == {}
