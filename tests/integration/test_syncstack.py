@@ -42,12 +42,14 @@ END
 run="setpriv --reuid=postgres --regid=postgres --init-groups"
 $run pg_ctl -D {PGDATA} -m fast -w stop
 mv {PGDATA}/standby.signal /tmp/standby.signal
-echo "DELETE FROM records WHERE id = (SELECT max(id) FROM records WHERE NOT deleted AND owner <> '{CANARY_OWNER}')" |
+echo "DELETE FROM records WHERE id = (SELECT max(id) FROM records WHERE NOT deleted AND owner <> '{CANARY_OWNER}');
+SELECT pg_switch_wal()" |
     $run postgres --single -D {PGDATA} -c synchronous_commit=local sync
 mv /tmp/standby.signal {PGDATA}/standby.signal
 $run pg_ctl -D {PGDATA} -w start > /dev/null
 """
-"""As a bug of replication might: the standby goes on without one row, and does not know it."""
+"""As a bug of replication might: the standby goes on without one row, and does not know it. Its log is switched, or the
+leader's might get ahead of it, and a standby that has not replayed the leader's log is not read."""
 
 
 def stack(variables: Mapping[str, str]) -> Stack:

@@ -37,29 +37,29 @@ def found(tmp_path: Path, *events: Event, idempotency: Idempotency = "keyed") ->
 
 
 def test_a_read_of_a_write_that_nobody_made_is_a_phantom(tmp_path: Path) -> None:
-    made = [write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "ok")]
+    made: list[Event] = [write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "ok")]
     assert found(tmp_path, *made, *read(20, row("w-1")), *doors(row("w-1"))) == {}
     assert found(tmp_path, *made, *read(20, row("w-1"), row("w-9")), *doors(row("w-1"))) == {"phantom": 1}
-    other_owner = [*made, *read(20, row("w-9", "u-2")), *doors(row("w-1"))]
+    other_owner: list[Event] = [*made, *read(20, row("w-9", "u-2")), *doors(row("w-1"))]
     assert found(tmp_path, *other_owner) == {}, "that is for the doors to tell"
 
 
 def test_a_read_of_a_write_before_it_was_sent_is_a_phantom(tmp_path: Path) -> None:
-    late = [write(1, 10), *read(20, row("w-1")), Send(1, 1, 30), Back(1, 1, 32, "ok")]
+    late: list[Event] = [write(1, 10), *read(20, row("w-1")), Send(1, 1, 30), Back(1, 1, 32, "ok")]
     assert found(tmp_path, *late, *doors(row("w-1"))) == {"phantom": 1}
 
 
 def test_a_read_of_a_write_that_was_refused_for_good_is_aborted_visible(tmp_path: Path) -> None:
-    refused = [write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "fail"), *read(20, row("w-1"))]
+    refused: list[Event] = [write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "fail"), *read(20, row("w-1"))]
     assert found(tmp_path, *refused, *doors()) == {"aborted-visible": 1}
-    again = [write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "fail"), Send(1, 2, 13), Back(1, 2, 14, "ok")]
+    again: list[Event] = [write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "fail"), Send(1, 2, 13), Back(1, 2, 14, "ok")]
     assert found(tmp_path, *again, *read(20, row("w-1")), *doors(row("w-1"))) == {}
 
 
 def test_a_write_that_acts_again_was_made_when_it_acted_first_wherever_its_lines_stand(tmp_path: Path) -> None:
     """A phone pushes its cache back: of two updates the one whose first act is older may still be the last."""
-    made = [write(1, 1), Send(1, 1, 2), Back(1, 1, 3, "ok")]
-    second = [write(3, 20, "update"), Send(3, 1, 21), Back(3, 1, 24, "ok")]
+    made: list[Event] = [write(1, 1), Send(1, 1, 2), Back(1, 1, 3, "ok")]
+    second: list[Event] = [write(3, 20, "update"), Send(3, 1, 21), Back(3, 1, 24, "ok")]
     pushed = replace(write(2, 30, "update"), op=4)
     twice: list[Event] = [pushed, Send(4, 1, 31), write(2, 10, "update"), Send(2, 1, 22), Back(2, 1, 25, "ok")]
     assert found(tmp_path, *made, *twice, *second, *doors(row("w-3"))) == {}
@@ -67,7 +67,7 @@ def test_a_write_that_acts_again_was_made_when_it_acted_first_wherever_its_lines
 
 
 def test_what_no_order_explains_is_that_and_nothing_else(tmp_path: Path) -> None:
-    made = [write(1, 1), Send(1, 1, 2), Back(1, 1, 3, "ok")]
+    made: list[Event] = [write(1, 1), Send(1, 1, 2), Back(1, 1, 3, "ok")]
     for op in (2, 3):
         made += [write(op, 10 * op, "update", "w-1"), Send(op, 1, 10 * op), Back(op, 1, 10 * op + 1, "ok")]
     assert found(tmp_path, *made, *doors(row("w-2"))) == {"lost-update": 1}
