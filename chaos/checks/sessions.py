@@ -163,7 +163,7 @@ def _vanished(
             reached = 0
         while applied < len(own) and own[applied][0] <= answer.t:
             if not answer.full or own[applied][0] > answer.invoked:
-                _apply(own[applied][1], cache)
+                cache.add(own[applied][1].record)
             applied += 1
         cache.update(write.record for write in answer.showed)
         cache.update(answer.odd)
@@ -180,10 +180,3 @@ def _vanished(
         for name, one in missing.items():
             if rollback is None or not one.since <= rollback.disaster < answer.t:
                 yield name
-
-
-def _apply(operation: Operation, cache: set[str]) -> None:
-    if operation.kind == "delete":
-        cache.discard(operation.record)
-    else:
-        cache.add(operation.record)

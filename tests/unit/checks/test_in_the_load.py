@@ -84,7 +84,7 @@ def test_a_blob_without_a_row_is_told_and_is_no_row(tmp_path: Path) -> None:
 
 
 def test_a_row_of_another_user_is_misattributed_even_if_nobody_wrote_it(tmp_path: Path) -> None:
-    made = [write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "ok")]
+    made: list[Event] = [write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "ok")]
     foreign = Row("r-9", "u-2", "w-9", payload_hash("w-9"), "row-9")
     assert found(tmp_path, *made, *doors(row("w-1"), foreign)) == {"misattributed": 1}
     assert found(tmp_path, *made, *doors(row("w-1"), replace(foreign, owner="u-1"))) == {"phantom": 1}
@@ -94,13 +94,13 @@ def test_a_row_of_another_user_is_misattributed_even_if_nobody_wrote_it(tmp_path
 def test_a_row_in_our_records_place_with_another_users_name_is_misattributed_and_not_lost_as_well(
     tmp_path: Path,
 ) -> None:
-    made = [write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "ok")]
+    made: list[Event] = [write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "ok")]
     theirs = Row("r-1", "u-2", "w-9", payload_hash("w-9"), "row-1")
     assert found(tmp_path, *made, *doors(theirs)) == {"misattributed": 1}
 
 
 def test_another_users_write_under_our_records_name_is_misattributed_and_not_lost_as_well(tmp_path: Path) -> None:
-    made = [write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "ok")]
+    made: list[Event] = [write(1, 10), Send(1, 1, 11), Back(1, 1, 12, "ok")]
     other = replace(write(2, 20), owner="u-2", record="r-2")
-    theirs = [other, Send(2, 1, 21), Back(2, 1, 22, "ok")]
+    theirs: list[Event] = [other, Send(2, 1, 21), Back(2, 1, 22, "ok")]
     assert found(tmp_path, *made, *theirs, *doors(row("w-2"))) == {"misattributed": 1}

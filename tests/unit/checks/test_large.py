@@ -21,8 +21,6 @@ from tests.unit.checks.plant import PLANTS
 from tests.unit.checks.service import Load, legal_history
 
 SEEDS = range(int(os.environ.get("HOLDFAST_LARGE_SEEDS", "3")))
-TOGETHER = {"hole", "lost-suffix"}
-"""A declared loss is about all records of a store at once: the columns leave it to the exact rule."""
 STACKS: tuple[tuple[Policy, Idempotency], ...] = (
     ("reject", "keyed"),
     ("reject", "none"),
@@ -53,8 +51,8 @@ def histories(seed: int) -> list[list[Event]]:
                     conditional=conditional)  # fmt: skip
         events = with_header(legal_history(load), sessions=("report", "strict")[seed % 2])
         found.append(events)
-        for anomaly, plants in PLANTS.items():
-            for _, plant in plants if anomaly not in TOGETHER else ():
+        for plants in PLANTS.values():
+            for _, plant in plants:
                 planted = plant(list(events), random.Random(seed))
                 if planted is not None:
                     found.append(planted)
@@ -136,13 +134,3 @@ def outcome(path: Path, *, exact: bool) -> object:
         if "the check itself failed" in str(error):
             raise AssertionError(path.read_bytes()) from error
         return str(error)
-
-
-@pytest.mark.parametrize("anomaly", sorted(TOGETHER))
-def test_a_declared_loss_is_judged_as_a_whole(anomaly: str, tmp_path: Path) -> None:
-    events = PLANTS[anomaly][0][1](list(legal_history(Load(1))), random.Random(1))
-    assert events is not None
-    path = written(events, tmp_path)
-    with pytest.raises(IrregularError, match="judged together"):
-        large.looked(path)
-    assert large.judge_file(path)[1] == judge(read_history(path))

@@ -113,3 +113,10 @@ def test_a_version_on_which_an_own_write_builds_is_older_even_if_nobody_was_ever
     unknown = write(1, 10, outcome="info")
     assert owed(tmp_path, unknown, UPDATED, told(3, 30, ALICE, 1), policy=policy) == {"stale"}
     assert owed(tmp_path, unknown, UPDATED, told(3, 30, BOB, 1), policy=policy) == set()
+
+
+def test_a_version_that_builds_on_an_own_write_is_no_older_however_late_that_was_answered(tmp_path: Path) -> None:
+    late = write(2, 20, kind="update", base="w-1", returned=40)
+    newer = write(3, 30, BOB, kind="update", base="w-2")
+    assert owed(tmp_path, CREATED, late, newer, told(4, 50, ALICE, 3)) == set()
+    assert owed(tmp_path, CREATED, late, newer, told(4, 50, BOB, 2)) == {"stale"}
