@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from chaos.errors import AgentError, CarrierError
 from chaos.experiment.plan import ScheduledFault
@@ -25,6 +25,7 @@ from chaos.stack.carrier import Carrier
 from chaos.stack.roles import Roles
 from chaos.stack.spec import Stack
 
+S = TypeVar("S", LunState, ServiceState, LinkState, CarrierState)
 _LEASE_SECONDS_MAX = 900.0
 """A fault never outlives this, whatever happens to the controller (which dies first, by its heartbeat)."""
 _NO_REPLY: dict[str, Any] = {"killed": {}, "paused": {}, "before": {}, "after": {}, "links": []}
@@ -239,33 +240,31 @@ class Injector:
         """Bring the carrier's wanted state about, which it reads back; answer as the agent does."""
         if self._carrier is None:
             raise CarrierError("this stack has no carrier; say `carrier: toxiproxy` under x-chaos")
-        state = CarrierState()
-        for each in self._faults:
-            if each.in_force and each.aim.carrier:
-                state = each.fault.wanted_carrier(state)
+        state = self._laid_over(
+            CarrierState(), lambda aim: aim.carrier, lambda fault, state: fault.wanted_carrier(state)
+        )
         at = await self._carrier.apply(state.listening, state.toxics)
         changes = len(state.toxics) + (not state.listening)
         return {**_NO_REPLY, "at": at, "carrier_changes": changes}
 
     def _wanted_lun(self, name: str) -> LunState:
-        state = LunState()
-        for each in self._faults:
-            if each.in_force and name in each.aim.luns:
-                state = each.fault.wanted_lun(state)
-        return state
+        return self._laid_over(LunState(), lambda aim: name in aim.luns, lambda fault, state: fault.wanted_lun(state))
 
     def _wanted_service(self, name: str) -> ServiceState:
-        state = ServiceState()
-        for each in self._faults:
-            if each.in_force and name in each.aim.services:
-                state = each.fault.wanted_service(state)
-        return state
+        return self._laid_over(
+            ServiceState(), lambda aim: name in aim.services, lambda fault, state: fault.wanted_service(state)
+        )
 
     def _wanted_link(self, link: Link) -> LinkState:
-        state = LinkState()
+        return self._laid_over(
+            LinkState(), lambda aim: link in aim.links, lambda fault, state: fault.wanted_link(state)
+        )
+
+    def _laid_over(self, state: S, struck: Callable[[Aim], bool], wanted: Callable[[Fault, S], S]) -> S:
+        """A baseline with every active fault that strikes there laid over it."""
         for each in self._faults:
-            if each.in_force and link in each.aim.links:
-                state = each.fault.wanted_link(state)
+            if each.in_force and struck(each.aim):
+                state = wanted(each.fault, state)
         return state
 
     def _victims(self, each: Active) -> list[str]:
