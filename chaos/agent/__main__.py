@@ -32,7 +32,10 @@ _TICK_SECONDS = 0.25
 _REQUESTS_A_TURN = 2
 """I/Os between two looks for requests: one client alone can keep the array busy for ever."""
 _NICENESS = -20
-"""The array's own work must not wait for that of the services: a fault takes hold when this process runs."""
+_PRIORITY = 1
+"""The array's own work must not wait for that of the services: a fault takes hold when this process runs. The thread
+that serves comes before every ordinary one, where the host lets it; the workers are ordinary ones, the nicest to us.
+"""
 _FRONT_FOLDER = "/run/holdfast"
 
 
@@ -71,11 +74,13 @@ def main() -> None:
     agent: Agent | None = None
     try:
         os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
         os.makedirs(_FRONT_FOLDER, exist_ok=True)
         device = fuse.mount(_FRONT_FOLDER)  # first: at exit it closes before any loop device, and so unblocks them
         front = fuse.Front(device)
         agent = Agent(run, front, _FRONT_FOLDER, store)
-        workers = ThreadPoolExecutor(max_workers=4)
+        workers = ThreadPoolExecutor(max_workers=4, initializer=_be_ordinary)
         line.say({"event": "ready", "pid": os.getpid()})
         _loop(agent, front, device, workers, line, beat_seconds_max)
     except Exception:  # noqa: BLE001 - last words, for the run folder
@@ -83,6 +88,11 @@ def main() -> None:
     if agent is not None:
         agent.close()
     os._exit(0)  # a worker may hang in a system call that only the end of this process ends
+
+
+def _be_ordinary() -> None:
+    """In a worker, which takes after the thread that starts it; and the programs that it runs take after it."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _loop(

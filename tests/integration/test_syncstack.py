@@ -16,6 +16,7 @@ from chaos.history.events import CANARY_OWNER, DoorRead
 from chaos.stack.compose import load_stack
 from chaos.stack.identity import Run
 from chaos.stack.lifecycle import Lab, lab
+from chaos.stack.roles import Roles
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Stack
 from chaos.trials import run_trials
@@ -107,6 +108,12 @@ async def does(running: RunningStack, service: str, command: str) -> str:
     return output
 
 
+async def standby(running: RunningStack) -> str:
+    """Either member: who founded the cluster is decided when it is initialised."""
+    (name,) = (await Roles(running.stack, running.agent).holders(["standby"]))["standby"]
+    return name
+
+
 def test_two_copies_of_one_golden_cluster_run_at_once_and_do_not_see_each_other() -> None:
     async def act() -> None:
         async with AsyncExitStack() as exits:
@@ -140,13 +147,14 @@ for p in /proc/[0-9]*; do grep -qs wal[r]eceiver $p/cmdline && kill -{} "${{p#/p
 def test_a_commit_that_the_standby_does_not_confirm_is_unknown_and_seen_by_nobody_until_it_does() -> None:
     async def act() -> None:
         async with cluster() as made:
+            follower = await standby(made.running)
             assert (await save(made.running, "before")).warning == ""
-            await does(made.running, "pg2", HOLD_THE_STANDBY.format("STOP"))
+            await does(made.running, follower, HOLD_THE_STANDBY.format("STOP"))
             with pytest.raises(RuntimeError, match="not confirmed"):
                 await save(made.running, "waiting")
             await asyncio.sleep(PATIENCE_SECONDS)
             assert await names(made.running) == {"before"}
-            await does(made.running, "pg2", HOLD_THE_STANDBY.format("CONT"))
+            await does(made.running, follower, HOLD_THE_STANDBY.format("CONT"))
             await made.running.answers(READY_SECONDS_MAX)
             assert (await save(made.running, "waiting")).warning == ""
             assert await names(made.running) == {"before", "waiting"}
@@ -160,7 +168,7 @@ def test_a_commit_whose_wait_is_cancelled_is_acknowledged_and_degraded_unless_no
 ) -> None:
     async def act() -> None:
         async with cluster(stack({"GATEWAY_SYNC_WAIT": wait})) as made:
-            await does(made.running, "pg2", HOLD_THE_STANDBY.format("STOP"))
+            await does(made.running, await standby(made.running), HOLD_THE_STANDBY.format("STOP"))
             assert ("synchronous replication" in (await save(made.running, "alone")).warning) is warned
             assert await names(made.running) == {"alone"}
 
@@ -201,18 +209,19 @@ def test_a_cluster_of_which_no_copy_is_left_is_founded_anew() -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "sabotage"),
-    [("pg2", DELETE_ON_THE_STANDBY), ("blobs2", "rm -v /photos/[0-9a-f]*")],
+    ("role", "sabotage"),
+    [("standby", DELETE_ON_THE_STANDBY), ("blobs", "rm -v /photos/[0-9a-f]*")],
     ids=["a row of the standby", "the photos of one replica"],
 )
 def test_what_one_copy_has_lost_is_lost_on_node(
-    service: str, sabotage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    role: str, sabotage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     restart: Callable[[RunningStack, float], Awaitable[None]] = RunningStack.cold_restart
 
     async def restart_and_spoil(running: RunningStack, seconds_max: float) -> None:
         await restart(running, seconds_max)
         await running.answers(seconds_max)
+        service = await standby(running) if role == "standby" else running.stack.roles[role][-1]
         await does(running, service, sabotage)
 
     monkeypatch.setattr(RunningStack, "cold_restart", restart_and_spoil)
