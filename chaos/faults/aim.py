@@ -61,7 +61,7 @@ async def take_aim(fault: Fault, target: Target, stack: Stack, roles: Roles) -> 
     luns = stack.luns_of(services) if services else luns_struck(target, stack)
     if not luns:
         raise NobodyThere(f"{', '.join(services)} mounts no LUN")
-    return Aim(who, luns=luns)
+    return Aim(who, luns=stack.beside(luns) if fault.whole_arrays else luns)
 
 
 async def _found(target: Target, stack: Stack, roles: Roles) -> dict[str, tuple[str, ...]]:

@@ -77,6 +77,7 @@ class Fault:
         strikes: What it changes the state of.
         parameters: What experiments may give, by field.
         for_good: Whether the fault outlives the trial's heal phase, so that only the runbook helps.
+        whole_arrays: Whether it strikes every LUN of the arrays that its target's LUNs are on.
         kills: Whether the processes of the services on its LUNs die with it.
         needs_witness: Whether what the service did has to be seen by another way while the fault is in force.
     """
@@ -86,6 +87,7 @@ class Fault:
     strikes: ClassVar[Strikes] = "luns"
     parameters: ClassVar[Mapping[str, ParameterInfo]] = {}
     for_good: ClassVar[bool] = False
+    whole_arrays: ClassVar[bool] = False
     kills: ClassVar[bool] = False
     needs_witness: ClassVar[bool] = False
 

@@ -2,6 +2,8 @@
 
 Injected: the loss of every LUN at one instant; the loss of every path to them, for a while. Never injected here: the
 loss of one LUN alone (see `disk.lose`), or of one path of several, which multipath hides.
+
+A target that names a service or a role means the arrays under it, whatever else is on them.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ class Lose(disk.Lose):
     Bites when a LUN took a write of the load in the 5 s before, all were closed, and an I/O failed afterwards.
     """
 
-    targets = ("array",)
+    targets = ("array", "service", "role")
+    whole_arrays = True
 
 
 @fault("san.unavailable")
@@ -40,7 +43,8 @@ class Unavailable(Fault):
         mode: hang or fail.
     """
 
-    targets = ("array",)
+    targets = ("array", "service", "role")
+    whole_arrays = True
     parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
         "mode": ParameterInfo("text", choices=("hang", "fail"), default="hang"),
     }

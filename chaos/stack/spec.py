@@ -183,6 +183,11 @@ class Stack:
         mounted = {m.source for name in services for m in self.services[name].mounts if m.kind == "lun"}
         return tuple(name for name in self.luns if name in mounted)
 
+    def beside(self, luns: Iterable[str]) -> tuple[str, ...]:
+        """Every LUN of the arrays that these are on, in the order of the file."""
+        arrays = {self.luns[name].array for name in luns}
+        return tuple(lun.name for lun in self.luns.values() if lun.array in arrays)
+
     def copies_left(self, lun: str, lost: Collection[str]) -> tuple[str, ...]:
         """Volumes, on LUNs or not, that hold everything that a lost LUN held a copy of; none if anything is gone."""
         stores = [volumes for volumes in self.copies.values() if lun in volumes]

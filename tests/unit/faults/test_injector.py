@@ -28,10 +28,11 @@ OFF = {**BASELINE, "power": False}
 
 
 def stack() -> Stack:
-    """db on pgdata and wal (array core), files on photos (array media)."""
+    """db on pgdata and wal (array core), files on photos (array media, with a LUN that nobody mounts)."""
     db = Service("db", mounts=(Mount("lun", "pgdata", "/data"), Mount("lun", "wal", "/wal")))
     files = Service("files", mounts=(Mount("lun", "photos", "/photos"),))
-    luns = (Lun("pgdata", "core", 4096), Lun("wal", "core", 4096), Lun("photos", "media", 4096))
+    places = {"pgdata": "core", "wal": "core", "photos": "media", "spare": "media"}
+    luns = [Lun(name, array, 4096) for name, array in places.items()]
     return Stack(
         name="unit",
         source=Path("compose.yaml"),
@@ -685,6 +686,21 @@ def test_a_disk_fault_on_a_role_strikes_the_luns_that_its_service_mounts(play: C
         await bench.injector.end_load()
 
     play(io_error(Trigger(seconds=0.5), LEADER), act=act)
+
+
+@pytest.mark.parametrize("fault", ["san.unavailable", "san.lose"])
+def test_the_array_of_a_role_is_every_lun_beside_those_that_its_service_mounts(
+    play: Callable[..., None], fault: str
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.leaders = {"files"}
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert list(bench.agent.applied[-1]) == ["photos", "spare"]
+        assert [event.target for event in bench.told] == ["leader (leader is files)"]
+        await bench.injector.end_load()
+
+    play(ScheduledFault(fault, LEADER, Trigger(seconds=0.5)), act=act)
 
 
 def test_a_disk_fault_on_a_service_without_a_lun_is_missed(play: Callable[..., None]) -> None:
