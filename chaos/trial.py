@@ -256,24 +256,27 @@ class Trial:
                     await self._running.restart([service], self._plan.limits.recover_seconds_max)
 
     async def _mend_in_load(self) -> None:
-        """A fault ended while the load goes on: bring back what it took down."""
-        async with self._mending:
-            try:
-                await self._mend(self._plan.limits.recover_seconds_max)
-            except Unrecoverable as error:
-                self._fan.log(f"not back within the load: {error}")
+        """A fault ended while the load goes on, or the operators come: bring back what it took down."""
+        try:
+            await self._bring_up(self._plan.limits.recover_seconds_max)
+        except Unrecoverable as error:
+            self._fan.log(f"not back within the load: {error}")
 
     async def _recover(self, seconds_max: float) -> None:
-        """Bring back what is down; where LUNs are gone for good, follow the runbook."""
+        """Bring back everything."""
         await self._injector.count_lasting()
+        await self._bring_up(seconds_max)
+
+    async def _bring_up(self, seconds_max: float) -> None:
+        """Bring back what is down; where LUNs are gone for good, follow the runbook."""
         async with self._mending:
             await self._mend(seconds_max)
-            lost = self._injector.lost_luns
-            if lost:
+            gone = self._injector.replaceable_luns
+            if gone:
                 blanks = await self._lab.golden.blanks(self._running.agent)
-                async for said in run_the_runbook(self._running, lost, blanks, seconds_max):
+                async for said in run_the_runbook(self._running, gone, blanks, seconds_max):
                     self._note("runbook", said)
-                self._injector.replaced()
+                self._injector.replaced(gone)
 
     async def _mend(self, seconds_max: float) -> None:
         held = self._injector.held_services

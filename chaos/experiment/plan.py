@@ -87,7 +87,8 @@ class ScheduledFault:
 
     Attributes:
         fault: Its registered name, e.g. "disk.power_cut".
-        for_seconds: How long it stays in force; None: until the phase `heal` (or for good, as san.lose).
+        for_seconds: How long it stays in force; None: until the phase `heal`. What is for good, as san.lose, stays: the
+            operators come then and follow the runbook.
         parameters: The fault's own, by name.
     """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -69,7 +69,8 @@ class Injector:
             agent: Brings states about on them.
             recorder: Gets the events, and tells of acknowledgements.
             tell: Gets the events, too.
-            on_healed: Awaited after a fault ended within the load, to bring back what it took down.
+            on_healed: Awaited after a fault ended within the load, or when the operators come after a loss for good,
+                to bring back what it took down.
             carrier: Where the stack has one.
             witness: Awaited before a fault is healed that asks for it; must end in time by itself.
         """
@@ -93,6 +94,12 @@ class Injector:
     def lost_luns(self) -> set[str]:
         """LUNs that are gone for good and not replaced yet."""
         return {lun for each in self._faults if each.in_force and each.fault.for_good for lun in each.aim.luns}
+
+    @property
+    def replaceable_luns(self) -> set[str]:
+        """Those of them whose evidence has been taken: the operators may put blank LUNs in their place."""
+        lasting = [each for each in self._faults if each.in_force and each.fault.for_good and each.ended]
+        return {lun for each in lasting for lun in each.aim.luns}
 
     @property
     def held_services(self) -> set[str]:
@@ -144,10 +151,10 @@ class Injector:
             if each.in_force and each.fault.for_good and not each.ended:
                 await self._heal(each)
 
-    def replaced(self) -> None:
-        """Blank LUNs stand where LUNs were lost: from here on these are as good as any."""
+    def replaced(self, luns: Set[str]) -> None:
+        """Blank LUNs stand where these were lost: from here on they are as good as any."""
         for each in self._faults:
-            if each.fault.for_good and each.ended:
+            if each.fault.for_good and each.ended and luns >= set(each.aim.luns):
                 each.in_force = False
 
     def conclude(self) -> None:
@@ -165,7 +172,7 @@ class Injector:
         if not await self._takes_aim(each):
             return
         await asyncio.shield(self._inject(each))
-        if each.scheduled.for_seconds is not None and not each.fault.for_good:
+        if each.scheduled.for_seconds is not None:
             await asyncio.sleep(each.scheduled.for_seconds)
             await self._heal(each)
             await self._on_healed()

@@ -379,7 +379,7 @@ def test_an_array_lost_in_a_late_phase_is_counted_before_it_is_replaced_and_then
         assert bench.injector.lost_luns == {"pgdata", "wal"}
         bench.agent.failed("pgdata", "failed_writes")
         await bench.injector.count_lasting()
-        bench.injector.replaced()
+        bench.injector.replaced(bench.injector.replaceable_luns)
         assert bench.happened() == ["injected", "lasting"]
         assert bench.injector.lost_luns == set(), "blank LUNs stand there now"
         await bench.injector.enter_phase("converge")
@@ -392,15 +392,39 @@ def test_an_array_lost_in_a_late_phase_is_counted_before_it_is_replaced_and_then
     )
 
 
-def test_the_length_of_a_fault_that_is_for_good_is_no_end(play: Callable[..., None]) -> None:
+def test_the_length_of_a_fault_that_is_for_good_is_no_end_but_the_time_until_the_operators_come(
+    play: Callable[..., None],
+) -> None:
     async def act(bench: Bench) -> None:
         bench.injector.begin_load()
-        await asyncio.sleep(10)
-        await bench.injector.end_load()
+        await asyncio.sleep(1)
         assert bench.happened() == ["injected"]
-        assert bench.mended == []
+        assert (bench.injector.replaceable_luns, bench.mended) == (set(), [])
+        await asyncio.sleep(1)
+        assert bench.happened() == ["injected", "lasting"]
+        assert len(bench.mended) == 1
+        assert bench.injector.lost_luns == bench.injector.replaceable_luns == {"pgdata", "wal"}
+        assert bench.agent.state["pgdata"]["lost"]
+        await bench.injector.end_load()
 
     play(ScheduledFault("san.lose", ARRAY, Trigger(seconds=0.5), for_seconds=1), act=act)
+
+
+def test_what_is_lost_for_good_while_other_luns_are_replaced_is_replaced_later(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        gone = bench.injector.replaceable_luns
+        await asyncio.sleep(1)
+        bench.injector.replaced(gone)
+        assert (gone, bench.injector.replaceable_luns) == ({"pgdata", "wal"}, {"photos"})
+        await bench.injector.end_load()
+
+    play(
+        ScheduledFault("san.lose", ARRAY, Trigger(seconds=0.2), for_seconds=0.2),
+        ScheduledFault("disk.lose", Target(lun="photos"), Trigger(seconds=1.2), for_seconds=0.2),
+        act=act,
+    )
 
 
 def test_counters_of_a_lun_that_was_replaced_meanwhile_prove_nothing(play: Callable[..., None]) -> None:
