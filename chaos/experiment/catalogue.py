@@ -14,11 +14,11 @@ from chaos.experiment.explain import shown
 from chaos.experiment.plan import Parameter
 from chaos.experiment.source import Items, Loc, Node, Scalar, Table, did_you_mean, find, key_place, plain
 
-TargetKind = Literal["array", "lun", "service", "role", "between", "isolate", "carrier"]
-TARGET_KINDS: tuple[TargetKind, ...] = ("array", "lun", "service", "role", "between", "isolate", "carrier")
+TargetKind = Literal["array", "arrays", "lun", "service", "role", "between", "isolate", "carrier"]
+TARGET_KINDS: tuple[TargetKind, ...] = ("array", "arrays", "lun", "service", "role", "between", "isolate", "carrier")
 Strikes = Literal["luns", "services", "links", "carrier"]
 """What a fault changes the state of. One of LUNs may name a service or a role: it strikes the LUNs that it mounts."""
-_SETS = ("between", "isolate")
+_SEVERAL = {"arrays": "several arrays", "between": "sets of services", "isolate": "sets of services"}
 ENTRY_KEYS = frozenset({"fault", "target", "at", "for_seconds"})
 """Keys of a schedule entry that are no parameters of the fault."""
 
@@ -101,7 +101,7 @@ def _target_problems(root: Node, loc: Loc, fault: FaultInfo) -> list[Problem]:
         return []
     return [
         place.problem(
-            f"{fault.name} cannot strike {'sets of services' if key in _SETS else f'a {key}'}",
+            f"{fault.name} cannot strike {_SEVERAL.get(key, f'a {key}')}",
             f"its target is {' or '.join(fault.target_kinds)}",
         )
         for key, (place, _) in target.entries.items()

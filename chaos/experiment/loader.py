@@ -201,6 +201,7 @@ def _fault(entry: ScheduledFaultModel, stream: str) -> ScheduledFault:
         fault=entry.fault,
         target=Target(
             array=target.array or "",
+            arrays=tuple(target.arrays or ()),
             lun=target.lun or "",
             service=target.service or "",
             role=target.role or "",

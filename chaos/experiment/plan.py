@@ -53,6 +53,7 @@ class Target:
     """Where a fault strikes: exactly one is set.
 
     Attributes:
+        arrays: Several of them, at one instant.
         role: A role, for all services that have it when the fault is injected; "any ROLE": one of them.
         between: Sets of services and roles that are parted from each other. A service counts in the first set that
             has it.
@@ -60,6 +61,7 @@ class Target:
     """
 
     array: str = ""
+    arrays: tuple[str, ...] = ()
     lun: str = ""
     service: str = ""
     role: str = ""
@@ -78,7 +80,7 @@ class Target:
         if self.carrier:
             return "carrier"
         sets = " | ".join(", ".join(each) for each in self.between) or ", ".join(self.isolate)
-        return self.array or self.lun or self.service or self.role or sets
+        return self.array or ", ".join(self.arrays) or self.lun or self.service or self.role or sets
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,7 @@ class TargetModel(Strict):
     """Where a fault strikes: exactly one key."""
 
     array: Text | None = None
+    arrays: Annotated[list[Text], Field(min_length=1)] | None = None
     lun: Text | None = None
     service: Text | None = None
     role: Text | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chaos.experiment.plan import Target
@@ -52,7 +53,7 @@ async def take_aim(fault: Fault, target: Target, stack: Stack, roles: Roles) -> 
         return Aim(str(target), carrier=True)
     found = await _found(target, stack, roles)
     moved = [f"{name} is {', '.join(services)}" for name, services in found.items() if (name,) != services]
-    who = f"{target} ({'; '.join(moved)})" if moved else str(target)
+    who = _with_notes(target, moved)
     if fault.strikes == "links":
         return Aim(who, links=_links(target, stack, found, one_way=getattr(fault, "one_way", False)))
     services = tuple(dict.fromkeys(itertools.chain.from_iterable(found.values())))
@@ -61,7 +62,16 @@ async def take_aim(fault: Fault, target: Target, stack: Stack, roles: Roles) -> 
     luns = stack.luns_of(services) if services else luns_struck(target, stack)
     if not luns:
         raise NobodyThere(f"{', '.join(services)} mounts no LUN")
-    return Aim(who, luns=stack.beside(luns) if fault.whole_arrays else luns)
+    if fault.whole_arrays and services:
+        luns = stack.beside(luns)
+        who = _with_notes(
+            target, [*moved, *(f"array {name}" for name in dict.fromkeys(stack.luns[n].array for n in luns))]
+        )
+    return Aim(who, luns=luns)
+
+
+def _with_notes(target: Target, notes: Sequence[str]) -> str:
+    return f"{target} ({'; '.join(notes)})" if notes else str(target)
 
 
 async def _found(target: Target, stack: Stack, roles: Roles) -> dict[str, tuple[str, ...]]:

@@ -28,7 +28,7 @@ class PowerCut(Fault):
     0 bytes discarded, right after a flush, is valid and shown.
     """
 
-    targets = ("array", "lun", "service", "role")
+    targets = ("array", "arrays", "lun", "service", "role")
     kills = True
 
     def wanted_lun(self, lun: LunState) -> LunState:
@@ -56,7 +56,7 @@ class IoError(Fault):
         sectors: {"first": n, "count": n} in sectors of 512 bytes; None: the whole LUN. Flushes have no sectors.
     """
 
-    targets = ("array", "lun", "service", "role")
+    targets = ("array", "arrays", "lun", "service", "role")
     parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
         "operations": ParameterInfo("choices", choices=("read", "write", "flush"), default=["read", "write", "flush"]),
         "times": ParameterInfo("integer", minimum=1, maximum=1_000_000, optional=True),
@@ -117,7 +117,7 @@ class Hang(Fault):
         operations: What hangs.
     """
 
-    targets = ("array", "lun", "service", "role")
+    targets = ("array", "arrays", "lun", "service", "role")
     parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
         "operations": ParameterInfo("choices", choices=("read", "write", "flush"), default=["read", "write", "flush"]),
     }

@@ -26,7 +26,7 @@ class Lose(disk.Lose):
     Bites when a LUN took a write of the load in the 5 s before, all were closed, and an I/O failed afterwards.
     """
 
-    targets = ("array", "service", "role")
+    targets = ("array", "arrays", "service", "role")
     whole_arrays = True
 
 
@@ -43,7 +43,7 @@ class Unavailable(Fault):
         mode: hang or fail.
     """
 
-    targets = ("array", "service", "role")
+    targets = ("array", "arrays", "service", "role")
     whole_arrays = True
     parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
         "mode": ParameterInfo("text", choices=("hang", "fail"), default="hang"),

@@ -59,7 +59,10 @@ def services_struck(target: Target, stack: Stack) -> tuple[str, ...]:
 
 def luns_struck(target: Target, stack: Stack) -> tuple[str, ...]:
     """The LUNs of a target that names LUNs."""
-    return (target.lun,) if target.lun else stack.arrays.get(target.array, ())
+    if target.lun:
+        return (target.lun,)
+    arrays = target.arrays or (target.array,)
+    return tuple(lun.name for lun in stack.luns.values() if lun.array in arrays)
 
 
 def _missing(kind: str, name: str, names: Iterable[str]) -> tuple[str, str]:
@@ -85,10 +88,11 @@ def _names(stack: Stack) -> dict[str, Iterable[str]]:
 def _given(target: Target) -> list[tuple[tuple[str | int, ...], str, str]]:
     """Where each name of a target stands, what it should be, and the name; the carrier has none."""
     single = [((kind,), kind, name) for kind, name in vars(target).items() if name and isinstance(name, str)]
+    arrays = [(("arrays", i), "array", name) for i, name in enumerate(target.arrays)]
     between = [
         (("between", i, k), "service or role", name)
         for i, members in enumerate(target.between)
         for k, name in enumerate(members)
     ]
     isolate = [(("isolate", i), "service or role", name) for i, name in enumerate(target.isolate)]
-    return [*single, *between, *isolate, *([(("carrier",), "carrier", "")] if target.carrier else [])]
+    return [*single, *arrays, *between, *isolate, *([(("carrier",), "carrier", "")] if target.carrier else [])]

@@ -721,10 +721,22 @@ def test_the_array_of_a_role_is_every_lun_beside_those_that_its_service_mounts(
         bench.injector.begin_load()
         await asyncio.sleep(1)
         assert list(bench.agent.applied[-1]) == ["photos", "spare"]
-        assert [event.target for event in bench.told] == ["leader (leader is files)"]
+        assert [event.target for event in bench.told] == ["leader (leader is files; array media)"]
         await bench.injector.end_load()
 
     play(ScheduledFault(fault, LEADER, Trigger(seconds=0.5)), act=act)
+
+
+def test_several_arrays_are_struck_at_one_instant(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert [list(luns) for luns in bench.agent.applied] == [["pgdata", "wal", "photos", "spare"]]
+        assert bench.agent.killed == ["db", "files"]
+        assert [event.target for event in bench.told] == ["media, core"]
+        await bench.injector.end_load()
+
+    play(ScheduledFault("disk.power_cut", Target(arrays=("media", "core")), Trigger(seconds=0.5)), act=act)
 
 
 def test_a_disk_fault_on_a_service_without_a_lun_is_missed(play: Callable[..., None]) -> None:

@@ -100,6 +100,16 @@ def test_members_of_sets_are_looked_for_among_services_and_roles(tmp_path: Path)
     assert "e.yaml:3:25: the stack has no service or role 'databse'" in str(caught.value)
 
 
+def test_each_of_several_arrays_must_be_there(tmp_path: Path) -> None:
+    stack = stack_of(tmp_path)
+    check_targets(plan_with(Target(arrays=tuple(stack.arrays))), stack)
+    file = tmp_path / "e.yaml"
+    file.write_text("schedule:\n  - {target: {arrays: [core, cor]}}\n")
+    with pytest.raises(SourceError) as caught:
+        check_targets(plan_with(Target(arrays=("core", "cor"))), stack, file)
+    assert "e.yaml:2:30: the stack has no array 'cor'" in str(caught.value)
+
+
 def test_a_disk_fault_on_a_service_without_a_lun_is_refused(tmp_path: Path) -> None:
     stack = stack_of(tmp_path, TEXT.replace("  gateway: {", "  idle: {image: x}\n  gateway: {"))
     hang = replace(plan_with(), schedule=(ScheduledFault("disk.hang", Target(service="idle"), Trigger(seconds=1)),))
