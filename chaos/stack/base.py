@@ -8,7 +8,6 @@ import os
 import platform
 import queue
 import shutil
-import subprocess
 import tarfile
 import threading
 import time
@@ -24,6 +23,7 @@ from chaos.errors import ImageError
 from chaos.stack.cache import cache_folder, locked
 from chaos.stack.engine import connect, engine_errors, is_gone
 from chaos.stack.packages import install, may_install
+from chaos.stack.programs import run_program
 
 BASE = "debian:bookworm-slim"
 _SUITE = "bookworm"
@@ -140,20 +140,11 @@ def _run_mmdebstrap(tool: str, tarball: Path) -> None:
     command = [tool, "--variant=minbase", *(f"--dpkgopt=path-exclude={glob}" for glob in _LEFT_OUT)]
     command += [f"--dpkgopt=path-include={_KEPT}", _SUITE, str(tarball)]
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_MAKE_SECONDS_MAX,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ImageError(
-            f"mmdebstrap did not end in {_MAKE_SECONDS_MAX:.0f} s; is Debian's mirror reachable?"
-        ) from error
-    if done.returncode != 0:
-        tail = "\n  ".join(done.stderr.splitlines()[-20:])
+        code, said = run_program(command, _MAKE_SECONDS_MAX)
+    except TimeoutError as error:
+        raise ImageError(f"{error}; is Debian's mirror reachable?") from error
+    if code != 0:
+        tail = "\n  ".join(said.splitlines()[-20:])
         raise ImageError(
             f"mmdebstrap cannot make {BASE}:\n  {tail}\nis Debian's mirror reachable, and the disk not full?"
         )

@@ -19,6 +19,7 @@ from chaos.stack.golden import Golden
 from chaos.stack.guard import Guard
 from chaos.stack.identity import Run
 from chaos.stack.images import ensure_agent_image, ensure_image
+from chaos.stack.programs import in_own_thread
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Stack
 from chaos.stack.sweep import sweep_run, sweep_until_clean
@@ -58,7 +59,7 @@ async def lab(
     try:
         images = await _images(client, stack, log)
         carrier_image = await _carrier_image(client, stack, log)
-        agent_image = (await asyncio.to_thread(ensure_agent_image, client)).id
+        agent_image = (await in_own_thread(ensure_agent_image, client)).id
         net = await asyncio.to_thread(network.create, client, run)
         folder = cache_folder()
         (folder / "scratch").mkdir(parents=True, exist_ok=True)
@@ -86,7 +87,7 @@ async def _images(client: docker.DockerClient, stack: Stack, log: Callable[[str]
     found: dict[str, str] = {}
     for service in stack.services.values():
         log(f"image of {service.name}")
-        found[service.name] = (await asyncio.to_thread(ensure_image, client, service, stack.name)).id
+        found[service.name] = (await in_own_thread(ensure_image, client, service, stack.name)).id
     return found
 
 
@@ -94,7 +95,7 @@ async def _carrier_image(client: docker.DockerClient, stack: Stack, log: Callabl
     if not stack.carrier:
         return ""
     log("image of the carrier; where it can only be built, once, this takes a minute")
-    return (await asyncio.to_thread(ensure_server, client)).id
+    return (await in_own_thread(ensure_server, client)).id
 
 
 async def _wind_up(client: docker.DockerClient, run: Run, agent: Agent | None, guard: Guard, orderly: bool) -> None:

@@ -24,6 +24,7 @@ from chaos.stack.base import image_id, pull
 from chaos.stack.cache import cache_folder, cache_place, locked
 from chaos.stack.engine import engine_errors
 from chaos.stack.images import ImageRef, build
+from chaos.stack.programs import run_program
 from chaos.stack.spec import Build
 
 VERSION = "2.12.0"
@@ -200,20 +201,12 @@ def _built(trouble: str) -> Path:
         paths = {"GOBIN": str(part / "bin"), "GOPATH": str(part / "go"), "GOCACHE": str(part / "cache")}
         command = [go, "install", "-modcacherw", "-trimpath", "-ldflags=-s -w", MODULE]
         try:
-            done = subprocess.run(
-                command,
-                env={**os.environ, **paths, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"},
-                cwd=part,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_GO_SECONDS_MAX,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
+            environment = {**os.environ, **paths, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
+            code, said = run_program(command, _GO_SECONDS_MAX, environment=environment, folder=part)
+        except TimeoutError:
             raise ImageError(f"{tried}; `{shown}` did not end in {_GO_SECONDS_MAX:.0f} s; {REMEDY}") from None
-        if done.returncode != 0:
-            tail = "\n  ".join(done.stderr.splitlines()[-10:])
+        if code != 0:
+            tail = "\n  ".join(said.splitlines()[-10:])
             raise ImageError(f"{tried}; `{shown}` failed:\n  {tail}\n{REMEDY}")
         ready = part / "image"
         ready.mkdir()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,12 +61,13 @@ def holdfast(*arguments: str | Path, cwd: Path, environment: Mapping[str, str] |
 class Running:
     """A command under way, in a process group of its own as a shell makes one."""
 
-    def __init__(self, *arguments: str | Path, cwd: Path) -> None:
+    def __init__(self, *arguments: str | Path, cwd: Path, environment: Mapping[str, str]) -> None:
         self._stdout = cwd / "stdout.txt"
         with self._stdout.open("wb") as stdout:
             self._process = subprocess.Popen(
                 [HOLDFAST, *arguments],
                 cwd=cwd,
+                env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=subprocess.PIPE,
@@ -128,9 +129,9 @@ class Running:
 
 
 @contextmanager
-def running(*arguments: str | Path, cwd: Path) -> Iterator[Running]:
+def running(*arguments: str | Path, cwd: Path, environment: Mapping[str, str] | None = None) -> Iterator[Running]:
     """Start a command."""
-    command = Running(*arguments, cwd=cwd)
+    command = Running(*arguments, cwd=cwd, environment=environment or {})
     try:
         yield command
     finally:
@@ -146,3 +147,11 @@ def full_disk(folder: Path, size_kib: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True, timeout=20)
+
+
+def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
+    """Look until it holds."""
+    until = time.monotonic() + COMMAND_SECONDS_MAX
+    while not condition():
+        assert time.monotonic() < until, otherwise
+        time.sleep(0.05)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
+import docker
 import pytest
 
 from chaos.errors import EXIT_SIGINT, EXIT_SIGTERM
 from chaos.experiment.loader import write_plan
-from tests.integration.command import running
+from chaos.experiment.plan import Plan
+from chaos.stack.base import BASE
+from chaos.stack.engine import connect
+from tests.integration.command import running, wait_until
 from tests.integration.plans import CORE, plan_of, strike
 from tests.residue import of_run
 
@@ -27,6 +34,16 @@ LINE_BEFORE = {
 }
 """The last line that is said before a phase begins."""
 
+BUILD_SECONDS = 10_000 + os.getpid()
+SLOW_TO_BUILD = """
+services: {slow: {build: ., ports: ["1"], volumes: ["disk:/disk"]}}
+volumes: {disk: {}}
+x-chaos:
+  arrays: {core: {luns: {disk: {size: 64M}}}}
+  front_door: slow:1
+  driver: http
+"""
+
 
 @pytest.fixture(autouse=True)
 def not_in_the_background() -> Iterator[None]:
@@ -38,19 +55,49 @@ def not_in_the_background() -> Iterator[None]:
 
 @pytest.mark.parametrize("phase", LINE_BEFORE)
 def test_a_signal_in_any_phase_ends_the_run_and_leaves_nothing(phase: str, tmp_path: Path) -> None:
-    folders = [tmp_path / "interrupted", tmp_path / "terminated"]
-    for folder in folders:
-        folder.mkdir()
-        write_plan(plan_of(strike("disk.power_cut", CORE)), folder / "plan.yaml")
+    both_end_at_once(plan_of(strike("disk.power_cut", CORE)), LINE_BEFORE[phase], tmp_path)
+
+
+def test_a_signal_while_a_stack_is_initialised_leaves_no_half_of_its_disks(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    both_end_at_once(plan_of(), "initialising minimal", tmp_path, {"HOLDFAST_CACHE": str(cache)})
+    assert not list((cache / "golden").glob("*/*"))
+
+
+def test_a_signal_while_an_image_is_built_waits_for_no_build_and_ends_it(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(SLOW_TO_BUILD)
+    (tmp_path / "Dockerfile").write_text(f"FROM {BASE}\nRUN sleep {BUILD_SECONDS} && echo {secrets.token_hex(8)}\n")
+    plan = plan_of(stack=(tmp_path / "compose.yaml",))
+    with closing(connect()) as client:
+        both_end_at_once(plan, "image of slow", tmp_path, begun=lambda: is_building(client))
+        wait_until(lambda: not is_building(client), "the engine goes on building")
+
+
+def both_end_at_once(
+    plan: Plan,
+    line: str,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    begun: Callable[[], bool] | None = None,
+) -> None:
+    """Start two runs and send SIGINT to one, SIGTERM to the other, each as soon as it has said the line.
+
+    Both at once: two runs do not disturb each other, and the test takes half the time.
+    """
+    folders = [folder / "interrupted", folder / "terminated"]
+    for each in folders:
+        each.mkdir()
+        write_plan(plan, each / "plan.yaml")
     interrupted, terminated = folders
-    # both at once: two runs do not disturb each other, and the test takes half the time
     with (
-        running("run", "plan.yaml", "--json", cwd=interrupted) as one,
-        running("run", "plan.yaml", "--json", cwd=terminated) as other,
+        running("run", "plan.yaml", "--json", cwd=interrupted, environment=environment) as one,
+        running("run", "plan.yaml", "--json", cwd=terminated, environment=environment) as other,
     ):
-        one.wait_until_it_says(LINE_BEFORE[phase])
+        one.wait_until_it_says(line)
+        if begun is not None:
+            wait_until(begun, f"what comes after {line!r} does not begin")
         one.interrupt()
-        other.wait_until_it_says(LINE_BEFORE[phase])
+        other.wait_until_it_says(line)
         other.terminate()
         ends = [(one.end(), EXIT_SIGINT, "SIGINT"), (other.end(), EXIT_SIGTERM, "SIGTERM")]
     for outcome, code, name in ends:
@@ -61,3 +108,8 @@ def test_a_signal_in_any_phase_ends_the_run_and_leaves_nothing(phase: str, tmp_p
         assert "Traceback" not in outcome.stderr
         assert outcome.seconds < END_SECONDS_MAX
         assert not of_run(outcome.run_id)
+
+
+def is_building(client: docker.DockerClient) -> bool:
+    """Whether the engine runs the step that takes long."""
+    return any(f"sleep {BUILD_SECONDS}" in str(each["Command"]) for each in client.api.containers(trunc=False))

@@ -1,0 +1,88 @@
+"""Programs that take long, and those who do not wait for them any more."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from chaos.stack.programs import GivenUp, in_own_thread, run_program
+from chaos.stack.waiting import poll
+
+FOR_EVER = "sleep 1000 & echo $! > pid; wait"
+
+
+def has_ended(pid: int) -> bool:
+    """Gone, or waiting for its parent to notice."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def test_its_exit_code_and_its_complaints_are_told(tmp_path: Path) -> None:
+    command = ["sh", "-c", "pwd >&2; echo $WORD >&2; exit 3"]
+    assert run_program(command, 10, environment={"WORD": "hm"}, folder=tmp_path) == (3, f"{tmp_path}\nhm\n")
+
+
+def test_one_that_takes_too_long_is_ended_with_what_it_started(tmp_path: Path) -> None:
+    with pytest.raises(TimeoutError, match="sh did not end in 0 s"):
+        run_program(["sh", "-c", FOR_EVER], 0, folder=tmp_path)
+    assert has_ended(int((tmp_path / "pid").read_text()))
+
+
+def test_who_is_cancelled_ends_the_program_and_waits_for_that_alone(tmp_path: Path) -> None:
+    said: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            run_program(["sh", "-c", FOR_EVER], 100, folder=tmp_path)
+        except GivenUp as error:
+            said.append(error)
+            raise
+
+    async def has_begun() -> bool:
+        return (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != ""
+
+    async def never() -> None:
+        pytest.fail("it has not begun")
+
+    async def act() -> None:
+        working = asyncio.ensure_future(in_own_thread(work))
+        await poll(has_begun, time.monotonic() + 10, never)
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+
+    asyncio.run(act())
+    assert len(said) == 1
+    assert has_ended(int((tmp_path / "pid").read_text()))
+
+
+def test_who_is_cancelled_does_not_wait_for_what_cannot_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaos.stack.programs._GRACE_SECONDS", 0.1)
+    over = threading.Event()
+
+    async def act() -> None:
+        working = asyncio.ensure_future(in_own_thread(over.wait, 100))
+        await asyncio.sleep(0)
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+
+    began = time.monotonic()
+    asyncio.run(act())
+    over.set()
+    assert time.monotonic() - began < 50
+
+
+def test_results_and_errors_come_back() -> None:
+    async def act() -> None:
+        assert await in_own_thread(divmod, 7, 2) == (3, 1)
+        with pytest.raises(ZeroDivisionError):
+            await in_own_thread(divmod, 7, 0)
+
+    asyncio.run(act())
