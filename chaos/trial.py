@@ -30,7 +30,7 @@ from chaos.stack.agent import CACHE_IN_AGENT
 from chaos.stack.cache import cache_folder
 from chaos.stack.disks import Unrecoverable
 from chaos.stack.lifecycle import Lab
-from chaos.stack.mending import mend, run_the_runbook
+from chaos.stack.mending import mend
 from chaos.stack.roles import Roles
 from chaos.stack.spec import Stack
 from chaos.workload import canaries
@@ -41,7 +41,6 @@ from chaos.workload.logbook import Logbook
 from chaos.workload.session import FrontDoor
 
 _PROGRESS_SECONDS = 0.25
-_RESTART_SECONDS = 0.1
 
 
 class Trial:
@@ -76,18 +75,19 @@ class Trial:
         self._readers: list[Reader] = []
         self._unrecoverable = ""
         self._fleet: Fleet | None = None
-        self._restarts: set[asyncio.Task[None]] = set()
 
     async def run(self, *, keep: bool) -> TrialResult:
         """Run it and judge it."""
         write_plan(self._plan, self._folder / "plan.yaml")
         self._running.logs = self._folder / "logs"
         self._running.logs.mkdir()
+        self._running.restarts.held = lambda: self._injector.damage.held
         judging: asyncio.Future[TrialResult] | None = None
         try:
             not_covered = await self._unless_the_agent_dies(self._execute())
             judging = asyncio.ensure_future(asyncio.to_thread(self._judge, not_covered))
         finally:
+            self._running.restarts.held = frozenset
             await self._stop_watching()
             self._recorder.abandon()
             for reader in self._readers:
@@ -191,7 +191,15 @@ class Trial:
         try:
             async with self._phase("recover"):
                 await self._injector.enter_phase("recover")
-                await self._recover(limits.recover_seconds_max)
+                begun = time.monotonic()
+                try:
+                    await self._recover(limits.recover_seconds_max)
+                    if not self._injector.can_heal:
+                        await self._running.all_healthy(limits.recover_seconds_max - (time.monotonic() - begun))
+                except Unrecoverable as error:
+                    if not self._injector.can_heal:
+                        raise
+                    self._fan.log(f"not back while a fault is in force: {error}")
             async with self._phase("converge"):
                 await self._injector.enter_phase("converge")
                 await self._injector.heal_all()
@@ -241,47 +249,27 @@ class Trial:
 
     # --- mending
 
-    def exited(self, service: str) -> None:
-        """A service ended without our doing; its restart policy may want it back."""
-        if self._stack.services[service].restart != "no":
-            task = asyncio.create_task(self._restart(service))
-            self._restarts.add(task)
-            task.add_done_callback(self._restarts.discard)
-
-    async def _restart(self, service: str) -> None:
-        await asyncio.sleep(_RESTART_SECONDS)  # as engines do, so that a service that cannot start does not spin
-        async with self._mending:
-            if service not in self._injector.held_services and service in await self._running.not_running():
-                with contextlib.suppress(Unrecoverable):  # the recover phase will tell
-                    await self._running.restart([service], self._plan.limits.recover_seconds_max)
-
     async def _mend_in_load(self) -> None:
         """A fault ended while the load goes on, or the operators come: bring back what it took down."""
         try:
-            await self._bring_up(self._plan.limits.recover_seconds_max)
+            await self._bring_up(self._plan.limits.recover_seconds_max, wait=False)
         except Unrecoverable as error:
             self._fan.log(f"not back within the load: {error}")
 
     async def _recover(self, seconds_max: float) -> None:
         """Bring back everything."""
         await self._injector.count_lasting()
-        await self._bring_up(seconds_max)
+        await self._bring_up(seconds_max, wait=True)
 
-    async def _bring_up(self, seconds_max: float) -> None:
+    async def _bring_up(self, seconds_max: float, *, wait: bool) -> None:
         """Bring back what is down; where LUNs are gone for good, follow the runbook."""
         async with self._mending:
-            await self._mend(seconds_max)
-            gone = self._injector.replaceable_luns
-            if gone:
+            damage, blanks = self._injector.damage, dict[str, str]()
+            if damage.replaceable:
                 blanks = await self._lab.golden.blanks(self._running.agent)
-                async for said in run_the_runbook(self._running, gone, blanks, seconds_max):
-                    self._note("runbook", said)
-                self._injector.replaced(gone)
-
-    async def _mend(self, seconds_max: float) -> None:
-        held = self._injector.held_services
-        for topic, said in await mend(self._running, self._injector.lost_luns, held, seconds_max):
-            self._note(topic, said)
+            replacing = self._injector.replacing
+            async for said in mend(self._running, damage, blanks, seconds_max, wait=wait, replacing=replacing):
+                self._note(*said)
 
     def _give_up(self, error: Unrecoverable) -> None:
         self._unrecoverable = str(error)

@@ -22,7 +22,6 @@ from chaos.errors import HarnessError, Terminated, UsageError
 from chaos.experiment.plan import Plan
 from chaos.reporting.listener import FanOut, Held, Listener
 from chaos.reporting.result import TrialResult
-from chaos.stack.agent import Event
 from chaos.stack.compose import load_stack
 from chaos.stack.diary import Diary
 from chaos.stack.identity import Run
@@ -126,20 +125,13 @@ async def _run_trials(plan: Plan, times: int, jobs: int, keep: bool, runs: Path,
 
     async def work(run: Run) -> None:
         """Make a copy of the stack, and run trials on it while there are any."""
-        trial: Trial | None = None
         diary = Diary()
-
-        def heard(event: Event) -> None:
-            diary.agent(event)
-            if trial is not None and event["event"] == "exited":
-                trial.exited(event["service"])
-
         turn = turns.popleft()
         told = fan if jobs == 1 else Held(fan)
         with contextlib.closing(diary), contextlib.closing(told):
             diary.open(turn.folder)
             told.started(turn.plan, turn.plan.seed, turn.number, times, turn.folder)
-            async with lab(stack, run, plan.limits.ready_seconds_max, heard, told.log) as copy:
+            async with lab(stack, run, plan.limits.ready_seconds_max, diary.agent, told.log) as copy:
                 made.set()
                 while True:
                     trial = Trial(turn.plan, stack, copy, readers, turn.folder, told)

@@ -147,6 +147,11 @@ def _beyond_the_workload(made: FileModel, root: Node) -> list[Problem]:
     work = made.workload
     wrong: list[tuple[Loc, str, str]] = []
     for i, entry in enumerate(made.schedule):
+        if entry.at.phase and entry.for_seconds:
+            message = (
+                f"for_seconds says nothing of a fault at the phase {entry.at.phase}: it lasts until the phase converge"
+            )
+            wrong.append((("schedule", i, "for_seconds"), message, "leave it out"))
         most = entry.at.acknowledged[1] if entry.at.acknowledged else 0
         if most > work.operations:
             message = f"acknowledgement {most} never comes: the workload has {work.operations} operations"

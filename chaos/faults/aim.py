@@ -36,11 +36,6 @@ class Aim:
     links: tuple[Link, ...] = ()
     carrier: bool = False
 
-    @property
-    def reached(self) -> frozenset[str]:
-        """Services that are struck themselves, or by their links."""
-        return frozenset(self.services) | {end for link in self.links for end in link}
-
 
 async def take_aim(fault: Fault, target: Target, stack: Stack, roles: Roles) -> Aim:
     """Resolve a target, waiting for its roles within ROLE_SECONDS_MAX.

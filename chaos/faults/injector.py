@@ -22,6 +22,7 @@ from chaos.history.events import FaultEvent
 from chaos.history.recorder import Recorder
 from chaos.stack.agent import Agent
 from chaos.stack.carrier import Carrier
+from chaos.stack.mending import Damage
 from chaos.stack.roles import Roles
 from chaos.stack.spec import Stack
 
@@ -45,6 +46,8 @@ class Active:
     waits_for: str = ""
     in_force: bool = False
     ended: bool = False
+    lost: Set[str] = frozenset()
+    """LUNs that it took for good and that have not been replaced."""
 
 
 class Injector:
@@ -91,21 +94,24 @@ class Injector:
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
-    def lost_luns(self) -> set[str]:
-        """LUNs that are gone for good and not replaced yet."""
-        return {lun for each in self._faults if each.in_force and each.fault.for_good for lun in each.aim.luns}
+    def damage(self) -> Damage:
+        """What is lost for good, what of it the operators may replace, and whom faults in force keep from working.
+
+        A LUN may be replaced once the evidence of every loss of it has been taken.
+        """
+        lasting = [each for each in self._faults if each.in_force and each.fault.for_good]
+        lost = {lun for each in lasting for lun in each.lost}
+        held = {name for each in self._faults if each.in_force for name in each.aim.services}
+        return Damage(
+            lost=lost,
+            replaceable=lost - {lun for each in lasting if not each.ended for lun in each.lost},
+            held=held | set(self._stack.services_on(tuple(self._dark_luns()))),
+        )
 
     @property
-    def replaceable_luns(self) -> set[str]:
-        """Those of them whose evidence has been taken: the operators may put blank LUNs in their place."""
-        lasting = [each for each in self._faults if each.in_force and each.fault.for_good and each.ended]
-        return {lun for each in lasting for lun in each.aim.luns}
-
-    @property
-    def held_services(self) -> set[str]:
-        """Services that an active fault keeps from working: not to be started or mended by anybody meanwhile."""
-        held = {name for each in self._faults if each.in_force for name in each.aim.reached}
-        return held | set(self._stack.services_on(tuple(self._dark_luns())))
+    def can_heal(self) -> bool:
+        """Whether a fault is in force that will be healed."""
+        return any(each.in_force and not each.ended for each in self._faults)
 
     def begin_load(self) -> None:
         """Start the clock of the triggers."""
@@ -151,11 +157,12 @@ class Injector:
             if each.in_force and each.fault.for_good and not each.ended:
                 await self._heal(each)
 
-    def replaced(self, luns: Set[str]) -> None:
-        """Blank LUNs stand where these were lost: from here on they are as good as any."""
+    def replacing(self, luns: Set[str]) -> None:
+        """Blank LUNs take the place of these now: from here on they are as good as any."""
         for each in self._faults:
-            if each.fault.for_good and each.ended and luns >= set(each.aim.luns):
-                each.in_force = False
+            each.lost -= luns
+            if each.fault.for_good and each.in_force:
+                each.in_force = bool(each.lost)
 
     def conclude(self) -> None:
         """The phases in which faults may strike are over: name those that never came."""
@@ -189,6 +196,7 @@ class Injector:
 
     async def _inject(self, each: Active) -> None:
         each.in_force = True
+        each.lost = frozenset(each.aim.luns) if each.fault.for_good else frozenset()
         each.injected_at = time.monotonic_ns()  # set at once, so that the end of the load does not call it missed
         each.reply = await self._apply(each, self._victims(each))
         each.injected_at = each.reply["at"]
@@ -248,29 +256,33 @@ class Injector:
         if self._carrier is None:
             raise CarrierError("this stack has no carrier; say `carrier: toxiproxy` under x-chaos")
         state = self._laid_over(
-            CarrierState(), lambda aim: aim.carrier, lambda fault, state: fault.wanted_carrier(state)
+            CarrierState(), lambda each: each.aim.carrier, lambda fault, state: fault.wanted_carrier(state)
         )
         at = await self._carrier.apply(state.listening, state.toxics)
         changes = len(state.toxics) + (not state.listening)
         return {**_NO_REPLY, "at": at, "carrier_changes": changes}
 
     def _wanted_lun(self, name: str) -> LunState:
-        return self._laid_over(LunState(), lambda aim: name in aim.luns, lambda fault, state: fault.wanted_lun(state))
+        return self._laid_over(
+            LunState(),
+            lambda each: name in (each.lost if each.fault.for_good else each.aim.luns),
+            lambda fault, state: fault.wanted_lun(state),
+        )
 
     def _wanted_service(self, name: str) -> ServiceState:
         return self._laid_over(
-            ServiceState(), lambda aim: name in aim.services, lambda fault, state: fault.wanted_service(state)
+            ServiceState(), lambda each: name in each.aim.services, lambda fault, state: fault.wanted_service(state)
         )
 
     def _wanted_link(self, link: Link) -> LinkState:
         return self._laid_over(
-            LinkState(), lambda aim: link in aim.links, lambda fault, state: fault.wanted_link(state)
+            LinkState(), lambda each: link in each.aim.links, lambda fault, state: fault.wanted_link(state)
         )
 
-    def _laid_over(self, state: S, struck: Callable[[Aim], bool], wanted: Callable[[Fault, S], S]) -> S:
+    def _laid_over(self, state: S, struck: Callable[[Active], bool], wanted: Callable[[Fault, S], S]) -> S:
         """A baseline with every active fault that strikes there laid over it."""
         for each in self._faults:
-            if each.in_force and struck(each.aim):
+            if each.in_force and struck(each):
                 state = wanted(each.fault, state)
         return state
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from chaos.stack.network import Network
 from chaos.stack.spec import Mount, Service
 
 LOG_BYTES_MAX = 4 << 20
+_LOOK_SECONDS = 0.01
+_LOOK_SECONDS_MAX = 0.25
 _NANO_CPUS = 1e9
 _PORT_TAKEN = ("address already in use", "port is already allocated")
 """By another program; by another container."""
@@ -123,15 +127,35 @@ def start(client: docker.DockerClient, container: Container) -> Container:
     return Container(container.id, container.service, int(state.get("Pid") or 0))
 
 
-def is_healthy(client: docker.DockerClient, container: Container, service: Service) -> bool:
-    """Run the service's own health check once; True where it has none."""
-    if service.healthcheck is None:
+def is_healthy(client: docker.DockerClient, container: Container, service: Service, seconds_max: float) -> bool:
+    """Run the service's own health check once, bounded by its own time-out, too; True where it has none."""
+    check = service.healthcheck
+    if check is None:
         return True
-    api = client.api
+    return succeeds(client, container, check.test, min(check.timeout_seconds, seconds_max), service.user or "")
+
+
+def succeeds(
+    client: docker.DockerClient, container: Container, command: Sequence[str], seconds_max: float, user: str = ""
+) -> bool:
+    """Run a command inside and tell whether it ended in time, with 0; False also where the container does not run.
+
+    One that does not end in time is killed, where this process may.
+    """
+    api, until, pause = client.api, time.monotonic() + seconds_max, _LOOK_SECONDS
     try:
-        check = api.exec_create(container.id, list(service.healthcheck.test), user=service.user or "")
-        api.exec_start(check["Id"])
-        return bool(api.exec_inspect(check["Id"])["ExitCode"] == 0)
+        made = api.exec_create(container.id, list(command), user=user)
+        api.exec_start(made["Id"], detach=True)
+        while True:
+            found = api.exec_inspect(made["Id"])
+            if found["ExitCode"] is not None and not found["Running"]:
+                return bool(found["ExitCode"] == 0)
+            if time.monotonic() > until:
+                with contextlib.suppress(OSError):
+                    os.kill(found["Pid"], signal.SIGKILL)
+                return False
+            time.sleep(pause)
+            pause = min(_LOOK_SECONDS_MAX, 1.5 * pause)
     except docker.errors.APIError as error:
         if error.status_code in (404, 409, 500):  # it is gone, or just dying
             return False

@@ -55,7 +55,14 @@ async def lab(
     client = await asyncio.to_thread(connect)
     guard = Guard(run.id)
     agent: Agent | None = None
+    running: RunningStack | None = None
     orderly = False
+
+    def heard(event: Event) -> None:
+        on_event(event)
+        if running is not None and event["event"] == "exited":
+            running.restarts.exited(event["service"])
+
     try:
         images = await _images(client, stack, log)
         carrier_image = await _carrier_image(client, stack, log)
@@ -63,7 +70,7 @@ async def lab(
         net = await asyncio.to_thread(network.create, client, run)
         folder = cache_folder()
         (folder / "scratch").mkdir(parents=True, exist_ok=True)
-        agent = await Agent.start(client, agent_image, run, str(folder), on_event)
+        agent = await Agent.start(client, agent_image, run, str(folder), heard)
         running = RunningStack(client, stack, images, run, agent, net, carrier_image)
         golden = Golden(stack, images, folder)
         if not golden.exists:

@@ -1,60 +1,104 @@
-"""What operators do when faults are over: bring machines back, check file systems, follow the runbook."""
+"""What operators do when faults are over: bring machines back, check file systems, follow the runbook.
+
+First everything is put in place and started, file systems and blank disks before the services on them; only then does
+anybody wait for a service to be healthy, for its health may need any other one.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping, Set
+from collections.abc import AsyncIterator, Callable, Mapping, Set
+from dataclasses import dataclass
 
 from chaos.stack.running import RunningStack
 
 
-async def mend(running: RunningStack, lost: Set[str], held: Set[str], seconds_max: float) -> list[tuple[str, str]]:
-    """Bring back whatever is down, except what an active fault holds down.
+@dataclass(frozen=True)
+class Damage:
+    """What faults have done, and still do.
 
-    LUNs that lost power, or whose file system gave up, get a boot-time check and their services' containers are
-    made anew; services that merely ended are started again. `lost` LUNs are left to the runbook.
+    Attributes:
+        lost: LUNs that are gone for good and not replaced yet.
+        replaceable: Those of them that blank ones may replace now.
+        held: Services that a fault in force keeps from working: neither they nor what they mount is touched.
+    """
 
-    Returns:
-        (topic, what was done), for the history.
+    lost: Set[str] = frozenset()
+    replaceable: Set[str] = frozenset()
+    held: Set[str] = frozenset()
+
+
+async def mend(
+    running: RunningStack,
+    damage: Damage,
+    blanks: Mapping[str, str],
+    seconds_max: float,
+    *,
+    wait: bool = True,
+    replacing: Callable[[Set[str]], None] = lambda luns: None,
+) -> AsyncIterator[tuple[str, str]]:
+    """Bring back whatever is down, except what a fault in force holds down; yield (topic, what was done).
+
+    LUNs that lost power, or whose file system gave up, get a boot-time check, those that are gone a blank one in their
+    place; the containers on them are made anew. Services that merely ended are started again. Then the runbook is
+    followed for what blank LUNs have taken the place of.
+
+    Args:
+        running: The stack.
+        damage: What has to be mended, and what must be left alone.
+        blanks: Paths of empty file systems, in the agent, by LUN.
+        seconds_max: For all of it.
+        wait: Until what was started is healthy; else only until it is started.
+        replacing: Told of the LUNs that are replaced, just before they are.
 
     Raises:
         Unrecoverable: Something does not come back within `seconds_max`.
     """
     stack, deadline = running.stack, time.monotonic() + seconds_max
-    beyond = set(stack.services_on(tuple(lost)))
-    states = {name: await running.agent.call("health", lun=name) for name in stack.luns if name not in lost}
-    sick = [name for name, state in states.items() if state["closed"] or state["gave_up"]]
-    services, luns = running.joined(name for name in sick if not set(stack.services_on((name,))) & (held | beyond))
-    done: list[tuple[str, str]] = []
-    if set(services) & (held | beyond):
-        beyond |= set(services)  # they share a LUN with one that must stay down
-    elif services:
-        done += [("fsck", said) for said in await running.reboot(services, luns, deadline - time.monotonic())]
-    ended = [name for name in await running.not_running() if name not in held | beyond]
+    missing = [name for name in stack.services if name not in running.running]
+    states = {name: await running.agent.call("health", lun=name) for name in stack.luns if name not in damage.lost}
+    sick = {name for name, state in states.items() if state["closed"] or state["gave_up"]} | set(stack.luns_of(missing))
+    untouched = damage.held | set(stack.services_on(tuple(damage.lost - damage.replaceable)))
+    anew, checked, blank = set(missing) - untouched, set[str](), set[str]()
+    for lun in sorted(sick | damage.replaceable):
+        services, luns = running.joined((lun,))
+        if untouched & set(services):
+            untouched = untouched | set(services)
+            continue
+        anew |= set(services)
+        blank |= damage.replaceable & set(luns)
+        checked |= set(luns) - damage.replaceable
+    ended = [name for name in await running.not_running() if name not in untouched | anew]
+    if blank:
+        replacing(blank)
+    for said in await running.bring_back(
+        anew=anew - untouched,
+        ended=ended,
+        checked=[name for name in stack.luns if name in checked],
+        blanks={name: blanks[name] for name in sorted(blank)},
+        seconds_max=seconds_max,
+        wait=wait,
+    ):
+        yield "fsck", said
     if ended:
-        await running.restart(ended, deadline - time.monotonic())
-        done.append(("started", ", ".join(ended)))
-    return done
+        yield "started", ", ".join(ended)
+    if blank:
+        async for said in _follow_the_runbook(running, blank, damage.lost, deadline):
+            yield "runbook", said
 
 
-async def run_the_runbook(
-    running: RunningStack, lost: Set[str], blanks: Mapping[str, str], seconds_max: float
+async def _follow_the_runbook(
+    running: RunningStack, blank: Set[str], lost: Set[str], deadline: float
 ) -> AsyncIterator[str]:
-    """Blank LUNs for lost ones; what no copy is left of is restored, else initialised empty; yield what was done.
+    """What no copy is left of is restored, else stays empty; yield what was done.
 
     A service of a `rebuild` step bootstraps itself on its blank LUN from a copy that is left.
-
-    Raises:
-        Unrecoverable: The services do not come up on the blank LUNs.
     """
-    stack, deadline = running.stack, time.monotonic() + seconds_max
-    services, luns = running.joined(lost)
-    keep = [name for name in luns if name not in lost]
-    await running.replace(services, {name: blanks[name] for name in sorted(lost)}, keep, deadline - time.monotonic())
-    without = set(lost)
+    stack = running.stack
+    without = set(blank)
     for step in stack.runbook:
         for service in step.services:
-            copies = {lun: stack.copies_left(lun, lost) for lun in stack.luns_of((service,)) if lun in lost}
+            copies = {lun: stack.copies_left(lun, lost) for lun in stack.luns_of((service,)) if lun in blank}
             for lun, left in copies.items():
                 if left:
                     without.discard(lun)
@@ -63,6 +107,7 @@ async def run_the_runbook(
         return
     for step in stack.runbook:
         if step.kind == "restore":
+            await running.healthy((step.service,), deadline - time.monotonic())
             code, words = await running.execute(step.service, step.run, deadline - time.monotonic())
             if code == 0:
                 yield f"{step.name}: restored"

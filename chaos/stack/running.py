@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import itertools
 import time
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,7 @@ from pathlib import Path
 import docker
 import orjson
 
-from chaos.errors import HarnessError
+from chaos.errors import CarrierError, HarnessError
 from chaos.stack import containers
 from chaos.stack.agent import Agent
 from chaos.stack.carrier import Carrier, CarrierPlace
@@ -26,8 +25,9 @@ from chaos.stack.disks import Disks, Unrecoverable
 from chaos.stack.hush import Hush
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
+from chaos.stack.readiness import Readiness
+from chaos.stack.restarts import Restarts
 from chaos.stack.spec import Condition, Service, Stack
-from chaos.stack.waiting import accepts, poll
 
 
 class RunningStack:
@@ -54,6 +54,8 @@ class RunningStack:
         self._attempts = itertools.count(1)
         self._disks = Disks(client, stack, run, agent)
         self._hush = Hush(stack)
+        self.restarts = Restarts(stack, self._start)
+        self._ready = Readiness(client, self.running, self.restarts.restarts, self._hush)
         hosts = _addresses(stack, net)
         self._places = {
             service.name: Place(run, net, index, images[service.name], _host_ports(service), hosts)
@@ -96,7 +98,8 @@ class RunningStack:
         deadline = time.monotonic() + seconds_max
         await self._disks.make(bases)
         carrier = [self.carrier.start(seconds_max)] if self.carrier else []
-        await asyncio.gather(self._make_and_start(self.stack.services, seconds_max), *carrier)
+        await self._make(self.stack.services)
+        await asyncio.gather(self._start_in_order(self.stack.services, seconds_max, HarnessError), *carrier)
         await self._open(deadline)
         await self._steady(deadline, HarnessError)
 
@@ -118,12 +121,30 @@ class RunningStack:
             container = self.running[service.name]
             await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
 
+        self.restarts.cancel(self.stack.services)
         for name in reversed(self.stack.in_start_order(self.stack.services)):
             stopped[name] = asyncio.create_task(stop(self.stack.services[name]))
         await asyncio.gather(*stopped.values())
 
-    async def reboot(self, services: Iterable[str], luns: Iterable[str], seconds_max: float) -> list[str]:
-        """Bring back machines that lost power: check their LUNs, make their containers anew, start them.
+    async def bring_back(
+        self,
+        *,
+        anew: Iterable[str] = (),
+        ended: Iterable[str] = (),
+        checked: Iterable[str] = (),
+        blanks: Mapping[str, str] | None = None,
+        seconds_max: float,
+        wait: bool = True,
+    ) -> list[str]:
+        """Bring machines back: put their disks in place, then start their services, in order.
+
+        Args:
+            anew: Services whose containers are made anew: all that they had outside LUNs is gone.
+            ended: Services that are started with what they had.
+            checked: LUNs that get a boot-time check and come back through a new port.
+            blanks: Files (paths in the agent) of which LUNs are made in the place of those that there are.
+            seconds_max: For all of it.
+            wait: Until all of them are healthy; else only until they are started.
 
         Returns:
             What the boot-time checks said, one line a LUN.
@@ -131,28 +152,15 @@ class RunningStack:
         Raises:
             Unrecoverable: A file system needs more than a boot-time check, or a service does not come back.
         """
-        names = self.stack.in_start_order(services)
-        luns = list(luns)
-        await self._remove(names)
-        await self._disks.remove([*luns, *self._private_volumes(names)])
-        said = await self._disks.reattach(luns)
-        await self._make_and_start(names, seconds_max, Unrecoverable)
-        return said
-
-    async def replace(
-        self, services: Iterable[str], blanks: Mapping[str, str], keep: Iterable[str], seconds_max: float
-    ) -> None:
-        """Put blank LUNs in the place of lost ones and start their services on them, beside those that they `keep`.
-
-        Raises:
-            Unrecoverable: A service does not come up on a blank LUN.
-        """
-        names, keep = self.stack.in_start_order(services), list(keep)
-        await self._remove(names)
-        await self._disks.remove([*blanks, *keep, *self._private_volumes(names)])
+        anew, ended, checked, blanks = list(anew), list(ended), list(checked), blanks or {}
+        self.restarts.cancel(ended)
+        await self._remove(anew)
+        await self._disks.remove([*blanks, *checked, *self._private_volumes(anew)])
         await self._disks.make(blanks)
-        await self._disks.reattach(keep)
-        await self._make_and_start(names, seconds_max, Unrecoverable)
+        said = await self._disks.reattach(checked)
+        await self._make(anew)
+        await self._start_in_order([*anew, *ended], seconds_max, Unrecoverable, wait=wait)
+        return said
 
     async def execute(self, service: str, command: Iterable[str], seconds_max: float) -> tuple[int, str]:
         """Run a command inside a service; return its exit code and its last words.
@@ -185,26 +193,23 @@ class RunningStack:
     async def cold_restart(self, seconds_max: float) -> None:
         """SIGKILL every container, the carrier's too, unmount (which writes back), mount and start again.
 
-        No write is dropped.
+        No write is dropped. Returns when the stack is steady, or at least serves when the time is over: a door that
+        is read before a copy has caught up would tell of losses that are none.
 
         Raises:
             Unrecoverable: A service does not come back.
             CarrierError: The carrier does not come back.
         """
         names = self.stack.in_start_order(self.stack.services)
+        self.restarts.cancel(names)
+        deadline = time.monotonic() + seconds_max
         await asyncio.gather(*(self.agent.call("forget", service=name) for name in names))
         await asyncio.gather(*(self._kill_and_wait(name) for name in names))
         carrier = [self.carrier.restart(seconds_max)] if self.carrier else []
         await asyncio.gather(self._start_in_order(names, seconds_max, Unrecoverable), *carrier)
-        await self._open(time.monotonic() + seconds_max)
-
-    async def restart(self, services: Iterable[str], seconds_max: float) -> None:
-        """Start services that ended, each with what it had.
-
-        Raises:
-            Unrecoverable: One does not come back.
-        """
-        await self._start_in_order(self.stack.in_start_order(services), seconds_max, Unrecoverable)
+        await self._open(deadline)
+        with contextlib.suppress(Unrecoverable):  # it serves; what it serves, the reads will tell
+            await self._steady(deadline, Unrecoverable)
 
     async def not_running(self) -> list[str]:
         """Services whose container has ended (one that completed, as asked, is not among them)."""
@@ -227,46 +232,23 @@ class RunningStack:
         deadline = time.monotonic() + seconds_max
         if self.carrier:
             await self.carrier.verify()
-        services = [self.stack.services[name] for name in self.running if not self.stack.is_job(name)]
-        await asyncio.gather(*(self._healthy(service, deadline, Unrecoverable) for service in services))
+        await self.all_healthy(seconds_max)
         await self._open(deadline)
         await self._steady(deadline, Unrecoverable)
 
     async def _open(self, deadline: float) -> None:
-        """Wait until the front door accepts a connection: a port may be published a moment after the start.
+        """Wait until the front door accepts a connection.
 
         The carrier accepts connections whether the service does or not, so it is asked beside the service.
         """
-        for door in dict.fromkeys((self.service_door, self.front_door)):
-            await poll(
-                functools.partial(accepts, door),
-                deadline,
-                lambda: self._fail(Unrecoverable, "front door", "accepts nobody"),
-            )
+        await self._ready.open(self.service_door, "front door", deadline, Unrecoverable)
+        if self.carrier:
+            await self._ready.open(self.front_door, "carrier", deadline, CarrierError)
 
     async def _steady(self, deadline: float, error: type[HarnessError]) -> None:
-        """Wait until each command of `x-chaos.steady` succeeds: what a cold start need not have, and a fault meets."""
-
-        async def wait(name: str, command: tuple[str, ...]) -> None:
-            said = ""
-
-            async def is_steady() -> bool:
-                nonlocal said
-                call = asyncio.to_thread(
-                    containers.execute, self._client, self.running[name], list(command), self._hush
-                )
-                with contextlib.suppress(docker.errors.APIError):  # it is down for a moment; its health tells
-                    code, said = await call
-                    return code == 0
-                return False
-
-            await poll(
-                is_steady,
-                deadline,
-                lambda: self._fail(error, name, f"is not steady in time: {' '.join(command)} fails; {said}"),
-            )
-
-        await asyncio.gather(*(wait(name, command) for name, command in self.stack.steady.items()))
+        """Wait until each command of `x-chaos.steady` succeeds."""
+        steady = self.stack.steady.items()
+        await asyncio.gather(*(self._ready.steady(name, command, deadline, error) for name, command in steady))
 
     async def settle(self) -> None:
         """Write back what is dirty on every LUN, so that what a LUN takes from now on is the workload's."""
@@ -305,22 +287,27 @@ class RunningStack:
 
     # --- containers
 
-    async def _make_and_start(
-        self, names: Iterable[str], seconds_max: float, error: type[HarnessError] = HarnessError
-    ) -> None:
+    async def _make(self, names: Iterable[str]) -> None:
+        """Make containers, and the volumes that are theirs alone; none is started."""
         names = list(names)
         attempt = next(self._attempts)
         await self._disks.make_plain(self._private_volumes(names))
         made = await asyncio.gather(*(self._create(name, attempt) for name in names))
         self.running.update(zip(names, made, strict=True))
-        await self._start_in_order(names, seconds_max, error)
 
     async def _create(self, name: str, attempt: int) -> Container:
         service, place = self.stack.services[name], self._places[name]
         return await asyncio.to_thread(containers.create, self._client, service, place, attempt, self._disks.names)
 
-    async def _start_in_order(self, names: Iterable[str], seconds_max: float, error: type[HarnessError]) -> None:
+    async def _start_in_order(
+        self, names: Iterable[str], seconds_max: float, error: type[HarnessError], *, wait: bool = True
+    ) -> None:
+        """Start services, each when those that it depends on are as it wants them; `wait` until all are healthy."""
         deadline = time.monotonic() + seconds_max
+        services = [self.stack.services[name] for name in self.stack.in_start_order(names)]
+        awaited = {
+            on for each in services for on, condition in each.depends_on.items() if condition != "service_started"
+        }
         started: dict[str, asyncio.Event] = {}
         ready: dict[str, asyncio.Task[None]] = {}
 
@@ -332,54 +319,42 @@ class RunningStack:
 
         async def begin(service: Service) -> None:
             await asyncio.gather(*(wait_for(*need) for need in service.depends_on.items() if need[0] in ready))
-            container = await asyncio.to_thread(containers.start, self._client, self.running[service.name])
-            self.running[service.name] = container
+            await self._start(service.name)
             started[service.name].set()
-            with contextlib.suppress(HarnessError):  # it may have ended again; its health tells
-                await asyncio.gather(
-                    self.agent.call("watch", service=service.name, pid=container.pid),
-                    self.agent.call("links", service=service.name, pid=container.pid, subnet=self._network.subnet),
-                )
-            if self.stack.is_job(service.name):
-                await self._completed(service, deadline, error)
-            else:
-                await self._healthy(service, deadline, error)
+            if wait or service.name in awaited:
+                wait_until = self._ready.completed if self.stack.is_job(service.name) else self._ready.healthy
+                await wait_until(service, deadline, error)
 
         async with contextlib.AsyncExitStack() as stack:
-            for name in self.stack.in_start_order(names):
-                started[name] = asyncio.Event()
-                ready[name] = asyncio.create_task(begin(self.stack.services[name]))
-                stack.callback(ready[name].cancel)
+            for service in services:
+                started[service.name] = asyncio.Event()
+                ready[service.name] = asyncio.create_task(begin(service))
+                stack.callback(ready[service.name].cancel)
             await asyncio.gather(*ready.values())
 
-    async def _healthy(self, service: Service, deadline: float, error: type[HarnessError]) -> None:
-        async def is_healthy() -> bool:
-            container = self.running[service.name]
-            if await asyncio.to_thread(containers.is_healthy, self._client, container, service):
-                return True
-            running, code = await asyncio.to_thread(containers.state, self._client, container)
-            if not running:
-                await self._fail(error, service.name, f"ended with code {code}")
-            return False
+    async def _start(self, name: str) -> None:
+        """Start a service's container, for the first time or again, and have the agent know it."""
+        container = await asyncio.to_thread(containers.start, self._client, self.running[name])
+        self.running[name] = container
+        with contextlib.suppress(HarnessError):  # it may have ended again; its health tells
+            await asyncio.gather(
+                self.agent.call("watch", service=name, pid=container.pid),
+                self.agent.call("links", service=name, pid=container.pid, subnet=self._network.subnet),
+            )
 
-        await poll(is_healthy, deadline, lambda: self._fail(error, service.name, "does not get healthy in time"))
+    async def healthy(self, services: Iterable[str], seconds_max: float) -> None:
+        """Wait until these services are healthy.
 
-    async def _completed(self, service: Service, deadline: float, error: type[HarnessError]) -> None:
-        async def is_completed() -> bool:
-            running, code = await asyncio.to_thread(containers.state, self._client, self.running[service.name])
-            if not running and code:
-                await self._fail(error, service.name, f"ended with code {code}")
-            return not running
+        Raises:
+            Unrecoverable: Not within `seconds_max`.
+        """
+        deadline = time.monotonic() + seconds_max
+        wait_until = self._ready.healthy
+        await asyncio.gather(*(wait_until(self.stack.services[name], deadline, Unrecoverable) for name in services))
 
-        await poll(is_completed, deadline, lambda: self._fail(error, service.name, "does not complete in time"))
-
-    async def _fail(self, error: type[HarnessError], service: str, what: str) -> None:
-        words = ""
-        if service in self.running:
-            with contextlib.suppress(docker.errors.APIError):
-                log = await asyncio.to_thread(self._client.api.logs, self.running[service].id, tail=5)
-                words = self._hush(log).decode(errors="replace").strip()
-        raise error(f"{service} {what}" + (f"; its last words:\n{words}" if words else ""))
+    async def all_healthy(self, seconds_max: float) -> None:
+        """As `healthy`, of every service that runs on."""
+        await self.healthy((name for name in self.running if not self.stack.is_job(name)), seconds_max)
 
     async def _kill_and_wait(self, name: str) -> None:
         container = self.running[name]
@@ -392,6 +367,7 @@ class RunningStack:
             container = self.running.pop(name, None)
             if container is None:
                 return
+            self.restarts.cancel((name,))
             await self.agent.call("forget", service=name)
             if self.logs is not None:
                 await asyncio.to_thread(containers.save_log, self._client, container, self.logs, self._hush)

@@ -150,7 +150,7 @@ async def _sides(made: Lab, base: str) -> AsyncIterator[_Sides]:
         async with on_plain_loop(client, made.run, service, image, stack.luns[_LUN], source) as plain:
 
             async def ready() -> bool:
-                return await asyncio.to_thread(containers.is_healthy, client, plain, service)
+                return await asyncio.to_thread(containers.is_healthy, client, plain, service, READY_SECONDS_MAX)
 
             await until(ready, "PostgreSQL on the plain loop device does not get ready")
             sides = _Sides(client, running.running[_SERVICE], plain)
@@ -207,7 +207,8 @@ async def _cut_and_ask(made: Lab) -> float:
     called = time.monotonic()
     off = {_LUN: LunState().powered_off().to_agent()}
     await running.agent.call("apply", luns=off, kill=[_SERVICE], lease_seconds=_LEASE_SECONDS)
-    _, answered = await asyncio.gather(running.reboot([_SERVICE], [_LUN], READY_SECONDS_MAX), _first_row(made))
+    back = running.bring_back(anew=[_SERVICE], checked=[_LUN], seconds_max=READY_SECONDS_MAX)
+    _, answered = await asyncio.gather(back, _first_row(made))
     await asyncio.gather(loading, return_exceptions=True)  # it ended with its container
     return answered - called
 

@@ -115,7 +115,7 @@ async def _power_cut(made: Lab, log: Log) -> float:
     await _apply(made, LunState().powered_off(), _SERVICE)
     await _ended(made)
     answered = [each.end_ns for each in log.since(before) if not each.errno]
-    await made.running.reboot([_SERVICE], [_LUN], READY_SECONDS_MAX)
+    await made.running.bring_back(anew=[_SERVICE], checked=[_LUN], seconds_max=READY_SECONDS_MAX)
     await _writing(log)
     return max(0.0, (max(answered, default=called) - called) / _NS_IN_MS)
 
@@ -132,7 +132,7 @@ async def _kill(made: Lab, log: Log) -> float:
     finally:
         os.close(handle)
     await _ended(made)
-    await made.running.restart([_SERVICE], READY_SECONDS_MAX)
+    await made.running.bring_back(ended=[_SERVICE], seconds_max=READY_SECONDS_MAX)
     await _writing(log)
     return (ended - called) / _NS_IN_MS
 

@@ -17,11 +17,12 @@ from chaos.history.recorder import Recorder
 from chaos.stack.agent import Event
 from chaos.stack.identity import Run
 from chaos.stack.lifecycle import Lab, lab
-from chaos.stack.mending import mend
+from chaos.stack.mending import Damage, mend
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Lun, Mount, Port, Service, Stack
 
 SCENE_SECONDS_MAX = 90.0
+UNHURT = Damage()
 MEND_SECONDS_MAX = 30.0
 DATA = "/data"
 READ = f"dd if={DATA}/kept of=/dev/null iflag=direct status=none"
@@ -107,9 +108,10 @@ class Scene:
         """Bring back what is down, as the operators would."""
         await self.mend()
 
-    async def mend(self) -> list[tuple[str, str]]:
+    async def mend(self, damage: Damage = UNHURT) -> list[tuple[str, str]]:
         """As `mended`, and tell what was done; afterwards every service answers."""
-        done = await mend(self.running, set(), set(), MEND_SECONDS_MAX)
+        blanks = await self.lab.golden.blanks(self.running.agent)
+        done = [said async for said in mend(self.running, damage, blanks, MEND_SECONDS_MAX)]
         await self.running.answers(MEND_SECONDS_MAX)
         return done
 

@@ -6,11 +6,9 @@ import time
 
 import pytest
 
-from chaos.stack.mending import run_the_runbook
 from tests.contract.stage import (
     DATA,
     KEEP,
-    MEND_SECONDS_MAX,
     READ,
     WRITE,
     Play,
@@ -38,9 +36,9 @@ def test_disk_power_cut_takes_what_was_not_flushed_names_included(play: Play) ->
         await injector.enter_phase("now")
         assert await scene.heard("exited") == {"event": "exited", "service": "box"}
         assert not await greeted(*scene.running.front_door)
-        assert injector.held_services == {"box"}
+        assert injector.damage.held == {"box"}
         await injector.heal_all()
-        assert injector.held_services == set()
+        assert injector.damage.held == set()
         done = await scene.mend()
         assert [topic for topic, _ in done] == ["fsck"]
         assert await scene.does(f"cd {DATA} && ls && cat kept before") == "before\ndoomed\nkept\nkept\nold"
@@ -136,13 +134,12 @@ def test_san_lose_fails_every_io_for_good_and_the_runbook_brings_blank_disks(pla
             assert (code, "Input/output error" in words or "Read-only" in words) == (1, True), words
         assert await greeted(*scene.running.front_door), "services on a lost array keep running"
         await injector.heal_all()
-        assert injector.lost_luns == {"disk"}
+        assert injector.damage.lost == {"disk"}
         event = scene.faults[-1]
         assert (event.happened, event.bit, event.why) == ("lasting", True, "")
         code, _ = await scene.tries(READ)
         assert code == 1, "it is for good"
-        blanks = await scene.lab.golden.blanks(scene.running.agent)
-        said = [line async for line in run_the_runbook(scene.running, {"disk"}, blanks, MEND_SECONDS_MAX)]
+        said = [text for topic, text in await scene.mend(injector.damage) if topic == "runbook"]
         assert said == ["no usable backup; disk replaced by blank LUNs, box initialised empty"]
         assert await scene.does(f"ls -A {DATA} && {KEEP} && cat {DATA}/kept") == "kept"
 
@@ -157,7 +154,7 @@ def test_process_kill_ends_the_service_and_spares_the_page_cache(play: Play) -> 
         await injector.enter_phase("now")
         await scene.heard("exited")
         assert not await greeted(*scene.running.front_door)
-        assert injector.held_services == {"box"}
+        assert injector.damage.held == {"box"}
         await injector.heal_all()
         assert await scene.mend() == [("started", "box")]
         await greets(*scene.running.front_door)

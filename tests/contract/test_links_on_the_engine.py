@@ -102,7 +102,7 @@ def test_network_partition_parts_the_sets_and_nobody_else_until_it_is_healed(pla
         assert await stands_still(scene, "one"), "an established connection is cut too"
         assert await reach(scene) == ALL - {"one>two", "two>one"}
         assert await greeted(*scene.running.front_door), "phones are not parted from anybody"
-        assert injector.held_services == {"one", "two"}
+        assert injector.damage.held == set(), "who is parted from others can be started and mended"
         await injector.heal_all()
         await opens(scene)
 
@@ -266,7 +266,7 @@ def test_a_service_that_comes_back_during_a_partition_finds_it_in_force(play: Pl
             return "two" in await scene.running.not_running()
 
         await until(noticed, "the engine does not see that it ended")
-        await scene.running.restart(["two"], 30.0)
+        await scene.running.bring_back(ended=["two"], seconds_max=30.0)
         assert await reach(scene) == ALL - {"one>two", "two>one"}
         await injector.heal_all()
         await opens(scene)
@@ -315,7 +315,7 @@ def test_process_pause_stops_a_service_where_it_stands_and_lets_it_go_on(play: P
         injector = scene.injector("process.pause", service="two")
         await injector.enter_phase("now")
         assert await stands_still(scene, "one"), "all of its processes are stopped, children too"
-        assert injector.held_services == {"two"}
+        assert injector.damage.held == {"two"}
         assert await scene.running.not_running() == []
         assert await scene.does(CALL.format("three"), "one") == "hello"
         await injector.heal_all()

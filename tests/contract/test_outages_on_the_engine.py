@@ -7,12 +7,10 @@ import asyncio
 import pytest
 
 from chaos.experiment.plan import Target
-from chaos.stack.mending import run_the_runbook
 from chaos.stack.spec import Stack
 from tests.contract.stage import (
     DATA,
     KEEP,
-    MEND_SECONDS_MAX,
     READ,
     WRITE,
     Play,
@@ -57,7 +55,7 @@ def test_disk_hang_holds_the_io_of_one_lun_and_lets_go_of_it_at_heal(play: Play)
         write_other = f"dd if=/dev/zero of={DATA}/more bs=4096 count=1 oflag=direct status=none && echo written"
         waiting = [await hangs(scene, f"{READ} && echo read"), await hangs(scene, write_other)]
         assert await scene.does(f"{KEEP} && {WRITE} && {READ} && echo on", "other") == "on", "the other LUN goes on"
-        assert injector.held_services == {"box"}
+        assert injector.damage.held == {"box"}
         await injector.heal_all()
         assert [await each for each in waiting] == ["read", "written"]
         assert await scene.mend() == [], "nothing failed"
@@ -155,11 +153,10 @@ def test_disk_lose_takes_one_lun_for_good_and_leaves_the_others_of_its_array(pla
         assert (code, "Input/output error" in words) == (1, True), words
         assert await scene.does(f"{READ} && {WRITE} && echo on", "other") == "on"
         await injector.heal_all()
-        assert injector.lost_luns == {"disk"}
+        assert injector.damage.lost == {"disk"}
         event = scene.faults[-1]
         assert (event.happened, event.bit, event.why) == ("lasting", True, "")
-        blanks = await scene.lab.golden.blanks(scene.running.agent)
-        said = [line async for line in run_the_runbook(scene.running, {"disk"}, blanks, MEND_SECONDS_MAX)]
+        said = [text for topic, text in await scene.mend(injector.damage) if topic == "runbook"]
         assert said == ["no usable backup; disk replaced by blank LUNs, box initialised empty"]
         assert await scene.does(f"ls -A {DATA} && {KEEP} && cat {DATA}/kept") == "kept"
         assert await scene.does(f"cat {DATA}/kept | tr -d '\\0'", "other") in ("kept", "")

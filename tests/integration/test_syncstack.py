@@ -181,7 +181,8 @@ def test_members_on_blank_disks_get_everything_from_the_members_that_are_left() 
             await save(made.running, "photo", type_="photo")
             blanks = await made.golden.blanks(made.running.agent)
             lost = STACK.arrays["b"]
-            await made.running.replace(STACK.services_on(lost), {n: blanks[n] for n in lost}, [], READY_SECONDS_MAX)
+            anew, disks = STACK.services_on(lost), {name: blanks[name] for name in lost}
+            await made.running.bring_back(anew=anew, blanks=disks, seconds_max=READY_SECONDS_MAX)
             await made.running.answers(READY_SECONDS_MAX)
             found = await copies(made.running)
             assert {door: [row.record for row in read.rows] for door, read in found.items()} == {
@@ -200,7 +201,8 @@ def test_a_cluster_of_which_no_copy_is_left_is_founded_anew() -> None:
             await save(made.running, "before")
             blanks = await made.golden.blanks(made.running.agent)
             lost = ("pg1", "pg2", "blobs1", "blobs2")
-            await made.running.replace(lost, {name: blanks[name] for name in lost}, [], READY_SECONDS_MAX)
+            disks = {name: blanks[name] for name in lost}
+            await made.running.bring_back(anew=lost, blanks=disks, seconds_max=READY_SECONDS_MAX)
             await made.running.answers(READY_SECONDS_MAX)
             await save(made.running, "after")
             assert await names(made.running) == {"after"}

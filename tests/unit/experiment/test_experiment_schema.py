@@ -110,6 +110,10 @@ def test_a_wrong_value_is_refused_by_name(written: Write, faults: Catalogue, lin
             "fault: san.lose, target: {array: core}, at: {acknowledged: 801}",
             "acknowledgement 801 never comes",
         ),
+        (
+            "fault: disk.power_cut, target: {array: core}, at: {phase: heal}, for_seconds: 3",
+            "for_seconds says nothing of a fault at the phase heal",
+        ),
         ("fault: san.lose, target: {array: core}", "the key 'at' is missing here"),
         ("fault: san.lose, target: core, at: {seconds: 1}", "target should be a mapping, not 'core'"),
         ("fault: san.lose, target: {}, at: {seconds: 1}", "a target needs exactly one key"),

@@ -260,11 +260,11 @@ def test_a_fault_with_a_length_heals_by_itself_and_what_it_took_down_is_brought_
     async def act(bench: Bench) -> None:
         bench.injector.begin_load()
         await asyncio.sleep(1.5)
-        assert bench.injector.held_services == {"db"}
+        assert bench.injector.damage.held == {"db"}
         await asyncio.sleep(2)
         assert bench.happened() == ["injected", "healed"]
         assert bench.mended == [3.0]
-        assert bench.injector.held_services == set()
+        assert bench.injector.damage.held == set()
         await bench.injector.end_load()
 
     play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=1), for_seconds=2), act=act)
@@ -360,8 +360,8 @@ def test_the_loss_of_an_array_lasts_and_its_evidence_is_taken_once(play: Callabl
         assert bench.happened() == ["injected", "lasting"]
         assert bench.told[-1].bit
         assert bench.told[-1].evidence["failed_writes"] == 1
-        assert bench.injector.lost_luns == {"pgdata", "wal"}
-        assert bench.injector.held_services == set(), "services on a lost array keep running"
+        assert bench.injector.damage.lost == {"pgdata", "wal"}
+        assert bench.injector.damage.held == set(), "services on a lost array keep running"
         assert bench.agent.killed == []
         assert len(bench.agent.applied) == 1, "nothing takes it back"
 
@@ -376,12 +376,12 @@ def test_an_array_lost_in_a_late_phase_is_counted_before_it_is_replaced_and_then
         bench.agent.wrote("pgdata")
         await bench.injector.end_load()
         await bench.injector.enter_phase("recover")
-        assert bench.injector.lost_luns == {"pgdata", "wal"}
+        assert bench.injector.damage.lost == {"pgdata", "wal"}
         bench.agent.failed("pgdata", "failed_writes")
         await bench.injector.count_lasting()
-        bench.injector.replaced(bench.injector.replaceable_luns)
+        bench.injector.replacing(bench.injector.damage.replaceable)
         assert bench.happened() == ["injected", "lasting"]
-        assert bench.injector.lost_luns == set(), "blank LUNs stand there now"
+        assert bench.injector.damage.lost == set(), "blank LUNs stand there now"
         await bench.injector.enter_phase("converge")
         assert not any(state["lost"] for state in bench.agent.applied[-1].values())
 
@@ -399,11 +399,11 @@ def test_the_length_of_a_fault_that_is_for_good_is_no_end_but_the_time_until_the
         bench.injector.begin_load()
         await asyncio.sleep(1)
         assert bench.happened() == ["injected"]
-        assert (bench.injector.replaceable_luns, bench.mended) == (set(), [])
+        assert (bench.injector.damage.replaceable, bench.mended) == (set(), [])
         await asyncio.sleep(1)
         assert bench.happened() == ["injected", "lasting"]
         assert len(bench.mended) == 1
-        assert bench.injector.lost_luns == bench.injector.replaceable_luns == {"pgdata", "wal"}
+        assert bench.injector.damage.lost == bench.injector.damage.replaceable == {"pgdata", "wal"}
         assert bench.agent.state["pgdata"]["lost"]
         await bench.injector.end_load()
 
@@ -414,15 +414,37 @@ def test_what_is_lost_for_good_while_other_luns_are_replaced_is_replaced_later(p
     async def act(bench: Bench) -> None:
         bench.injector.begin_load()
         await asyncio.sleep(1)
-        gone = bench.injector.replaceable_luns
+        gone = bench.injector.damage.replaceable
         await asyncio.sleep(1)
-        bench.injector.replaced(gone)
-        assert (gone, bench.injector.replaceable_luns) == ({"pgdata", "wal"}, {"photos"})
+        bench.injector.replacing(gone)
+        assert (gone, bench.injector.damage.replaceable) == ({"pgdata", "wal"}, {"photos"})
         await bench.injector.end_load()
 
     play(
         ScheduledFault("san.lose", ARRAY, Trigger(seconds=0.2), for_seconds=0.2),
         ScheduledFault("disk.lose", Target(lun="photos"), Trigger(seconds=1.2), for_seconds=0.2),
+        act=act,
+    )
+
+
+def test_a_lun_that_two_faults_took_is_replaced_once_and_when_both_have_been_counted(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert bench.injector.damage.lost == {"pgdata", "wal"}
+        assert bench.injector.damage.replaceable == {"wal"}
+        assert bench.injector.can_heal, "the one without an end is in force"
+        await bench.injector.end_load()
+        await bench.injector.count_lasting()
+        assert bench.injector.damage.replaceable == {"pgdata", "wal"}
+        bench.injector.replacing({"wal"})
+        assert bench.injector.damage.lost == {"pgdata"}
+        bench.injector.replacing({"pgdata"})
+        assert (bench.injector.damage.lost, bench.injector.can_heal) == (set(), False)
+
+    play(
+        ScheduledFault("san.lose", ARRAY, Trigger(seconds=0.2), for_seconds=0.2),
+        ScheduledFault("disk.lose", Target(lun="pgdata"), Trigger(seconds=0.3)),
         act=act,
     )
 
@@ -447,10 +469,10 @@ def test_a_kill_strikes_every_service_of_a_role_and_holds_them_down(play: Callab
         bench.injector.begin_load()
         await asyncio.sleep(1)
         assert bench.agent.killed == ["db"]
-        assert bench.injector.held_services == {"db"}
+        assert bench.injector.damage.held == {"db"}
         await bench.injector.end_load()
         await bench.injector.heal_all()
-        assert bench.injector.held_services == set()
+        assert bench.injector.damage.held == set()
         assert bench.told[-1].bit
         assert bench.agent.applied == [{}, {}], "no LUN is touched"
 
@@ -484,7 +506,7 @@ def test_overlapping_faults_compose_and_healing_one_keeps_the_other(play: Callab
         assert bench.agent.applied[-1]["pgdata"] == both
         await asyncio.sleep(1)
         assert bench.agent.applied[-1]["pgdata"] == OFF, "the cut outlives the rule that came before it"
-        assert bench.injector.held_services == {"db"}
+        assert bench.injector.damage.held == {"db"}
         await asyncio.sleep(1)
         assert bench.agent.applied[-1] == {"pgdata": BASELINE, "wal": BASELINE}
         await bench.injector.end_load()
@@ -547,10 +569,10 @@ def test_a_pause_holds_its_service_and_lets_it_go_on(play: Callable[..., None]) 
         await asyncio.sleep(1)
         assert bench.agent.paused == {"db": True}
         assert bench.agent.killed == []
-        assert bench.injector.held_services == {"db"}
+        assert bench.injector.damage.held == {"db"}
         await asyncio.sleep(1)
         assert bench.agent.paused == {"db": False}
-        assert bench.injector.held_services == set()
+        assert bench.injector.damage.held == set()
         await bench.injector.end_load()
         assert (bench.told[-1].bit, bench.told[-1].evidence) == (
             True,
@@ -626,7 +648,7 @@ def test_overlapping_partitions_compose(play: Callable[..., None]) -> None:
         one = {("db", "files"), ("files", "db")}
         await asyncio.sleep(1.5)
         assert bench.agent.closed == {*one, ("gateway", "db"), ("db", "gateway")}
-        assert bench.injector.held_services == {"db", "files", "gateway"}
+        assert bench.injector.damage.held == set(), "who is parted from others can be started and mended"
         await asyncio.sleep(1)
         assert bench.agent.closed == one, "the link that both had cut stays cut"
         await asyncio.sleep(1)

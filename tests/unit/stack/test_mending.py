@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from chaos.stack.mending import mend, run_the_runbook
+from chaos.stack.mending import Damage, mend
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Lun, Mount, RunbookStep, Service, Stack
 
 HEALTHY = {"closed": False, "gave_up": False}
+NOTHING: Set[str] = frozenset()
+Said = list[tuple[str, str]]
 
 
 class NotingStack:
@@ -38,6 +40,7 @@ class NotingStack:
         )
         self.agent = self
         self.health = {name: dict(HEALTHY) for name in self.stack.luns}
+        self.running = dict.fromkeys(self.stack.services)
         self.ended: list[str] = []
         self.did: list[tuple[object, ...]] = []
         self.exit_codes = {"restore": 0}
@@ -50,18 +53,24 @@ class NotingStack:
         assert do == "health"
         return self.health[lun]
 
-    async def reboot(self, services: Iterable[str], luns: Iterable[str], seconds_max: float) -> list[str]:
-        luns = tuple(luns)
-        self.did.append(("reboot", tuple(services), luns))
-        return [f"{lun}: clean" for lun in luns]
+    async def bring_back(
+        self,
+        *,
+        anew: Iterable[str],
+        ended: Iterable[str],
+        checked: Iterable[str],
+        blanks: dict[str, str],
+        seconds_max: float,
+        wait: bool,
+    ) -> list[str]:
+        checked = tuple(checked)
+        work = {"anew": tuple(sorted(anew)), "ended": tuple(ended), "checked": checked, "blank": tuple(blanks)}
+        if any(work.values()):
+            self.did.append(("bring back", {name: names for name, names in work.items() if names}))
+        return [f"{lun}: clean" for lun in checked]
 
-    async def restart(self, services: Iterable[str], seconds_max: float) -> None:
-        self.did.append(("restart", tuple(services)))
-
-    async def replace(
-        self, services: Iterable[str], blanks: dict[str, str], keep: Iterable[str], seconds_max: float
-    ) -> None:
-        self.did.append(("replace", tuple(services), tuple(blanks), tuple(keep)))
+    async def healthy(self, services: Iterable[str], seconds_max: float) -> None:
+        self.did.append(("healthy", *services))
 
     async def not_running(self) -> list[str]:
         return self.ended
@@ -72,16 +81,19 @@ class NotingStack:
         return self.exit_codes[command[0]], "last words"
 
 
-def mended(running: NotingStack, lost: set[str] = frozenset(), held: set[str] = frozenset()) -> Any:  # type: ignore[assignment]
-    return asyncio.run(mend(running.made, lost, held, 10.0))
+def mended(running: NotingStack, lost: Set[str] = NOTHING, held: Set[str] = NOTHING, **more: Any) -> Said:
+    damage = Damage(lost=lost, held=held, replaceable=more.pop("replaceable", NOTHING))
+    blanks = {name: f"/blank-{name}" for name in running.stack.luns}
+
+    async def act() -> Said:
+        return [said async for said in mend(running.made, damage, blanks, 10.0, **more)]
+
+    return asyncio.run(act())
 
 
 def followed(running: NotingStack, *lost: str) -> list[str]:
-    async def follow() -> list[str]:
-        blanks = {name: f"/blank-{name}" for name in running.stack.luns}
-        return [said async for said in run_the_runbook(running.made, set(lost), blanks, 10.0)]
-
-    return asyncio.run(follow())
+    said = mended(running, lost=set(lost), replaceable=set(lost))
+    return [text for topic, text in said if topic == "runbook"]
 
 
 def test_a_healthy_stack_is_left_alone() -> None:
@@ -91,29 +103,45 @@ def test_a_healthy_stack_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("trouble", ["closed", "gave_up"])
-def test_a_sick_lun_is_rebooted_with_all_that_hangs_on_its_services(trouble: str) -> None:
+def test_a_sick_lun_is_checked_with_all_that_hangs_on_its_services(trouble: str) -> None:
     running = NotingStack()
     running.health["wal"][trouble] = True
     assert mended(running) == [("fsck", "pgdata: clean"), ("fsck", "wal: clean")]
-    assert running.did == [("reboot", ("db",), ("pgdata", "wal"))]
+    assert running.did == [("bring back", {"anew": ("db",), "checked": ("pgdata", "wal")})]
 
 
 def test_a_service_that_merely_ended_is_started_again() -> None:
     running = NotingStack()
     running.ended = ["gateway"]
     assert mended(running) == [("started", "gateway")]
-    assert running.did == [("restart", ("gateway",))]
+    assert running.did == [("bring back", {"ended": ("gateway",)})]
 
 
-def test_what_an_active_fault_holds_down_stays_down() -> None:
+def test_a_service_without_a_container_is_made_anew_with_its_disks() -> None:
     running = NotingStack()
-    running.health["pgdata"]["closed"] = True
+    del running.running["db"], running.running["gateway"]
+    mended(running)
+    assert running.did == [("bring back", {"anew": ("db", "gateway"), "checked": ("pgdata", "wal")})]
+
+
+def test_everything_is_put_in_place_before_anybody_waits_for_a_service_to_be_healthy() -> None:
+    running = NotingStack(INITIALISE)
+    running.health["photos"]["closed"] = True
+    running.ended = ["gateway"]
+    mended(running, lost={"pgdata"}, replaceable={"pgdata"})
+    work = {"anew": ("db", "files"), "ended": ("gateway",), "checked": ("wal", "photos"), "blank": ("pgdata",)}
+    assert running.did == [("bring back", work)]
+
+
+def test_what_a_fault_in_force_holds_down_stays_down() -> None:
+    running = NotingStack()
+    running.health["pgdata"]["closed"] = running.health["photos"]["closed"] = True
     running.ended = ["db", "gateway"]
-    assert mended(running, held={"db"}) == [("started", "gateway")]
-    assert running.did == [("restart", ("gateway",))]
+    assert mended(running, held={"db"}) == [("fsck", "photos: clean"), ("started", "gateway")]
+    assert running.did == [("bring back", {"anew": ("files",), "ended": ("gateway",), "checked": ("photos",)})]
 
 
-def test_lost_luns_and_their_services_are_left_to_the_runbook() -> None:
+def test_what_is_lost_and_not_to_be_replaced_yet_is_left_alone_with_its_services() -> None:
     running = NotingStack()
     running.health["pgdata"]["closed"] = running.health["wal"]["closed"] = True
     running.ended = ["db"]
@@ -121,21 +149,36 @@ def test_lost_luns_and_their_services_are_left_to_the_runbook() -> None:
     assert running.did == []
 
 
+def test_nothing_is_replaced_under_a_service_that_a_fault_holds() -> None:
+    running = NotingStack(INITIALISE)
+    assert mended(running, lost={"pgdata"}, replaceable={"pgdata"}, held={"db"}, replacing=pytest.fail) == []
+    assert running.did == []
+
+
+def test_whoever_asks_is_told_of_what_is_replaced_before_it_is() -> None:
+    running, told = NotingStack(INITIALISE), list[tuple[Set[str], int]]()
+    mended(
+        running, lost={"pgdata"}, replaceable={"pgdata"}, replacing=lambda luns: told.append((luns, len(running.did)))
+    )
+    assert told == [({"pgdata"}, 0)]
+
+
 def test_blank_disks_take_the_place_of_lost_ones_and_the_others_are_kept() -> None:
     running = NotingStack()
     assert followed(running, "pgdata") == [
         "no usable backup; pgdata replaced by blank LUNs, db initialised empty",
     ]
-    assert running.did == [("replace", ("db",), ("pgdata",), ("wal",))]
+    assert running.did == [("bring back", {"anew": ("db",), "checked": ("wal",), "blank": ("pgdata",)})]
 
 
 RESTORE = RunbookStep("from backup", "restore", "db", ("restore",))
 INITIALISE = RunbookStep("initialise", "initialise")
 
 
-def test_a_restore_that_succeeds_ends_the_runbook() -> None:
+def test_a_restore_waits_for_its_service_and_ends_the_runbook_when_it_succeeds() -> None:
     running = NotingStack(RESTORE, INITIALISE)
     assert followed(running, "pgdata", "wal") == ["from backup: restored"]
+    assert running.did[1:] == [("healthy", "db"), ("execute", "db", ("restore",))]
 
 
 def test_a_restore_that_fails_is_told_and_the_next_step_is_tried() -> None:
@@ -157,12 +200,18 @@ def copies(running: NotingStack, **stores: tuple[str, ...]) -> NotingStack:
 def test_a_lost_copy_is_rebuilt_from_one_that_is_left_and_nothing_is_restored_or_initialised() -> None:
     running = copies(NotingStack(REBUILD, RESTORE, INITIALISE), records=("pgdata", "photos"))
     assert followed(running, "photos") == ["rebuild: files on a blank photos, from pgdata"]
-    assert running.did == [("replace", ("files",), ("photos",), ())]
+    assert running.did == [("bring back", {"anew": ("files",), "blank": ("photos",)})]
 
 
 def test_a_store_of_which_no_copy_is_left_is_restored() -> None:
     running = copies(NotingStack(REBUILD, RESTORE, INITIALISE), records=("pgdata", "photos"))
     assert followed(running, "photos", "pgdata") == ["from backup: restored"]
+
+
+def test_a_copy_that_is_lost_and_not_replaced_yet_is_no_copy_to_rebuild_from() -> None:
+    running = copies(NotingStack(REBUILD, RESTORE, INITIALISE), records=("pgdata", "photos"))
+    said = mended(running, lost={"pgdata", "photos"}, replaceable={"pgdata"})
+    assert said[-1] == ("runbook", "from backup: restored")
 
 
 def test_what_is_rebuilt_is_told_from_what_is_initialised_empty() -> None:

@@ -1,0 +1,102 @@
+"""Waiting until the services of a running copy are ready, and what is said of one that is not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import docker
+
+from chaos.errors import HarnessError
+from chaos.stack import containers
+from chaos.stack.containers import Container
+from chaos.stack.hush import Hush
+from chaos.stack.spec import Service
+from chaos.stack.waiting import accepts, poll
+
+_COMMAND_SECONDS_MAX = 10.0
+"""Of one run of a command that tells whether a service is in its steady state."""
+
+Failure = type[HarnessError]
+
+
+class Readiness:
+    """Waits on the services of one copy; each wait raises the given error at its deadline, with the last words."""
+
+    def __init__(
+        self,
+        client: docker.DockerClient,
+        running: Mapping[str, Container],
+        is_restarted: Callable[[str], bool],
+        hush: Hush,
+    ) -> None:
+        """`running` has each service's container of the moment; of who `is_restarted`, an end is not the last."""
+        self._client = client
+        self._running = running
+        self._is_restarted = is_restarted
+        self._hush = hush
+
+    async def healthy(self, service: Service, deadline: float, error: Failure) -> None:
+        """Wait until the service's own health check succeeds."""
+        code: int | None = None
+
+        async def is_healthy() -> bool:
+            nonlocal code
+            container, left = self._running[service.name], deadline - time.monotonic()
+            if await asyncio.to_thread(containers.is_healthy, self._client, container, service, left):
+                return True
+            running, code = await asyncio.to_thread(containers.state, self._client, container)
+            if not running and not self._is_restarted(service.name):
+                await self.fail(error, service.name, f"ended with code {code}")
+            return False
+
+        async def expired() -> None:
+            last = f", and last ended with code {code}" if code else ""
+            await self.fail(error, service.name, f"does not get healthy in time{last}")
+
+        await poll(is_healthy, deadline, expired)
+
+    async def completed(self, service: Service, deadline: float, error: Failure) -> None:
+        """Wait until a job has ended successfully."""
+
+        async def is_completed() -> bool:
+            running, code = await asyncio.to_thread(containers.state, self._client, self._running[service.name])
+            if not running and code:
+                await self.fail(error, service.name, f"ended with code {code}")
+            return not running
+
+        await poll(is_completed, deadline, lambda: self.fail(error, service.name, "does not complete in time"))
+
+    async def steady(self, service: str, command: Sequence[str], deadline: float, error: Failure) -> None:
+        """Wait until a command inside the service succeeds."""
+
+        async def is_steady() -> bool:
+            seconds = min(_COMMAND_SECONDS_MAX, deadline - time.monotonic())
+            return await asyncio.to_thread(containers.succeeds, self._client, self._running[service], command, seconds)
+
+        async def expired() -> None:
+            said = ""
+            with contextlib.suppress(docker.errors.APIError, TimeoutError):
+                async with asyncio.timeout(_COMMAND_SECONDS_MAX):
+                    _, said = await asyncio.to_thread(
+                        containers.execute, self._client, self._running[service], list(command), self._hush
+                    )
+            await self.fail(error, service, f"is not steady in time: {' '.join(command)} fails; {said}")
+
+        await poll(is_steady, deadline, expired)
+
+    async def open(self, door: tuple[str, int], name: str, deadline: float, error: Failure) -> None:
+        """Wait until a door accepts a connection: a port may be published a moment after its service's start."""
+        await poll(functools.partial(accepts, door), deadline, lambda: self.fail(error, name, "accepts nobody"))
+
+    async def fail(self, error: Failure, service: str, what: str) -> None:
+        """Raise, with the service's last words where it has any."""
+        words = ""
+        if service in self._running:
+            with contextlib.suppress(docker.errors.APIError):
+                log = await asyncio.to_thread(self._client.api.logs, self._running[service].id, tail=5)
+                words = self._hush(log).decode(errors="replace").strip()
+        raise error(f"{service} {what}" + (f"; its last words:\n{words}" if words else ""))

@@ -1,0 +1,81 @@
+"""Restart policies, with a service that only takes notes of when it was started."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from chaos.errors import HarnessError
+from chaos.stack import restarts
+from chaos.stack.restarts import Restarts
+from chaos.stack.spec import Service, Stack
+from tests.unit.faults.jumping import run
+
+SERVICES = {"once": Service("once"), "again": Service("again", restart="always")}
+STACK = Stack("unit", Path("compose.yaml"), SERVICES, {}, (), ("once", 1), "http")
+Act = Callable[[Restarts], Awaitable[None]]
+Play = Callable[[Act], list[float]]
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Play:
+    """Act on a clock that jumps; return the seconds at which the service was started."""
+
+    def played(act: Act) -> list[float]:
+        started: list[float] = []
+
+        async def scene() -> None:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+
+            async def start(service: str) -> None:
+                assert service == "again"
+                started.append(round(loop.time() - began, 3))
+                raise HarnessError("it cannot be started just now")
+
+            await act(Restarts(STACK, start))
+
+        run(scene(), monkeypatch, restarts)
+        return started
+
+    return played
+
+
+def test_a_service_is_started_again_when_its_policy_says_so(play: Play) -> None:
+    async def act(policies: Restarts) -> None:
+        assert [policies.restarts(name) for name in SERVICES] == [False, True]
+        policies.exited("once")
+        policies.exited("again")
+        await asyncio.sleep(1)
+
+    assert play(act) == [0.1]
+
+
+def test_one_that_ends_again_and_again_is_started_ever_later_and_one_that_had_stayed_up_at_once(play: Play) -> None:
+    async def act(policies: Restarts) -> None:
+        for pause in (3, 3, 3, 3, 3, 3, 20, 3):
+            policies.exited("again")
+            await asyncio.sleep(pause)
+
+    assert play(act) == [0.1, 3.2, 6.4, 9.8, 13.6, 17.0, 20.0, 38.1]
+
+
+def test_one_that_a_fault_holds_down_stays_down(play: Play) -> None:
+    async def act(policies: Restarts) -> None:
+        policies.held = lambda: {"again"}
+        policies.exited("again")
+        await asyncio.sleep(1)
+
+    assert play(act) == []
+
+
+def test_one_that_somebody_else_stops_meanwhile_stays_down(play: Play) -> None:
+    async def act(policies: Restarts) -> None:
+        policies.exited("again")
+        policies.cancel(STACK.services)
+        await asyncio.sleep(1)
+
+    assert play(act) == []
