@@ -73,7 +73,7 @@ class Processes:
             `alive` (0 or 1, before the signal) and `received_bytes` from others in the second before.
         """
         process = self._known.get(service)
-        if process is None:
+        if process is None or process.killed or _has_ended(process):
             return {"alive": 0, "received_bytes": 0}
         received = self._received_in_last_second(process)
         try:
@@ -88,22 +88,26 @@ class Processes:
         """Freeze all processes of a container where they stand, or let them go on.
 
         Returns:
-            `alive` and `received_bytes` as of `kill`, and `paused` (0 or 1), read back.
+            `alive` and `received_bytes` as of `kill`, `paused` (0 or 1), read back, and whether it `was_paused`.
 
         Raises:
             OSError: The kernel has no freezer for it, or refuses.
         """
         process = self._known.get(service)
         if process is None or process.killed or _has_ended(process):
-            return {"alive": 0, "received_bytes": 0, "paused": 0}
-        received = self._received_in_last_second(process)
+            return {"alive": 0, "received_bytes": 0, "paused": 0, "was_paused": 0}
+        found = {
+            "alive": 1,
+            "received_bytes": self._received_in_last_second(process),
+            "was_paused": int(process.frozen is not None),
+        }
         if not wanted:
             _thaw(process)
-            return {"alive": 1, "received_bytes": received, "paused": 0}
+            return {**found, "paused": 0}
         freezer = process.frozen or Freezer(process.pid)
         freezer.freeze(True)
         process.frozen = freezer
-        return {"alive": 1, "received_bytes": received, "paused": int(freezer.is_frozen)}
+        return {**found, "paused": int(freezer.is_frozen)}
 
     def resume_all(self) -> None:
         """Let every container go on."""

@@ -16,7 +16,7 @@ from chaos.agent.fuse import Front
 from chaos.agent.links import Link, Links
 from chaos.agent.lun import Lun
 from chaos.agent.processes import Processes
-from chaos.agent.state import Counters, IoRule, Port, Target, rule_from
+from chaos.agent.state import IoRule, Port, Target, rule_from
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CHECK_SECONDS_MAX = 120
@@ -151,6 +151,7 @@ class Agent:
         luns: dict[str, dict[str, Any]],
         kill: list[str],
         lease_seconds: float,
+        cause: int = 0,
         pause: dict[str, bool] | None = None,
         links: list[tuple[str, str, bool]] | None = None,
     ) -> Reply:
@@ -158,25 +159,22 @@ class Agent:
 
         A LUN's state is {"power": bool, "lost": bool, "rules": [...]}, a link's [sender, receiver, open]. Processes
         die first, then the LUNs close, so that nothing sneaks out of the page cache. Rules, pauses and closed links
-        are leased: they end by themselves.
+        are leased: they end by themselves. Ports that this closes are closed for `cause`, as each rule has its own.
 
         Returns:
-            When (ns of CLOCK_MONOTONIC), what was killed and paused, each LUN's counters before and state after, and
-            the links in their order.
+            When (ns of CLOCK_MONOTONIC), what was killed and paused, each LUN's counters before and state after,
+            those whose port this has `closed` with the bytes discarded, and the links in their order.
         """
         wanted_links = {(sender, receiver): is_open for sender, receiver, is_open in links or ()}
         until = time.monotonic_ns() + int(lease_seconds * 1e9)
         wanted = {name: (self._luns[name], _rules(self._luns[name], state["rules"])) for name, state in luns.items()}
         killed = {service: self._processes.kill(service) for service in kill}
-        before = {}
+        before, closed = {}, {}
         for name, (target, rules) in wanted.items():
-            before[name] = _counted(target.counters)
+            before[name] = dataclasses.asdict(target.counters)
             state = luns[name]
-            port = self._ports.get(name)
-            if (not state["power"] or state["lost"]) and port is not None and not port.closed:
-                port.closed = True
-                target.counters.closed += 1
-                target.counters.discarded_bytes += target.lun.cut()
+            if (not state["power"] or state["lost"]) and self._closes(name, cause):
+                closed[name] = target.lun.cut()
             target.lost = target.lost or state["lost"]
             target.rules = rules
             target.applied = state
@@ -195,12 +193,17 @@ class Agent:
             "paused": paused,
             "links": list(applied.values()),
             "before": before,
+            "closed": closed,
             "after": self._states(list(wanted)),
         }
 
-    def do_counters(self, *, luns: list[str]) -> Reply:
-        """What went through these LUNs so far."""
-        return {name: _counted(self._luns[name].counters) for name in luns}
+    def do_counters(self, *, luns: list[str], cause: int = 0) -> Reply:
+        """What went through these LUNs so far, and what was failed or held back for this cause."""
+        targets = {name: self._luns[name] for name in luns}
+        return {
+            name: {**dataclasses.asdict(target.counters), **dataclasses.asdict(target.tolls[cause])}
+            for name, target in targets.items()
+        }
 
     def do_dropped(self, *, links: list[tuple[str, str]]) -> list[int]:
         """Packets that these links, as [sender, receiver], have dropped so far."""
@@ -263,6 +266,14 @@ class Agent:
         self._end(list(self._leases))
         return {}
 
+    def _closes(self, lun: str, cause: int) -> bool:
+        """Close a LUN's port for good, for this cause; return whether there was one open."""
+        port = self._ports.get(lun)
+        if port is None or port.closed:
+            return False
+        port.closed, port.cause = True, cause
+        return True
+
     def _lease(self, key: tuple[str, Any], until: int | None) -> None:
         if until is None:
             self._leases.pop(key, None)
@@ -304,10 +315,6 @@ def _rules(target: Target, wanted: list[dict[str, Any]]) -> list[IoRule]:
             standing.remove(kept)
         rules.append(kept[1] if kept is not None else rule_from(rule))
     return rules
-
-
-def _counted(counters: Counters) -> dict[str, int]:
-    return dataclasses.asdict(counters)
 
 
 def _content(path: str) -> str:

@@ -14,11 +14,13 @@ RECENT_WRITE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the agent counted on a fault's targets, from just before it took hold until it was healed.
+    """What a fault did to its targets, from just before it took hold until it was healed: its own doing alone.
+
+    What another fault had closed, paused or killed before is not counted, nor what another's rule or port failed.
 
     Attributes:
         seconds_since_write: Between the last write that a target LUN took in the load and the fault; None: no write.
-        closed: LUNs that were closed, of `luns` aimed at.
+        closed: LUNs that it closed, of `luns` aimed at.
         failed: I/Os that failed by operation, afterwards.
         held_ios: I/Os whose answers were held back.
         discarded_bytes: Unflushed bytes dropped by a cut; 0 right after a flush.

@@ -28,7 +28,7 @@ from chaos.stack.spec import Stack
 S = TypeVar("S", LunState, ServiceState, LinkState, CarrierState)
 _LEASE_SECONDS_MAX = 900.0
 """A fault never outlives this, whatever happens to the controller (which dies first, by its heartbeat)."""
-_NO_REPLY: dict[str, Any] = {"killed": {}, "paused": {}, "before": {}, "after": {}, "links": []}
+_NO_REPLY: dict[str, Any] = {"killed": {}, "paused": {}, "before": {}, "closed": {}, "after": {}, "links": []}
 """What the agent would say of an aim that none of its targets is in."""
 
 
@@ -200,7 +200,8 @@ class Injector:
         each.ended = True
         if each.fault.needs_witness and self._witness is not None:
             await self._witness()
-        counters = await self._agent.call("counters", luns=list(each.aim.luns))
+        luns = list(each.aim.luns)
+        counters = await self._agent.call("counters", luns=luns, cause=each.index) if luns else {}
         dropped = await self._agent.call("dropped", links=list(each.aim.links)) if each.aim.links else []
         each.in_force = each.fault.for_good
         began = time.monotonic_ns()
@@ -220,7 +221,7 @@ class Injector:
             CarrierError: The same of the carrier.
         """
         if each.aim.carrier:
-            return await self._apply_to_carrier()
+            return await self._apply_to_carrier(each)
         luns = {lun: self._wanted_lun(lun) for lun in each.aim.luns}
         services = {name: self._wanted_service(name) for name in each.aim.services}
         links = {link: self._wanted_link(link) for link in each.aim.links}
@@ -229,6 +230,7 @@ class Injector:
             luns={name: state.to_agent() for name, state in luns.items()},
             kill=kill,
             lease_seconds=_LEASE_SECONDS_MAX,
+            cause=each.index,
             pause={name: state.paused for name, state in services.items() if state.running},
             links=[(*link, state.open) for link, state in links.items()],
         )
@@ -243,35 +245,39 @@ class Injector:
             raise AgentError(f"{each.fault.name}: {', '.join(wrong)} is not in the state that was asked for")
         return reply
 
-    async def _apply_to_carrier(self) -> Any:
+    async def _apply_to_carrier(self, each: Active) -> Any:
         """Bring the carrier's wanted state about, which it reads back; answer as the agent does."""
         if self._carrier is None:
             raise CarrierError("this stack has no carrier; say `carrier: toxiproxy` under x-chaos")
         state = self._laid_over(
-            CarrierState(), lambda aim: aim.carrier, lambda fault, state: fault.wanted_carrier(state)
+            CarrierState(), lambda aim: aim.carrier, lambda each, state: each.fault.wanted_carrier(state)
         )
         at = await self._carrier.apply(state.listening, state.toxics)
-        changes = len(state.toxics) + (not state.listening)
-        return {**_NO_REPLY, "at": at, "carrier_changes": changes}
+        own = each.fault.wanted_carrier(CarrierState())  # all of it is among what was just read back
+        return {**_NO_REPLY, "at": at, "carrier_changes": len(own.toxics) + (not own.listening)}
 
     def _wanted_lun(self, name: str) -> LunState:
-        return self._laid_over(LunState(), lambda aim: name in aim.luns, lambda fault, state: fault.wanted_lun(state))
+        return self._laid_over(
+            LunState(),
+            lambda aim: name in aim.luns,
+            lambda each, state: each.fault.wanted_lun(state.laid_over_by(each.index)),
+        )
 
     def _wanted_service(self, name: str) -> ServiceState:
         return self._laid_over(
-            ServiceState(), lambda aim: name in aim.services, lambda fault, state: fault.wanted_service(state)
+            ServiceState(), lambda aim: name in aim.services, lambda each, state: each.fault.wanted_service(state)
         )
 
     def _wanted_link(self, link: Link) -> LinkState:
         return self._laid_over(
-            LinkState(), lambda aim: link in aim.links, lambda fault, state: fault.wanted_link(state)
+            LinkState(), lambda aim: link in aim.links, lambda each, state: each.fault.wanted_link(state)
         )
 
-    def _laid_over(self, state: S, struck: Callable[[Aim], bool], wanted: Callable[[Fault, S], S]) -> S:
+    def _laid_over(self, state: S, struck: Callable[[Aim], bool], wanted: Callable[[Active, S], S]) -> S:
         """A baseline with every active fault that strikes there laid over it."""
         for each in self._faults:
             if each.in_force and struck(each.aim):
-                state = wanted(each.fault, state)
+                state = wanted(each, state)
         return state
 
     def _victims(self, each: Active) -> list[str]:
@@ -293,12 +299,14 @@ class Injector:
         each.ended = True
 
     def _evidence(self, each: Active, now: dict[str, dict[str, int]], dropped: list[int]) -> Evidence:
+        """What this fault itself did, and nothing that others did to the same targets."""
         before = each.reply["before"]
+        closed = [each.reply["closed"][lun] for lun in each.aim.luns if lun in each.reply["closed"]]
         struck = each.reply["killed"] or each.reply["paused"]
         used = [
             max(0, count - link["dropped"])
             for count, link in zip(dropped, each.reply["links"], strict=True)
-            if link["carried"] > 0
+            if link["was_open"] and link["carried"] > 0
         ]
         writes = [
             (each.injected_at - before[lun]["last_write_ns"]) / 1e9
@@ -306,22 +314,21 @@ class Injector:
             if before[lun]["last_write_ns"] > self._load_began
         ]
 
-        def grown(counter: str) -> int:
-            # a LUN that was replaced meanwhile counts from 0 again, and proves nothing
-            return sum(max(0, now[lun][counter] - before[lun][counter]) for lun in each.aim.luns)
+        def counted(counter: str) -> int:
+            return sum(now[lun][counter] for lun in each.aim.luns)
 
         return Evidence(
             luns=len(each.aim.luns),
             seconds_since_write=max(0.0, min(writes)) if writes else None,
-            closed=sum(not state["power"] for state in each.reply["after"].values()),
-            failed_reads=grown("failed_reads"),
-            failed_writes=grown("failed_writes"),
-            failed_flushes=grown("failed_flushes"),
-            held_ios=grown("held"),
-            discarded_bytes=grown("discarded_bytes"),
+            closed=len(closed),
+            failed_reads=counted("failed_reads"),
+            failed_writes=counted("failed_writes"),
+            failed_flushes=counted("failed_flushes"),
+            held_ios=counted("held"),
+            discarded_bytes=sum(closed),
             services=len(struck),
             killed=sum(each["alive"] for each in each.reply["killed"].values()),
-            paused=sum(each["paused"] for each in each.reply["paused"].values()),
+            paused=sum(read["paused"] and not read["was_paused"] for read in each.reply["paused"].values()),
             received_bytes=sum(each["received_bytes"] for each in struck.values()),
             links=len(each.aim.links),
             links_in_use=len(used),

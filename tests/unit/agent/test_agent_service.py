@@ -76,10 +76,8 @@ def test_a_power_cut_closes_the_port_drops_what_is_volatile_and_says_so(agent: A
     target.lun.write(0, b"volatile".ljust(2 * BLOCK_BYTES))
     reply = apply(agent, OFF)
     assert reply["at"] == clock.now_ns
-    assert reply["before"]["disk"]["closed"] == 0
+    assert reply["closed"] == {"disk": 2 * BLOCK_BYTES}
     assert reply["after"] == {"disk": {"power": False, "lost": False, "rules": 0}}
-    counters = agent.do_counters(luns=["disk"])["disk"]
-    assert (counters["closed"], counters["discarded_bytes"]) == (1, 2 * BLOCK_BYTES)
     assert target.lun.read(0, 7) == b"durable"
 
 
@@ -91,10 +89,32 @@ def test_power_comes_back_through_a_new_port_only(agent: Agent) -> None:
     assert not agent.do_health(lun="disk")["closed"]
 
 
-def test_a_second_cut_of_a_dark_lun_counts_nothing_twice(agent: Agent) -> None:
-    apply(agent, OFF)
-    apply(agent, {**OFF, "rules": [FAIL_READS]})
-    assert agent.do_counters(luns=["disk"])["disk"]["closed"] == 1
+@pytest.mark.parametrize("again", [OFF, {**OFF, "rules": [FAIL_READS]}, {**BASELINE, "lost": True}])
+def test_a_lun_that_is_dark_already_is_not_closed_again(agent: Agent, again: dict[str, Any]) -> None:
+    assert apply(agent, OFF, cause=1)["closed"] == {"disk": 0}
+    assert apply(agent, again, cause=2)["closed"] == {}
+    assert agent._ports["disk"].cause == 1
+
+
+def test_what_was_counted_for_one_cause_outlives_the_rules_of_others_and_goes_with_the_lun(agent: Agent) -> None:
+    first, second = {**FAIL_READS, "cause": 1}, {**FAIL_READS, "cause": 2}
+    apply(agent, {**BASELINE, "rules": [first]}, cause=1)
+    agent._ports["disk"].fail("read", 1)
+    apply(agent, {**BASELINE, "rules": [first, second]}, cause=2)
+    apply(agent, {**BASELINE, "rules": [second]}, cause=1)
+    counted = {cause: agent.do_counters(luns=["disk"], cause=cause)["disk"]["failed_reads"] for cause in (1, 2)}
+    assert counted == {1: 1, 2: 0}
+    agent.do_drop(lun="disk")
+    agent.do_create(lun="disk", size=SIZE, base=None)
+    assert agent.do_counters(luns=["disk"], cause=1)["disk"]["failed_reads"] == 0
+
+
+def test_of_two_equal_rules_the_one_that_stays_keeps_its_own_count(agent: Agent) -> None:
+    first, second = {**FAIL_ONE_WRITE, "cause": 1}, {**FAIL_ONE_WRITE, "cause": 2}
+    apply(agent, {**BASELINE, "rules": [first, second]})
+    assert agent._luns["disk"].rules[0].applies("write", 0, 1)
+    apply(agent, {**BASELINE, "rules": [second]})
+    assert [(rule.cause, rule.times) for rule in agent._luns["disk"].rules] == [(2, 2)]
 
 
 def test_a_lost_lun_stays_lost(agent: Agent) -> None:

@@ -22,7 +22,7 @@ from chaos.stack.spec import Lun, Mount, RoleCheck, Service, Stack
 from tests.unit.faults import jumping
 
 ARRAY, ROLE = Target(array="core"), Target(role="database")
-READS = {"fail": ["read"], "times": None, "first": 0, "end": None}
+READS = {"cause": 0, "fail": ["read"], "times": None, "first": 0, "end": None}
 BASELINE = {"power": True, "lost": False, "rules": []}
 OFF = {**BASELINE, "power": False}
 
@@ -56,7 +56,9 @@ class NotingAgent:
         self.alive = {"db", "files", "gateway"}
         self.received_bytes = 1000
         self.state: dict[str, dict[str, Any]] = {name: dict(BASELINE) for name in stack().luns}
-        self.counters = {name: dict.fromkeys(_COUNTERS, 0) for name in self.state}
+        self.counters = {name: {"last_write_ns": 0} for name in self.state}
+        self.unflushed: dict[str, int] = {}
+        self.tolls: dict[tuple[str, int], dict[str, int]] = {}
         self.refuses = False
         self.paused: dict[str, bool] = {}
         self.closed: set[tuple[str, str]] = set()
@@ -71,7 +73,10 @@ class NotingAgent:
         if self.refuses:
             raise AgentError(f"the agent refused {do}")
         if do == "counters":
-            return {name: dict(self.counters[name]) for name in asked["luns"]}
+            return {
+                name: {**self.counters[name], **self.tolls.get((name, asked["cause"]), _NO_TOLL)}
+                for name in asked["luns"]
+            }
         if do == "dropped":
             return [self.dropped.get(link, 0) for link in asked["links"]]
         if do == "ask":
@@ -85,11 +90,14 @@ class NotingAgent:
         self.applied.append(asked["luns"])
         killed = {name: self._kill(name) for name in asked["kill"]}
         before = {name: dict(self.counters[name]) for name in asked["luns"]}
-        after = {}
+        after, closed = {}, {}
         for name, wanted in asked["luns"].items():
-            closed = not self.state[name]["power"] or not wanted["power"] or wanted["lost"]
-            self.state[name] = {**wanted, "power": not closed}
-            after[name] = {"power": not closed, "lost": wanted["lost"], "rules": len(wanted["rules"])}
+            was_open = self.state[name]["power"]
+            is_open = was_open and wanted["power"] and not wanted["lost"]
+            if was_open and not is_open:
+                closed[name] = self.unflushed.get(name, 0)
+            self.state[name] = {**wanted, "power": is_open}
+            after[name] = {"power": is_open, "lost": wanted["lost"], "rules": len(wanted["rules"])}
         paused = {name: self._pause(name, wanted) for name, wanted in asked["pause"].items()}
         links = [self._link((sender, receiver), is_open) for sender, receiver, is_open in asked["links"]]
         return {
@@ -98,26 +106,29 @@ class NotingAgent:
             "paused": paused,
             "links": links,
             "before": before,
+            "closed": closed,
             "after": after,
         }
 
     def _pause(self, service: str, wanted: bool) -> dict[str, int]:
-        alive = service in self.alive
+        alive, was_paused = service in self.alive, self.paused.get(service, False)
         self.paused[service] = wanted and alive
-        return {"alive": int(alive), "received_bytes": self.received_bytes, "paused": int(wanted and alive)}
+        found = {"alive": alive, "paused": wanted and alive, "was_paused": was_paused}
+        return {"received_bytes": self.received_bytes, **{name: int(value) for name, value in found.items()}}
 
     def _link(self, link: tuple[str, str], is_open: bool) -> dict[str, int | bool]:
+        was_open = link not in self.closed
         if not self.reads_back_nothing:
             self.closed = self.closed - {link} if is_open else self.closed | {link}
         counts = {"carried": self.carried.get(link, 0), "dropped": self.dropped.get(link, 0)}
-        return {"open": link not in self.closed, **counts}
+        return {"was_open": was_open, "open": link not in self.closed, **counts}
 
     def wrote(self, *luns: str, seconds_ago: float = 0.0) -> None:
         for lun in luns:
             self.counters[lun]["last_write_ns"] = self.now_ns() - round(seconds_ago * 1e9)
 
-    def failed(self, lun: str, counter: str = "failed_reads") -> None:
-        self.counters[lun][counter] += 1
+    def failed(self, lun: str, counter: str = "failed_reads", cause: int = 0) -> None:
+        self.tolls.setdefault((lun, cause), dict(_NO_TOLL))[counter] += 1
 
     def _kill(self, service: str) -> dict[str, int]:
         self.killed.append(service)
@@ -126,7 +137,7 @@ class NotingAgent:
         return {"alive": int(alive), "received_bytes": self.received_bytes}
 
 
-_COUNTERS = ("failed_reads", "failed_writes", "failed_flushes", "held", "discarded_bytes", "last_write_ns")
+_NO_TOLL = dict.fromkeys(("failed_reads", "failed_writes", "failed_flushes", "held"), 0)
 
 
 class Bench:
@@ -298,8 +309,8 @@ def test_a_power_cut_kills_the_services_on_the_array_and_only_them(play: Callabl
         await asyncio.sleep(0.5)
         bench.agent.wrote("wal", seconds_ago=0.25)
         bench.agent.wrote("pgdata", seconds_ago=0.4)
+        bench.agent.unflushed = {"wal": 8192, "photos": 4096}
         await asyncio.sleep(0.5)
-        bench.agent.counters["wal"]["discarded_bytes"] = 8192
         await bench.injector.end_load()
         assert bench.agent.killed == ["db"]
         assert bench.agent.applied[0] == {"pgdata": OFF, "wal": OFF}
@@ -334,12 +345,12 @@ def test_a_write_before_the_load_is_no_write_of_the_load(play: Callable[..., Non
     play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=0.5)), act=act)
 
 
-def test_only_failures_after_the_injection_and_of_the_own_target_count(play: Callable[..., None]) -> None:
+def test_only_failures_of_the_own_rule_and_of_the_own_target_count(play: Callable[..., None]) -> None:
     async def act(bench: Bench) -> None:
-        bench.agent.failed("pgdata")
         bench.injector.begin_load()
         await asyncio.sleep(1)
         bench.agent.failed("photos")
+        bench.agent.failed("pgdata", cause=1)
         await bench.injector.end_load()
         await bench.injector.heal_all()
         assert (bench.told[-1].bit, bench.told[-1].why) == (False, "no I/O was failed")
@@ -432,9 +443,9 @@ def test_counters_of_a_lun_that_was_replaced_meanwhile_prove_nothing(play: Calla
         bench.injector.begin_load()
         await asyncio.sleep(0.4)
         bench.agent.wrote("pgdata")
-        bench.agent.counters["pgdata"]["failed_reads"] = 7
         await asyncio.sleep(0.2)
-        bench.agent.counters["pgdata"] = dict.fromkeys(_COUNTERS, 0)
+        bench.agent.failed("pgdata")
+        bench.agent.tolls.clear()
         await bench.injector.end_load()
         await bench.injector.heal_all()
         assert (bench.told[-1].bit, bench.told[-1].why) == (False, "no I/O failed afterwards")
@@ -493,13 +504,45 @@ def test_overlapping_faults_compose_and_healing_one_keeps_the_other(play: Callab
     play(io_error(Trigger(seconds=1), Target(lun="pgdata"), for_seconds=2), cut, act=act)
 
 
+def test_a_fault_does_not_bite_by_what_another_fault_of_its_lun_failed(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(2.5)
+        bench.agent.failed("pgdata", "failed_writes", cause=1)
+        await asyncio.sleep(10)
+        await bench.injector.end_load()
+        assert [(event.fault, event.bit, event.why) for event in bench.told if event.happened == "healed"] == [
+            ("san.unavailable", True, ""),
+            ("disk.io_error", False, "no I/O was failed"),
+        ]
+
+    fails = ScheduledFault("san.unavailable", ARRAY, Trigger(seconds=2), 2, {"mode": "fail"})
+    play(io_error(Trigger(seconds=1), Target(lun="pgdata"), for_seconds=5), fails, act=act)
+
+
+def test_a_power_cut_does_not_bite_where_another_fault_had_closed_the_lun(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(0.9)
+        bench.agent.wrote("pgdata", "wal")
+        await asyncio.sleep(10)
+        await bench.injector.end_load()
+        healed = bench.told[-1]
+        assert (healed.happened, healed.bit, healed.why) == ("healed", False, "0 of 1 LUNs were closed")
+        assert "closed" not in healed.evidence
+
+    lost = ScheduledFault("san.lose", ARRAY, Trigger(seconds=1))
+    play(lost, ScheduledFault("disk.power_cut", Target(lun="pgdata"), Trigger(seconds=3), for_seconds=1), act=act)
+
+
 def test_two_equal_faults_on_one_lun_are_two(play: Callable[..., None]) -> None:
     async def act(bench: Bench) -> None:
         bench.injector.begin_load()
         await asyncio.sleep(2.5)
-        assert bench.agent.applied[-1]["pgdata"]["rules"] == [READS, READS]
+        other = {**READS, "cause": 1}
+        assert bench.agent.applied[-1]["pgdata"]["rules"] == [READS, other]
         await asyncio.sleep(1)
-        assert bench.agent.applied[-1]["pgdata"]["rules"] == [READS]
+        assert bench.agent.applied[-1]["pgdata"]["rules"] == [other]
         await bench.injector.end_load()
         await bench.injector.heal_all()
         assert bench.agent.applied[-1]["pgdata"]["rules"] == []
@@ -578,7 +621,9 @@ def test_a_pause_of_a_dead_or_silent_service_does_not_bite(play: Callable[..., N
     play(ScheduledFault("process.pause", ROLE, Trigger(seconds=0.5)), gateway, act=act)
 
 
-def test_two_pauses_of_one_service_end_with_the_later(play: Callable[..., None]) -> None:
+def test_two_pauses_of_one_service_end_with_the_later_and_only_the_first_has_paused_it(
+    play: Callable[..., None],
+) -> None:
     async def act(bench: Bench) -> None:
         bench.injector.begin_load()
         await asyncio.sleep(2.5)
@@ -586,6 +631,10 @@ def test_two_pauses_of_one_service_end_with_the_later(play: Callable[..., None])
         await asyncio.sleep(1)
         assert bench.agent.paused == {"db": False}
         await bench.injector.end_load()
+        assert [(event.index, event.why) for event in bench.told if event.happened == "healed"] == [
+            (0, ""),
+            (1, "0 of 1 services were running and paused"),
+        ]
 
     pauses = [ScheduledFault("process.pause", ROLE, Trigger(seconds=at), for_seconds=2) for at in (0, 1)]
     play(*pauses, act=act)
@@ -660,6 +709,22 @@ def test_a_partition_bites_where_a_link_that_was_in_use_dropped_a_packet(
         assert (bench.told[-1].bit, bench.told[-1].why) == (not why, why)
 
     play(partition(Trigger(seconds=0.5), DB, FILES), act=act)
+
+
+def test_a_partition_does_not_bite_on_links_that_another_had_closed(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.carried = {("db", "files"): 5}
+        bench.injector.begin_load()
+        await asyncio.sleep(2.5)
+        bench.agent.dropped = {("db", "files"): 2}
+        await asyncio.sleep(3)
+        await bench.injector.end_load()
+        assert [(event.index, event.why) for event in bench.told if event.happened == "healed"] == [
+            (0, ""),
+            (1, "no link that was cut had carried traffic in the 5 s before"),
+        ]
+
+    play(*(partition(Trigger(seconds=at), DB, FILES, for_seconds=2) for at in (1, 2)), act=act)
 
 
 def test_a_link_that_does_not_close_is_an_error_of_the_harness(play: Callable[..., None]) -> None:
