@@ -8,6 +8,7 @@ import dataclasses
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from chaos.agent import links, loop
@@ -152,14 +153,17 @@ class Agent:
         kill: list[str],
         lease_seconds: float,
         cause: int = 0,
+        unplug: Sequence[str] = (),
         pause: dict[str, bool] | None = None,
         links: list[tuple[str, str, bool]] | None = None,
     ) -> Reply:
         """Bring LUNs, processes and links into the wanted state, all of them between two I/Os, and read it back.
 
-        A LUN's state is {"power": bool, "lost": bool, "rules": [...]}, a link's [sender, receiver, open]. Processes
-        die first, then the LUNs close, so that nothing sneaks out of the page cache. Rules, pauses and closed links
-        are leased: they end by themselves. Ports that this closes are closed for `cause`, as each rule has its own.
+        A LUN's state is {"power": bool, "lost": bool, "rules": [...]}, a link's [sender, receiver, open]. Processes die
+        first, then the LUNs close, so that nothing sneaks out of the page cache. LUNs to `unplug` close as well, while
+        their arrays go on: what those have taken stays, what the page cache holds never gets there. Rules, pauses and
+        closed links are leased: they end by themselves. Ports that this closes are closed for `cause`, as each rule has
+        its own.
 
         Returns:
             When (ns of CLOCK_MONOTONIC), what was killed and paused, each LUN's counters before and state after,
@@ -168,13 +172,18 @@ class Agent:
         wanted_links = {(sender, receiver): is_open for sender, receiver, is_open in links or ()}
         until = time.monotonic_ns() + int(lease_seconds * 1e9)
         wanted = {name: (self._luns[name], _rules(self._luns[name], state["rules"])) for name, state in luns.items()}
+        unplugged = [self._luns[name].name for name in unplug]
         killed = {service: self._processes.kill(service) for service in kill}
+        for name in unplugged:
+            self._closes(name, cause)
         before, closed = {}, {}
         for name, (target, rules) in wanted.items():
             before[name] = dataclasses.asdict(target.counters)
             state = luns[name]
-            if (not state["power"] or state["lost"]) and self._closes(name, cause):
-                closed[name] = target.lun.cut()
+            if not state["power"] or state["lost"]:
+                discarded = target.lun.cut()  # also where it was only unplugged until now
+                if self._closes(name, cause):
+                    closed[name] = discarded
             target.lost = target.lost or state["lost"]
             target.rules = rules
             target.applied = state

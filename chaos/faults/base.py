@@ -80,7 +80,7 @@ class Fault:
         parameters: What experiments may give, by field.
         for_good: Whether the fault outlives the trial's heal phase, so that only the runbook helps.
         whole_arrays: Whether it strikes every LUN of the arrays that its target's LUNs are on.
-        kills: Whether the processes of the services on its LUNs die with it.
+        kills: Whether the machines on its LUNs die with it: the processes, and what they hold in their page cache.
         needs_witness: Whether what the service did has to be seen by another way while the fault is in force.
     """
 

@@ -190,7 +190,7 @@ class Injector:
     async def _inject(self, each: Active) -> None:
         each.in_force = True
         each.injected_at = time.monotonic_ns()  # set at once, so that the end of the load does not call it missed
-        each.reply = await self._apply(each, self._victims(each))
+        each.reply = await self._apply(each, self._victims(each), self._unplugged(each))
         each.injected_at = each.reply["at"]
         self._record(each, "injected")
 
@@ -206,15 +206,17 @@ class Injector:
         each.in_force = each.fault.for_good
         began = time.monotonic_ns()
         if not each.fault.for_good:
-            await self._apply(each, [])
+            await self._apply(each)
         evidence = self._evidence(each, counters, dropped)
         why = each.fault.why_not_bitten(evidence)
         happened = "lasting" if each.fault.for_good else "healed"
         # what phones felt of the carrier is judged by their own times, so its fault ends when healing begins
         self._record(each, happened, evidence=evidence, why=why, t=began if each.aim.carrier else 0)
 
-    async def _apply(self, each: Active, kill: list[str]) -> Any:
+    async def _apply(self, each: Active, kill: Sequence[str] = (), unplug: Sequence[str] = ()) -> Any:
         """Bring the fault's targets into the state that all active faults together want, and see that they are in it.
+
+        In the same step services are killed, and LUNs that the fault is not aimed at go with their machine.
 
         Raises:
             AgentError: The agent refuses, or what it reads back is something else.
@@ -228,7 +230,8 @@ class Injector:
         reply = await self._agent.call(
             "apply",
             luns={name: state.to_agent() for name, state in luns.items()},
-            kill=kill,
+            kill=list(kill),
+            unplug=list(unplug),
             lease_seconds=_LEASE_SECONDS_MAX,
             cause=each.index,
             pause={name: state.paused for name, state in services.items() if state.running},
@@ -280,14 +283,20 @@ class Injector:
                 state = wanted(each, state)
         return state
 
-    def _victims(self, each: Active) -> list[str]:
-        """Services whose processes die with this fault."""
+    def _victims(self, each: Active) -> Sequence[str]:
+        """Services whose processes die with this fault: of a machine all."""
         if each.aim.luns:
-            return list(self._stack.services_on(each.aim.luns)) if each.fault.kills else []
+            return self._stack.joined(each.aim.luns)[0] if each.fault.kills else ()
         return [name for name in each.aim.services if not each.fault.wanted_service(ServiceState()).running]
 
+    def _unplugged(self, each: Active) -> Sequence[str]:
+        """Further LUNs of the machines that die with this fault: its page cache dies too, their arrays do not."""
+        luns = self._stack.joined(each.aim.luns)[1] if each.fault.kills else ()
+        return [lun for lun in luns if lun not in each.aim.luns]
+
     def _dark_luns(self) -> set[str]:
-        return {
+        unplugged = {lun for each in self._faults if each.in_force for lun in self._unplugged(each)}
+        return unplugged | {
             lun
             for each in self._faults
             for lun in each.aim.luns

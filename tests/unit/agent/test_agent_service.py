@@ -117,6 +117,30 @@ def test_of_two_equal_rules_the_one_that_stays_keeps_its_own_count(agent: Agent)
     assert [(rule.cause, rule.times) for rule in agent._luns["disk"].rules] == [(2, 2)]
 
 
+def test_a_lun_that_is_unplugged_refuses_what_comes_and_keeps_what_its_array_had_taken(agent: Agent) -> None:
+    spare = agent._luns["spare"]
+    spare.lun.write(0, b"taken".ljust(BLOCK_BYTES))
+    reply = apply(agent, OFF, kill=["db"], unplug=["spare"], cause=3)
+    assert reply["closed"] == {"disk": 0}
+    assert (agent.do_health(lun="spare")["closed"], agent._ports["spare"].cause) == (True, 3)
+    agent.do_attach(lun="spare")
+    assert spare.lun.read(0, 5) == b"taken"
+    assert spare.lun.volatile_bytes == BLOCK_BYTES, "in the array's own cache, as it was"
+
+
+def test_an_array_that_loses_power_after_its_lun_was_unplugged_loses_what_was_not_flushed(agent: Agent) -> None:
+    agent._luns["spare"].lun.write(0, b"taken".ljust(BLOCK_BYTES))
+    apply(agent, OFF, unplug=["spare"])
+    assert apply(agent, OFF, "spare")["closed"] == {}
+    assert agent._luns["spare"].lun.read(0, 5) == bytes(5)
+
+
+def test_an_unknown_lun_to_unplug_changes_nothing(agent: Agent) -> None:
+    with pytest.raises(KeyError):
+        apply(agent, OFF, unplug=["nosuch"])
+    assert not agent.do_health(lun="disk")["closed"]
+
+
 def test_a_lost_lun_stays_lost(agent: Agent) -> None:
     apply(agent, {**BASELINE, "lost": True})
     assert apply(agent, BASELINE)["after"]["disk"] == {"power": False, "lost": True, "rules": 0}

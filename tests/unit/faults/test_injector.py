@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,16 +27,16 @@ BASELINE = {"power": True, "lost": False, "rules": []}
 OFF = {**BASELINE, "power": False}
 
 
-def stack() -> Stack:
-    """db on pgdata and wal (array core), files on photos (array media, with a LUN that nobody mounts)."""
+def stack(*also: Service) -> Stack:
+    """db on pgdata and wal (array core), files on photos (array media, with LUNs that nobody mounts)."""
     db = Service("db", mounts=(Mount("lun", "pgdata", "/data"), Mount("lun", "wal", "/wal")))
     files = Service("files", mounts=(Mount("lun", "photos", "/photos"),))
-    places = {"pgdata": "core", "wal": "core", "photos": "media", "spare": "media"}
+    places = {"pgdata": "core", "wal": "core", "photos": "media", "spare": "media", "repo": "backups"}
     luns = [Lun(name, array, 4096) for name, array in places.items()]
     return Stack(
         name="unit",
         source=Path("compose.yaml"),
-        services={each.name: each for each in (db, files, Service("gateway"))},
+        services={each.name: each for each in (db, files, Service("gateway"), *also)},
         luns={lun.name: lun for lun in luns},
         volumes=(),
         front_door=("gateway", 8080),
@@ -53,6 +53,7 @@ class NotingAgent:
         self.now_ns = now_ns
         self.applied: list[dict[str, dict[str, Any]]] = []
         self.killed: list[str] = []
+        self.unplugged: list[str] = []
         self.alive = {"db", "files", "gateway"}
         self.received_bytes = 1000
         self.state: dict[str, dict[str, Any]] = {name: dict(BASELINE) for name in stack().luns}
@@ -90,6 +91,9 @@ class NotingAgent:
         self.applied.append(asked["luns"])
         killed = {name: self._kill(name) for name in asked["kill"]}
         before = {name: dict(self.counters[name]) for name in asked["luns"]}
+        self.unplugged += asked["unplug"]
+        for name in asked["unplug"]:
+            self.state[name] = {**self.state[name], "power": False}
         after, closed = {}, {}
         for name, wanted in asked["luns"].items():
             was_open = self.state[name]["power"]
@@ -143,16 +147,17 @@ _NO_TOLL = dict.fromkeys(("failed_reads", "failed_writes", "failed_flushes", "he
 class Bench:
     """An injector at work."""
 
-    def __init__(self, folder: Path, *schedule: ScheduledFault) -> None:
+    def __init__(self, folder: Path, *schedule: ScheduledFault, also: Sequence[Service] = ()) -> None:
         self.loop = asyncio.get_running_loop()
         self.agent = NotingAgent(lambda: round(self.loop.time() * 1e9))
+        self.agent.alive |= {each.name for each in also}
         self.recorder = Recorder(folder / "history.jsonl")
         self.told: list[FaultEvent] = []
         self.mended: list[float] = []
         self.began = self.loop.time()
         self._operations = 0
         self.injector = Injector(
-            schedule, stack(), cast(Agent, self.agent), self.recorder, self.told.append, self._mend
+            schedule, stack(*also), cast(Agent, self.agent), self.recorder, self.told.append, self._mend
         )
 
     async def _mend(self) -> None:
@@ -177,9 +182,9 @@ class Bench:
 def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Plays a scene with these scheduled faults on a clock that jumps."""
 
-    def run(*schedule: ScheduledFault, act: Callable[[Bench], Awaitable[None]]) -> None:
+    def run(*schedule: ScheduledFault, act: Callable[[Bench], Awaitable[None]], also: Service | None = None) -> None:
         async def scene() -> None:
-            bench = Bench(tmp_path, *schedule)
+            bench = Bench(tmp_path, *schedule, also=() if also is None else (also,))
             try:
                 await act(bench)
             finally:
@@ -329,6 +334,59 @@ def test_a_power_cut_kills_the_services_on_the_array_and_only_them(play: Callabl
         }
 
     play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=0.6)), act=act)
+
+
+PGDATA = Target(lun="pgdata")
+
+
+def test_a_machine_that_loses_power_with_one_of_its_luns_has_no_page_cache_left_for_the_others(
+    play: Callable[..., None],
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(0.5)
+        bench.agent.wrote("pgdata")
+        bench.agent.unflushed = {"pgdata": 4096, "wal": 8192}
+        await asyncio.sleep(0.5)
+        assert (bench.agent.killed, bench.agent.unplugged) == (["db"], ["wal"])
+        assert list(bench.agent.applied[0]) == ["pgdata"], "the array of the other LUN keeps its power"
+        await asyncio.sleep(1)
+        await bench.injector.end_load()
+        assert (bench.agent.killed, bench.agent.unplugged) == (["db"], ["wal"]), "once"
+        assert bench.told[-1].bit
+        evidence = bench.told[-1].evidence
+        assert (evidence["luns"], evidence["closed"], evidence["discarded_bytes"]) == (1, 1, 4096)
+
+    play(ScheduledFault("disk.power_cut", PGDATA, Trigger(seconds=0.6), for_seconds=1), act=act)
+
+
+def test_services_that_share_a_lun_are_one_machine_and_lose_power_together(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert (bench.agent.killed, bench.agent.unplugged) == (["db", "backup"], ["wal", "repo"])
+        assert bench.injector.held_services == {"db", "backup"}, "nobody starts the other one meanwhile"
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert bench.injector.held_services == set()
+
+    backup = Service("backup", mounts=(Mount("lun", "wal", "/wal"), Mount("lun", "repo", "/repo")))
+    cut = ScheduledFault("disk.power_cut", PGDATA, Trigger(seconds=0.6))
+    play(cut, act=act, also=backup)
+
+
+@pytest.mark.parametrize(
+    ("fault", "target"), [("process.kill", ROLE), ("san.lose", ARRAY), ("disk.lose", PGDATA), ("disk.hang", PGDATA)]
+)
+def test_only_a_machine_without_power_is_unplugged(play: Callable[..., None], fault: str, target: Target) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert bench.happened() == ["injected"]
+        assert bench.agent.unplugged == []
+        await bench.injector.end_load()
+
+    play(ScheduledFault(fault, target, Trigger(seconds=0.6)), act=act)
 
 
 def test_a_write_before_the_load_is_no_write_of_the_load(play: Callable[..., None]) -> None:
