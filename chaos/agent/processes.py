@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from chaos.agent.freezer import Freezer
 
-_REMEMBERED_SECONDS = 5.0
+_RECENT_SECONDS = 1.0
 
 
 @dataclass
@@ -130,12 +130,13 @@ class Processes:
         now = time.monotonic_ns()
         for process in self._known.values():
             process.received.append((now, received_bytes(process.pid)))
-            while now - process.received[0][0] > _REMEMBERED_SECONDS * 1e9:
+            while now - process.received[0][0] > _RECENT_SECONDS * 1e9:
                 process.received.popleft()
 
     def _received_in_last_second(self, process: Process) -> int:
+        """Since the oldest sample that is at most a second old: a little less than a second."""
         now = time.monotonic_ns()
-        before = [count for at, count in process.received if now - at <= 1_500_000_000]
+        before = [count for at, count in process.received if now - at <= _RECENT_SECONDS * 1e9]
         return max(0, received_bytes(process.pid) - before[0]) if before else 0
 
 

@@ -129,7 +129,24 @@ def test_what_counts_is_what_came_within_the_last_samples(
     assert known.pause("db", False)["received_bytes"] == 0, "the last byte came 3 s ago"
     counted["bytes"] += 5
     assert known.kill("db")["received_bytes"] == 5
-    assert len(known._known["db"].received) <= 7, "old samples are dropped"
+    assert len(known._known["db"].received) <= 2, "old samples are dropped"
+    known.forget("db")
+
+
+@pytest.mark.parametrize(("ago_ms", "received"), [(1250, 0), (1001, 0), (1000, 0), (740, 7), (10, 7)])
+def test_what_came_more_than_a_second_ago_does_not_count(
+    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, ago_ms: int, received: int
+) -> None:
+    """The agent samples four times a second; the last bytes came so long before the kill at 10 s."""
+    clock = {"ms": 0}
+    monkeypatch.setattr(time, "monotonic_ns", lambda: clock["ms"] * 1_000_000)
+    monkeypatch.setattr(processes, "received_bytes", lambda pid: 7 if clock["ms"] >= 10_000 - ago_ms else 0)
+    known = Processes()
+    known.watch("db", child.pid)
+    for clock["ms"] in range(0, 10_000, 250):
+        known.sample()
+    clock["ms"] = 10_000
+    assert known.kill("db")["received_bytes"] == received
     known.forget("db")
 
 
