@@ -75,7 +75,7 @@ def test_disk_power_cut_of_one_lun_takes_the_machine_s_page_cache_of_the_others(
     async def act(scene: Scene) -> None:
         injector = scene.injector("disk.power_cut", target=Target(lun="disk"))
         await do_within_a_commit_interval(
-            scene, f"cd /more && rm -f cached && echo kept > kept && sync && echo lost > cached; echo on > {DATA}/on"
+            scene, f"echo on > {DATA}/on && cd /more && rm -f cached && echo kept > kept && sync && echo lost > cached"
         )
         await injector.enter_phase("now")
         states = [await scene.running.agent.call("health", lun=lun) for lun in ("disk", "second")]
