@@ -49,6 +49,8 @@ class Agent:
         self._links = Links()
         self._leases: dict[tuple[str, Any], int] = {}
         """When what is wanted of a ("lun", name), ("service", name) or ("link", (sender, receiver)) ends."""
+        self._lapsed: set[tuple[str, Any]] = set()
+        """Those whose lease ran out, until the controller says that nothing is wanted of them any more."""
 
     def do_create(self, *, lun: str, size: int, base: str | None) -> Reply:
         """Make a LUN as a clone of a golden file, or blank."""
@@ -61,7 +63,7 @@ class Agent:
         """Forget a LUN and its content; ports to it fail from now on."""
         self.do_detach(lun=lun)
         target = self._luns.pop(lun, None)
-        self._leases.pop(("lun", lun), None)
+        self._lease(("lun", lun), None)
         if target is not None:
             target.lun.close()
         return {}
@@ -167,11 +169,14 @@ class Agent:
 
         Returns:
             When (ns of CLOCK_MONOTONIC), what was killed and paused, each LUN's counters before and state after,
-            those whose port this has `closed` with the bytes discarded, and the links in their order.
+            those whose port this has `closed` with the bytes discarded, the links in their order, and which of all
+            these targets have `lapsed`: something was wanted of them, and its lease ran out.
         """
         wanted_links = {(sender, receiver): is_open for sender, receiver, is_open in links or ()}
         until = time.monotonic_ns() + int(lease_seconds * 1e9)
         wanted = {name: (self._luns[name], _rules(self._luns[name], state["rules"])) for name, state in luns.items()}
+        leased = [("lun", name) for name in luns] + [("service", name) for name in pause or ()]
+        lapsed = self._lapsed.intersection([*leased, *(("link", link) for link in wanted_links)])
         unplugged = [self._luns[name].name for name in unplug]
         killed = {service: self._processes.kill(service) for service in kill}
         for name in unplugged:
@@ -204,6 +209,7 @@ class Agent:
             "before": before,
             "closed": closed,
             "after": self._states(list(wanted)),
+            "lapsed": sorted(" to ".join(name) if kind == "link" else name for kind, name in lapsed),
         }
 
     def do_counters(self, *, luns: list[str], cause: int = 0) -> Reply:
@@ -254,6 +260,7 @@ class Agent:
         ended = [key for key, until in self._leases.items() if until <= now]
         if ended:
             self._end(ended)
+            self._lapsed.update(ended)
             kinds = {kind: [name for other, name in ended if other == kind] for kind, _ in ended}
             events.append({"event": "lease-ended", **{f"{kind}s": names for kind, names in kinds.items()}})
         return events
@@ -273,6 +280,7 @@ class Agent:
         """End everything that can be ended at once, whatever it was for: a trial broke off, its stack goes away."""
         self._end([("lun", name) for name in self._luns])
         self._end(list(self._leases))
+        self._lapsed.clear()
         return {}
 
     def _closes(self, lun: str, cause: int) -> bool:
@@ -286,6 +294,7 @@ class Agent:
     def _lease(self, key: tuple[str, Any], until: int | None) -> None:
         if until is None:
             self._leases.pop(key, None)
+            self._lapsed.discard(key)
         else:
             self._leases[key] = until
 

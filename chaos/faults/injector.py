@@ -27,8 +27,17 @@ from chaos.stack.spec import Stack
 
 S = TypeVar("S", LunState, ServiceState, LinkState, CarrierState)
 _LEASE_SECONDS_MAX = 900.0
-"""A fault never outlives this, whatever happens to the controller (which dies first, by its heartbeat)."""
-_NO_REPLY: dict[str, Any] = {"killed": {}, "paused": {}, "before": {}, "closed": {}, "after": {}, "links": []}
+"""A fault never outlives its last renewal by more, whatever happens to the controller (its heartbeat ends it first)."""
+_RENEWAL_SECONDS = _LEASE_SECONDS_MAX / 3
+_NO_REPLY: dict[str, Any] = {
+    "killed": {},
+    "paused": {},
+    "before": {},
+    "closed": {},
+    "after": {},
+    "links": [],
+    "lapsed": [],
+}
 """What the agent would say of an aim that none of its targets is in."""
 
 
@@ -45,6 +54,7 @@ class Active:
     waits_for: str = ""
     in_force: bool = False
     ended: bool = False
+    renewal: asyncio.Task[None] | None = None
 
 
 class Injector:
@@ -129,7 +139,7 @@ class Injector:
 
     def close(self) -> None:
         """The trial broke off: nothing more is injected or healed; whoever removes the stack ends the faults."""
-        for task in self._tasks:
+        for task in (*self._tasks, *(each.renewal for each in self._faults if each.renewal is not None)):
             task.cancel()
 
     async def enter_phase(self, phase: str) -> None:
@@ -193,11 +203,25 @@ class Injector:
         each.reply = await self._apply(each, self._victims(each), self._unplugged(each))
         each.injected_at = each.reply["at"]
         self._record(each, "injected")
+        if not each.fault.for_good and not each.aim.carrier:  # what ends with the agent or the carrier has no lease
+            each.renewal = asyncio.create_task(self._renew(each))
+            each.renewal.add_done_callback(lambda done: done.cancelled() or done.exception())  # `_heal` raises it
+
+    async def _renew(self, each: Active) -> None:
+        """Keep the fault in force for as long as it is wanted: in the agent it would end by itself."""
+        while True:
+            await asyncio.sleep(_RENEWAL_SECONDS)
+            await self._apply(each)
 
     async def _heal(self, each: Active) -> None:
         if each.ended:
             return
         each.ended = True
+        if each.renewal is not None:
+            each.renewal.cancel()
+            await asyncio.wait([each.renewal])
+            if not each.renewal.cancelled():
+                each.renewal.result()  # it ends by an error alone
         if each.fault.needs_witness and self._witness is not None:
             await self._witness()
         luns = list(each.aim.luns)
@@ -219,7 +243,7 @@ class Injector:
         In the same step services are killed, and LUNs that the fault is not aimed at go with their machine.
 
         Raises:
-            AgentError: The agent refuses, or what it reads back is something else.
+            AgentError: The agent refuses, what it reads back is something else, or what was wanted had ended by itself.
             CarrierError: The same of the carrier.
         """
         if each.aim.carrier:
@@ -234,7 +258,7 @@ class Injector:
             unplug=list(unplug),
             lease_seconds=_LEASE_SECONDS_MAX,
             cause=each.index,
-            pause={name: state.paused for name, state in services.items() if state.running},
+            pause={name: state.paused for name, state in services.items()},
             links=[(*link, state.open) for link, state in links.items()],
         )
         wrong = [name for name, state in luns.items() if reply["after"][name]["rules"] != len(state.rules)]
@@ -246,6 +270,11 @@ class Injector:
         ]
         if wrong:
             raise AgentError(f"{each.fault.name}: {', '.join(wrong)} is not in the state that was asked for")
+        if reply["lapsed"]:
+            raise AgentError(
+                f"{each.fault.name}: what was wanted of {', '.join(reply['lapsed'])} had ended by itself, so the trial "
+                "says nothing; was this host suspended or overloaded?"
+            )
         return reply
 
     async def _apply_to_carrier(self, each: Active) -> Any:

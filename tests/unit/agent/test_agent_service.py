@@ -190,6 +190,40 @@ def test_a_lease_is_renewed_by_the_next_apply_and_ended_by_a_heal(agent: Agent, 
     assert agent.tick() == []
 
 
+def test_a_target_whose_lease_ran_out_is_told_of_until_nothing_is_wanted_of_it_any_more(
+    agent: Agent, clock: Clock
+) -> None:
+    failing = {**BASELINE, "rules": [FAIL_READS]}
+    assert apply(agent, failing, lease_seconds=5.0)["lapsed"] == []
+    clock.jump(6)
+    agent.tick()
+    assert apply(agent, BASELINE, "spare")["lapsed"] == [], "that is another"
+    assert [apply(agent, failing)["lapsed"] for _ in range(2)] == [["disk"], ["disk"]], "the gap stays a gap"
+    assert apply(agent, BASELINE)["lapsed"] == ["disk"]
+    assert apply(agent, failing)["lapsed"] == []
+
+
+def test_links_and_services_whose_lease_ran_out_are_told_of_too(agent: Agent, clock: Clock) -> None:
+    wanted: dict[str, Any] = {"luns": {}, "pause": {"db": True}, "links": [("db", "files", False)]}
+    apply(agent, {}, **wanted, lease_seconds=5.0)
+    clock.jump(6)
+    agent.tick()
+    assert apply(agent, {}, **wanted)["lapsed"] == ["db", "db to files"]
+
+
+@pytest.mark.parametrize("end", ["drop", "release"])
+def test_nothing_is_wanted_any_more_of_a_lun_that_is_dropped_or_released(agent: Agent, clock: Clock, end: str) -> None:
+    apply(agent, {**BASELINE, "rules": [FAIL_READS]}, lease_seconds=5.0)
+    clock.jump(6)
+    agent.tick()
+    if end == "release":
+        agent.do_release()
+    else:
+        agent.do_drop(lun="disk")
+        agent.do_create(lun="disk", size=SIZE, base=None)
+    assert apply(agent, BASELINE)["lapsed"] == []
+
+
 def test_a_lun_that_was_dropped_has_no_lease_any_more(agent: Agent, clock: Clock) -> None:
     apply(agent, {**BASELINE, "rules": [FAIL_READS]}, lease_seconds=5.0)
     agent.do_drop(lun="disk")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -61,6 +62,8 @@ class NotingAgent:
         self.unflushed: dict[str, int] = {}
         self.tolls: dict[tuple[str, int], dict[str, int]] = {}
         self.refuses = False
+        self.lapsed: list[str] = []
+        self.leased: list[tuple[int, float]] = []
         self.paused: dict[str, bool] = {}
         self.closed: set[tuple[str, str]] = set()
         self.carried: dict[tuple[str, str], int] = {}
@@ -87,7 +90,7 @@ class NotingAgent:
             )
             return [each["service"] in self.leaders for each in asked["questions"]]
         assert do == "apply"
-        assert asked["lease_seconds"] > 0
+        self.leased.append((self.now_ns(), asked["lease_seconds"]))
         self.applied.append(asked["luns"])
         killed = {name: self._kill(name) for name in asked["kill"]}
         before = {name: dict(self.counters[name]) for name in asked["luns"]}
@@ -111,6 +114,7 @@ class NotingAgent:
             "links": links,
             "before": before,
             "closed": closed,
+            "lapsed": self.lapsed,
             "after": after,
         }
 
@@ -295,6 +299,80 @@ def test_the_end_of_the_load_waits_for_a_fault_that_is_in_force(play: Callable[.
         assert bench.since() == 6.0
 
     play(io_error(Trigger(seconds=1), for_seconds=5), act=act)
+
+
+LONG = 3600.0
+
+
+@pytest.mark.parametrize(
+    "scheduled",
+    [
+        io_error(Trigger(seconds=0), for_seconds=LONG),
+        ScheduledFault("process.pause", ROLE, Trigger(seconds=0), LONG),
+        ScheduledFault("network.partition", Target(isolate=("db",)), Trigger(seconds=0), LONG),
+    ],
+)
+def test_a_lease_is_renewed_long_before_it_ends_for_as_long_as_the_fault_is_wanted(
+    play: Callable[..., None], scheduled: ScheduledFault
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(LONG + 1)
+        leased = list(bench.agent.leased)
+        assert all(later - at <= seconds * 1e9 / 2 for (at, seconds), (later, _) in itertools.pairwise(leased))
+        assert leased[-1][0] - leased[0][0] == LONG * 1e9
+        await asyncio.sleep(LONG)
+        assert bench.agent.leased == leased, "not once it is healed"
+        await bench.injector.end_load()
+
+    play(scheduled, act=act)
+
+
+def test_what_is_renewed_counts_as_injected_once(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(LONG + 1)
+        await bench.injector.end_load()
+        assert (bench.happened(), bench.agent.killed) == (["injected", "healed"], ["db"])
+        assert bench.told[-1].evidence["closed"] == 2
+
+    play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=1), LONG), act=act)
+
+
+def test_a_loss_for_good_has_no_lease(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(LONG)
+        assert len(bench.agent.leased) == 1, "to apply it again would lose what operators have put in its place"
+        await bench.injector.end_load()
+
+    play(ScheduledFault("san.lose", ARRAY, Trigger(seconds=1)), act=act)
+
+
+@pytest.mark.parametrize("for_seconds", [2, 500, 1000])
+def test_a_fault_that_ended_by_itself_while_it_was_wanted_is_an_error_of_the_harness(
+    play: Callable[..., None], for_seconds: float
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        bench.agent.lapsed = ["pgdata"]
+        with pytest.raises(AgentError, match=r"disk\.io_error: what was wanted of pgdata had ended by itself"):
+            await bench.injector.end_load()
+        assert bench.happened() == ["injected"], "never healed, so nobody takes it for a fault that was in force"
+
+    play(io_error(Trigger(seconds=0.5), for_seconds=for_seconds), act=act)
+
+
+def test_a_trial_that_breaks_off_renews_nothing(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        bench.injector.close()
+        await asyncio.sleep(LONG)
+        assert len(bench.agent.leased) == 1
+
+    play(io_error(Trigger(seconds=0.5)), act=act)
 
 
 def test_an_injection_that_the_agent_refuses_fails_the_trial(play: Callable[..., None]) -> None:
@@ -677,6 +755,20 @@ def test_a_pause_of_a_dead_or_silent_service_does_not_bite(play: Callable[..., N
 
     gateway = ScheduledFault("process.pause", Target(service="gateway"), Trigger(seconds=0.5))
     play(ScheduledFault("process.pause", ROLE, Trigger(seconds=0.5)), gateway, act=act)
+
+
+def test_a_pause_of_a_service_that_was_killed_does_not_bite(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(2)
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert bench.told[-1].why == "0 of 1 services were running and paused"
+
+    kill, pause = (
+        ScheduledFault(name, ROLE, Trigger(seconds=at)) for name, at in (("process.kill", 0.5), ("process.pause", 1))
+    )
+    play(kill, pause, act=act)
 
 
 def test_two_pauses_of_one_service_end_with_the_later_and_only_the_first_has_paused_it(
