@@ -29,7 +29,7 @@ class Evidence:
         links_in_use: Links that carried packets in the 5 s before, of `links` that were closed.
         dropped_packets: Dropped on links that had been in use.
         carrier_changes: What the carrier was read back doing: toxics, and 1 where it accepted nobody.
-        delay_ms: By how much the carrier was told to make every reply late, at the least.
+        delay_ms: By how much the carrier was told to make replies late, give or take the jitter.
     """
 
     luns: int = 0

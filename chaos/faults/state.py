@@ -103,9 +103,9 @@ class CarrierState:
 
     @property
     def delay_ms(self) -> int:
-        """By how much every reply is late, at the least."""
+        """By how much replies are late, give or take the jitter."""
         late = [toxic.attributes for toxic in self.toxics if (toxic.type, toxic.stream) == ("latency", "downstream")]
-        return sum(max(0, each["latency"] - each["jitter"]) for each in late)
+        return sum(each["latency"] for each in late)
 
 
 @dataclass(frozen=True)

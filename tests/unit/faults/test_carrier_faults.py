@@ -44,10 +44,10 @@ def test_down_is_silence_that_keeps_connections_open_or_a_cut() -> None:
     assert wanted("carrier.down", mode="cut") == CarrierState(False)
 
 
-def test_latency_is_on_the_way_back_and_counts_without_its_jitter() -> None:
+def test_latency_is_on_the_way_back_and_counts_whatever_its_jitter() -> None:
     assert wanted("carrier.latency", latency_ms=300, jitter_ms=100) == CarrierState(True, (late(300, 100),))
-    assert wanted("carrier.latency", latency_ms=300, jitter_ms=100).delay_ms == 200
-    assert wanted("carrier.latency", latency_ms=50, jitter_ms=100).delay_ms == 0
+    assert wanted("carrier.latency", latency_ms=300, jitter_ms=100).delay_ms == 300
+    assert wanted("carrier.latency", latency_ms=50, jitter_ms=100).delay_ms == 50
     assert wanted("carrier.down").delay_ms == 0
 
 
