@@ -69,8 +69,10 @@ class Front:
         self._next = _FIRST_PORT
         self._buffer = bytearray(_MAX_WRITE_BYTES + 4096)
         self._view = memoryview(self._buffer)
-        self._held: list[tuple[int, int, int, bytes]] = []
-        self._removed = self._reconsidering = False
+        self._held: list[tuple[int, int, int, bytes, int]] = []
+        self._removed = False
+        self._held_for: int | None = None
+        """For which cause the request in hand has been held back until now."""
         self._handlers: dict[int, Callable[[int, int, memoryview], None]] = {
             _LOOKUP: self._lookup,
             _GETATTR: self._getattr,
@@ -102,11 +104,10 @@ class Front:
         For the thread that serves; called when rules have changed or ports have closed.
         """
         self._removed = False
-        self._reconsidering = True
         held, self._held = self._held, []
-        for operation, unique, node, body in held:
+        for operation, unique, node, body, self._held_for in held:
             self._handlers[operation](unique, node, memoryview(body))
-        self._reconsidering = False
+        self._held_for = None
 
     def tick(self) -> None:
         """Fail what was held back on ports that another thread has removed meanwhile."""
@@ -217,12 +218,15 @@ class Front:
             self._reply(unique, -errno.EIO)
             return None
         kind, target = _KINDS[operation], port.target
+        if port.closed:  # before any rule: what never got there is none of a rule's doing, nor one of its times
+            self._reply(unique, -port.fail(kind, port.cause))
+            return None
         rule = next((each for each in target.rules if each.applies(kind, offset, size)), None) if target.rules else None
-        if port.closed or (rule is not None and not rule.hold):
-            self._reply(unique, -port.fail(kind))
+        if rule is not None and not rule.hold:
+            self._reply(unique, -port.fail(kind, rule.cause))
         elif rule is not None:
-            target.counters.held += not self._reconsidering  # each is counted once, however often it is looked at
-            self._held.append((operation, unique, node, bytes(body)))
+            target.tolls[rule.cause].held += rule.cause != self._held_for  # once, however often it is looked at
+            self._held.append((operation, unique, node, bytes(body), rule.cause))
         elif operation == _WRITE and offset + size > target.lun.size_bytes:
             self._reply(unique, -errno.ENOSPC)
         else:

@@ -94,20 +94,22 @@ class Links:
         """Open (True) and close links, in one transaction for each receiver, and read them back.
 
         Returns:
-            For each: whether it is `open` now, the packets that it `carried` in the 5 s before, and those
-            `dropped` so far.
+            For each: whether it `was_open` and is `open` now, the packets that it `carried` in the 5 s before, and
+            those `dropped` so far.
         """
         with self._lock:
             receivers = {receiver for _, receiver in wanted}
             senders = {sender for sender, _ in wanted}
             for name in senders & self._ends.keys():
                 self._addresses[name] = _addresses(self._ends[name].namespace)
-            self._closed = {link for link in self._closed if not wanted.get(link)}
+            closed = self._closed
+            self._closed = {link for link in closed if not wanted.get(link)}
             self._closed |= {link for link, is_open in wanted.items() if not is_open}
             before = {name: self._write(name) for name in receivers}
             dropping = {name: self._dropping(name) for name in receivers}
             return {
                 (sender, receiver): {
+                    "was_open": (sender, receiver) not in closed,
                     "open": sender not in dropping[receiver],
                     "carried": self._carried(sender, receiver, before[receiver]),
                     "dropped": before[receiver][sender].dropped,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from chaos.agent.freezer import Freezer
 
-_REMEMBERED_SECONDS = 5.0
+_RECENT_SECONDS = 1.0
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Processes:
             `alive` (0 or 1, before the signal) and `received_bytes` from others in the second before.
         """
         process = self._known.get(service)
-        if process is None:
+        if process is None or process.killed or _has_ended(process):
             return {"alive": 0, "received_bytes": 0}
         received = self._received_in_last_second(process)
         try:
@@ -88,22 +88,26 @@ class Processes:
         """Freeze all processes of a container where they stand, or let them go on.
 
         Returns:
-            `alive` and `received_bytes` as of `kill`, and `paused` (0 or 1), read back.
+            `alive` and `received_bytes` as of `kill`, `paused` (0 or 1), read back, and whether it `was_paused`.
 
         Raises:
             OSError: The kernel has no freezer for it, or refuses.
         """
         process = self._known.get(service)
         if process is None or process.killed or _has_ended(process):
-            return {"alive": 0, "received_bytes": 0, "paused": 0}
-        received = self._received_in_last_second(process)
+            return {"alive": 0, "received_bytes": 0, "paused": 0, "was_paused": 0}
+        found = {
+            "alive": 1,
+            "received_bytes": self._received_in_last_second(process),
+            "was_paused": int(process.frozen is not None),
+        }
         if not wanted:
             _thaw(process)
-            return {"alive": 1, "received_bytes": received, "paused": 0}
+            return {**found, "paused": 0}
         freezer = process.frozen or Freezer(process.pid)
         freezer.freeze(True)
         process.frozen = freezer
-        return {"alive": 1, "received_bytes": received, "paused": int(freezer.is_frozen)}
+        return {**found, "paused": int(freezer.is_frozen)}
 
     def resume_all(self) -> None:
         """Let every container go on."""
@@ -126,12 +130,13 @@ class Processes:
         now = time.monotonic_ns()
         for process in self._known.values():
             process.received.append((now, received_bytes(process.pid)))
-            while now - process.received[0][0] > _REMEMBERED_SECONDS * 1e9:
+            while now - process.received[0][0] > _RECENT_SECONDS * 1e9:
                 process.received.popleft()
 
     def _received_in_last_second(self, process: Process) -> int:
+        """Since the oldest sample that is at most a second old: a little less than a second."""
         now = time.monotonic_ns()
-        before = [count for at, count in process.received if now - at <= 1_500_000_000]
+        before = [count for at, count in process.received if now - at <= _RECENT_SECONDS * 1e9]
         return max(0, received_bytes(process.pid) - before[0]) if before else 0
 
 

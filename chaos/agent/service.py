@@ -8,6 +8,7 @@ import dataclasses
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from chaos.agent import links, loop
@@ -16,7 +17,7 @@ from chaos.agent.fuse import Front
 from chaos.agent.links import Link, Links
 from chaos.agent.lun import Lun
 from chaos.agent.processes import Processes
-from chaos.agent.state import Counters, IoRule, Port, Target, rule_from
+from chaos.agent.state import IoRule, Port, Target, rule_from
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CHECK_SECONDS_MAX = 120
@@ -48,6 +49,8 @@ class Agent:
         self._links = Links()
         self._leases: dict[tuple[str, Any], int] = {}
         """When what is wanted of a ("lun", name), ("service", name) or ("link", (sender, receiver)) ends."""
+        self._lapsed: set[tuple[str, Any]] = set()
+        """Those whose lease ran out, until the controller says that nothing is wanted of them any more."""
 
     def do_create(self, *, lun: str, size: int, base: str | None) -> Reply:
         """Make a LUN as a clone of a golden file, or blank."""
@@ -60,7 +63,7 @@ class Agent:
         """Forget a LUN and its content; ports to it fail from now on."""
         self.do_detach(lun=lun)
         target = self._luns.pop(lun, None)
-        self._leases.pop(("lun", lun), None)
+        self._lease(("lun", lun), None)
         if target is not None:
             target.lun.close()
         return {}
@@ -151,32 +154,41 @@ class Agent:
         luns: dict[str, dict[str, Any]],
         kill: list[str],
         lease_seconds: float,
+        cause: int = 0,
+        unplug: Sequence[str] = (),
         pause: dict[str, bool] | None = None,
         links: list[tuple[str, str, bool]] | None = None,
     ) -> Reply:
         """Bring LUNs, processes and links into the wanted state, all of them between two I/Os, and read it back.
 
-        A LUN's state is {"power": bool, "lost": bool, "rules": [...]}, a link's [sender, receiver, open]. Processes
-        die first, then the LUNs close, so that nothing sneaks out of the page cache. Rules, pauses and closed links
-        are leased: they end by themselves.
+        A LUN's state is {"power": bool, "lost": bool, "rules": [...]}, a link's [sender, receiver, open]. Processes die
+        first, then the LUNs close, so that nothing sneaks out of the page cache. LUNs to `unplug` close as well, while
+        their arrays go on: what those have taken stays, what the page cache holds never gets there. Rules, pauses and
+        closed links are leased: they end by themselves. Ports that this closes are closed for `cause`, as each rule has
+        its own.
 
         Returns:
-            When (ns of CLOCK_MONOTONIC), what was killed and paused, each LUN's counters before and state after, and
-            the links in their order.
+            When (ns of CLOCK_MONOTONIC), what was killed and paused, each LUN's counters before and state after,
+            those whose port this has `closed` with the bytes discarded, the links in their order, and which of all
+            these targets have `lapsed`: something was wanted of them, and its lease ran out.
         """
         wanted_links = {(sender, receiver): is_open for sender, receiver, is_open in links or ()}
         until = time.monotonic_ns() + int(lease_seconds * 1e9)
         wanted = {name: (self._luns[name], _rules(self._luns[name], state["rules"])) for name, state in luns.items()}
+        leased = [("lun", name) for name in luns] + [("service", name) for name in pause or ()]
+        lapsed = self._lapsed.intersection([*leased, *(("link", link) for link in wanted_links)])
+        unplugged = [self._luns[name].name for name in unplug]
         killed = {service: self._processes.kill(service) for service in kill}
-        before = {}
+        for name in unplugged:
+            self._closes(name, cause)
+        before, closed = {}, {}
         for name, (target, rules) in wanted.items():
-            before[name] = _counted(target.counters)
+            before[name] = dataclasses.asdict(target.counters)
             state = luns[name]
-            port = self._ports.get(name)
-            if (not state["power"] or state["lost"]) and port is not None and not port.closed:
-                port.closed = True
-                target.counters.closed += 1
-                target.counters.discarded_bytes += target.lun.cut()
+            if not state["power"] or state["lost"]:
+                discarded = target.lun.cut()  # also where it was only unplugged until now
+                if self._closes(name, cause):
+                    closed[name] = discarded
             target.lost = target.lost or state["lost"]
             target.rules = rules
             target.applied = state
@@ -195,12 +207,18 @@ class Agent:
             "paused": paused,
             "links": list(applied.values()),
             "before": before,
+            "closed": closed,
             "after": self._states(list(wanted)),
+            "lapsed": sorted(" to ".join(name) if kind == "link" else name for kind, name in lapsed),
         }
 
-    def do_counters(self, *, luns: list[str]) -> Reply:
-        """What went through these LUNs so far."""
-        return {name: _counted(self._luns[name].counters) for name in luns}
+    def do_counters(self, *, luns: list[str], cause: int = 0) -> Reply:
+        """What went through these LUNs so far, and what was failed or held back for this cause."""
+        targets = {name: self._luns[name] for name in luns}
+        return {
+            name: {**dataclasses.asdict(target.counters), **dataclasses.asdict(target.tolls[cause])}
+            for name, target in targets.items()
+        }
 
     def do_dropped(self, *, links: list[tuple[str, str]]) -> list[int]:
         """Packets that these links, as [sender, receiver], have dropped so far."""
@@ -242,6 +260,7 @@ class Agent:
         ended = [key for key, until in self._leases.items() if until <= now]
         if ended:
             self._end(ended)
+            self._lapsed.update(ended)
             kinds = {kind: [name for other, name in ended if other == kind] for kind, _ in ended}
             events.append({"event": "lease-ended", **{f"{kind}s": names for kind, names in kinds.items()}})
         return events
@@ -261,11 +280,21 @@ class Agent:
         """End everything that can be ended at once, whatever it was for: a trial broke off, its stack goes away."""
         self._end([("lun", name) for name in self._luns])
         self._end(list(self._leases))
+        self._lapsed.clear()
         return {}
+
+    def _closes(self, lun: str, cause: int) -> bool:
+        """Close a LUN's port for good, for this cause; return whether there was one open."""
+        port = self._ports.get(lun)
+        if port is None or port.closed:
+            return False
+        port.closed, port.cause = True, cause
+        return True
 
     def _lease(self, key: tuple[str, Any], until: int | None) -> None:
         if until is None:
             self._leases.pop(key, None)
+            self._lapsed.discard(key)
         else:
             self._leases[key] = until
 
@@ -304,10 +333,6 @@ def _rules(target: Target, wanted: list[dict[str, Any]]) -> list[IoRule]:
             standing.remove(kept)
         rules.append(kept[1] if kept is not None else rule_from(rule))
     return rules
-
-
-def _counted(counters: Counters) -> dict[str, int]:
-    return dataclasses.asdict(counters)
 
 
 def _content(path: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ class IoRule:
     """What happens to `operations` in the byte range [first, end) (None: all), `times` times (None: always).
 
     They fail with EIO; with `hold` their answer is held back instead, until the rule is gone or the port closes.
+    `cause` is whose rule it is, a number that the controller chose: what it does is counted for that cause alone.
     """
 
     operations: frozenset[str]
@@ -29,6 +31,7 @@ class IoRule:
     first: int = 0
     end: int | None = None
     hold: bool = False
+    cause: int = 0
 
     def applies(self, operation: str, offset: int, size: int) -> bool:
         """Whether this request is one of those; counts it down."""
@@ -49,14 +52,7 @@ class Counters:
     writes: int = 0
     flushes: int = 0
     written_bytes: int = 0
-    failed_reads: int = 0
-    failed_writes: int = 0
-    failed_flushes: int = 0
-    held: int = 0
-    discarded_bytes: int = 0
-    closed: int = 0
     last_write_ns: int = 0
-    first_failed_ns: int = 0
 
     def wrote(self, size: int) -> None:
         """Count one write."""
@@ -64,17 +60,25 @@ class Counters:
         self.written_bytes += size
         self.last_write_ns = time.monotonic_ns()
 
-    def fail(self, operation: str) -> int:
-        """Count one failed request; return its errno."""
+
+@dataclass
+class Toll:
+    """What one cause took of a LUN's requests: those that its rules, or ports closed for it, failed or held back."""
+
+    failed_reads: int = 0
+    failed_writes: int = 0
+    failed_flushes: int = 0
+    held: int = 0
+
+    def fail(self, operation: str) -> None:
+        """Count one failed request."""
         counter = _FAILED[operation]
         setattr(self, counter, getattr(self, counter) + 1)
-        self.first_failed_ns = self.first_failed_ns or time.monotonic_ns()
-        return errno.EIO
 
 
 @dataclass
 class Target:
-    """A LUN with its counters, its rules and the port that is in use."""
+    """A LUN with its counters, its rules, and by cause what was taken of its requests."""
 
     name: str
     lun: Lun
@@ -82,34 +86,42 @@ class Target:
     rules: list[IoRule] = field(default_factory=list)
     applied: dict[str, Any] = field(default_factory=dict)
     lost: bool = False
+    tolls: defaultdict[int, Toll] = field(default_factory=lambda: defaultdict(Toll))
 
 
 @dataclass
 class Port:
-    """One attachment; `file` is its name in the FUSE file system, `device` the loop device above it."""
+    """One attachment; `file` is its name in the FUSE file system, `device` the loop device above it.
+
+    `cause` is what it was closed for.
+    """
 
     file: str
     target: Target
     closed: bool = False
+    cause: int = 0
     device: str = ""
     handle: int = -1
     failed: int = 0
     failed_changes: int = 0
 
-    def fail(self, operation: str) -> int:
-        """Count a failed request; return its errno."""
+    def fail(self, operation: str, cause: int) -> int:
+        """Count a request that failed for this cause; return its errno."""
         self.failed += 1
         self.failed_changes += operation != "read"
-        return self.target.counters.fail(operation)
+        self.target.tolls[cause].fail(operation)
+        return errno.EIO
 
 
 def rule_from(wanted: dict[str, Any]) -> IoRule:
     """Parse a rule of an `apply` request.
 
-    It is {"fail": [operations], "times": n|null, "first": b, "end": b|null}, or {"hold": [operations]}.
+    It is {"cause": n, "fail": [operations], "times": n|null, "first": b, "end": b|null}, or {"cause": n,
+    "hold": [operations]}.
     """
     hold = "hold" in wanted
     operations = frozenset(wanted["hold" if hold else "fail"])
     if not operations or operations - set(_FAILED):
         raise ValueError(f"a rule is about some of {', '.join(_FAILED)}, not {sorted(operations)}")
-    return IoRule(operations, wanted.get("times"), wanted.get("first", 0), wanted.get("end"), hold)
+    first, end = wanted.get("first", 0), wanted.get("end")
+    return IoRule(operations, wanted.get("times"), first, end, hold, wanted.get("cause", 0))

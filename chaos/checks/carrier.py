@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 from chaos.history.events import CANARY_OWNER, FaultEvent
 from chaos.history.model import INFINITY, Attempt, History, Operation
 
 TRAFFIC_NS_MAX: Final = 5_000_000_000
-"""The path must have carried an acknowledgement so shortly before it went down."""
+"""The path must have carried an acknowledgement so shortly before it went down, or became slow."""
 _NS_IN_MS: Final = 1_000_000
 
 
@@ -55,13 +56,21 @@ def _down(history: History, begun: int, healed: FaultEvent) -> Felt:
 
 
 def _latency(history: History, begun: int, healed: FaultEvent) -> Felt:
-    least = int(healed.evidence.get("delay_ms", 0)) * _NS_IN_MS
-    took = [
-        attempt.back - attempt.sent
-        for attempt in _attempts(history)
-        if attempt.outcome in ("ok", "degraded") and attempt.sent > begun and attempt.back <= healed.t
-    ]
-    late = sum(each >= max(least, 1) for each in took)
+    """Half of the replies came later than the median of those before, by at least half of the latency.
+
+    Half of it, since the service's own pace varies by itself; the median, since jitter goes to both sides of it.
+    """
+    before, took = [], []
+    for attempt in _attempts(history):
+        if attempt.outcome in ("ok", "degraded"):
+            if begun - TRAFFIC_NS_MAX <= attempt.back <= begun:
+                before.append(attempt.back - attempt.sent)
+            elif attempt.sent > begun and attempt.back <= healed.t:
+                took.append(attempt.back - attempt.sent)
+    if not before:
+        return Felt({"late_replies": 0}, "no reply had come in the 5 s before, with which to compare")
+    late_from = median(before) + max(1, int(healed.evidence.get("delay_ms", 0))) * _NS_IN_MS / 2
+    late = sum(each >= late_from for each in took)
     why = "" if late and 2 * late >= len(took) else f"{late:,} of {len(took):,} replies were late by its latency"
     return Felt({"late_replies": late}, why)
 

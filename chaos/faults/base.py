@@ -14,11 +14,13 @@ RECENT_WRITE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the agent counted on a fault's targets, from just before it took hold until it was healed.
+    """What a fault did to its targets, from just before it took hold until it was healed: its own doing alone.
+
+    What another fault had closed, paused or killed before is not counted, nor what another's rule or port failed.
 
     Attributes:
         seconds_since_write: Between the last write that a target LUN took in the load and the fault; None: no write.
-        closed: LUNs that were closed, of `luns` aimed at.
+        closed: LUNs that it closed, of `luns` aimed at.
         failed: I/Os that failed by operation, afterwards.
         held_ios: I/Os whose answers were held back.
         discarded_bytes: Unflushed bytes dropped by a cut; 0 right after a flush.
@@ -27,7 +29,7 @@ class Evidence:
         links_in_use: Links that carried packets in the 5 s before, of `links` that were closed.
         dropped_packets: Dropped on links that had been in use.
         carrier_changes: What the carrier was read back doing: toxics, and 1 where it accepted nobody.
-        delay_ms: By how much the carrier was told to make every reply late, at the least.
+        delay_ms: By how much the carrier was told to make replies late, give or take the jitter.
     """
 
     luns: int = 0
@@ -78,7 +80,7 @@ class Fault:
         parameters: What experiments may give, by field.
         for_good: Whether the fault outlives the trial's heal phase, so that only the runbook helps.
         whole_arrays: Whether it strikes every LUN of the arrays that its target's LUNs are on.
-        kills: Whether the processes of the services on its LUNs die with it.
+        kills: Whether the machines on its LUNs die with it: the processes, and what they hold in their page cache.
         needs_witness: Whether what the service did has to be seen by another way while the fault is in force.
     """
 

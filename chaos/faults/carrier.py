@@ -62,7 +62,8 @@ class Down(CarrierFault):
 class Latency(CarrierFault):
     """Replies reach the phones late.
 
-    Bites when in force a reply was late by at least `latency_ms - jitter_ms`, and at least half of them were.
+    Bites when in force at least half of the replies took longer than the median of the 5 s before, by at least half of
+    `latency_ms`.
 
     Attributes:
         latency_ms: How late.

@@ -22,6 +22,8 @@ ALL: frozenset[Operation] = frozenset({"read", "write", "flush"})
 class PowerCut(Fault):
     """The machines on these LUNs lose power: processes die at once, every write since the last flush is gone.
 
+    Their page cache is gone too, so on their further LUNs, whose arrays keep their power, whatever had not left it.
+
     Healing is power coming back: the boot-time check of the file systems, containers made anew, services started.
 
     Bites when the LUN took a write of the load in the 5 s before, its services were killed and it was closed.

@@ -28,8 +28,17 @@ from chaos.stack.spec import Stack
 
 S = TypeVar("S", LunState, ServiceState, LinkState, CarrierState)
 _LEASE_SECONDS_MAX = 900.0
-"""A fault never outlives this, whatever happens to the controller (which dies first, by its heartbeat)."""
-_NO_REPLY: dict[str, Any] = {"killed": {}, "paused": {}, "before": {}, "after": {}, "links": []}
+"""A fault never outlives its last renewal by more, whatever happens to the controller (its heartbeat ends it first)."""
+_RENEWAL_SECONDS = _LEASE_SECONDS_MAX / 3
+_NO_REPLY: dict[str, Any] = {
+    "killed": {},
+    "paused": {},
+    "before": {},
+    "closed": {},
+    "after": {},
+    "links": [],
+    "lapsed": [],
+}
 """What the agent would say of an aim that none of its targets is in."""
 
 
@@ -48,6 +57,7 @@ class Active:
     ended: bool = False
     lost: Set[str] = frozenset()
     """LUNs that it took for good and that have not been replaced."""
+    renewal: asyncio.Task[None] | None = None
 
 
 class Injector:
@@ -135,7 +145,7 @@ class Injector:
 
     def close(self) -> None:
         """The trial broke off: nothing more is injected or healed; whoever removes the stack ends the faults."""
-        for task in self._tasks:
+        for task in (*self._tasks, *(each.renewal for each in self._faults if each.renewal is not None)):
             task.cancel()
 
     async def enter_phase(self, phase: str) -> None:
@@ -198,46 +208,65 @@ class Injector:
         each.in_force = True
         each.lost = frozenset(each.aim.luns) if each.fault.for_good else frozenset()
         each.injected_at = time.monotonic_ns()  # set at once, so that the end of the load does not call it missed
-        each.reply = await self._apply(each, self._victims(each))
+        each.reply = await self._apply(each, self._victims(each), self._unplugged(each))
         each.injected_at = each.reply["at"]
         self._record(each, "injected")
+        if not each.fault.for_good and not each.aim.carrier:  # what ends with the agent or the carrier has no lease
+            each.renewal = asyncio.create_task(self._renew(each))
+            each.renewal.add_done_callback(lambda done: done.cancelled() or done.exception())  # `_heal` raises it
+
+    async def _renew(self, each: Active) -> None:
+        """Keep the fault in force for as long as it is wanted: in the agent it would end by itself."""
+        while True:
+            await asyncio.sleep(_RENEWAL_SECONDS)
+            await self._apply(each)
 
     async def _heal(self, each: Active) -> None:
         if each.ended:
             return
         each.ended = True
+        if each.renewal is not None:
+            each.renewal.cancel()
+            await asyncio.wait([each.renewal])
+            if not each.renewal.cancelled():
+                each.renewal.result()  # it ends by an error alone
         if each.fault.needs_witness and self._witness is not None:
             await self._witness()
-        counters = await self._agent.call("counters", luns=list(each.aim.luns))
+        luns = list(each.aim.luns)
+        counters = await self._agent.call("counters", luns=luns, cause=each.index) if luns else {}
         dropped = await self._agent.call("dropped", links=list(each.aim.links)) if each.aim.links else []
         each.in_force = each.fault.for_good
         began = time.monotonic_ns()
         if not each.fault.for_good:
-            await self._apply(each, [])
+            await self._apply(each)
         evidence = self._evidence(each, counters, dropped)
         why = each.fault.why_not_bitten(evidence)
         happened = "lasting" if each.fault.for_good else "healed"
         # what phones felt of the carrier is judged by their own times, so its fault ends when healing begins
         self._record(each, happened, evidence=evidence, why=why, t=began if each.aim.carrier else 0)
 
-    async def _apply(self, each: Active, kill: list[str]) -> Any:
+    async def _apply(self, each: Active, kill: Sequence[str] = (), unplug: Sequence[str] = ()) -> Any:
         """Bring the fault's targets into the state that all active faults together want, and see that they are in it.
 
+        In the same step services are killed, and LUNs that the fault is not aimed at go with their machine.
+
         Raises:
-            AgentError: The agent refuses, or what it reads back is something else.
+            AgentError: The agent refuses, what it reads back is something else, or what was wanted had ended by itself.
             CarrierError: The same of the carrier.
         """
         if each.aim.carrier:
-            return await self._apply_to_carrier()
+            return await self._apply_to_carrier(each)
         luns = {lun: self._wanted_lun(lun) for lun in each.aim.luns}
         services = {name: self._wanted_service(name) for name in each.aim.services}
         links = {link: self._wanted_link(link) for link in each.aim.links}
         reply = await self._agent.call(
             "apply",
             luns={name: state.to_agent() for name, state in luns.items()},
-            kill=kill,
+            kill=list(kill),
+            unplug=list(unplug),
             lease_seconds=_LEASE_SECONDS_MAX,
-            pause={name: state.paused for name, state in services.items() if state.running},
+            cause=each.index,
+            pause={name: state.paused for name, state in services.items()},
             links=[(*link, state.open) for link, state in links.items()],
         )
         wrong = [name for name, state in luns.items() if reply["after"][name]["rules"] != len(state.rules)]
@@ -249,51 +278,62 @@ class Injector:
         ]
         if wrong:
             raise AgentError(f"{each.fault.name}: {', '.join(wrong)} is not in the state that was asked for")
+        if reply["lapsed"]:
+            raise AgentError(
+                f"{each.fault.name}: what was wanted of {', '.join(reply['lapsed'])} had ended by itself, so the trial "
+                "says nothing; was this host suspended or overloaded?"
+            )
         return reply
 
-    async def _apply_to_carrier(self) -> Any:
+    async def _apply_to_carrier(self, each: Active) -> Any:
         """Bring the carrier's wanted state about, which it reads back; answer as the agent does."""
         if self._carrier is None:
             raise CarrierError("this stack has no carrier; say `carrier: toxiproxy` under x-chaos")
         state = self._laid_over(
-            CarrierState(), lambda each: each.aim.carrier, lambda fault, state: fault.wanted_carrier(state)
+            CarrierState(), lambda each: each.aim.carrier, lambda each, state: each.fault.wanted_carrier(state)
         )
         at = await self._carrier.apply(state.listening, state.toxics)
-        changes = len(state.toxics) + (not state.listening)
-        return {**_NO_REPLY, "at": at, "carrier_changes": changes}
+        own = each.fault.wanted_carrier(CarrierState())  # all of it is among what was just read back
+        return {**_NO_REPLY, "at": at, "carrier_changes": len(own.toxics) + (not own.listening)}
 
     def _wanted_lun(self, name: str) -> LunState:
         return self._laid_over(
             LunState(),
             lambda each: name in (each.lost if each.fault.for_good else each.aim.luns),
-            lambda fault, state: fault.wanted_lun(state),
+            lambda each, state: each.fault.wanted_lun(state.laid_over_by(each.index)),
         )
 
     def _wanted_service(self, name: str) -> ServiceState:
         return self._laid_over(
-            ServiceState(), lambda each: name in each.aim.services, lambda fault, state: fault.wanted_service(state)
+            ServiceState(), lambda each: name in each.aim.services, lambda each, state: each.fault.wanted_service(state)
         )
 
     def _wanted_link(self, link: Link) -> LinkState:
         return self._laid_over(
-            LinkState(), lambda each: link in each.aim.links, lambda fault, state: fault.wanted_link(state)
+            LinkState(), lambda each: link in each.aim.links, lambda each, state: each.fault.wanted_link(state)
         )
 
-    def _laid_over(self, state: S, struck: Callable[[Active], bool], wanted: Callable[[Fault, S], S]) -> S:
+    def _laid_over(self, state: S, struck: Callable[[Active], bool], wanted: Callable[[Active, S], S]) -> S:
         """A baseline with every active fault that strikes there laid over it."""
         for each in self._faults:
             if each.in_force and struck(each):
-                state = wanted(each.fault, state)
+                state = wanted(each, state)
         return state
 
-    def _victims(self, each: Active) -> list[str]:
-        """Services whose processes die with this fault."""
+    def _victims(self, each: Active) -> Sequence[str]:
+        """Services whose processes die with this fault: of a machine all."""
         if each.aim.luns:
-            return list(self._stack.services_on(each.aim.luns)) if each.fault.kills else []
+            return self._stack.joined(each.aim.luns)[0] if each.fault.kills else ()
         return [name for name in each.aim.services if not each.fault.wanted_service(ServiceState()).running]
 
+    def _unplugged(self, each: Active) -> Sequence[str]:
+        """Further LUNs of the machines that die with this fault: its page cache dies too, their arrays do not."""
+        luns = self._stack.joined(each.aim.luns)[1] if each.fault.kills else ()
+        return [lun for lun in luns if lun not in each.aim.luns]
+
     def _dark_luns(self) -> set[str]:
-        return {
+        unplugged = {lun for each in self._faults if each.in_force for lun in self._unplugged(each)}
+        return unplugged | {
             lun
             for each in self._faults
             for lun in each.aim.luns
@@ -305,12 +345,14 @@ class Injector:
         each.ended = True
 
     def _evidence(self, each: Active, now: dict[str, dict[str, int]], dropped: list[int]) -> Evidence:
+        """What this fault itself did, and nothing that others did to the same targets."""
         before = each.reply["before"]
+        closed = [each.reply["closed"][lun] for lun in each.aim.luns if lun in each.reply["closed"]]
         struck = each.reply["killed"] or each.reply["paused"]
         used = [
             max(0, count - link["dropped"])
             for count, link in zip(dropped, each.reply["links"], strict=True)
-            if link["carried"] > 0
+            if link["was_open"] and link["carried"] > 0
         ]
         writes = [
             (each.injected_at - before[lun]["last_write_ns"]) / 1e9
@@ -318,22 +360,21 @@ class Injector:
             if before[lun]["last_write_ns"] > self._load_began
         ]
 
-        def grown(counter: str) -> int:
-            # a LUN that was replaced meanwhile counts from 0 again, and proves nothing
-            return sum(max(0, now[lun][counter] - before[lun][counter]) for lun in each.aim.luns)
+        def counted(counter: str) -> int:
+            return sum(now[lun][counter] for lun in each.aim.luns)
 
         return Evidence(
             luns=len(each.aim.luns),
             seconds_since_write=max(0.0, min(writes)) if writes else None,
-            closed=sum(not state["power"] for state in each.reply["after"].values()),
-            failed_reads=grown("failed_reads"),
-            failed_writes=grown("failed_writes"),
-            failed_flushes=grown("failed_flushes"),
-            held_ios=grown("held"),
-            discarded_bytes=grown("discarded_bytes"),
+            closed=len(closed),
+            failed_reads=counted("failed_reads"),
+            failed_writes=counted("failed_writes"),
+            failed_flushes=counted("failed_flushes"),
+            held_ios=counted("held"),
+            discarded_bytes=sum(closed),
             services=len(struck),
             killed=sum(each["alive"] for each in each.reply["killed"].values()),
-            paused=sum(each["paused"] for each in each.reply["paused"].values()),
+            paused=sum(read["paused"] and not read["was_paused"] for read in each.reply["paused"].values()),
             received_bytes=sum(each["received_bytes"] for each in struck.values()),
             links=len(each.aim.links),
             links_in_use=len(used),

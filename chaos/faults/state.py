@@ -19,11 +19,12 @@ class FailIo:
     times: int | None = None
     first_byte: int = 0
     end_byte: int | None = None
+    cause: int = 0
 
     def to_agent(self) -> dict[str, object]:
         """As `chaos.agent.state.rule_from` reads it."""
-        operations = sorted(self.operations)
-        return {"fail": operations, "times": self.times, "first": self.first_byte, "end": self.end_byte}
+        span = {"first": self.first_byte, "end": self.end_byte}
+        return {"cause": self.cause, "fail": sorted(self.operations), "times": self.times, **span}
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,11 @@ class HoldIo:
     """Hold back the answers of `operations` as long as the rule stands."""
 
     operations: frozenset[Operation]
+    cause: int = 0
 
     def to_agent(self) -> dict[str, object]:
         """As `chaos.agent.state.rule_from` reads it."""
-        return {"hold": sorted(self.operations)}
+        return {"cause": self.cause, "hold": sorted(self.operations)}
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,13 @@ class LunState:
         power: Off: its port closes and unflushed writes are dropped.
         lost: Gone for good, with everything on it.
         rules: What happens to requests, the first that applies.
+        cause: The fault that is being laid over: the rules that it adds are counted for it alone.
     """
 
     power: bool = True
     lost: bool = False
     rules: tuple[FailIo | HoldIo, ...] = ()
+    cause: int = 0
 
     @property
     def serves(self) -> bool:
@@ -58,7 +62,11 @@ class LunState:
 
     def with_rule(self, rule: FailIo | HoldIo) -> LunState:
         """The same with one more rule."""
-        return replace(self, rules=(*self.rules, rule))
+        return replace(self, rules=(*self.rules, replace(rule, cause=self.cause)))
+
+    def laid_over_by(self, cause: int) -> LunState:
+        """The same, with the rules to come being this fault's."""
+        return replace(self, cause=cause)
 
     def powered_off(self) -> LunState:
         """The same without power."""
@@ -95,9 +103,9 @@ class CarrierState:
 
     @property
     def delay_ms(self) -> int:
-        """By how much every reply is late, at the least."""
+        """By how much replies are late, give or take the jitter."""
         late = [toxic.attributes for toxic in self.toxics if (toxic.type, toxic.stream) == ("latency", "downstream")]
-        return sum(max(0, each["latency"] - each["jitter"]) for each in late)
+        return sum(each["latency"] for each in late)
 
 
 @dataclass(frozen=True)

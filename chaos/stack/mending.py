@@ -61,7 +61,7 @@ async def mend(
     untouched = damage.held | set(stack.services_on(tuple(damage.lost - damage.replaceable)))
     anew, checked, blank = set(missing) - untouched, set[str](), set[str]()
     for lun in sorted(sick | damage.replaceable):
-        services, luns = running.joined((lun,))
+        services, luns = stack.joined((lun,))
         if untouched & set(services):
             untouched = untouched | set(services)
             continue

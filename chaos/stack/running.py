@@ -179,17 +179,6 @@ class RunningStack:
         """Write every LUN's content into `folder`, a path in the agent."""
         await self._disks.save(folder)
 
-    def joined(self, luns: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Services and LUNs that must go down together when these LUNs do: (services, LUNs), in file order."""
-        wanted = set(luns)
-        while True:
-            services = self.stack.services_on(tuple(wanted))
-            mounts = [mount for name in services for mount in self.stack.services[name].mounts]
-            more = {mount.source for mount in mounts if mount.kind == "lun"} - wanted
-            if not more:
-                return services, tuple(name for name in self.stack.luns if name in wanted)
-            wanted |= more
-
     async def cold_restart(self, seconds_max: float) -> None:
         """SIGKILL every container, the carrier's too, unmount (which writes back), mount and start again.
 

@@ -202,6 +202,19 @@ class Stack:
             if any(mount.kind == "lun" and mount.source in luns for mount in service.mounts)
         )
 
+    def joined(self, luns: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Services and LUNs that are one machine with these LUNs: (services, LUNs), in the order of the file.
+
+        One machine at a time mounts a file system, so services that share a LUN are on the same one.
+        """
+        found = set(luns)
+        while True:
+            services = self.services_on(tuple(found))
+            more = found.union(self.luns_of(services))
+            if more == found:
+                return services, tuple(name for name in self.luns if name in found)
+            found = more
+
     def is_job(self, name: str) -> bool:
         """Whether somebody waits for this service's successful end, so that its end is no failure."""
         return any(each.depends_on.get(name) == "service_completed_successfully" for each in self.services.values())

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from chaos.experiment.plan import Target
+from chaos.stack.spec import Mount
 from tests.contract.stage import (
     DATA,
     KEEP,
@@ -15,6 +17,8 @@ from tests.contract.stage import (
     Scene,
     greeted,
     greets,
+    service,
+    stack_of,
     talk_until_counted,
 )
 
@@ -63,6 +67,24 @@ def test_disk_power_cut_keeps_everything_that_was_flushed(play: Play) -> None:
         assert await scene.does(f"cd {DATA} && sha256sum -c sum") == "numbers: OK"
 
     play(act)
+
+
+def test_disk_power_cut_of_one_lun_takes_the_machine_s_page_cache_of_the_others(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        injector = scene.injector("disk.power_cut", target=Target(lun="disk"))
+        await do_within_a_commit_interval(
+            scene, f"echo on > {DATA}/on && cd /more && rm -f cached && echo kept > kept && sync && echo lost > cached"
+        )
+        await injector.enter_phase("now")
+        states = [await scene.running.agent.call("health", lun=lun) for lun in ("disk", "second")]
+        assert all(state["closed"] for state in states)
+        await injector.heal_all()
+        assert [topic for topic, _ in await scene.mend()] == ["fsck", "fsck"]
+        assert await scene.does("ls /more && cat /more/kept") == "kept\nkept"
+        assert (scene.faults[-1].bit, scene.faults[-1].evidence["closed"]) == (True, 1)
+
+    two = (Mount("lun", "disk", DATA), Mount("lun", "second", "/more"))
+    play(act, stack_of(service(mounts=two)))
 
 
 def test_disk_io_error_fails_what_it_names_and_stops_when_it_is_healed(play: Play) -> None:

@@ -15,7 +15,7 @@ import pytest
 from chaos.agent import fuse
 from chaos.agent.fuse import Front
 from chaos.agent.lun import BLOCK_BYTES, Lun
-from chaos.agent.state import IoRule, Port, Target
+from chaos.agent.state import IoRule, Port, Target, Toll
 
 SIZE = 16 * BLOCK_BYTES
 ALL = frozenset({"read", "write", "flush"})
@@ -155,7 +155,7 @@ def test_a_whole_mebibyte_passes_at_once(kernel: Kernel, tmp_path: Path) -> None
 
 def test_a_write_beyond_the_end_is_refused_for_want_of_space_and_is_no_fault(kernel: Kernel) -> None:
     assert kernel.write(SIZE - 512, b"x" * 1024) == errno.ENOSPC
-    assert kernel.target.counters.failed_writes == 0
+    assert not kernel.target.tolls
     assert kernel.read(SIZE - 512, 512) == (0, bytes(512))
 
 
@@ -180,9 +180,9 @@ def test_a_closed_port_fails_every_io_and_counts_it(kernel: Kernel) -> None:
     assert kernel.read(0, 512)[0] == errno.EIO
     assert kernel.write(0, b"y" * 512) == errno.EIO
     assert kernel.flush() == errno.EIO
-    counters = kernel.target.counters
-    assert (counters.failed_reads, counters.failed_writes, counters.failed_flushes) == (1, 1, 1)
-    assert (kernel.port.failed, counters.writes) == (3, 1)
+    toll = kernel.target.tolls[0]
+    assert (toll.failed_reads, toll.failed_writes, toll.failed_flushes) == (1, 1, 1)
+    assert (kernel.port.failed, kernel.target.counters.writes) == (3, 1)
     assert kernel.target.lun.volatile_bytes == BLOCK_BYTES, "the refused flush made nothing durable"
 
 
@@ -224,11 +224,7 @@ def test_a_held_request_gets_no_answer_and_other_luns_go_on(kernel: Kernel, tmp_
     holding(kernel, 0, 512)
     kernel.tell(fuse._FSYNC, kernel.node, bytes(16))
     assert kernel.is_silent()
-    assert (kernel.target.counters.held, kernel.target.counters.writes, kernel.target.counters.failed_writes) == (
-        3,
-        0,
-        0,
-    )
+    assert (kernel.target.tolls, kernel.target.counters.writes) == ({0: Toll(held=3)}, 0)
     other = Port("holdfast-run-other-1", Target("other", Lun(SIZE, None, str(tmp_path))))
     kernel.front.add(other)
     kernel.node = kernel.lookup(other.file)
@@ -253,7 +249,40 @@ def test_a_second_look_that_finds_the_rule_still_there_holds_on_and_counts_nothi
     holding(kernel, 0)
     kernel.front.reconsider()
     assert kernel.is_silent()
-    assert kernel.target.counters.held == 1
+    assert kernel.target.tolls[0].held == 1
+
+
+def test_what_a_rule_fails_or_holds_is_counted_for_its_own_cause(kernel: Kernel) -> None:
+    writes, reads = frozenset({"write"}), frozenset({"read"})
+    kernel.target.rules = [IoRule(writes, cause=1), IoRule(ALL, cause=2), IoRule(reads, cause=3)]
+    assert kernel.write(0, b"x" * 512) == errno.EIO
+    assert kernel.read(0, 512)[0] == errno.EIO
+    assert kernel.target.tolls == {1: Toll(failed_writes=1), 2: Toll(failed_reads=1)}
+    kernel.target.rules = [IoRule(ALL, hold=True, cause=4)]
+    kernel.tell(fuse._FSYNC, kernel.node, bytes(16))
+    assert kernel.target.tolls[4] == Toll(held=1)
+
+
+def test_what_is_held_back_for_one_cause_and_then_for_another_is_counted_for_both(kernel: Kernel) -> None:
+    kernel.target.rules = [IoRule(ALL, hold=True, cause=1), IoRule(ALL, hold=True, cause=2)]
+    kernel.tell(fuse._FSYNC, kernel.node, bytes(16))
+    del kernel.target.rules[0]
+    for _ in range(2):
+        kernel.front.reconsider()
+    assert kernel.target.tolls == {1: Toll(held=1), 2: Toll(held=1)}
+    kernel.tell(fuse._FSYNC, kernel.node, bytes(16))
+    assert kernel.target.tolls[2] == Toll(held=2)
+
+
+def test_what_a_closed_port_refuses_is_counted_for_whom_it_was_closed_and_is_none_of_a_rule_s_times(
+    kernel: Kernel,
+) -> None:
+    rule = IoRule(ALL, times=1, cause=1)
+    kernel.target.rules = [rule]
+    kernel.port.closed, kernel.port.cause = True, 2
+    assert kernel.flush() == errno.EIO
+    assert kernel.target.tolls == {2: Toll(failed_flushes=1)}
+    assert rule.times == 1
 
 
 @pytest.mark.parametrize("how", ["closed", "removed"])

@@ -80,11 +80,18 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 def test_a_link_is_closed_where_it_ends_and_nowhere_else(wire: Wire) -> None:
     wrote = {pid: table.writes for pid, table in wire.tables.items()}
-    assert wire.links.apply(CLOSED) == {("one", "two"): {"open": False, "carried": 0, "dropped": 0}}
+    assert wire.links.apply(CLOSED) == {("one", "two"): {"was_open": True, "open": False, "carried": 0, "dropped": 0}}
     assert [wire.dropped_at(pid) for pid in (1, 2, 3)] == [set(), {address(1)}, set()]
     assert {pid: table.writes - wrote[pid] for pid, table in wire.tables.items()} == {1: 0, 2: 1, 3: 0}
     assert wire.links.apply({("one", "two"): True})[("one", "two")]["open"] is True
     assert wire.dropped_at(2) == set()
+
+
+def test_a_link_that_was_closed_already_was_not_open(wire: Wire) -> None:
+    wire.links.apply(CLOSED)
+    found = wire.links.apply({("one", "two"): False, ("three", "two"): False})
+    assert [link["was_open"] for link in found.values()] == [False, True]
+    assert wire.links.apply({("one", "two"): True})[("one", "two")]["was_open"] is False
 
 
 def test_a_link_of_another_fault_stays_as_it_is(wire: Wire) -> None:

@@ -29,6 +29,7 @@ DEV = """Inter-|   Receive                                                |  Tra
 """
 
 Proc = Callable[[str, str], None]
+NOBODY = {"alive": 0, "received_bytes": 0, "paused": 0, "was_paused": 0}
 
 
 @pytest.fixture
@@ -83,6 +84,14 @@ def test_a_killed_process_was_alive_and_then_has_ended(child: subprocess.Popen[b
     assert known.kill("db") == {"alive": 0, "received_bytes": 0}
 
 
+def test_a_service_is_killed_once(child: subprocess.Popen[bytes]) -> None:
+    known = Processes()
+    known.watch("db", child.pid)
+    assert [known.kill("db")["alive"] for _ in range(2)] == [1, 0], "also while it is dying"
+    child.wait()
+    known.forget("db")
+
+
 def test_a_process_that_ended_before_is_no_victim(child: subprocess.Popen[bytes]) -> None:
     known = Processes()
     known.watch("db", child.pid)
@@ -117,10 +126,27 @@ def test_what_counts_is_what_came_within_the_last_samples(
         clock["now"] = second * 1_000_000_000
         counted["bytes"] = 100 + 10 * min(second, 4)
         known.sample()
-    assert known.kill("db")["received_bytes"] == 0, "the last byte came 3 s ago"
+    assert known.pause("db", False)["received_bytes"] == 0, "the last byte came 3 s ago"
     counted["bytes"] += 5
     assert known.kill("db")["received_bytes"] == 5
-    assert len(known._known["db"].received) <= 7, "old samples are dropped"
+    assert len(known._known["db"].received) <= 2, "old samples are dropped"
+    known.forget("db")
+
+
+@pytest.mark.parametrize(("ago_ms", "received"), [(1250, 0), (1001, 0), (1000, 0), (740, 7), (10, 7)])
+def test_what_came_more_than_a_second_ago_does_not_count(
+    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, ago_ms: int, received: int
+) -> None:
+    """The agent samples four times a second; the last bytes came so long before the kill at 10 s."""
+    clock = {"ms": 0}
+    monkeypatch.setattr(time, "monotonic_ns", lambda: clock["ms"] * 1_000_000)
+    monkeypatch.setattr(processes, "received_bytes", lambda pid: 7 if clock["ms"] >= 10_000 - ago_ms else 0)
+    known = Processes()
+    known.watch("db", child.pid)
+    for clock["ms"] in range(0, 10_000, 250):
+        known.sample()
+    clock["ms"] = 10_000
+    assert known.kill("db")["received_bytes"] == received
     known.forget("db")
 
 
@@ -216,7 +242,7 @@ def paused(child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> t
     monkeypatch.setattr(processes, "Freezer", FakeFreezer)
     known = Processes()
     known.watch("db", child.pid)
-    assert known.pause("db", True) == {"alive": 1, "received_bytes": 0, "paused": 1}
+    assert known.pause("db", True) == {"alive": 1, "received_bytes": 0, "paused": 1, "was_paused": 0}
     return known, FakeFreezer.made[-1]
 
 
@@ -225,6 +251,14 @@ def test_a_paused_service_goes_on_when_told_and_only_once(paused: tuple[Processe
     assert known.pause("db", False)["paused"] == 0
     known.pause("db", False)
     assert freezer.told == [True, False]
+
+
+def test_a_service_that_is_paused_again_was_paused(paused: tuple[Processes, FakeFreezer]) -> None:
+    known, _ = paused
+    found = known.pause("db", True)
+    assert (found["paused"], found["was_paused"]) == (1, 1)
+    known.pause("db", False)
+    assert known.pause("db", True)["was_paused"] == 0
 
 
 @pytest.mark.parametrize("end", ["kill", "forget", "resume_all"])
@@ -239,9 +273,9 @@ def test_nobody_stays_frozen_who_is_killed_stopped_or_left_behind(
 def test_a_killed_service_is_not_frozen_again_before_it_has_died(paused: tuple[Processes, FakeFreezer]) -> None:
     known, freezer = paused
     known.kill("db")
-    assert known.pause("db", True) == {"alive": 0, "received_bytes": 0, "paused": 0}
+    assert known.pause("db", True) == NOBODY
     assert freezer.told == [True, False]
 
 
 def test_a_service_that_does_not_run_cannot_be_paused() -> None:
-    assert Processes().pause("nobody", True) == {"alive": 0, "received_bytes": 0, "paused": 0}
+    assert Processes().pause("nobody", True) == NOBODY

@@ -76,10 +76,8 @@ def test_a_power_cut_closes_the_port_drops_what_is_volatile_and_says_so(agent: A
     target.lun.write(0, b"volatile".ljust(2 * BLOCK_BYTES))
     reply = apply(agent, OFF)
     assert reply["at"] == clock.now_ns
-    assert reply["before"]["disk"]["closed"] == 0
+    assert reply["closed"] == {"disk": 2 * BLOCK_BYTES}
     assert reply["after"] == {"disk": {"power": False, "lost": False, "rules": 0}}
-    counters = agent.do_counters(luns=["disk"])["disk"]
-    assert (counters["closed"], counters["discarded_bytes"]) == (1, 2 * BLOCK_BYTES)
     assert target.lun.read(0, 7) == b"durable"
 
 
@@ -91,10 +89,56 @@ def test_power_comes_back_through_a_new_port_only(agent: Agent) -> None:
     assert not agent.do_health(lun="disk")["closed"]
 
 
-def test_a_second_cut_of_a_dark_lun_counts_nothing_twice(agent: Agent) -> None:
-    apply(agent, OFF)
-    apply(agent, {**OFF, "rules": [FAIL_READS]})
-    assert agent.do_counters(luns=["disk"])["disk"]["closed"] == 1
+@pytest.mark.parametrize("again", [OFF, {**OFF, "rules": [FAIL_READS]}, {**BASELINE, "lost": True}])
+def test_a_lun_that_is_dark_already_is_not_closed_again(agent: Agent, again: dict[str, Any]) -> None:
+    assert apply(agent, OFF, cause=1)["closed"] == {"disk": 0}
+    assert apply(agent, again, cause=2)["closed"] == {}
+    assert agent._ports["disk"].cause == 1
+
+
+def test_what_was_counted_for_one_cause_outlives_the_rules_of_others_and_goes_with_the_lun(agent: Agent) -> None:
+    first, second = {**FAIL_READS, "cause": 1}, {**FAIL_READS, "cause": 2}
+    apply(agent, {**BASELINE, "rules": [first]}, cause=1)
+    agent._ports["disk"].fail("read", 1)
+    apply(agent, {**BASELINE, "rules": [first, second]}, cause=2)
+    apply(agent, {**BASELINE, "rules": [second]}, cause=1)
+    counted = {cause: agent.do_counters(luns=["disk"], cause=cause)["disk"]["failed_reads"] for cause in (1, 2)}
+    assert counted == {1: 1, 2: 0}
+    agent.do_drop(lun="disk")
+    agent.do_create(lun="disk", size=SIZE, base=None)
+    assert agent.do_counters(luns=["disk"], cause=1)["disk"]["failed_reads"] == 0
+
+
+def test_of_two_equal_rules_the_one_that_stays_keeps_its_own_count(agent: Agent) -> None:
+    first, second = {**FAIL_ONE_WRITE, "cause": 1}, {**FAIL_ONE_WRITE, "cause": 2}
+    apply(agent, {**BASELINE, "rules": [first, second]})
+    assert agent._luns["disk"].rules[0].applies("write", 0, 1)
+    apply(agent, {**BASELINE, "rules": [second]})
+    assert [(rule.cause, rule.times) for rule in agent._luns["disk"].rules] == [(2, 2)]
+
+
+def test_a_lun_that_is_unplugged_refuses_what_comes_and_keeps_what_its_array_had_taken(agent: Agent) -> None:
+    spare = agent._luns["spare"]
+    spare.lun.write(0, b"taken".ljust(BLOCK_BYTES))
+    reply = apply(agent, OFF, kill=["db"], unplug=["spare"], cause=3)
+    assert reply["closed"] == {"disk": 0}
+    assert (agent.do_health(lun="spare")["closed"], agent._ports["spare"].cause) == (True, 3)
+    agent.do_attach(lun="spare")
+    assert spare.lun.read(0, 5) == b"taken"
+    assert spare.lun.volatile_bytes == BLOCK_BYTES, "in the array's own cache, as it was"
+
+
+def test_an_array_that_loses_power_after_its_lun_was_unplugged_loses_what_was_not_flushed(agent: Agent) -> None:
+    agent._luns["spare"].lun.write(0, b"taken".ljust(BLOCK_BYTES))
+    apply(agent, OFF, unplug=["spare"])
+    assert apply(agent, OFF, "spare")["closed"] == {}
+    assert agent._luns["spare"].lun.read(0, 5) == bytes(5)
+
+
+def test_an_unknown_lun_to_unplug_changes_nothing(agent: Agent) -> None:
+    with pytest.raises(KeyError):
+        apply(agent, OFF, unplug=["nosuch"])
+    assert not agent.do_health(lun="disk")["closed"]
 
 
 def test_a_lost_lun_stays_lost(agent: Agent) -> None:
@@ -144,6 +188,40 @@ def test_a_lease_is_renewed_by_the_next_apply_and_ended_by_a_heal(agent: Agent, 
     apply(agent, BASELINE)
     clock.jump(4)
     assert agent.tick() == []
+
+
+def test_a_target_whose_lease_ran_out_is_told_of_until_nothing_is_wanted_of_it_any_more(
+    agent: Agent, clock: Clock
+) -> None:
+    failing = {**BASELINE, "rules": [FAIL_READS]}
+    assert apply(agent, failing, lease_seconds=5.0)["lapsed"] == []
+    clock.jump(6)
+    agent.tick()
+    assert apply(agent, BASELINE, "spare")["lapsed"] == [], "that is another"
+    assert [apply(agent, failing)["lapsed"] for _ in range(2)] == [["disk"], ["disk"]], "the gap stays a gap"
+    assert apply(agent, BASELINE)["lapsed"] == ["disk"]
+    assert apply(agent, failing)["lapsed"] == []
+
+
+def test_links_and_services_whose_lease_ran_out_are_told_of_too(agent: Agent, clock: Clock) -> None:
+    wanted: dict[str, Any] = {"luns": {}, "pause": {"db": True}, "links": [("db", "files", False)]}
+    apply(agent, {}, **wanted, lease_seconds=5.0)
+    clock.jump(6)
+    agent.tick()
+    assert apply(agent, {}, **wanted)["lapsed"] == ["db", "db to files"]
+
+
+@pytest.mark.parametrize("end", ["drop", "release"])
+def test_nothing_is_wanted_any_more_of_a_lun_that_is_dropped_or_released(agent: Agent, clock: Clock, end: str) -> None:
+    apply(agent, {**BASELINE, "rules": [FAIL_READS]}, lease_seconds=5.0)
+    clock.jump(6)
+    agent.tick()
+    if end == "release":
+        agent.do_release()
+    else:
+        agent.do_drop(lun="disk")
+        agent.do_create(lun="disk", size=SIZE, base=None)
+    assert apply(agent, BASELINE)["lapsed"] == []
 
 
 def test_a_lun_that_was_dropped_has_no_lease_any_more(agent: Agent, clock: Clock) -> None:

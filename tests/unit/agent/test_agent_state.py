@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-
 import pytest
 
-from chaos.agent.state import Counters, IoRule, rule_from
+from chaos.agent.state import IoRule, Toll, rule_from
 
 READS = frozenset({"read"})
 
@@ -43,7 +41,7 @@ def test_a_rule_without_a_number_of_times_never_runs_out() -> None:
 def test_a_rule_is_read_from_a_request() -> None:
     wanted = {"fail": ["read", "flush"], "times": 3, "first": 512, "end": 1024}
     assert rule_from(wanted) == IoRule(frozenset({"read", "flush"}), 3, 512, 1024)
-    assert rule_from({"hold": ["read"]}) == IoRule(frozenset({"read"}), hold=True)
+    assert rule_from({"cause": 7, "hold": ["read"]}) == IoRule(frozenset({"read"}), hold=True, cause=7)
     assert rule_from({"fail": ["write"]}) == IoRule(frozenset({"write"}))
 
 
@@ -53,10 +51,8 @@ def test_a_rule_of_no_or_unknown_operations_is_refused_by_name(operations: list[
         rule_from({"fail": operations})
 
 
-def test_the_first_failure_is_remembered() -> None:
-    counters = Counters()
-    assert counters.fail("read") == errno.EIO
-    first = counters.first_failed_ns
-    counters.fail("write")
-    assert counters.first_failed_ns == first > 0
-    assert (counters.failed_reads, counters.failed_writes, counters.failed_flushes) == (1, 1, 0)
+def test_failures_are_counted_by_operation() -> None:
+    toll = Toll()
+    toll.fail("read")
+    toll.fail("write")
+    assert toll == Toll(failed_reads=1, failed_writes=1)

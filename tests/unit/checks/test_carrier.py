@@ -111,10 +111,47 @@ def test_latency_is_proved_by_late_replies(tmp_path: Path) -> None:
 @pytest.mark.parametrize("took", [(), (10,), (250, 10, 10)])
 def test_latency_that_few_replies_had_proves_nothing(took: tuple[int, ...], tmp_path: Path) -> None:
     story = Story("carrier.latency", delay_ms=200)
+    story.write((9_000, 9_010, "ok"))
     for each in took:
         story.write((10_500, 10_500 + each, "ok"))
     late = sum(each >= 200 for each in took)
     assert story.felt(tmp_path).why == f"{late} of {len(took)} replies were late by its latency"
+
+
+def slow(usual: int, in_force: tuple[int, ...], asked: int, folder: Path) -> Felt:
+    """A path on which replies take `usual` ms, and so long while `asked` ms of latency are in force."""
+    story = Story("carrier.latency", delay_ms=asked)
+    for begin in (8_000, 8_500, 9_000):
+        story.write((begin, begin + usual, "ok"))
+    for each in in_force:
+        story.write((10_100, 10_100 + each, "ok"))
+    return story.felt(folder)
+
+
+@pytest.mark.parametrize("asked", [1, 20, 200])
+def test_a_path_that_is_always_so_slow_is_not_slow_by_the_fault(asked: int, tmp_path: Path) -> None:
+    assert slow(300, (300, 300, 300), asked, tmp_path).why == "0 of 3 replies were late by its latency"
+
+
+def test_a_small_latency_is_felt_on_a_slow_path(tmp_path: Path) -> None:
+    assert slow(300, (320, 318, 303), 20, tmp_path) == Felt({"late_replies": 2}, "")
+
+
+def test_replies_that_jitter_lets_through_early_are_made_up_for_by_the_late_ones(tmp_path: Path) -> None:
+    assert slow(10, (10, 30, 110, 170, 205), 100, tmp_path) == Felt({"late_replies": 3}, "")
+
+
+def test_replies_later_by_less_than_half_of_what_was_asked_for_prove_nothing(tmp_path: Path) -> None:
+    assert slow(10, (109, 109), 200, tmp_path).why == "0 of 2 replies were late by its latency"
+    assert slow(10, (110, 110), 200, tmp_path).why == ""
+
+
+def test_latency_before_which_nobody_had_a_reply_proves_nothing(tmp_path: Path) -> None:
+    story = Story("carrier.latency", delay_ms=200)
+    story.write((4_000, 4_010, "ok"))
+    story.write((9_000, 9_500, "info"), (9_600, 9_610, "fail"))
+    story.write((10_500, 10_700, "ok"))
+    assert story.felt(tmp_path).why == "no reply had come in the 5 s before, with which to compare"
 
 
 def test_a_write_that_a_read_returned_while_its_phone_knew_nothing_was_committed_unheard(tmp_path: Path) -> None:

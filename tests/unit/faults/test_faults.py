@@ -90,7 +90,7 @@ def test_a_lun_that_hangs_or_is_off_serves_nobody_and_one_that_fails_does() -> N
     for name, serves in (("disk.hang", False), ("disk.power_cut", False), ("disk.io_error", True)):
         assert make(scheduled(name)).wanted_lun(LunState()).serves is serves
     assert make(scheduled("san.unavailable")).wanted_lun(LunState()).to_agent()["rules"] == [
-        {"hold": ["flush", "read", "write"]}
+        {"cause": 0, "hold": ["flush", "read", "write"]}
     ]
 
 
@@ -112,8 +112,14 @@ def test_sectors_are_512_bytes_each_and_the_end_is_excluded() -> None:
     assert error.wanted_lun(LunState()).to_agent() == {
         "power": True,
         "lost": False,
-        "rules": [{"fail": ["read"], "times": 2, "first": 4096, "end": 8192}],
+        "rules": [{"cause": 0, "fail": ["read"], "times": 2, "first": 4096, "end": 8192}],
     }
+
+
+def test_each_rule_is_of_the_fault_that_added_it() -> None:
+    hang, error = make(scheduled("disk.hang")), make(scheduled("disk.io_error"))
+    state = error.wanted_lun(hang.wanted_lun(LunState().laid_over_by(3)).laid_over_by(5))
+    assert [rule.cause for rule in state.rules] == [3, 5]
 
 
 def test_a_fault_leaves_alone_what_it_does_not_strike() -> None:

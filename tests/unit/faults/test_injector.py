@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,21 +23,21 @@ from chaos.stack.spec import Lun, Mount, RoleCheck, Service, Stack
 from tests.unit.faults import jumping
 
 ARRAY, ROLE = Target(array="core"), Target(role="database")
-READS = {"fail": ["read"], "times": None, "first": 0, "end": None}
+READS = {"cause": 0, "fail": ["read"], "times": None, "first": 0, "end": None}
 BASELINE = {"power": True, "lost": False, "rules": []}
 OFF = {**BASELINE, "power": False}
 
 
-def stack() -> Stack:
-    """db on pgdata and wal (array core), files on photos (array media, with a LUN that nobody mounts)."""
+def stack(*also: Service) -> Stack:
+    """db on pgdata and wal (array core), files on photos (array media, with LUNs that nobody mounts)."""
     db = Service("db", mounts=(Mount("lun", "pgdata", "/data"), Mount("lun", "wal", "/wal")))
     files = Service("files", mounts=(Mount("lun", "photos", "/photos"),))
-    places = {"pgdata": "core", "wal": "core", "photos": "media", "spare": "media"}
+    places = {"pgdata": "core", "wal": "core", "photos": "media", "spare": "media", "repo": "backups"}
     luns = [Lun(name, array, 4096) for name, array in places.items()]
     return Stack(
         name="unit",
         source=Path("compose.yaml"),
-        services={each.name: each for each in (db, files, Service("gateway"))},
+        services={each.name: each for each in (db, files, Service("gateway"), *also)},
         luns={lun.name: lun for lun in luns},
         volumes=(),
         front_door=("gateway", 8080),
@@ -53,11 +54,16 @@ class NotingAgent:
         self.now_ns = now_ns
         self.applied: list[dict[str, dict[str, Any]]] = []
         self.killed: list[str] = []
+        self.unplugged: list[str] = []
         self.alive = {"db", "files", "gateway"}
         self.received_bytes = 1000
         self.state: dict[str, dict[str, Any]] = {name: dict(BASELINE) for name in stack().luns}
-        self.counters = {name: dict.fromkeys(_COUNTERS, 0) for name in self.state}
+        self.counters = {name: {"last_write_ns": 0} for name in self.state}
+        self.unflushed: dict[str, int] = {}
+        self.tolls: dict[tuple[str, int], dict[str, int]] = {}
         self.refuses = False
+        self.lapsed: list[str] = []
+        self.leased: list[tuple[int, float]] = []
         self.paused: dict[str, bool] = {}
         self.closed: set[tuple[str, str]] = set()
         self.carried: dict[tuple[str, str], int] = {}
@@ -71,7 +77,10 @@ class NotingAgent:
         if self.refuses:
             raise AgentError(f"the agent refused {do}")
         if do == "counters":
-            return {name: dict(self.counters[name]) for name in asked["luns"]}
+            return {
+                name: {**self.counters[name], **self.tolls.get((name, asked["cause"]), _NO_TOLL)}
+                for name in asked["luns"]
+            }
         if do == "dropped":
             return [self.dropped.get(link, 0) for link in asked["links"]]
         if do == "ask":
@@ -81,15 +90,21 @@ class NotingAgent:
             )
             return [each["service"] in self.leaders for each in asked["questions"]]
         assert do == "apply"
-        assert asked["lease_seconds"] > 0
+        self.leased.append((self.now_ns(), asked["lease_seconds"]))
         self.applied.append(asked["luns"])
         killed = {name: self._kill(name) for name in asked["kill"]}
         before = {name: dict(self.counters[name]) for name in asked["luns"]}
-        after = {}
+        self.unplugged += asked["unplug"]
+        for name in asked["unplug"]:
+            self.state[name] = {**self.state[name], "power": False}
+        after, closed = {}, {}
         for name, wanted in asked["luns"].items():
-            closed = not self.state[name]["power"] or not wanted["power"] or wanted["lost"]
-            self.state[name] = {**wanted, "power": not closed}
-            after[name] = {"power": not closed, "lost": wanted["lost"], "rules": len(wanted["rules"])}
+            was_open = self.state[name]["power"]
+            is_open = was_open and wanted["power"] and not wanted["lost"]
+            if was_open and not is_open:
+                closed[name] = self.unflushed.get(name, 0)
+            self.state[name] = {**wanted, "power": is_open}
+            after[name] = {"power": is_open, "lost": wanted["lost"], "rules": len(wanted["rules"])}
         paused = {name: self._pause(name, wanted) for name, wanted in asked["pause"].items()}
         links = [self._link((sender, receiver), is_open) for sender, receiver, is_open in asked["links"]]
         return {
@@ -98,26 +113,30 @@ class NotingAgent:
             "paused": paused,
             "links": links,
             "before": before,
+            "closed": closed,
+            "lapsed": self.lapsed,
             "after": after,
         }
 
     def _pause(self, service: str, wanted: bool) -> dict[str, int]:
-        alive = service in self.alive
+        alive, was_paused = service in self.alive, self.paused.get(service, False)
         self.paused[service] = wanted and alive
-        return {"alive": int(alive), "received_bytes": self.received_bytes, "paused": int(wanted and alive)}
+        found = {"alive": alive, "paused": wanted and alive, "was_paused": was_paused}
+        return {"received_bytes": self.received_bytes, **{name: int(value) for name, value in found.items()}}
 
     def _link(self, link: tuple[str, str], is_open: bool) -> dict[str, int | bool]:
+        was_open = link not in self.closed
         if not self.reads_back_nothing:
             self.closed = self.closed - {link} if is_open else self.closed | {link}
         counts = {"carried": self.carried.get(link, 0), "dropped": self.dropped.get(link, 0)}
-        return {"open": link not in self.closed, **counts}
+        return {"was_open": was_open, "open": link not in self.closed, **counts}
 
     def wrote(self, *luns: str, seconds_ago: float = 0.0) -> None:
         for lun in luns:
             self.counters[lun]["last_write_ns"] = self.now_ns() - round(seconds_ago * 1e9)
 
-    def failed(self, lun: str, counter: str = "failed_reads") -> None:
-        self.counters[lun][counter] += 1
+    def failed(self, lun: str, counter: str = "failed_reads", cause: int = 0) -> None:
+        self.tolls.setdefault((lun, cause), dict(_NO_TOLL))[counter] += 1
 
     def _kill(self, service: str) -> dict[str, int]:
         self.killed.append(service)
@@ -126,22 +145,23 @@ class NotingAgent:
         return {"alive": int(alive), "received_bytes": self.received_bytes}
 
 
-_COUNTERS = ("failed_reads", "failed_writes", "failed_flushes", "held", "discarded_bytes", "last_write_ns")
+_NO_TOLL = dict.fromkeys(("failed_reads", "failed_writes", "failed_flushes", "held"), 0)
 
 
 class Bench:
     """An injector at work."""
 
-    def __init__(self, folder: Path, *schedule: ScheduledFault) -> None:
+    def __init__(self, folder: Path, *schedule: ScheduledFault, also: Sequence[Service] = ()) -> None:
         self.loop = asyncio.get_running_loop()
         self.agent = NotingAgent(lambda: round(self.loop.time() * 1e9))
+        self.agent.alive |= {each.name for each in also}
         self.recorder = Recorder(folder / "history.jsonl")
         self.told: list[FaultEvent] = []
         self.mended: list[float] = []
         self.began = self.loop.time()
         self._operations = 0
         self.injector = Injector(
-            schedule, stack(), cast(Agent, self.agent), self.recorder, self.told.append, self._mend
+            schedule, stack(*also), cast(Agent, self.agent), self.recorder, self.told.append, self._mend
         )
 
     async def _mend(self) -> None:
@@ -166,9 +186,9 @@ class Bench:
 def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Plays a scene with these scheduled faults on a clock that jumps."""
 
-    def run(*schedule: ScheduledFault, act: Callable[[Bench], Awaitable[None]]) -> None:
+    def run(*schedule: ScheduledFault, act: Callable[[Bench], Awaitable[None]], also: Service | None = None) -> None:
         async def scene() -> None:
-            bench = Bench(tmp_path, *schedule)
+            bench = Bench(tmp_path, *schedule, also=() if also is None else (also,))
             try:
                 await act(bench)
             finally:
@@ -281,6 +301,80 @@ def test_the_end_of_the_load_waits_for_a_fault_that_is_in_force(play: Callable[.
     play(io_error(Trigger(seconds=1), for_seconds=5), act=act)
 
 
+LONG = 3600.0
+
+
+@pytest.mark.parametrize(
+    "scheduled",
+    [
+        io_error(Trigger(seconds=0), for_seconds=LONG),
+        ScheduledFault("process.pause", ROLE, Trigger(seconds=0), LONG),
+        ScheduledFault("network.partition", Target(isolate=("db",)), Trigger(seconds=0), LONG),
+    ],
+)
+def test_a_lease_is_renewed_long_before_it_ends_for_as_long_as_the_fault_is_wanted(
+    play: Callable[..., None], scheduled: ScheduledFault
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(LONG + 1)
+        leased = list(bench.agent.leased)
+        assert all(later - at <= seconds * 1e9 / 2 for (at, seconds), (later, _) in itertools.pairwise(leased))
+        assert leased[-1][0] - leased[0][0] == LONG * 1e9
+        await asyncio.sleep(LONG)
+        assert bench.agent.leased == leased, "not once it is healed"
+        await bench.injector.end_load()
+
+    play(scheduled, act=act)
+
+
+def test_what_is_renewed_counts_as_injected_once(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(LONG + 1)
+        await bench.injector.end_load()
+        assert (bench.happened(), bench.agent.killed) == (["injected", "healed"], ["db"])
+        assert bench.told[-1].evidence["closed"] == 2
+
+    play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=1), LONG), act=act)
+
+
+def test_a_loss_for_good_has_no_lease(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(LONG)
+        assert len(bench.agent.leased) == 1, "to apply it again would lose what operators have put in its place"
+        await bench.injector.end_load()
+
+    play(ScheduledFault("san.lose", ARRAY, Trigger(seconds=1)), act=act)
+
+
+@pytest.mark.parametrize("for_seconds", [2, 500, 1000])
+def test_a_fault_that_ended_by_itself_while_it_was_wanted_is_an_error_of_the_harness(
+    play: Callable[..., None], for_seconds: float
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        bench.agent.lapsed = ["pgdata"]
+        with pytest.raises(AgentError, match=r"disk\.io_error: what was wanted of pgdata had ended by itself"):
+            await bench.injector.end_load()
+        assert bench.happened() == ["injected"], "never healed, so nobody takes it for a fault that was in force"
+
+    play(io_error(Trigger(seconds=0.5), for_seconds=for_seconds), act=act)
+
+
+def test_a_trial_that_breaks_off_renews_nothing(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        bench.injector.close()
+        await asyncio.sleep(LONG)
+        assert len(bench.agent.leased) == 1
+
+    play(io_error(Trigger(seconds=0.5)), act=act)
+
+
 def test_an_injection_that_the_agent_refuses_fails_the_trial(play: Callable[..., None]) -> None:
     async def act(bench: Bench) -> None:
         bench.agent.refuses = True
@@ -298,8 +392,8 @@ def test_a_power_cut_kills_the_services_on_the_array_and_only_them(play: Callabl
         await asyncio.sleep(0.5)
         bench.agent.wrote("wal", seconds_ago=0.25)
         bench.agent.wrote("pgdata", seconds_ago=0.4)
+        bench.agent.unflushed = {"wal": 8192, "photos": 4096}
         await asyncio.sleep(0.5)
-        bench.agent.counters["wal"]["discarded_bytes"] = 8192
         await bench.injector.end_load()
         assert bench.agent.killed == ["db"]
         assert bench.agent.applied[0] == {"pgdata": OFF, "wal": OFF}
@@ -320,6 +414,59 @@ def test_a_power_cut_kills_the_services_on_the_array_and_only_them(play: Callabl
     play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=0.6)), act=act)
 
 
+PGDATA = Target(lun="pgdata")
+
+
+def test_a_machine_that_loses_power_with_one_of_its_luns_has_no_page_cache_left_for_the_others(
+    play: Callable[..., None],
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(0.5)
+        bench.agent.wrote("pgdata")
+        bench.agent.unflushed = {"pgdata": 4096, "wal": 8192}
+        await asyncio.sleep(0.5)
+        assert (bench.agent.killed, bench.agent.unplugged) == (["db"], ["wal"])
+        assert list(bench.agent.applied[0]) == ["pgdata"], "the array of the other LUN keeps its power"
+        await asyncio.sleep(1)
+        await bench.injector.end_load()
+        assert (bench.agent.killed, bench.agent.unplugged) == (["db"], ["wal"]), "once"
+        assert bench.told[-1].bit
+        evidence = bench.told[-1].evidence
+        assert (evidence["luns"], evidence["closed"], evidence["discarded_bytes"]) == (1, 1, 4096)
+
+    play(ScheduledFault("disk.power_cut", PGDATA, Trigger(seconds=0.6), for_seconds=1), act=act)
+
+
+def test_services_that_share_a_lun_are_one_machine_and_lose_power_together(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert (bench.agent.killed, bench.agent.unplugged) == (["db", "backup"], ["wal", "repo"])
+        assert bench.injector.damage.held == {"db", "backup"}, "nobody starts the other one meanwhile"
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert bench.injector.damage.held == set()
+
+    backup = Service("backup", mounts=(Mount("lun", "wal", "/wal"), Mount("lun", "repo", "/repo")))
+    cut = ScheduledFault("disk.power_cut", PGDATA, Trigger(seconds=0.6))
+    play(cut, act=act, also=backup)
+
+
+@pytest.mark.parametrize(
+    ("fault", "target"), [("process.kill", ROLE), ("san.lose", ARRAY), ("disk.lose", PGDATA), ("disk.hang", PGDATA)]
+)
+def test_only_a_machine_without_power_is_unplugged(play: Callable[..., None], fault: str, target: Target) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert bench.happened() == ["injected"]
+        assert bench.agent.unplugged == []
+        await bench.injector.end_load()
+
+    play(ScheduledFault(fault, target, Trigger(seconds=0.6)), act=act)
+
+
 def test_a_write_before_the_load_is_no_write_of_the_load(play: Callable[..., None]) -> None:
     async def act(bench: Bench) -> None:
         bench.agent.wrote("pgdata", "wal")
@@ -334,12 +481,12 @@ def test_a_write_before_the_load_is_no_write_of_the_load(play: Callable[..., Non
     play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=0.5)), act=act)
 
 
-def test_only_failures_after_the_injection_and_of_the_own_target_count(play: Callable[..., None]) -> None:
+def test_only_failures_of_the_own_rule_and_of_the_own_target_count(play: Callable[..., None]) -> None:
     async def act(bench: Bench) -> None:
-        bench.agent.failed("pgdata")
         bench.injector.begin_load()
         await asyncio.sleep(1)
         bench.agent.failed("photos")
+        bench.agent.failed("pgdata", cause=1)
         await bench.injector.end_load()
         await bench.injector.heal_all()
         assert (bench.told[-1].bit, bench.told[-1].why) == (False, "no I/O was failed")
@@ -454,9 +601,9 @@ def test_counters_of_a_lun_that_was_replaced_meanwhile_prove_nothing(play: Calla
         bench.injector.begin_load()
         await asyncio.sleep(0.4)
         bench.agent.wrote("pgdata")
-        bench.agent.counters["pgdata"]["failed_reads"] = 7
         await asyncio.sleep(0.2)
-        bench.agent.counters["pgdata"] = dict.fromkeys(_COUNTERS, 0)
+        bench.agent.failed("pgdata")
+        bench.agent.tolls.clear()
         await bench.injector.end_load()
         await bench.injector.heal_all()
         assert (bench.told[-1].bit, bench.told[-1].why) == (False, "no I/O failed afterwards")
@@ -515,13 +662,45 @@ def test_overlapping_faults_compose_and_healing_one_keeps_the_other(play: Callab
     play(io_error(Trigger(seconds=1), Target(lun="pgdata"), for_seconds=2), cut, act=act)
 
 
+def test_a_fault_does_not_bite_by_what_another_fault_of_its_lun_failed(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(2.5)
+        bench.agent.failed("pgdata", "failed_writes", cause=1)
+        await asyncio.sleep(10)
+        await bench.injector.end_load()
+        assert [(event.fault, event.bit, event.why) for event in bench.told if event.happened == "healed"] == [
+            ("san.unavailable", True, ""),
+            ("disk.io_error", False, "no I/O was failed"),
+        ]
+
+    fails = ScheduledFault("san.unavailable", ARRAY, Trigger(seconds=2), 2, {"mode": "fail"})
+    play(io_error(Trigger(seconds=1), Target(lun="pgdata"), for_seconds=5), fails, act=act)
+
+
+def test_a_power_cut_does_not_bite_where_another_fault_had_closed_the_lun(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(0.9)
+        bench.agent.wrote("pgdata", "wal")
+        await asyncio.sleep(10)
+        await bench.injector.end_load()
+        healed = bench.told[-1]
+        assert (healed.happened, healed.bit, healed.why) == ("healed", False, "0 of 1 LUNs were closed")
+        assert "closed" not in healed.evidence
+
+    lost = ScheduledFault("san.lose", ARRAY, Trigger(seconds=1))
+    play(lost, ScheduledFault("disk.power_cut", Target(lun="pgdata"), Trigger(seconds=3), for_seconds=1), act=act)
+
+
 def test_two_equal_faults_on_one_lun_are_two(play: Callable[..., None]) -> None:
     async def act(bench: Bench) -> None:
         bench.injector.begin_load()
         await asyncio.sleep(2.5)
-        assert bench.agent.applied[-1]["pgdata"]["rules"] == [READS, READS]
+        other = {**READS, "cause": 1}
+        assert bench.agent.applied[-1]["pgdata"]["rules"] == [READS, other]
         await asyncio.sleep(1)
-        assert bench.agent.applied[-1]["pgdata"]["rules"] == [READS]
+        assert bench.agent.applied[-1]["pgdata"]["rules"] == [other]
         await bench.injector.end_load()
         await bench.injector.heal_all()
         assert bench.agent.applied[-1]["pgdata"]["rules"] == []
@@ -600,7 +779,23 @@ def test_a_pause_of_a_dead_or_silent_service_does_not_bite(play: Callable[..., N
     play(ScheduledFault("process.pause", ROLE, Trigger(seconds=0.5)), gateway, act=act)
 
 
-def test_two_pauses_of_one_service_end_with_the_later(play: Callable[..., None]) -> None:
+def test_a_pause_of_a_service_that_was_killed_does_not_bite(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(2)
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert bench.told[-1].why == "0 of 1 services were running and paused"
+
+    kill, pause = (
+        ScheduledFault(name, ROLE, Trigger(seconds=at)) for name, at in (("process.kill", 0.5), ("process.pause", 1))
+    )
+    play(kill, pause, act=act)
+
+
+def test_two_pauses_of_one_service_end_with_the_later_and_only_the_first_has_paused_it(
+    play: Callable[..., None],
+) -> None:
     async def act(bench: Bench) -> None:
         bench.injector.begin_load()
         await asyncio.sleep(2.5)
@@ -608,6 +803,10 @@ def test_two_pauses_of_one_service_end_with_the_later(play: Callable[..., None])
         await asyncio.sleep(1)
         assert bench.agent.paused == {"db": False}
         await bench.injector.end_load()
+        assert [(event.index, event.why) for event in bench.told if event.happened == "healed"] == [
+            (0, ""),
+            (1, "0 of 1 services were running and paused"),
+        ]
 
     pauses = [ScheduledFault("process.pause", ROLE, Trigger(seconds=at), for_seconds=2) for at in (0, 1)]
     play(*pauses, act=act)
@@ -682,6 +881,22 @@ def test_a_partition_bites_where_a_link_that_was_in_use_dropped_a_packet(
         assert (bench.told[-1].bit, bench.told[-1].why) == (not why, why)
 
     play(partition(Trigger(seconds=0.5), DB, FILES), act=act)
+
+
+def test_a_partition_does_not_bite_on_links_that_another_had_closed(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.carried = {("db", "files"): 5}
+        bench.injector.begin_load()
+        await asyncio.sleep(2.5)
+        bench.agent.dropped = {("db", "files"): 2}
+        await asyncio.sleep(3)
+        await bench.injector.end_load()
+        assert [(event.index, event.why) for event in bench.told if event.happened == "healed"] == [
+            (0, ""),
+            (1, "no link that was cut had carried traffic in the 5 s before"),
+        ]
+
+    play(*(partition(Trigger(seconds=at), DB, FILES, for_seconds=2) for at in (1, 2)), act=act)
 
 
 def test_a_link_that_does_not_close_is_an_error_of_the_harness(play: Callable[..., None]) -> None:

@@ -20,9 +20,7 @@ Said = list[tuple[str, str]]
 
 
 class NotingStack:
-    """db on pgdata and wal, files on photos; `joined` is the real one's."""
-
-    joined = RunningStack.joined
+    """db on pgdata and wal, files on photos."""
 
     def __init__(self, *runbook: RunbookStep) -> None:
         db = Service("db", mounts=(Mount("lun", "pgdata", "/data"), Mount("lun", "wal", "/wal")))
