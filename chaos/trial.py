@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from chaos.checks.large import judge_file
+from chaos.checks.file import judge_file
 from chaos.errors import AgentError, HoldfastError
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan

@@ -11,9 +11,11 @@ import numpy as np
 from chaos.checks.beside import Beside
 from chaos.checks.bite import QUIET_NS_MAX
 from chaos.checks.mix import PHOTO_BYTES_MAX, PHOTO_BYTES_MIN
-from chaos.checks.plain import Records
+from chaos.checks.records import Records
 from chaos.history.attempts import CREATE, DELETE, NEVER, OK, UPDATE
-from chaos.history.layout import hash_of, paired
+from chaos.history.compiled import compiled
+from chaos.history.hashes import hash_of, numbered, paired
+from chaos.history.tables import entries
 
 _PHOTO: Final = np.uint64(hash_of("photo"))
 
@@ -37,12 +39,11 @@ def counted(records: Records, names: Callable[[int], tuple[str, str]]) -> Beside
     acknowledged = np.zeros(records.size, np.bool_)
     acknowledged[records.of[ok]] = True
     places = np.flatnonzero(plain)
-    pairs = paired(records.column("owner")[places], records.column("device")[places])
-    _, first = np.unique(pairs, return_index=True)
+    _, first = numbered(paired(records.acts["owner"][places], records.acts["device"][places]))
     owners: dict[int, str] = {}
-    for place in places[first].tolist():
-        owner, device = names(int(records.column("line")[place]))
-        owners[int(records.column("owner")[place])] = owner
+    for act in entries(records.acts, places[first]):
+        owner, device = names(int(act["line"]))
+        owners[int(act["owner"])] = owner
         found.devices.setdefault(owner, set()).add(device)
     hashes, count = np.unique(records.owner[acknowledged & ~records.doubtful], return_counts=True)
     found.acknowledged.update({owners[name]: n for name, n in zip(hashes.tolist(), count.tolist(), strict=True)})
@@ -58,61 +59,57 @@ def counted(records: Records, names: Callable[[int], tuple[str, str]]) -> Beside
 
 
 def _overwritten(records: Records, ok: Any) -> int:
-    base = records.column("base")
-    some = ok & (base != 0)
-    pairs = paired(records.name_of_op[some], base[some])
-    return int(len(pairs) - len(np.unique(pairs)))
+    some = ok & (records.acts["base"] != 0)
+    _, first = numbered(paired(records.names[records.of[some]], records.acts["base"][some]))
+    return int(some.sum()) - len(first)
 
 
 def _mix(records: Records, tried: Any, mixed: Counter[str]) -> None:
-    kind = records.column("kind")
+    kind, acts = records.kind, records.acts
     for name, code in (("create", CREATE), ("update", UPDATE), ("delete", DELETE)):
         mixed[name] = int((tried & (kind == code)).sum())
-    size = records.column("size_bytes")
-    photo = (records.column("type") == _PHOTO) & (size >= PHOTO_BYTES_MIN) & (size <= PHOTO_BYTES_MAX)
+    size = acts["size_bytes"]
+    photo = (acts["type"] == _PHOTO) & (size >= PHOTO_BYTES_MIN) & (size <= PHOTO_BYTES_MAX)
     mixed["photo"] = int((tried & (kind == CREATE) & photo).sum())
-    mixed["contended"] = int(_contended(records, np.flatnonzero(tried & (kind != CREATE))).sum())
+    some = np.flatnonzero(tried & (kind != CREATE))
+    if len(some):
+        record, base = records.of[some], acts["base"][some]
+        on_one_base, _ = numbered(paired(records.names[record], base))
+        raced = _contended(record, on_one_base, base, acts["device"][some], acts["t"][some], records.given_up[some])
+        mixed["contended"] = int((raced & (kind[some] == UPDATE)).sum())
 
 
-def _contended(records: Records, some: Any) -> Any:
-    """Which of these updates raced with another device: on one base, or at one time."""
-    record, device = records.of[some], records.column("device")[some]
-    base, t = records.column("base")[some], records.column("t")[some]
-    until = records.given_up[some]
-    update = records.column("kind")[some] == UPDATE
-    raced = np.zeros(len(some), np.bool_)
-    if not len(some):
-        return raced
-    # On one base: where a record and base have more than one device.
-    order = np.lexsort((device, base, record))
-    same = (record[order][1:] == record[order][:-1]) & (base[order][1:] == base[order][:-1]) & (base[order][1:] != 0)
-    begin = np.flatnonzero(np.concatenate((np.ones(1, np.bool_), ~same)))
-    differs = np.concatenate(([False], same & (device[order][1:] != device[order][:-1])))
-    several = np.add.reduceat(differs, begin, dtype=np.int64) > 0
-    raced[order] = np.repeat(several, np.diff(np.concatenate((begin, [len(some)]))))
-    # At one time: with the next operation of another device, or with the longest one before.
-    change = np.concatenate(((record[1:] != record[:-1]) | (device[1:] != device[:-1]), [True]))
-    upcoming = np.flatnonzero(change)[np.searchsorted(np.flatnonzero(change), np.arange(len(some)))] + 1
-    there = upcoming < len(some)
-    upcoming = np.minimum(upcoming, len(some) - 1)
-    raced |= there & (record[upcoming] == record) & (t[upcoming] <= until)
-    first = np.concatenate((np.ones(1, np.bool_), record[1:] != record[:-1]))
-    begin = np.flatnonzero(first)[np.cumsum(first) - 1]
-    for place in np.flatnonzero(~raced & update & _overlapped(t, until, first)).tolist():
-        before = slice(int(begin[place]), place)
-        raced[place] = bool(np.any((device[before] != device[place]) & (until[before] >= t[place])))
-    return raced & update
-
-
-def _overlapped(t: Any, until: Any, first: Any) -> Any:
-    """Whether anything earlier of the same record was still under way; it may be of the same device."""
-    group = np.cumsum(first)
-    order = np.argsort(until, kind="stable")
-    rank = np.empty(len(until), np.int64)
-    rank[order] = np.arange(len(until))
-    running = np.maximum.accumulate(rank + group * (len(until) + 1)) - group * (len(until) + 1)
-    longest = until[order[running]]
-    return ~first & (np.concatenate(([0], longest[:-1])) >= t)
+@compiled
+def _contended(record: Any, on_one_base: Any, base: Any, device: Any, t: Any, until: Any) -> Any:
+    """Which of these updates and deletes raced with another device: on one base, or at one time."""
+    size = len(record)
+    one_device, several = np.zeros(size, np.uint64), np.zeros(size, np.bool_)
+    met = np.zeros(size, np.bool_)
+    raced = np.zeros(size, np.bool_)
+    # Of those before: the longest under way, and the longest of another device than that one's.
+    longest, of, other = np.int64(-1), np.uint64(0), np.int64(-1)
+    for i in range(size):
+        group = on_one_base[i]
+        several[group] |= met[group] and one_device[group] != device[i]
+        met[group], one_device[group] = True, device[i]
+        if i == 0 or record[i] != record[i - 1]:
+            longest, of, other = np.int64(-1), device[i], np.int64(-1)
+        raced[i] = (longest if of != device[i] else other) >= t[i]
+        if device[i] == of:
+            longest = max(longest, until[i])
+        elif until[i] > longest:
+            longest, of, other = until[i], device[i], longest
+        else:
+            other = max(other, until[i])
+    # Of those behind: the first of another device.
+    upcoming = size
+    for i in range(size - 1, -1, -1):
+        if i + 1 < size and device[i + 1] != device[i]:
+            upcoming = i + 1
+        if upcoming < size and record[upcoming] == record[i] and t[upcoming] <= until[i]:
+            raced[i] = True
+        raced[i] |= base[i] != np.uint64(0) and several[on_one_base[i]]
+    return raced
 
 
 def _busy(records: Records, plain: Any, busy: set[int]) -> None:

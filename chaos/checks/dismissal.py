@@ -14,11 +14,13 @@ import orjson
 from chaos.checks.beside import Beside
 from chaos.checks.counts import counted
 from chaos.checks.coverage import not_read
-from chaos.checks.plain import Doors, Records, Rules, look
+from chaos.checks.plain import Doors, look
+from chaos.checks.records import Records, Rules
 from chaos.history.attempts import DELETE, RESET, Operations, operations_of
 from chaos.history.columns import Columns
 from chaos.history.excerpt import WHOLE, Excerpt
-from chaos.history.layout import hash_of
+from chaos.history.hashes import hash_of, indexed, places_of
+from chaos.history.tables import entries
 
 
 @dataclass(slots=True)
@@ -91,18 +93,17 @@ def _taken(share: _Share, beside: Beside) -> Excerpt:
     involved = records.involved()
     chosen = np.zeros(len(operations.first), np.bool_)
     chosen[records.op[records.doubtful[records.of]]] = True
-    chosen |= acts["kind"] == RESET
-    chosen |= (acts["kind"] > DELETE) & np.isin(acts["owner"], involved)
+    chosen |= operations.kind == RESET
+    chosen |= (operations.kind > DELETE) & np.isin(acts["owner"], involved)
     some = chosen[operations.of]
     wanted = Excerpt()
     wanted.lines.update(acts["line"][chosen].tolist(), operations.send_line[some].tolist())
     answered = operations.back_line[some]
     wanted.lines.update(answered[answered >= 0].tolist())
     kept = _rows(share)
-    with_rows = set(np.unique(columns.tables["row"]["line"]).tolist())
-    for line in wanted.lines & with_rows:
+    for line in _with_rows(columns.tables["row"]["line"], wanted.lines):
         wanted.thinned[line] = kept.get(line, ())
-    wanted.lines -= with_rows
+        wanted.lines.discard(line)
     clean = _clean_owners(share, beside, set(involved.tolist()))
     for door in columns.doors:
         if door.owner in clean:
@@ -114,15 +115,24 @@ def _taken(share: _Share, beside: Beside) -> Excerpt:
     return wanted
 
 
+def _with_rows(lines: Any, wanted: set[int]) -> list[int]:
+    """Those of some lines that have rows."""
+    some = np.array(sorted(wanted), np.int64)
+    met = np.zeros(len(some) + 1, np.bool_)
+    met[places_of(some, indexed(some), lines)] = True
+    found: list[int] = some[met[:-1]].tolist()
+    return found
+
+
 def _rows(share: _Share) -> dict[int, Any]:
     """The rows that are about doubtful records, or odd, by line; WHOLE where they have no places of their own."""
     records = share.records
     found: dict[int, Any] = {}
-    for line, at, end, op in records.rows:
+    for table, op in records.rows:
         keep = op < 0
         keep[~keep] = records.doubtful[records.of[op[~keep]]]
-        for one, begin, ended in zip(line[keep].tolist(), at[keep].tolist(), end[keep].tolist(), strict=True):
-            found.setdefault(one, []).append((begin, ended))
+        for row in entries(table, np.flatnonzero(keep)):
+            found.setdefault(int(row["line"]), []).append((int(row["at"]), int(row["end"])))
     for line, rows in found.items():
         found[line] = WHOLE if any(begin < 0 for begin, _ in rows) else sorted(rows)
     return found

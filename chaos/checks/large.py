@@ -1,4 +1,4 @@
-"""The verdict on a history file of any size.
+"""Large histories: what of them needs a closer look.
 
 Columns first (`plain.py`): they dismiss the records that are plainly as they must be. What is left goes through the
 exact reader and the exact rule as a history of its own. Where the columns meet anything that they do not understand,
@@ -25,42 +25,18 @@ import orjson
 
 from chaos.checks.beside import Beside, summed
 from chaos.checks.dismissal import Taken, look_at
-from chaos.checks.plain import Rules
-from chaos.checks.verdict import Judgement, judge
-from chaos.errors import MalformedHistory
+from chaos.checks.records import Rules
 from chaos.history.chunks import Chunk, chunks_of, gathered, split
 from chaos.history.columns import Columns, IrregularError, scan
 from chaos.history.excerpt import Excerpt, excerpt_of
 from chaos.history.model import INFINITY, History
-from chaos.history.reader import read_history, read_lines
+from chaos.history.reader import read_lines
 
 CHUNK_BYTES: Final = 64 << 20
 SHARE_BYTES: Final = 64 << 20
 """Of the history file, for each share."""
 
 T = TypeVar("T")
-
-
-def judge_file(path: Path, *, processes: int | None = None) -> tuple[History, Judgement]:
-    """Read and judge a history.
-
-    Args:
-        path: The file.
-        processes: How many work on a large file; all cores if not given.
-
-    Returns:
-        That part of the history which was judged line by line, with all its faults, phases and notes; and the verdict.
-
-    Raises:
-        MalformedHistory: It is missing, cut short, not of this format, or contradicts itself.
-        HarnessError: The check itself failed.
-    """
-    try:
-        history, beside = looked(path, processes=processes)
-    except (IrregularError, MalformedHistory, OSError, ValueError):
-        # Whatever is wrong, the exact reader says it with its place; or nothing is.
-        history, beside = read_history(path), Beside()
-    return history, judge(history, beside)
 
 
 def looked(path: Path, *, processes: int | None = None) -> tuple[History, Beside]:
@@ -144,20 +120,20 @@ def _unique_numbers(chunks: Sequence[Chunk]) -> None:
     """No two acts have one number, in whatever shares they are."""
     total, greatest = 0, 0
     for chunk in chunks:
-        numbers = chunk.column("act", "op")
+        numbers = chunk.of_acts("op")
         total, greatest = total + len(numbers), max(greatest, int(numbers.max(initial=0)))
     if greatest > 16 * total + (1 << 24):
         raise IrregularError("numbers far apart")
     met = np.zeros(greatest + 1, np.bool_)
     for chunk in chunks:
-        met[chunk.column("act", "op")] = True
+        met[chunk.of_acts("op")] = True
     if int(met.sum()) != total:
         raise IrregularError("an operation acts twice")
 
 
 def _written_twice(chunks: Sequence[Chunk]) -> Any:
     """Write ids that were acted more than once, maybe by several owners."""
-    writes = np.concatenate([chunk.column("act", "write") for chunk in chunks])
+    writes = np.concatenate([chunk.of_acts("write") for chunk in chunks])
     writes.sort()
     twice = writes[1:][writes[1:] == writes[:-1]]
     return np.unique(twice[twice != 0])

@@ -7,9 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from chaos.history.columns import IrregularError, Table
-from chaos.history.layout import hash_of
+from chaos.history.columns import IrregularError
+from chaos.history.compiled import compiled, inlined
+from chaos.history.hashes import hash_of, indexed, place_of
 from chaos.history.model import INFINITY
+from chaos.history.tables import entries
 
 NEVER: Final = np.int64(INFINITY - 1)
 """INFINITY of the columns: no time of a history reaches it."""
@@ -19,6 +21,7 @@ CREATE, UPDATE, DELETE, READ, LIST, SYNC, RESET = range(7)
 OUTCOMES: Final = ("ok", "degraded", "info", "fail")
 OK, DEGRADED, INFO, FAIL = range(4)
 _EMPTY: Final = np.uint64(hash_of(""))
+_KINDS, _OUTCOMES = (np.array([hash_of(name) for name in names], np.uint64) for names in (KINDS, OUTCOMES))
 
 
 @dataclass(slots=True)
@@ -26,13 +29,15 @@ class Operations:
     """Acts ordered by number; attempts ordered by operation and number.
 
     Attributes:
-        acts: The columns of the acts, with `kind` as a number.
+        acts: The table of the acts; `kind` has their kinds as numbers.
         first, count: Where each one's attempts begin, and how many there are.
-        of, sent, back, outcome, session, lines: Per attempt: its operation, times, how it ended and for which session;
-            `lines` are those of its send and its back (-1: none).
+        of, sent, back, outcome, session, flags: Per attempt: its operation, times, how it ended and for which session.
+        send_line, back_line: Their lines (-1: none).
+        answer_line, answer: The lines of all backs in order, and the attempt of each.
     """
 
-    acts: Table
+    acts: Any
+    kind: Any
     first: Any
     count: Any
     of: Any
@@ -40,94 +45,159 @@ class Operations:
     back: Any
     outcome: Any
     session: Any
+    flags: Any
     send_line: Any
     back_line: Any
-    flags: Any
-
-    def least(self, values: Any) -> Any:
-        """The least of each operation's values, NEVER where it has no attempt."""
-        found = np.full(len(self.first), NEVER)
-        some = np.flatnonzero(self.count)
-        if len(some):
-            found[some] = np.minimum.reduceat(values, self.first[some])
-        return found
-
-    def most(self, values: Any) -> Any:
-        """The greatest of each operation's values, -1 where it has no attempt."""
-        found = np.full(len(self.first), -1)
-        some = np.flatnonzero(self.count)
-        if len(some):
-            found[some] = np.maximum.reduceat(values, self.first[some])
-        return found
-
-    def counted(self, mask: Any) -> Any:
-        """How many of each operation's attempts are so."""
-        return np.bincount(self.of[mask], minlength=len(self.first))
+    answer_line: Any
+    answer: Any
 
 
-def operations_of(acts: Table, sends: Table, backs: Table) -> Operations:
-    """Put acts, sends and backs together.
+def operations_of(acts: Any, sends: Any, backs: Any) -> Operations:
+    """Put the tables of acts, sends and backs together.
 
     Raises:
         IrregularError: They contradict each other.
     """
-    order = np.argsort(acts["op"], kind="stable")
-    acts = {name: column[order] for name, column in acts.items()}
     numbers = acts["op"]
-    _demand(np.all(numbers[1:] != numbers[:-1]), "an operation acts twice")
-    acts["kind"] = _coded(acts["kind"], KINDS)
-    of = _found(numbers, sends["op"])
-    order = np.lexsort((sends["n"], of))
-    of, sends = of[order], {name: column[order] for name, column in sends.items()}
-    count = np.bincount(of, minlength=len(numbers))
-    first = np.concatenate((np.zeros(1, np.int64), np.cumsum(count)[:-1])) if len(numbers) else count
-    place = np.arange(len(of)) - first[of]
-    _demand(np.all(sends["n"] == place + 1), "attempts are not numbered from 1")
-    _demand(np.all(sends["line"] > acts["line"][of]) and np.all(sends["t"] >= acts["t"][of]), "sent before it acted")
-    same = of[1:] == of[:-1]
-    _demand(np.all(~same | (sends["line"][1:] > sends["line"][:-1])), "attempts out of order")
-    _demand(np.all(~same | (sends["t"][1:] >= sends["t"][:-1])), "attempts out of order")
-    back_of = _found(numbers, backs["op"])
-    _demand(np.all((backs["n"] >= 1) & (backs["n"] <= count[back_of])), "came back and was never sent")
-    at = first[back_of] + backs["n"] - 1
-    _demand(np.bincount(at, minlength=1).max(initial=0) <= 1, "came back twice")
-    _demand(np.all(backs["t"] >= sends["t"][at]), "came back before it was sent")
-    _demand(np.all(backs["line"] > sends["line"][at]), "came back before it was sent")
-    back = np.full(len(of), NEVER)
-    back[at] = backs["t"]
-    outcome = np.full(len(of), INFO)
-    outcome[at] = _coded(backs["outcome"], OUTCOMES)
-    back_line = np.full(len(of), -1)
-    back_line[at] = backs["line"]
-    flags = np.zeros(len(of), np.int64)
-    flags[at] = backs["flags"]
-    session = np.where((sends["session"] != 0) & (sends["session"] != _EMPTY), sends["session"], acts["session"][of])
-    changes = acts["kind"] <= DELETE
-    for name in ("record", "write", "key", "owner"):
-        _demand(np.all((acts[name][changes] != 0) & (acts[name][changes] != _EMPTY)), f"no {name}")
-    _demand(np.all(acts["base"][changes] != acts["write"][changes]), "based on itself")
-    return Operations(acts, first, count, of, sends["t"], back, outcome, session, sends["line"], back_line, flags)
+    if np.any(numbers[1:] <= numbers[:-1]):
+        acts = entries(acts, np.argsort(numbers, kind="stable"))
+    numbers = np.ascontiguousarray(acts["op"])
+    if np.any(numbers[1:] == numbers[:-1]):
+        raise IrregularError("an operation acts twice")
+    wrong, kind = _acted(acts, _KINDS)
+    if wrong:
+        raise IrregularError(f"an act: {_WRONG[wrong]}")
+    slots = indexed(numbers)
+    first, count, of = _counted(numbers, slots, sends)
+    size = len(sends)
+    found = Operations(
+        acts, kind, first, count, np.empty(size, np.int64), np.empty(size, np.int64), np.full(size, NEVER),
+        np.full(size, INFO, np.int8), np.empty(size, np.uint64), np.zeros(size, np.int8), np.full(size, -1),
+        np.full(size, -1), np.empty(0), np.empty(len(backs), np.int64),
+    )  # fmt: skip
+    wrong = _sent(acts, sends, first, count, of, found.of, found.sent, found.session, found.send_line)
+    wrong = wrong or _came_back(
+        numbers, slots, backs, first, count, found.sent, found.send_line, found.back, found.back_line,
+        found.flags, found.outcome, found.answer, _OUTCOMES,
+    )  # fmt: skip
+    if wrong:
+        raise IrregularError(_WRONG[wrong])
+    found.answer_line = np.ascontiguousarray(backs["line"])
+    if np.any(found.answer_line[1:] < found.answer_line[:-1]):
+        order = np.argsort(found.answer_line, kind="stable")
+        found.answer_line, found.answer = found.answer_line[order], found.answer[order]
+    return found
 
 
-def _demand(holds: Any, what: str) -> None:
-    if not holds:
-        raise IrregularError(what)
+_WRONG: Final = (
+    "",
+    "a word that is not known",
+    "no record, write, key or owner, or based on itself",
+    "an operation that never acted",
+    "attempts are not numbered from 1",
+    "sent before it acted",
+    "attempts out of order",
+    "came back and was never sent",
+    "came back twice",
+    "came back before it was sent",
+)
 
 
-def _found(sorted_numbers: Any, wanted: Any) -> Any:
-    """Places of numbers that must all be there."""
-    if not len(wanted):
-        return np.zeros(0, np.int64)
-    _demand(len(sorted_numbers) > 0, "an operation that never acted")
-    places = np.minimum(np.searchsorted(sorted_numbers, wanted), len(sorted_numbers) - 1)
-    _demand(np.all(sorted_numbers[places] == wanted), "an operation that never acted")
-    return places
+@compiled
+def _acted(acts: Any, kinds: Any) -> tuple[int, Any]:
+    """The kinds as numbers, and what is wrong with the acts, 0 for nothing."""
+    kind = np.empty(len(acts), np.int8)
+    none, empty = np.uint64(0), _EMPTY
+    for i in range(len(acts)):
+        act = acts[i]
+        code = 0
+        while code < len(kinds) and kinds[code] != act["kind"]:
+            code += 1
+        if code == len(kinds):
+            return 1, kind
+        kind[i] = code
+        if code <= DELETE:
+            record, write, key, owner = act["record"], act["write"], act["key"], act["owner"]
+            if record == none or write == none or key == none or owner == none or act["base"] == write:
+                return 2, kind
+            if record == empty or write == empty or key == empty or owner == empty:
+                return 2, kind
+    return 0, kind
 
 
-def _coded(hashes: Any, names: tuple[str, ...]) -> Any:
-    """Hashes of one of a few texts as its number."""
-    codes = np.full(len(hashes), -1, np.int64)
-    for number, name in enumerate(names):
-        codes[hashes == np.uint64(hash_of(name))] = number
-    _demand(np.all(codes >= 0), "a word that is not known")
-    return codes
+@inlined
+def _place_of(numbers: Any, slots: Any, wanted: int) -> int:
+    """As `place_of`, of operation numbers: most often they have no gaps."""
+    place = wanted - numbers[0] if len(numbers) else -1
+    if place < 0 or place >= len(numbers) or numbers[place] != wanted:
+        place = place_of(numbers, slots, wanted)
+    return place
+
+
+@compiled
+def _counted(numbers: Any, slots: Any, sends: Any) -> tuple[Any, Any, Any]:
+    """Where the attempts of each act begin, how many there are, and the act of each send (-1: none)."""
+    count = np.zeros(len(numbers), np.int64)
+    of = np.empty(len(sends), np.int64)
+    for i in range(len(sends)):
+        of[i] = _place_of(numbers, slots, sends[i]["op"])
+        if of[i] >= 0:
+            count[of[i]] += 1
+    first = np.empty(len(numbers), np.int64)
+    total = 0
+    for i in range(len(numbers)):
+        first[i] = total
+        total += count[i]
+    return first, count, of
+
+
+@compiled
+def _sent(
+    acts: Any, sends: Any, first: Any, count: Any, of_send: Any, of: Any, sent: Any, session: Any, line: Any
+) -> int:
+    """Fill in the attempts' sends; returns what is wrong."""
+    for i in range(len(sends)):
+        send, act = sends[i], of_send[i]
+        if act < 0:
+            return 3
+        if send["n"] < 1 or send["n"] > count[act]:
+            return 4
+        at = first[act] + send["n"] - 1
+        if line[at] >= 0:
+            return 4
+        if send["line"] <= acts[act]["line"] or send["t"] < acts[act]["t"]:
+            return 5
+        of[at], sent[at], line[at], session[at] = act, send["t"], send["line"], send["session"]
+        if session[at] == np.uint64(0) or session[at] == _EMPTY:
+            session[at] = acts[act]["session"]
+    for at in range(1, len(sends)):
+        if of[at] == of[at - 1] and (line[at] <= line[at - 1] or sent[at] < sent[at - 1]):
+            return 6
+    return 0
+
+
+@compiled
+def _came_back(
+    numbers: Any, slots: Any, backs: Any, first: Any, count: Any, sent: Any, send_line: Any, back: Any, line: Any,
+    flags: Any, outcome: Any, attempt: Any, outcomes: Any,
+) -> int:  # fmt: skip
+    """Fill in how the attempts ended; returns what is wrong."""
+    for i in range(len(backs)):
+        one = backs[i]
+        act = _place_of(numbers, slots, one["op"])
+        if act < 0:
+            return 3
+        if one["n"] < 1 or one["n"] > count[act]:
+            return 7
+        at = first[act] + one["n"] - 1
+        if line[at] >= 0:
+            return 8
+        if one["t"] < sent[at] or one["line"] <= send_line[at]:
+            return 9
+        code = 0
+        while code < len(outcomes) and outcomes[code] != one["outcome"]:
+            code += 1
+        if code == len(outcomes):
+            return 1
+        back[at], line[at], flags[at], outcome[at], attempt[i] = one["t"], one["line"], one["flags"], code, at
+    return 0

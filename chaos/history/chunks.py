@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from chaos.history.columns import Columns, DoorLine, IrregularError, Table, scan
-from chaos.history.layout import hash_of
-from chaos.history.pieces import TYPES
+from chaos.history.columns import Columns, DoorLine, IrregularError, scan
+from chaos.history.hashes import hash_of, indexed, places_of
+from chaos.history.tables import DTYPES, TYPES, entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,17 @@ class Chunk:
     last_line: int
     strays: int
 
-    def column(self, tag: str, name: str, share: int | None = None) -> Any:
-        """A column, or that part of it which belongs to a share."""
-        column = np.load(self.folder / f"{tag}.{name}.npy", mmap_mode="r" if share is not None else None)
-        if share is None:
-            return column
-        bounds = self.bounds[tag]
-        return np.array(column[bounds[share] : bounds[share + 1]])
+    def of_acts(self, name: str) -> Any:
+        """The numbers (`op`) or the write ids (`write`) of all acts."""
+        return np.fromfile(self.folder / f"act.{name}", TYPES["act"][name])
+
+    def table(self, tag: str, share: int) -> Any:
+        """That part of a table which belongs to a share."""
+        begin, end = self.bounds[tag][share : share + 2]
+        of = DTYPES[tag]
+        if begin == end:
+            return np.empty(0, of)
+        return np.fromfile(self.folder / tag, of, end - begin, offset=begin * of.itemsize)
 
 
 def chunks_of(path: Path, size: int, chunk_bytes: int) -> Iterator[tuple[int, int]]:
@@ -66,21 +70,21 @@ def split(path: Path, begin: int, end: int, folder: Path, shares: int) -> Chunk:
     tables = columns.tables
     acts, sends, backs = tables["act"], tables["send"], tables["back"]
     share: dict[str, Any] = {"act": (acts["owner"] % np.uint64(shares)).astype(np.int64)}
-    order = np.argsort(acts["op"], kind="stable")
-    numbers, share_of_act = acts["op"][order], share["act"][order]
-    share["send"] = _looked_up(numbers, share_of_act, sends["op"], shares)
-    share["back"] = _looked_up(numbers, share_of_act, backs["op"], shares)
+    numbers = np.ascontiguousarray(acts["op"])
+    share["send"] = _looked_up(numbers, share["act"], sends["op"], shares)
+    share["back"] = _looked_up(numbers, share["act"], backs["op"], shares)
     share_of_owner = {door.owner: hash_of(door.owner) % shares for door in columns.doors}
     lines = np.concatenate((backs["line"], np.array([door.line for door in columns.doors], np.int64)))
     of_lines = np.concatenate(
         (share["back"], np.array([share_of_owner[door.owner] for door in columns.doors], np.int64))
     )
-    order = np.argsort(lines)
     for tag in ("row", "gone"):
-        share[tag] = _looked_up(lines[order], of_lines[order], tables[tag]["line"], -1)
+        share[tag] = _looked_up(lines, of_lines, tables[tag]["line"], -1)
         if np.any(share[tag] < 0):
             raise IrregularError("rows without a read")
     folder.mkdir()
+    for name in ("op", "write"):
+        np.ascontiguousarray(acts[name]).tofile(folder / f"act.{name}")
     bounds = {tag: _kept(folder, tag, table, share[tag], shares) for tag, table in tables.items()}
     doors: tuple[list[DoorLine], ...] = tuple([] for _ in range(shares))
     for door in columns.doors:
@@ -90,49 +94,35 @@ def split(path: Path, begin: int, end: int, folder: Path, shares: int) -> Chunk:
 
 
 def _looked_up(names: Any, values: Any, wanted: Any, otherwise: int) -> Any:
-    if not len(names):
-        return np.full(len(wanted), otherwise)
-    place = np.minimum(np.searchsorted(names, wanted), len(names) - 1)
-    return np.where(names[place] == wanted, values[place], otherwise)
+    return np.append(values, otherwise)[places_of(names, indexed(names), wanted)]
 
 
-def _kept(folder: Path, tag: str, table: Table, share: Any, shares: int) -> list[int]:
-    order = np.argsort(share, kind="stable")
-    for name, column in table.items():
-        np.save(folder / f"{tag}.{name}.npy", column[order])
-    found: list[int] = np.searchsorted(share[order], np.arange(shares + 2)).tolist()
+def _kept(folder: Path, tag: str, table: Any, share: Any, shares: int) -> list[int]:
+    order = np.argsort(share.astype(np.int16), kind="stable")
+    entries(table, order).tofile(folder / tag)
+    found: list[int] = np.concatenate(([0], np.cumsum(np.bincount(share, minlength=shares + 1)))).tolist()
     return found
 
 
 def gathered(chunks: Sequence[Chunk], share: int) -> tuple[Columns, int]:
     """All columns of one share, and how many sends and backs of other chunks are among them."""
-    found = Columns()
-    for tag, types in TYPES.items():
-        found.tables[tag] = {
-            name: np.concatenate([chunk.column(tag, name, share) for chunk in chunks]) for name in types
-        }
-    found.doors = [door for chunk in chunks for door in chunk.doors[share]]
-    claimed = 0
-    numbers = np.sort(found.tables["act"]["op"])
-    claimed_backs: list[Any] = []
+    parts = {tag: [chunk.table(tag, share) for chunk in chunks] for tag in TYPES}
+    numbers = np.concatenate([acts["op"] for acts in parts["act"]])
+    slots = indexed(numbers)
+    claimed, answers = 0, [np.zeros(0, np.int64)]
     strays = len(chunks[0].doors)
     for chunk in chunks:
         for tag in ("send", "back"):
-            if chunk.bounds[tag][strays] == chunk.bounds[tag][strays + 1]:
+            if not len(some := chunk.table(tag, strays)):
                 continue
-            ours = _looked_up(numbers, np.ones(len(numbers), np.int64), chunk.column(tag, "op", strays), 0) > 0
-            claimed += int(ours.sum())
-            part = {name: chunk.column(tag, name, strays)[ours] for name in TYPES[tag]}
-            found.tables[tag] = _more(found.tables[tag], part)
+            some = entries(some, np.flatnonzero(places_of(numbers, slots, some["op"]) >= 0))
+            claimed += len(some)
+            parts[tag].append(some)
             if tag == "back":
-                claimed_backs.append(part["line"])
+                answers.append(some["line"])
         for tag in ("row", "gone"):
-            if claimed_backs and chunk.bounds[tag][strays] < chunk.bounds[tag][strays + 1]:
-                ours = np.isin(chunk.column(tag, "line", strays), np.concatenate(claimed_backs))
-                part = {name: chunk.column(tag, name, strays)[ours] for name in TYPES[tag]}
-                found.tables[tag] = _more(found.tables[tag], part)
+            if len(some := chunk.table(tag, strays)):
+                parts[tag].append(entries(some, np.flatnonzero(np.isin(some["line"], np.concatenate(answers)))))
+    found = Columns({tag: np.concatenate(parts[tag]) for tag in TYPES})
+    found.doors = [door for chunk in chunks for door in chunk.doors[share]]
     return found, claimed
-
-
-def _more(table: Table, part: Table) -> Table:
-    return {name: np.concatenate((column, part[name])) for name, column in table.items()}

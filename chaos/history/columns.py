@@ -1,12 +1,13 @@
 """A history as columns: what can be decided about many records at once, with the places of the lines it came from.
 
-Whole blocks of lines go through `layout.py`; lines of a shape that the recorder does not write go one by one through
+Lines of operations go through `lines.py`; those of a shape that the recorder does not write go one by one through
 the JSON parser. Whatever is doubtful raises `IrregularError`: then the exact reader reads the file, and says what is
 wrong with it, if anything is. Nothing is ever refused or believed on the word of the columns alone.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -16,18 +17,19 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from chaos.history.layout import Block, hash_of
-from chaos.history.pieces import CACHED, FIELDS, FULL, OPERATIONS, REQUIRED, TYPES, USUAL, Known, Pieces, marks_of
+from chaos.history.events import DoorRead
+from chaos.history.hashes import hash_of
+from chaos.history.lines import BEYOND, SPEC, operations_at, rows_at
+from chaos.history.tables import CACHED, DTYPES, FIELDS, FULL, OPERATIONS, REQUIRED, TYPES
 
 BLOCK_BYTES: Final = 4 << 20
+_DOOR_FIELDS: Final = frozenset(part.name for part in dataclasses.fields(DoorRead)) | {"event"}
+_LEAST: Final = {"act": 64, "send": 32, "back": 40, "row": 40, "gone": 16}
+"""Bytes that one entry of each table takes at least; a line with shorter names gone is read by itself."""
 
 
 class IrregularError(Exception):
     """The history is not what the recorder writes, or contradicts itself: the exact reader has to look at it."""
-
-
-Table = dict[str, Any]
-"""Columns of equal length by name: texts as hashes (uint64, 0 where absent), numbers as int64."""
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ class DoorLine:
 class Columns:
     """A part of a history, or all of it."""
 
-    tables: dict[str, Table] = field(default_factory=dict)
+    tables: dict[str, Any] = field(default_factory=dict)
     doors: list[DoorLine] = field(default_factory=list)
     others: list[tuple[int, bytes]] = field(default_factory=list)
     lines: int = 0
@@ -75,98 +77,83 @@ def scan(path: Path, begin: int, end: int) -> Columns:
         IrregularError: A line is not what the recorder writes.
         OSError: The file cannot be read.
     """
-    scanner = _Scanner()
+    scanner, at = _Scanner(end - begin), begin
+    content, filled = bytearray(BLOCK_BYTES + BEYOND), 0
     with path.open("rb", buffering=0) as file:
         file.seek(begin)
-        rest, at = b"", begin
-        while at + len(rest) < end:
-            read = file.read(min(BLOCK_BYTES, end - at - len(rest)))
-            if not read:
+        while at + filled < end:
+            if filled == len(content) - BEYOND:
+                if filled > 16 * BLOCK_BYTES:
+                    raise IrregularError("a very long line")
+                content = content + bytes(filled)
+            room = memoryview(content)[filled : min(len(content) - BEYOND, filled + end - at - filled)]
+            if not (read := file.readinto(room)):
                 raise IrregularError("shorter than it was")
-            content = rest + read
-            cut = content.rfind(b"\n") + 1
+            filled += read
+            cut = content.rfind(b"\n", 0, filled) + 1
             if cut:
-                scanner.block(content[:cut], at)
-            elif len(content) > 16 * BLOCK_BYTES:
-                raise IrregularError("a very long line")
-            rest, at = content[cut:], at + cut
-    if rest:
+                scanner.block(content, cut, at)
+                content[: filled - cut] = content[cut:filled]
+                filled, at = filled - cut, at + cut
+    if filled:
         raise IrregularError("the last line has no end")
     return scanner.columns()
 
 
 class _Scanner:
-    def __init__(self) -> None:
-        self._layouts: dict[tuple[int, int], list[Known]] = {}
-        self._parts: dict[str, list[Table]] = {tag: [] for tag in TYPES}
+    def __init__(self, size: int) -> None:
+        """Room for all that so many bytes can hold; what is not used of it takes no memory."""
+        sizes = [(size // least + 1) * len(TYPES[tag]) for tag, least in _LEAST.items()]
+        self._bounds = np.cumsum(sizes)
+        self._begins = np.concatenate((np.zeros(1, np.int64), self._bounds[:-1]))
+        self._ends = self._begins.copy()
+        self._tables = np.empty(sum(sizes), np.int64)
+        self._odd = np.empty((size // len(b'{"event":"act",') + 2, 2), np.int64)
+        self._rows_of_doors: list[Any] = []
         self._slow: dict[str, list[dict[str, int]]] = {tag: [] for tag in TYPES}
         self._rows_at: dict[tuple[str, bytes], int] = {}
+        self._last = (b"", blake2b(digest_size=16).digest())
         self._found = Columns()
 
     def columns(self) -> Columns:
         """Everything that was taken apart."""
-        for tag, slow in self._slow.items():
-            if slow:
-                self._parts[tag].append(
-                    {n: np.array([one.get(n, 0) for one in slow], t) for n, t in TYPES[tag].items()}
-                )
-            self._found.tables[tag] = joined(tag, self._parts[tag])
+        for tag, begin, end in zip(TYPES, self._begins.tolist(), self._ends.tolist(), strict=True):
+            parts = [self._tables[begin:end].view(DTYPES[tag])]
+            if tag == "row":
+                parts += self._rows_of_doors
+            if slow := self._slow[tag]:
+                rows = [tuple(one.get(name, 0) for name in TYPES[tag]) for one in slow]
+                parts.append(np.array(rows, DTYPES[tag]))
+            self._found.tables[tag] = np.concatenate(parts) if len(parts) > 1 else parts[0]
         return self._found
 
-    def block(self, content: bytes, at: int) -> None:
-        """Take whole lines that begin at a place of the file."""
-        marks = marks_of(np.frombuffer(content, np.uint8))
-        ends = marks.ends
-        begins = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
-        self._found.lines += len(ends)
-        rest, with_rows = self._apart(content, begins, ends, at)
-        pieces = Pieces(rest, begins, with_rows, marks if rest is content else None)
-        pieces.match(self._layouts)
-        for tag, piece, values in pieces.taken:
-            good = ~pieces.bad[pieces.line_of[piece]]
-            self._keep(tag, piece, values, good, pieces, begins, at)
-        for number in np.flatnonzero(pieces.bad).tolist():
-            line = content[begins[number] : ends[number]]
-            if number in with_rows:
-                self._rows(orjson.loads(b"[" + line[with_rows[number] - int(begins[number]) : -2] + b"]"),
-                           at + int(begins[number]), at + with_rows[number], line)  # fmt: skip
-            else:
-                self._line(line, at + int(begins[number]))
+    def block(self, content: bytearray, end: int, place: int) -> None:
+        """Take whole lines, up to an end, that begin at a place of the file."""
+        words = np.ndarray((len(content) - 8,), np.uint64, content, 0, (1,))
+        self._odd[0], at = 0, 0
+        while True:
+            at, lines = operations_at(words, at, end, SPEC, place, self._tables, self._bounds, self._ends, self._odd)
+            self._found.lines += lines
+            if at == end:
+                break
+            ended = content.index(b"\n", at)
+            self._other(bytes(memoryview(content)[at:ended]), place + at)
+            at = ended + 1
+            self._found.lines += 1
+        for begun, ended in self._odd[1 : 1 + self._odd[0, 0]].tolist():
+            self._line(bytes(memoryview(content)[begun:ended]), place + begun)
 
-    def _apart(self, content: bytes, begins: Any, ends: Any, at: int) -> tuple[bytes, dict[int, int]]:
-        """Handle the lines that are no operation, and blank them out but for rows that were not met before.
+    def _other(self, line: bytes, at: int) -> None:
+        """A line that is no operation as the recorder writes them."""
+        if line.startswith(b'{"event":"door",'):
+            self._door(line, at)
+        elif line.startswith((b'{"event":"act"', b'{"event":"send"', b'{"event":"back"')) or b'"event":"door"' in line:
+            raise IrregularError("an operation in another shape")
+        else:
+            self._found.others.append((at, line))
 
-        Returns:
-            The block, and for each line with such rows the place of the first one.
-        """
-        words = Block(content).words(begins + 10) & np.uint64(0xFFFFFFFF)
-        usual = np.isin(words, USUAL)
-        special = np.flatnonzero(~usual).tolist()
-        if not special:
-            return content, {}
-        rest, with_rows = bytearray(content), {}
-        for number in special:
-            begin, end = int(begins[number]), int(ends[number])
-            line = content[begin:end]
-            keep = 0
-            if line.startswith(b'{"event":"door",'):
-                keep = self._door(line, at + begin)
-            elif (
-                line.startswith((b'{"event":"act"', b'{"event":"send"', b'{"event":"back"'))
-                or b'"event":"door"' in line
-            ):
-                raise IrregularError("an operation in another shape")
-            else:
-                self._found.others.append((at + begin, line))
-            if keep:
-                with_rows[number] = begin + keep
-                rest[begin : begin + keep] = b" " * (keep - 1) + b"\n"
-            else:
-                rest[begin:end] = b" " * (end - begin)
-        return bytes(rest), with_rows
-
-    def _door(self, line: bytes, at: int) -> int:
-        """Note a final read; returns where its rows begin, if they have to be taken apart."""
+    def _door(self, line: bytes, at: int) -> None:
+        """Note a final read, and take its rows if they were not met before."""
         head, opening, rows = line.partition(b'"rows":[{')
         try:
             event = orjson.loads(head + b'"rows":[]}' if opening else line)
@@ -174,8 +161,12 @@ class _Scanner:
             raise IrregularError("a final read that is no JSON") from None
         if opening and not rows.endswith(b"}]}"):
             raise IrregularError("a final read in another shape")
-        digest = (str(event.get("owner")), blake2b(rows, digest_size=16).digest())
+        if rows != self._last[0]:  # most often a second round that showed the same
+            self._last = (rows, blake2b(rows, digest_size=16).digest())
+        digest = (str(event.get("owner")), self._last[1])
         rows_of = self._rows_at.setdefault(digest, at) if opening else -1
+        if not _DOOR_FIELDS.issuperset(event) or type(event.get("why", "")) is not str:
+            raise IrregularError("a final read with another field")
         try:
             door = DoorLine(
                 at, at + len(line), event["step"], event["door"], event["owner"], event["round"], event["invoked"],
@@ -188,25 +179,17 @@ class _Scanner:
         if type(door.door) is not str or type(door.owner) is not str or type(door.settled) is not bool:
             raise IrregularError("a final read with a field of another type")
         self._found.doors.append(door)
-        return len(head) + len(opening) - 1 if opening and rows_of == at else 0
+        if rows_of == at:
+            self._rows_of_door(line, len(head) + len(opening) - 1, at)
 
-    def _keep(self, tag: str, piece: Any, values: Any, good: Any, pieces: Pieces, begins: Any, at: int) -> None:
-        """Columns of the pieces of one layout, except of lines that are read by themselves."""
-        if not good.any():
-            return
-        lines = at + begins[pieces.line_of[piece]]
-        own: Table = {"line": lines}
-        if tag == "row":
-            own["at"], own["end"] = at + pieces.begins[piece], at + pieces.ends[piece]
-        if tag == "back":
-            own["flags"] = np.full(len(piece), values.flags, np.int64)
-        columns = {**values.columns, **own}
-        zeros = np.zeros(len(piece), np.int64)
-        part = {n: columns.get(n, zeros).astype(t, copy=False)[good] for n, t in TYPES[tag].items()}
-        self._parts[tag].append(part)
-        for gone in (values.columns.get("gone"), *values.more.get("gone", ())):
-            if gone is not None:
-                self._parts["gone"].append({"line": lines[good], "record": gone[good]})
+    def _rows_of_door(self, line: bytes, begin: int, at: int) -> None:
+        words = np.ndarray((len(line) + BEYOND - 8,), np.uint64, bytearray(line) + bytes(BEYOND), 0, (1,))
+        table = np.empty((len(line) // _LEAST["row"] + 1) * len(TYPES["row"]), np.int64)
+        end, filled = rows_at(words, begin, SPEC, at, table)
+        if end == len(line) - 1:
+            self._rows_of_doors.append(table[:filled].copy().view(DTYPES["row"]))
+        else:
+            self._rows(orjson.loads(b"[" + line[begin:-2] + b"]"), at)
 
     def _line(self, line: bytes, at: int) -> None:
         """One line of an operation that the recorder would have written in another way, or with escapes."""
@@ -215,17 +198,17 @@ class _Scanner:
             tag = event["event"]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             raise IrregularError("no event") from None
-        if tag not in OPERATIONS or not REQUIRED[tag] <= set(event) <= FIELDS[tag]:
+        if tag not in OPERATIONS or not REQUIRED[tag] <= set(event) <= {*FIELDS[tag], "event"}:
             raise IrregularError("a line with other fields")
         own = {"line": at, "flags": CACHED * (event.get("cached") is True) + FULL * (event.get("full") is True)}
         self._slow[tag].append({**own, **_plain(tag, event)})
-        self._rows(event.get("rows", []), at, at, line)
+        self._rows(event.get("rows", []), at)
         for record in event.get("gone", []):
             if type(record) is not str:
                 raise IrregularError("gone is no list of texts")
             self._slow["gone"].append({"line": at, "record": hash_of(record)})
 
-    def _rows(self, rows: Any, at: int, first: int, line: bytes) -> None:
+    def _rows(self, rows: Any, at: int) -> None:
         """Rows that are read one by one; their places are those of the line, so none of them is ever left out."""
         if type(rows) is not list:
             raise IrregularError("rows is no list")
@@ -252,11 +235,3 @@ def _plain(tag: str, event: Mapping[str, Any]) -> dict[str, int]:
                 raise IrregularError(f"{name} is no number")
             found[name] = value
     return found
-
-
-def joined(tag: str, parts: list[Table]) -> Table:
-    """Several tables of one kind as one."""
-    return {
-        name: np.concatenate([part[name] for part in parts]) if parts else np.empty(0, of)
-        for name, of in TYPES[tag].items()
-    }

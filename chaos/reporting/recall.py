@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from chaos.checks.carrier import felt
-from chaos.checks.large import judge_file
+from chaos.checks.file import judge_file
 from chaos.checks.verdict import Judgement
 from chaos.errors import HarnessError, UsageError
 from chaos.experiment.catalogue import FaultCatalogue

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chaos.checks.large import from_columns, judge_file
+from chaos.checks.file import judge_file
+from chaos.checks.large import from_columns
 from chaos.checks.verdict import judge
 from chaos.errors import HarnessError
 from chaos.history.columns import scan

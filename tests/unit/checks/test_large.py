@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.checks import large
+from chaos.checks import file, large
 from chaos.checks.verdict import judge
 from chaos.errors import HoldfastError, MalformedHistory
 from chaos.history.columns import IrregularError
@@ -30,6 +30,11 @@ STACKS: tuple[tuple[Policy, Idempotency], ...] = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _no_history_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file, "SMALL_BYTES", 0)
+
+
 def agree(path: Path) -> tuple[int, int]:
     """Compare, in one piece and in shares; returns how many operations needed a closer look, of how many."""
     whole = read_history(path)
@@ -37,7 +42,7 @@ def agree(path: Path) -> tuple[int, int]:
     if any(event.exceeds for event in whole.faults):  # a declared loss is judged line by line
         with pytest.raises(IrregularError, match="a declared loss"):
             large.looked(path, processes=1)
-        assert large.judge_file(path, processes=1)[1] == exact
+        assert file.judge_file(path, processes=1)[1] == exact
         return whole.operations, whole.operations
     history, beside = large.looked(path, processes=1)
     assert judge(history, beside) == exact
@@ -83,7 +88,7 @@ def test_a_calm_history_is_dismissed_but_for_the_canaries(tmp_path: Path, monkey
     monkeypatch.setattr(large, "CHUNK_BYTES", 200_000)
     monkeypatch.setattr(large, "SHARE_BYTES", 400_000)
     assert agree(path) == (3, 3_000)
-    _, judgement = large.judge_file(path, processes=2)
+    _, judgement = file.judge_file(path, processes=2)
     assert judgement.verdict == "HELD"
     assert judgement.covered == records
 
@@ -97,7 +102,7 @@ def test_what_the_columns_do_not_understand_is_judged_by_the_exact_reader(tmp_pa
     path.write_bytes(lines.replace(b'{"event":"send",', b'{ "event":"send",', 1))
     with pytest.raises((IrregularError, MalformedHistory)):
         large.looked(path)
-    assert large.judge_file(path)[1] == judge(read_history(path))
+    assert file.judge_file(path)[1] == judge(read_history(path))
 
 
 @pytest.mark.parametrize("damage", ["cut", "dropped", "doubled", "swapped", "changed"])
@@ -130,7 +135,7 @@ def damaged(whole: bytes, damage: str, draw: random.Random) -> bytes:
 
 def outcome(path: Path, *, exact: bool) -> object:
     try:
-        return judge(read_history(path)) if exact else large.judge_file(path)[1]
+        return judge(read_history(path)) if exact else file.judge_file(path)[1]
     except HoldfastError as error:
         if "the check itself failed" in str(error):
             raise AssertionError(path.read_bytes()) from error

@@ -1,0 +1,260 @@
+"""Creates, updates and deletes of some owners in columns, by record: what became of each, and what they end with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chaos.history.attempts import DELETE, FAIL, NEVER, OK, Operations
+from chaos.history.columns import IrregularError
+from chaos.history.compiled import compiled
+from chaos.history.events import CANARY_OWNER
+from chaos.history.hashes import hash_of, indexed, numbered, paired, place_of, places_of
+from chaos.history.tables import entries
+
+_OK_BLOB, _NO_BLOB, _CANARY = (np.uint64(hash_of(text)) for text in ("ok", "", CANARY_OWNER))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What of the experiment matters here: the policy, keys, and when faults of the load struck, by index."""
+
+    conditional: bool
+    keyed: bool
+    struck: tuple[tuple[int, int], ...]
+    first_struck: int
+
+
+class Records:
+    """The records; everything per operation stands by record, in the order in which users acted.
+
+    Attributes:
+        acts: The acts; `op` are their places among all operations, `of` their records.
+        begin: Where each record's operations begin; `names`, `owner` what it is called and whose it is.
+        doubtful: Records that need a closer look.
+        ok, oks, fails, tries: Per operation: whether and how often it was acknowledged, refused and tried.
+        ret, sent, ended, given_up: When it was first acknowledged, first sent, over, and when its last attempt was.
+        final: Per record the acknowledged operation that it ends with, -1 if none; `deleted` if that is a delete.
+        later_sent: Per operation: when the first acknowledged one after it left a device.
+        since, until: Per record: from when to when nothing excuses its absence.
+        rows: Tables of rows that reads returned, each with the operations of which they are whole copies.
+    """
+
+    def __init__(self, operations: Operations, rules: Rules) -> None:
+        changes = np.flatnonzero(operations.kind <= DELETE)
+        owner, record, t, line = (operations.acts[name][changes] for name in ("owner", "record", "t", "line"))
+        number, order, self.begin = grouped(paired(owner, record), t, line)
+        self.operations = operations
+        self.rules = rules
+        self.op = changes[order]
+        self.acts = entries(operations.acts, self.op)
+        self.kind = operations.kind[self.op]
+        self.of = number[order]
+        self.size = len(self.begin)
+        heads = self.acts[self.begin]
+        self.owner = np.ascontiguousarray(heads["owner"])
+        self.names = paired(heads["owner"], heads["record"])
+        self._by_name = indexed(self.names)
+        self.doubtful = self.owner == _CANARY
+        self.rows: list[tuple[Any, Any]] = []
+        self.foreign: list[Any] = []
+        self.met_odd: list[Any] = []
+        size = len(self.op)
+        self.oks, self.fails, self.tries = (np.zeros(size, np.int32) for _ in range(3))
+        self.ret, self.sent, self.ended, self.given_up = (np.empty(size, np.int64) for _ in range(4))
+        _standing(
+            operations.first, operations.count, operations.sent, operations.back, operations.outcome, self.op, self.of,
+            self.acts["t"], self.oks, self.fails, self.tries, self.ret, self.sent, self.ended, self.given_up,
+            rules.keyed, self.doubtful,
+        )  # fmt: skip
+        self.ok = self.oks > 0
+        self.writes = np.ascontiguousarray(self.acts["write"])
+        self._by_write = indexed(self.writes)
+        _written_twice(self.writes, self._by_write, self.of, self.doubtful)
+        keys = paired(self.acts["owner"], self.acts["key"])
+        if _two_writes(keys, indexed(keys), self.writes):
+            raise IrregularError("one key, two writes")
+        self.final, self.since, self.until = (np.empty(self.size, np.int64) for _ in range(3))
+        self.deleted = np.zeros(self.size, np.bool_)
+        self.later_sent = np.full(size, NEVER)
+        _chain(
+            self.acts, self.begin, self.kind, self.ok, self.ret, self.sent, rules.conditional, self.final,
+            self.deleted, self.later_sent, self.since, self.until, self.doubtful,
+        )  # fmt: skip
+
+    def doubt(self, records: Any) -> None:
+        """These records need a closer look; -1 stands for none."""
+        self.doubtful[records[records >= 0]] = True
+
+    def find(self, names: Any) -> Any:
+        """The records of these names, -1 where there is none."""
+        return places_of(self.names, self._by_name, names)
+
+    def whole(self, rows: Any, owner: Any) -> Any:
+        """For each row the operation of which it is a whole copy, -1 where it is none."""
+        return _whole(rows, owner, self.writes, self._by_write, self.acts, self.kind)
+
+    def note(self, rows: Any, op: Any, owner: Any) -> None:
+        """Remember where rows are; what is odd among them needs a closer look, whatever it may be about."""
+        self.rows.append((rows, op))
+        # A line that was read by itself is taken whole, with every row that it has.
+        self.doubt(self.of[op[(op >= 0) & (rows["at"] < 0)]])
+        odd = op < 0
+        if odd.any():
+            self.met_odd.append(owner[odd])
+            self._doubt_odd(entries(rows, np.flatnonzero(odd)), owner[odd])
+
+    def _doubt_odd(self, rows: Any, owner: Any) -> None:
+        writes = np.ascontiguousarray(rows["write"])
+        self.foreign.append(writes)
+        self.doubt(self.find(paired(owner, rows["record"])))
+        self.doubt(self.find(paired(rows["owner"], rows["record"])))
+        self.doubt_writes(writes)
+
+    def doubt_writes(self, writes: Any) -> None:
+        """The records of these write ids need a closer look."""
+        place = places_of(self.writes, self._by_write, writes)
+        self.doubt(self.of[place[place >= 0]])
+
+    def involved(self) -> Any:
+        """Owners with a record that needs a closer look, or who were shown an odd row."""
+        return np.unique(np.concatenate([self.owner[self.doubtful], *self.met_odd]))
+
+    def close(self) -> Any:
+        """Doubt what doubtful records build on; returns write ids that belong to other owners, if to anybody."""
+        before = -1
+        while before != (now := int(self.doubtful.sum())):
+            before = now
+            bases = self.acts["base"][self.doubtful[self.of]]
+            bases = bases[bases != 0]
+            self.doubt_writes(bases)
+        asked = np.unique(np.concatenate([*self.foreign, bases]))
+        return asked[places_of(self.writes, self._by_write, asked) < 0]
+
+
+def grouped(names: Any, one: Any, other: Any) -> tuple[Any, Any, Any]:
+    """Things by name, and those of one name by two values.
+
+    Returns:
+        Each one's group, numbered as they first stand; the order; and where each group begins in it.
+    """
+    number, first = numbered(names)
+    order, begin, right = _grouped(number, len(first), one, other)
+    return number, order if right else np.lexsort((other, one, number)), begin
+
+
+@compiled
+def _grouped(number: Any, groups: int, one: Any, other: Any) -> tuple[Any, Any, bool]:
+    """Things by group, else in their order; where each begins; and whether each is in the order of two values."""
+    end = np.zeros(groups, np.int64)
+    for i in range(len(number)):
+        end[number[i]] += 1
+    begin = np.empty(groups, np.int64)
+    total = 0
+    for group in range(groups):
+        begin[group] = total
+        total += end[group]
+        end[group] = begin[group]
+    order = np.empty(len(number), np.int64)
+    right = True
+    for i in range(len(number)):
+        at = end[number[i]]
+        if at > begin[number[i]]:
+            last = order[at - 1]
+            right &= one[last] < one[i] or (one[last] == one[i] and other[last] <= other[i])
+        order[at] = i
+        end[number[i]] = at + 1
+    return order, begin, right
+
+
+@compiled
+def _standing(
+    first: Any, count: Any, sent_at: Any, back: Any, outcome: Any, op: Any, of: Any, t: Any, oks: Any, fails: Any,
+    tries: Any, ret: Any, sent: Any, ended: Any, given_up: Any, keyed: bool, doubtful: Any,
+) -> None:  # fmt: skip
+    """What became of each operation; records with an unknown one are doubtful."""
+    for i in range(len(op)):
+        begin = first[op[i]]
+        tries[i] = count[op[i]]
+        ret[i], sent[i], ended[i], given_up[i] = NEVER, NEVER, t[i], t[i]
+        for at in range(begin, begin + tries[i]):
+            if outcome[at] == OK:
+                oks[i] += 1
+                ret[i] = min(ret[i], back[at])
+            elif outcome[at] == FAIL:
+                fails[i] += 1
+            sent[i] = min(sent[i], sent_at[at])
+            ended[i] = max(ended[i], back[at])
+            given_up[i] = back[at]
+        known = fails[i] == tries[i]
+        known |= oks[i] > 0 if keyed else (oks[i] == 1 and fails[i] + 1 == tries[i])
+        if not known or ended[i] == NEVER:
+            doubtful[of[i]] = True
+
+
+@compiled
+def _written_twice(writes: Any, slots: Any, of: Any, doubtful: Any) -> None:
+    """Records of a write that was acted more than once are doubtful."""
+    for i in range(len(writes)):
+        place = place_of(writes, slots, writes[i])
+        if place != i:
+            doubtful[of[i]] = True
+            doubtful[of[place]] = True
+
+
+@compiled
+def _two_writes(keys: Any, slots: Any, writes: Any) -> bool:
+    """Whether one key stands for two writes."""
+    found = False
+    for i in range(len(keys)):
+        found |= writes[place_of(keys, slots, keys[i])] != writes[i]
+    return found
+
+
+@compiled
+def _chain(
+    acts: Any, begin: Any, kind: Any, ok: Any, ret: Any, sent: Any, conditional: bool, final: Any, deleted: Any,
+    later_sent: Any, since: Any, until: Any, doubtful: Any,
+) -> None:  # fmt: skip
+    """Whether what is acknowledged of each record is one chain, which operation it ends with, and what comes later."""
+    for record in range(len(begin)):
+        end = begin[record + 1] if record + 1 < len(begin) else len(acts)
+        last = -1
+        since[record], until[record] = NEVER, NEVER
+        for i in range(begin[record], end):
+            act = acts[i]
+            if kind[i] == DELETE:
+                until[record] = min(until[record], act["t"])
+            else:
+                since[record] = min(since[record], ret[i])
+            if not ok[i]:
+                continue
+            wanted = acts[last]["write"] if last >= 0 else np.uint64(0)
+            if conditional and (act["base"] != wanted or (last >= 0 and kind[last] == DELETE)):
+                doubtful[record] = True
+            last = i
+        final[record] = last
+        deleted[record] = last >= 0 and kind[last] == DELETE
+        least = NEVER
+        for i in range(end - 1, begin[record] - 1, -1):
+            if ok[i]:
+                later_sent[i] = least
+                least = min(least, sent[i])
+
+
+@compiled
+def _whole(rows: Any, owner: Any, writes: Any, slots: Any, acts: Any, kind: Any) -> Any:
+    found = np.full(len(rows), -1, np.int64)
+    for i in range(len(rows)):
+        row = rows[i]
+        op = place_of(writes, slots, row["write"])
+        if op < 0 or kind[op] == DELETE or row["owner"] != owner[i]:
+            continue
+        act = acts[op]
+        blob = row["blob"]
+        plain = blob in (np.uint64(0), _OK_BLOB, _NO_BLOB)
+        if plain and row["hash"] == act["hash"] and row["record"] == act["record"] and row["owner"] == act["owner"]:
+            found[i] = op
+    return found
