@@ -26,7 +26,7 @@ import orjson
 from chaos.checks.beside import Beside, summed
 from chaos.checks.dismissal import Taken, look_at
 from chaos.checks.records import Rules
-from chaos.history.chunks import Chunk, chunks_of, gathered, split
+from chaos.history.chunks import Chunk, Part, chunks_of, gathered, split
 from chaos.history.columns import Columns, IrregularError, scan
 from chaos.history.excerpt import Excerpt, excerpt_of
 from chaos.history.model import INFINITY, History
@@ -99,18 +99,19 @@ def _looked_at(path: Path, chunks: Sequence[Chunk], rules: Rules, each: Each[Tak
     _unique_numbers(chunks)
     shares = len(chunks[0].doors)
     asked = _written_twice(chunks)
-    taken = list(each(_share, [(path, chunks, number, rules, asked) for number in range(shares)]))
+    parts = [[chunk.part(share) for chunk in chunks] for share in range(shares)]
+    taken = list(each(_share, [(path, of_share, rules, asked) for of_share in parts]))
     foreign = [one.foreign for one in taken if len(one.foreign)]
     if foreign:
         asked = np.unique(np.concatenate([asked, *foreign]))
-        taken = list(each(_share, [(path, chunks, number, rules, asked) for number in range(shares)]))
+        taken = list(each(_share, [(path, of_share, rules, asked) for of_share in parts]))
     if sum(one.claimed for one in taken) != sum(chunk.strays for chunk in chunks):
         raise IrregularError("attempts at an operation that never acted")
     return taken
 
 
-def _share(path: Path, chunks: Sequence[Chunk], number: int, rules: Rules, asked: Any) -> Taken:
-    columns, claimed = gathered(chunks, number)
+def _share(path: Path, parts: Sequence[Part], rules: Rules, asked: Any) -> Taken:
+    columns, claimed = gathered(parts)
     taken = look_at(path, columns, rules, asked)
     taken.claimed = claimed
     return taken

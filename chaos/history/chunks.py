@@ -37,9 +37,29 @@ class Chunk:
         """The numbers (`op`) or the write ids (`write`) of all acts."""
         return np.fromfile(self.folder / f"act.{name}", TYPES["act"][name])
 
-    def table(self, tag: str, share: int) -> Any:
-        """That part of a table which belongs to a share."""
-        begin, end = self.bounds[tag][share : share + 2]
+    def part(self, share: int) -> Part:
+        """What belongs to one share, and what may."""
+        shares = len(self.doors)
+        bounds = {tag: (at[share], at[share + 1], at[shares], at[shares + 1]) for tag, at in self.bounds.items()}
+        return Part(self.folder, bounds, self.doors[share])
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a chunk has of one share.
+
+    Attributes:
+        bounds: For each table begin and end of what belongs to the share, and of what belongs to any.
+        doors: Final reads of the share.
+    """
+
+    folder: Path
+    bounds: dict[str, tuple[int, int, int, int]]
+    doors: list[DoorLine]
+
+    def table(self, tag: str, *, strays: bool = False) -> Any:
+        """That part of a table which belongs to the share, or what belongs to an act of another chunk."""
+        begin, end = self.bounds[tag][2:] if strays else self.bounds[tag][:2]
         of = DTYPES[tag]
         if begin == end:
             return np.empty(0, of)
@@ -104,25 +124,24 @@ def _kept(folder: Path, tag: str, table: Any, share: Any, shares: int) -> list[i
     return found
 
 
-def gathered(chunks: Sequence[Chunk], share: int) -> tuple[Columns, int]:
+def gathered(parts: Sequence[Part]) -> tuple[Columns, int]:
     """All columns of one share, and how many sends and backs of other chunks are among them."""
-    parts = {tag: [chunk.table(tag, share) for chunk in chunks] for tag in TYPES}
-    numbers = np.concatenate([acts["op"] for acts in parts["act"]])
+    tables = {tag: [part.table(tag) for part in parts] for tag in TYPES}
+    numbers = np.concatenate([acts["op"] for acts in tables["act"]])
     slots = indexed(numbers)
     claimed, answers = 0, [np.zeros(0, np.int64)]
-    strays = len(chunks[0].doors)
-    for chunk in chunks:
+    for part in parts:
         for tag in ("send", "back"):
-            if not len(some := chunk.table(tag, strays)):
-                continue
-            some = entries(some, np.flatnonzero(places_of(numbers, slots, some["op"]) >= 0))
-            claimed += len(some)
-            parts[tag].append(some)
-            if tag == "back":
-                answers.append(some["line"])
+            if len(strays := part.table(tag, strays=True)):
+                ours = entries(strays, np.flatnonzero(places_of(numbers, slots, strays["op"]) >= 0))
+                claimed += len(ours)
+                tables[tag].append(ours)
+                if tag == "back":
+                    answers.append(ours["line"])
         for tag in ("row", "gone"):
-            if len(some := chunk.table(tag, strays)):
-                parts[tag].append(entries(some, np.flatnonzero(np.isin(some["line"], np.concatenate(answers)))))
-    found = Columns({tag: np.concatenate(parts[tag]) for tag in TYPES})
-    found.doors = [door for chunk in chunks for door in chunk.doors[share]]
+            if len(strays := part.table(tag, strays=True)):
+                ours = np.isin(strays["line"], np.concatenate(answers))
+                tables[tag].append(entries(strays, np.flatnonzero(ours)))
+    found = Columns({tag: np.concatenate(tables[tag]) for tag in TYPES})
+    found.doors = [door for part in parts for door in part.doors]
     return found, claimed
