@@ -132,9 +132,9 @@ def _rows(share: _Share) -> dict[int, Any]:
         keep = op < 0
         keep[~keep] = records.doubtful[records.of[op[~keep]]]
         for row in entries(table, np.flatnonzero(keep)):
-            found.setdefault(int(row["line"]), []).append((int(row["at"]), int(row["end"])))
+            found.setdefault(int(row["line"]), []).append(int(row["at"]))
     for line, rows in found.items():
-        found[line] = WHOLE if any(begin < 0 for begin, _ in rows) else sorted(rows)
+        found[line] = WHOLE if min(rows) < 0 else sorted(rows)
     return found
 
 

@@ -57,13 +57,24 @@ class Part:
     bounds: dict[str, tuple[int, int, int, int]]
     doors: list[DoorLine]
 
-    def table(self, tag: str, *, strays: bool = False) -> Any:
-        """That part of a table which belongs to the share, or what belongs to an act of another chunk."""
-        begin, end = self.bounds[tag][2:] if strays else self.bounds[tag][:2]
+    def size(self, tag: str) -> int:
+        """How much of a table belongs to the share."""
+        begin, end, _, _ = self.bounds[tag]
+        return end - begin
+
+    def read(self, tag: str, into: Any) -> None:
+        """Read that."""
+        if len(into):
+            with (self.folder / tag).open("rb", buffering=0) as file:
+                file.seek(self.bounds[tag][0] * into.itemsize)
+                if file.readinto(into.view(np.uint8)) != into.nbytes:
+                    raise OSError(f"{file.name} is shorter than it was")
+
+    def strays(self, tag: str) -> Any:
+        """What of a table belongs to an act of another chunk, of whichever share."""
+        _, _, begin, end = self.bounds[tag]
         of = DTYPES[tag]
-        if begin == end:
-            return np.empty(0, of)
-        return np.fromfile(self.folder / tag, of, end - begin, offset=begin * of.itemsize)
+        return np.fromfile(self.folder / tag, of, end - begin, offset=begin * of.itemsize) if begin < end else ()
 
 
 def chunks_of(path: Path, size: int, chunk_bytes: int) -> Iterator[tuple[int, int]]:
@@ -126,22 +137,29 @@ def _kept(folder: Path, tag: str, table: Any, share: Any, shares: int) -> list[i
 
 def gathered(parts: Sequence[Part]) -> tuple[Columns, int]:
     """All columns of one share, and how many sends and backs of other chunks are among them."""
-    tables = {tag: [part.table(tag) for part in parts] for tag in TYPES}
-    numbers = np.concatenate([acts["op"] for acts in tables["act"]])
+    tables = {tag: _gathered(parts, tag) for tag in TYPES}
+    numbers = np.ascontiguousarray(tables["act"]["op"])
     slots = indexed(numbers)
-    claimed, answers = 0, [np.zeros(0, np.int64)]
+    more: dict[str, list[Any]] = {tag: [] for tag in TYPES}
     for part in parts:
         for tag in ("send", "back"):
-            if len(strays := part.table(tag, strays=True)):
-                ours = entries(strays, np.flatnonzero(places_of(numbers, slots, strays["op"]) >= 0))
-                claimed += len(ours)
-                tables[tag].append(ours)
-                if tag == "back":
-                    answers.append(ours["line"])
+            if len(strays := part.strays(tag)):
+                ours = places_of(numbers, slots, strays["op"]) >= 0
+                more[tag].append(entries(strays, np.flatnonzero(ours)))
+        answers = [np.zeros(0, np.int64), *(backs["line"] for backs in more["back"])]
         for tag in ("row", "gone"):
-            if len(strays := part.table(tag, strays=True)):
+            if len(strays := part.strays(tag)):
                 ours = np.isin(strays["line"], np.concatenate(answers))
-                tables[tag].append(entries(strays, np.flatnonzero(ours)))
-    found = Columns({tag: np.concatenate(tables[tag]) for tag in TYPES})
+                more[tag].append(entries(strays, np.flatnonzero(ours)))
+    found = Columns({tag: np.concatenate((table, *more[tag])) if more[tag] else table for tag, table in tables.items()})
     found.doors = [door for part in parts for door in part.doors]
-    return found, claimed
+    return found, sum(len(table) for tag in ("send", "back") for table in more[tag])
+
+
+def _gathered(parts: Sequence[Part], tag: str) -> Any:
+    table, at = np.empty(sum(part.size(tag) for part in parts), DTYPES[tag]), 0
+    for part in parts:
+        end = at + part.size(tag)
+        part.read(tag, table[at:end])
+        at = end
+    return table

@@ -20,7 +20,7 @@ import orjson
 from chaos.history.events import DoorRead
 from chaos.history.hashes import hash_of
 from chaos.history.lines import BEYOND, SPEC, operations_at, rows_at
-from chaos.history.tables import CACHED, DTYPES, FIELDS, FULL, OPERATIONS, REQUIRED, TYPES
+from chaos.history.tables import CACHED, DTYPES, FIELDS, FULL, NUMBERS, OPERATIONS, REQUIRED, TYPES
 
 BLOCK_BYTES: Final = 4 << 20
 _DOOR_FIELDS: Final = frozenset(part.name for part in dataclasses.fields(DoorRead)) | {"event"}
@@ -200,23 +200,33 @@ class _Scanner:
             raise IrregularError("no event") from None
         if tag not in OPERATIONS or not REQUIRED[tag] <= set(event) <= {*FIELDS[tag], "event"}:
             raise IrregularError("a line with other fields")
+        if not all(_fits(name, value) for name, value in event.items()):
+            raise IrregularError("a field of another type or range")
         own = {"line": at, "flags": CACHED * (event.get("cached") is True) + FULL * (event.get("full") is True)}
         self._slow[tag].append({**own, **_plain(tag, event)})
         self._rows(event.get("rows", []), at)
         for record in event.get("gone", []):
-            if type(record) is not str:
-                raise IrregularError("gone is no list of texts")
             self._slow["gone"].append({"line": at, "record": hash_of(record)})
 
     def _rows(self, rows: Any, at: int) -> None:
         """Rows that are read one by one; their places are those of the line, so none of them is ever left out."""
-        if type(rows) is not list:
-            raise IrregularError("rows is no list")
         for row in rows:
-            if type(row) is not dict or not REQUIRED["row"] <= set(row) or row.get("stamps") not in (None, []):
-                row = {"record": "", "owner": "", "write": "", "hash": "", **(row if type(row) is dict else {})}
-                row["blob"] = "odd"
-            self._slow["row"].append({"line": at, "at": -1, "end": -1, **_plain("row", row)})
+            if type(row) is not dict or not REQUIRED["row"] <= set(row):
+                raise IrregularError("a row without a field")
+            if not set(row) <= set(FIELDS["row"]) or type(row.get("row", "")) is not str:
+                row = {**row, "blob": "odd"}
+            self._slow["row"].append({"line": at, "at": -1, **_plain("row", row)})
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether a field of an operation is of its type."""
+    if name in NUMBERS:
+        return type(value) is int and 0 <= value < 1 << 62
+    if name in ("cached", "full"):
+        return type(value) is bool
+    if name in ("rows", "gone"):
+        return type(value) is list and (name == "rows" or all(type(member) is str for member in value))
+    return type(value) is str or (name == "base" and value is None)
 
 
 def _plain(tag: str, event: Mapping[str, Any]) -> dict[str, int]:
@@ -224,14 +234,10 @@ def _plain(tag: str, event: Mapping[str, Any]) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, of in TYPES[tag].items():
         value = event.get(name)
-        if value is None or name in ("line", "at", "end", "flags"):
-            continue
-        if of is np.uint64:
+        if name in NUMBERS:
+            found[name] = value or 0
+        elif of is np.uint64 and value is not None:
             if type(value) is not str:
                 raise IrregularError(f"{name} is no text")
             found[name] = hash_of(value.encode("utf-8", "surrogatepass").decode("utf-8", "replace"))
-        else:
-            if type(value) is not int or not 0 <= value < 1 << 62:
-                raise IrregularError(f"{name} is no number")
-            found[name] = value
     return found

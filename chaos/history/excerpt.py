@@ -19,11 +19,11 @@ class Excerpt:
 
     Attributes:
         lines: Places of lines that are taken as they are.
-        thinned: For each line with rows the places (begin, end) of those that are taken; WHOLE for all of them.
+        thinned: For each line with rows the begins of those that are taken; WHOLE for all of them.
     """
 
     lines: set[int] = field(default_factory=set)
-    thinned: dict[int, Sequence[tuple[int, int]] | None] = field(default_factory=dict)
+    thinned: dict[int, Sequence[int] | None] = field(default_factory=dict)
 
     def add(self, other: Excerpt) -> None:
         """Take what the other one takes, too."""
@@ -49,12 +49,11 @@ def excerpt_of(path: Path, wanted: Excerpt, others: Mapping[int, bytes]) -> Iter
             elif place == places[-1]:
                 line = orjson.dumps({**orjson.loads(line), "events": count})
             rows = wanted.thinned.get(place, WHOLE)
-            yield line if rows is WHOLE else _thinned(line, (content[begin:end] for begin, end in rows))
+            # A row ends with the text that is its last value, and no text holds a quote.
+            yield line if rows is WHOLE else _thinned(line, (content[at : content.find(b'"}', at) + 2] for at in rows))
             count += 1
 
 
 def _thinned(line: bytes, rows: Iterable[bytes]) -> bytes:
     head, opening, _ = line.partition(b'"rows":[')
-    # A row ends with the text that is its last value, and no text holds a quote.
-    kept = b",".join(row[: row.index(b'"}') + 2] for row in rows)
-    return head + opening + kept + line[line.rindex(b'"}]') + 2 :]
+    return head + opening + b",".join(rows) + line[line.rindex(b'"}]') + 2 :]

@@ -13,7 +13,7 @@ import numpy as np
 
 from chaos.history.compiled import compiled, inlined
 from chaos.history.hashes import SEED, mixed
-from chaos.history.tables import CACHED, FIELDS, FULL, OPERATIONS, REQUIRED, TYPES
+from chaos.history.tables import CACHED, FIELDS, FULL, NUMBERS, OPERATIONS, REQUIRED, TYPES
 
 BEYOND: Final = 32
 """So far beyond the end of a block it is looked at."""
@@ -41,7 +41,7 @@ def _fields() -> tuple[Any, Any, Any, Any]:
         for bit, name in enumerate(FIELDS[tag]):
             if name in ("rows", "gone"):
                 continue
-            kind = _FLAG if name in ("cached", "full") else _NUMBER if TYPES[tag].get(name) is np.int64 else _TEXT
+            kind = _FLAG if name in ("cached", "full") else _NUMBER if name in NUMBERS else _TEXT
             text = b'%b"%b":%b' % (
                 b"{" if tag == "row" and bit == 0 else b",", name.encode(), (b'"', b"", b"true")[kind],
             )  # fmt: skip
@@ -155,7 +155,8 @@ def _object(words: Any, at: int, spec: Any, tag: int, out: Any, to: int) -> int:
                 at += at >= 0
             elif kind == _NUMBER:
                 at, value = _number(words, at)
-                out[to + column] = value
+                if column >= 0:
+                    out[to + column] = value
             else:
                 out[to + _FLAGS_COLUMN] |= column
         elif how[field, 3]:
@@ -179,7 +180,6 @@ def _rows(words: Any, at: int, spec: Any, line: int, place: int, out: Any, to: i
         if at >= 0:
             after = words[at] & _TWO
             at += 1
-            out[to + 2] = place + at
             to += _ROW_WIDTH
             more = after == _ANOTHER
             at = at + 1 if more or after == _LAST else -1

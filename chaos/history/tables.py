@@ -15,14 +15,14 @@ _U, _I = np.uint64, np.int64
 TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
     "act": {
         "line": _I, "op": _I, "t": _I, "session": _U, "device": _U, "owner": _U, "kind": _U, "record": _U, "type": _U,
-        "write": _U, "hash": _U, "key": _U, "base": _U, "size_bytes": _I, "outbox": _I,
+        "write": _U, "hash": _U, "key": _U, "base": _U, "size_bytes": _I,
     },
     "send": {"line": _I, "op": _I, "n": _I, "t": _I, "session": _U},
     "back": {"line": _I, "op": _I, "n": _I, "t": _I, "outcome": _U, "flags": _I},
-    "row": {"line": _I, "at": _I, "end": _I, "record": _U, "owner": _U, "write": _U, "hash": _U, "blob": _U},
+    "row": {"line": _I, "at": _I, "record": _U, "owner": _U, "write": _U, "hash": _U, "blob": _U},
     "gone": {"line": _I, "record": _U},
 }  # fmt: skip
-"""The columns of each table: texts as hashes, numbers as they are; `line`, `at` and `end` are places in the file."""
+"""The columns of each table: texts as hashes, numbers as they are; `line` and `at` are places in the file."""
 
 DTYPES: Final = {tag: np.dtype(list(types.items())) for tag, types in TYPES.items()}
 
@@ -37,6 +37,9 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "row": ("record", "owner", "write", "hash", "row", "blob"),
 }
 """The fields of each line in the order in which the recorder writes them."""
+
+NUMBERS: Final = frozenset(("op", "t", "n", "size_bytes", "outbox"))
+"""Fields that are whole numbers; `cached` and `full` are true, `rows` and `gone` lists, the others texts."""
 
 CACHED: Final = 1
 FULL: Final = 2
