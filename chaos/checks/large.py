@@ -32,7 +32,7 @@ from chaos.history.excerpt import Excerpt, excerpt_of
 from chaos.history.model import INFINITY, History
 from chaos.history.reader import read_lines
 
-CHUNK_BYTES: Final = 64 << 20
+CHUNK_BYTES: Final = 32 << 20
 SHARE_BYTES: Final = 64 << 20
 """Of the history file, for each share."""
 

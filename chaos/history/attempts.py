@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from chaos.history.columns import IrregularError
-from chaos.history.compiled import compiled, inlined
-from chaos.history.hashes import hash_of, indexed, place_of
+from chaos.history.compiled import compiled
+from chaos.history.hashes import hash_of, places_near
 from chaos.history.model import INFINITY
 from chaos.history.tables import entries
 
@@ -67,8 +67,8 @@ def operations_of(acts: Any, sends: Any, backs: Any) -> Operations:
     wrong, kind = _acted(acts, _KINDS)
     if wrong:
         raise IrregularError(f"an act: {_WRONG[wrong]}")
-    slots = indexed(numbers)
-    first, count, of = _counted(numbers, slots, sends)
+    of = places_near(numbers, sends["op"])
+    first, count = _counted(len(numbers), of)
     size = len(sends)
     found = Operations(
         acts, kind, first, count, np.empty(size, np.int64), np.empty(size, np.int64), np.full(size, NEVER),
@@ -77,8 +77,8 @@ def operations_of(acts: Any, sends: Any, backs: Any) -> Operations:
     )  # fmt: skip
     wrong = _sent(acts, sends, first, count, of, found.of, found.sent, found.session, found.send_line)
     wrong = wrong or _came_back(
-        numbers, slots, backs, first, count, found.sent, found.send_line, found.back, found.back_line,
-        found.flags, found.outcome, found.answer, _OUTCOMES,
+        places_near(numbers, backs["op"]), backs, first, count, found.sent, found.send_line, found.back,
+        found.back_line, found.flags, found.outcome, found.answer, _OUTCOMES,
     )  # fmt: skip
     if wrong:
         raise IrregularError(_WRONG[wrong])
@@ -125,30 +125,19 @@ def _acted(acts: Any, kinds: Any) -> tuple[int, Any]:
     return 0, kind
 
 
-@inlined
-def _place_of(numbers: Any, slots: Any, wanted: int) -> int:
-    """As `place_of`, of operation numbers: most often they have no gaps."""
-    place = wanted - numbers[0] if len(numbers) else -1
-    if place < 0 or place >= len(numbers) or numbers[place] != wanted:
-        place = place_of(numbers, slots, wanted)
-    return place
-
-
 @compiled
-def _counted(numbers: Any, slots: Any, sends: Any) -> tuple[Any, Any, Any]:
-    """Where the attempts of each act begin, how many there are, and the act of each send (-1: none)."""
-    count = np.zeros(len(numbers), np.int64)
-    of = np.empty(len(sends), np.int64)
-    for i in range(len(sends)):
-        of[i] = _place_of(numbers, slots, sends[i]["op"])
-        if of[i] >= 0:
-            count[of[i]] += 1
-    first = np.empty(len(numbers), np.int64)
+def _counted(acts: int, of: Any) -> tuple[Any, Any]:
+    """Where the attempts of each act begin, and how many there are, from the act of each send (-1: none)."""
+    count = np.zeros(acts, np.int64)
+    for act in of:
+        if act >= 0:
+            count[act] += 1
+    first = np.empty(acts, np.int64)
     total = 0
-    for i in range(len(numbers)):
+    for i in range(acts):
         first[i] = total
         total += count[i]
-    return first, count, of
+    return first, count
 
 
 @compiled
@@ -178,13 +167,12 @@ def _sent(
 
 @compiled
 def _came_back(
-    numbers: Any, slots: Any, backs: Any, first: Any, count: Any, sent: Any, send_line: Any, back: Any, line: Any,
+    of_back: Any, backs: Any, first: Any, count: Any, sent: Any, send_line: Any, back: Any, line: Any,
     flags: Any, outcome: Any, attempt: Any, outcomes: Any,
 ) -> int:  # fmt: skip
     """Fill in how the attempts ended; returns what is wrong."""
     for i in range(len(backs)):
-        one = backs[i]
-        act = _place_of(numbers, slots, one["op"])
+        one, act = backs[i], of_back[i]
         if act < 0:
             return 3
         if one["n"] < 1 or one["n"] > count[act]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chaos.history.columns import Columns, DoorLine, IrregularError, scan
-from chaos.history.hashes import hash_of, indexed, places_of
+from chaos.history.hashes import hash_of, places_near
 from chaos.history.tables import DTYPES, TYPES, entries
 
 
@@ -101,9 +101,8 @@ def split(path: Path, begin: int, end: int, folder: Path, shares: int) -> Chunk:
     tables = columns.tables
     acts, sends, backs = tables["act"], tables["send"], tables["back"]
     share: dict[str, Any] = {"act": (acts["owner"] % np.uint64(shares)).astype(np.int64)}
-    numbers = np.ascontiguousarray(acts["op"])
-    share["send"] = _looked_up(numbers, share["act"], sends["op"], shares)
-    share["back"] = _looked_up(numbers, share["act"], backs["op"], shares)
+    share["send"] = _looked_up(acts["op"], share["act"], sends["op"], shares)
+    share["back"] = _looked_up(acts["op"], share["act"], backs["op"], shares)
     share_of_owner = {door.owner: hash_of(door.owner) % shares for door in columns.doors}
     lines = np.concatenate((backs["line"], np.array([door.line for door in columns.doors], np.int64)))
     of_lines = np.concatenate(
@@ -125,7 +124,11 @@ def split(path: Path, begin: int, end: int, folder: Path, shares: int) -> Chunk:
 
 
 def _looked_up(names: Any, values: Any, wanted: Any, otherwise: int) -> Any:
-    return np.append(values, otherwise)[places_of(names, indexed(names), wanted)]
+    names = np.ascontiguousarray(names)
+    if np.any(names[1:] < names[:-1]):
+        order = np.argsort(names, kind="stable")
+        names, values = names[order], values[order]
+    return np.append(values, otherwise)[places_near(names, wanted)]
 
 
 def _kept(folder: Path, tag: str, table: Any, share: Any, shares: int) -> list[int]:
@@ -138,13 +141,12 @@ def _kept(folder: Path, tag: str, table: Any, share: Any, shares: int) -> list[i
 def gathered(parts: Sequence[Part]) -> tuple[Columns, int]:
     """All columns of one share, and how many sends and backs of other chunks are among them."""
     tables = {tag: _gathered(parts, tag) for tag in TYPES}
-    numbers = np.ascontiguousarray(tables["act"]["op"])
-    slots = indexed(numbers)
+    numbers = np.sort(tables["act"]["op"])
     more: dict[str, list[Any]] = {tag: [] for tag in TYPES}
     for part in parts:
         for tag in ("send", "back"):
             if len(strays := part.strays(tag)):
-                ours = places_of(numbers, slots, strays["op"]) >= 0
+                ours = places_near(numbers, strays["op"]) >= 0
                 more[tag].append(entries(strays, np.flatnonzero(ours)))
         answers = [np.zeros(0, np.int64), *(backs["line"] for backs in more["back"])]
         for tag in ("row", "gone"):

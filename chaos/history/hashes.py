@@ -5,6 +5,7 @@ A hash stands for equality only; what is told of a record is read from its lines
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +18,7 @@ SEED: Final = U(0x27D4EB2F165667C5)
 _PRIME: Final = U(0x9E3779B97F4A7C15)
 _OTHER_PRIME: Final = U(0xC2B2AE3D27D4EB4F)
 _SHIFT: Final = U(29)
+_NEAR: Final = 32
 
 
 @inlined
@@ -36,6 +38,7 @@ def _hash_of(words: Any, length: int) -> Any:
     return mixed(found, U(length))
 
 
+@lru_cache(maxsize=1 << 16)
 def hash_of(text: str) -> int:
     """The hash that stands for a text in the columns."""
     content = text.encode()
@@ -91,6 +94,35 @@ def places_of(names: Any, slots: Any, wanted: Any) -> Any:
     found = np.empty(len(wanted), np.int64)
     for i in range(len(wanted)):
         found[i] = place_of(names, slots, wanted[i])
+    return found
+
+
+@inlined
+def place_near(ordered: Any, wanted: int, near: int) -> Any:
+    """The place of a number among ordered ones, -1 if it is not there; quickly found if it is near a place."""
+    place = near
+    if len(ordered) == 0:
+        place = -1
+    elif not (near - _NEAR > 0 and ordered[near - _NEAR] > wanted) and not (
+        near + _NEAR < len(ordered) and ordered[near + _NEAR] < wanted
+    ):
+        while place > 0 and ordered[place] > wanted:
+            place -= 1
+        while place + 1 < len(ordered) and ordered[place] < wanted:
+            place += 1
+    else:
+        place = min(np.searchsorted(ordered, wanted), len(ordered) - 1)
+    return place if place >= 0 and ordered[place] == wanted else -1
+
+
+@compiled
+def places_near(ordered: Any, wanted: Any) -> Any:
+    """`place_near` each of many, that are nearly in order themselves."""
+    found = np.empty(len(wanted), np.int64)
+    near = 0
+    for i in range(len(wanted)):
+        found[i] = place_near(ordered, wanted[i], near)
+        near = max(found[i], 0)
     return found
 
 
