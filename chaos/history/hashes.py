@@ -100,19 +100,16 @@ def places_of(names: Any, slots: Any, wanted: Any) -> Any:
 @inlined
 def place_near(ordered: Any, wanted: int, near: int) -> Any:
     """The place of a number among ordered ones, -1 if it is not there; quickly found if it is near a place."""
-    place = near
-    if len(ordered) == 0:
-        place = -1
-    elif not (near - _NEAR > 0 and ordered[near - _NEAR] > wanted) and not (
-        near + _NEAR < len(ordered) and ordered[near + _NEAR] < wanted
-    ):
-        while place > 0 and ordered[place] > wanted:
-            place -= 1
-        while place + 1 < len(ordered) and ordered[place] < wanted:
-            place += 1
+    place: Any = near
+    begin, end = max(near - _NEAR, 0), min(near + _NEAR, len(ordered))
+    if begin == end or ordered[begin] > wanted or ordered[end - 1] < wanted:
+        place = np.searchsorted(ordered, wanted)
     else:
-        place = min(np.searchsorted(ordered, wanted), len(ordered) - 1)
-    return place if place >= 0 and ordered[place] == wanted else -1
+        while ordered[place] > wanted and place > begin:
+            place -= 1
+        while ordered[place] < wanted and place + 1 < end:
+            place += 1
+    return place if place < len(ordered) and ordered[place] == wanted else -1
 
 
 @compiled
