@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from chaos.checks.traffic import Traffic
+
 
 @dataclass(slots=True)
 class Beside:
@@ -18,7 +20,7 @@ class Beside:
         acknowledged: Acknowledged records by owner.
         devices: Devices that changed them, by owner.
         must: How many must be there; `must_before` those acknowledged before the first fault.
-        busy: Faults (by index) that struck while one of their writes was under way or just acknowledged.
+        traffic: What was known of their writes when a fault struck, by the fault's index.
         covered: Acknowledged records of owners whose every door was read, and who are left out altogether.
         doors: How many doors of such owners were read, at which `steps`.
     """
@@ -30,7 +32,7 @@ class Beside:
     devices: dict[str, set[str]] = field(default_factory=dict)
     must: int = 0
     must_before: int = 0
-    busy: set[int] = field(default_factory=set)
+    traffic: dict[int, Traffic] = field(default_factory=dict)
     covered: int = 0
     doors: int = 0
     steps: set[int] = field(default_factory=set)
@@ -48,7 +50,8 @@ class Beside:
             self.devices.setdefault(owner, set()).update(devices)
         self.must += other.must
         self.must_before += other.must_before
-        self.busy |= other.busy
+        for index, traffic in other.traffic.items():
+            self.traffic[index] = self.traffic.get(index, Traffic()) + traffic
         self.covered += other.covered
         self.doors += other.doors
         self.steps |= other.steps

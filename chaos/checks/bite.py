@@ -6,33 +6,33 @@ while writes were being acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from chaos.checks.carrier import felt
+from chaos.checks.traffic import NEVER, Traffic, until
 from chaos.history.events import CANARY_OWNER, FaultEvent
 from chaos.history.model import INFINITY, History
 
-QUIET_NS_MAX: Final = 1_000_000_000
-"""The last acknowledgement may lie this long before a fault takes hold, unless requests were in flight."""
+_NONE: Final = Traffic()
 
 
-def toothless(history: History, busy: Collection[int] = ()) -> tuple[str, ...]:
+def toothless(history: History, beside: Mapping[int, Traffic] | None = None) -> tuple[str, ...]:
     """One line for every scheduled fault that did not bite.
 
     Args:
         history: The history.
-        busy: Faults that are known to have struck under load.
+        beside: Further writes, by the index of the fault that they were around.
     """
-    lines = []
+    lines, beside = [], beside or {}
     for index, name in enumerate(history.header.faults):
-        why = _missing(history, [event for event in history.faults if event.index == index], index in busy)
+        why = _missing(history, [event for event in history.faults if event.index == index], beside.get(index, _NONE))
         if why:
             lines.append(f"{name} (fault {index + 1}) did not bite: {why}")
     return tuple(lines)
 
 
-def _missing(history: History, events: Sequence[FaultEvent], busy: bool) -> str:
+def _missing(history: History, events: Sequence[FaultEvent], beside: Traffic) -> str:
     injected = next((event for event in events if event.happened == "injected"), None)
     if injected is None:
         return next((event.why for event in events if event.why), "its trigger never came")
@@ -41,21 +41,24 @@ def _missing(history: History, events: Sequence[FaultEvent], busy: bool) -> str:
     carrier = felt(history, events)
     if carrier is not None and carrier.why:
         return carrier.why
-    if injected.phase == "load" and not busy and not _under_load(history, injected.t):
+    if injected.phase == "load" and not (_traffic(history, injected.t) + beside).flows(injected.t):
         return "no write was being acknowledged when it took hold"
     return ""
 
 
-def _under_load(history: History, t: int) -> bool:
-    for (owner, _), operations in history.records.items():
-        if owner == CANARY_OWNER:
-            continue
-        for operation in operations:
-            for attempt in operation.attempts:
-                # A request that was never answered, say of a phone that was reset, is in flight for a while only.
-                until = attempt.back if attempt.back < INFINITY else attempt.sent + QUIET_NS_MAX
-                if attempt.sent <= t < until:
-                    return True
-                if attempt.outcome == "ok" and t - QUIET_NS_MAX <= attempt.back <= t:
-                    return True
-    return False
+def _traffic(history: History, t: int) -> Traffic:
+    attempts = [
+        attempt
+        for (owner, _), operations in history.records.items()
+        if owner != CANARY_OWNER
+        for operation in operations
+        for attempt in operation.attempts
+        if attempt.sent <= t
+    ]
+    acknowledged = (each.back for each in attempts if each.outcome == "ok" and each.back <= t)
+    under_way = (each.sent for each in attempts if each.outcome != "fail" and t < until(each.sent, each.back))
+    return Traffic(
+        begun=min((each.sent for each in attempts), default=INFINITY),
+        acknowledged=max(acknowledged, default=NEVER),
+        under_way=min(under_way, default=INFINITY),
+    )

@@ -9,10 +9,11 @@ from typing import Any, Final
 import numpy as np
 
 from chaos.checks.beside import Beside
-from chaos.checks.bite import QUIET_NS_MAX
 from chaos.checks.mix import PHOTO_BYTES_MAX, PHOTO_BYTES_MIN
 from chaos.checks.records import Records
-from chaos.history.attempts import CREATE, DELETE, NEVER, OK, UPDATE
+from chaos.checks.traffic import NEVER as NO_ANSWER
+from chaos.checks.traffic import QUIET_NS_MAX, Traffic
+from chaos.history.attempts import CREATE, DELETE, FAIL, NEVER, OK, UPDATE
 from chaos.history.compiled import compiled
 from chaos.history.hashes import hash_of, numbered, paired
 from chaos.history.tables import entries
@@ -54,7 +55,7 @@ def counted(records: Records, names: Callable[[int], tuple[str, str]]) -> Beside
         found.must_before = int((must & (since <= records.rules.first_struck)).sum())
     found.reported["policy-overwritten"] = 0 if records.rules.conditional else _overwritten(records, ok)
     _mix(records, tried, found.mixed)
-    _busy(records, plain, found.busy)
+    found.traffic = _traffic(records, plain)
     return found
 
 
@@ -112,15 +113,21 @@ def _contended(record: Any, on_one_base: Any, base: Any, device: Any, t: Any, un
     return raced
 
 
-def _busy(records: Records, plain: Any, busy: set[int]) -> None:
+def _traffic(records: Records, plain: Any) -> dict[int, Traffic]:
     operations = records.operations
     chosen = np.zeros(len(operations.first), np.bool_)
     chosen[records.op[plain]] = True
     some = chosen[operations.of]
-    sent, back, ok = operations.sent[some], operations.back[some], operations.outcome[some] == OK
+    sent, back, outcome = operations.sent[some], operations.back[some], operations.outcome[some]
     until = np.where(back < NEVER, back, sent + QUIET_NS_MAX)
+    found = {}
     for index, t in records.rules.struck:
-        under_way = (sent <= t) & (t < until)
-        just_done = ok & (t - QUIET_NS_MAX <= back) & (back <= t)
-        if np.any(under_way | just_done):
-            busy.add(index)
+        before = sent <= t
+        acknowledged = (outcome == OK) & (back <= t)
+        under_way = before & (outcome != FAIL) & (t < until)
+        found[index] = Traffic(
+            begun=int(sent[before].min(initial=NEVER)),
+            acknowledged=int(back[acknowledged].max(initial=NO_ANSWER)),
+            under_way=int(sent[under_way].min(initial=NEVER)),
+        )
+    return found

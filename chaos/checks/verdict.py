@@ -254,7 +254,7 @@ def _lost(history: History, findings: _Findings, lost: set[RecordId]) -> str:
 
 
 def _thin(history: History, findings: _Findings, covered: Coverage, mix: Mix) -> list[str]:
-    lines = [*toothless(history, findings.beside.busy)]
+    lines = [*toothless(history, findings.beside.traffic)]
     doors = [rounds[-1] for rounds in history.doors.values()]
     every = len(doors) + findings.beside.doors
     if not every:

@@ -29,8 +29,8 @@ def test_its_exit_code_and_its_complaints_are_told(tmp_path: Path) -> None:
 
 
 def test_one_that_takes_too_long_is_ended_with_what_it_started(tmp_path: Path) -> None:
-    with pytest.raises(TimeoutError, match="sh did not end in 0 s"):
-        run_program(["sh", "-c", FOR_EVER], 0, folder=tmp_path)
+    with pytest.raises(TimeoutError, match="sh did not end in 2 s"):
+        run_program(["sh", "-c", FOR_EVER], 2, folder=tmp_path)
     assert has_ended(int((tmp_path / "pid").read_text()))
 
 
