@@ -69,14 +69,22 @@ def test_disk_hang_holds_the_io_of_one_lun_and_lets_go_of_it_at_heal(play: Play)
 
 def test_disk_hang_under_many_writers_leaves_the_other_luns_their_turn(play: Play) -> None:
     """More requests than a FUSE connection has under way by default: 12 in the background, per LUN 128 and more."""
+    write = f"dd if=/dev/zero of={DATA}/f$i bs=64k count=1 oflag=direct status=none"
+    # all are there before the hang: once the journal's commit, due every 5 s, is held, no file is made any more
     crowd = (
-        f"for i in $(seq 200); do dd if=/dev/zero of={DATA}/f$i bs=64k count=1 oflag=direct status=none & done; wait"
+        f"for i in $(seq 200); do (until [ -e /tmp/go ]; do sleep 0.2; done; {write}) & done; touch /tmp/ready; wait"
     )
 
     async def act(scene: Scene) -> None:
         injector = scene.injector("disk.hang", target=DISK, operations=["write", "flush"])
+        waiting = asyncio.create_task(scene.does(f"{crowd}; echo all"))
+
+        async def ready() -> bool:
+            return (await scene.tries("test -e /tmp/ready"))[0] == 0
+
+        await until(ready, "the crowd does not gather")
         await injector.enter_phase("now")
-        waiting = await hangs(scene, f"{crowd}; echo all")
+        await scene.does("touch /tmp/go")
 
         async def many() -> bool:
             return await held(scene) > 100
