@@ -304,6 +304,18 @@ def a_new_phone_never_hears_of_it(events: list[Event], draw: random.Random) -> l
     return _told(strict(events), victim, "d-planted#1", rows, "sync")
 
 
+def a_cursor_skips_it(events: list[Event], draw: random.Random) -> list[Event] | None:
+    """It was committed behind a row that the cursor had passed already: no later delta brings it."""
+    planted = a_new_phone_never_hears_of_it(events, draw)
+    if planted is None:
+        return None
+    number, t = 3_100_000, load_ended(events) - 1_000_000
+    of = next(e for e in reversed(planted) if isinstance(e, Act) and e.session == "d-planted#1")
+    return before_the_load_ends(
+        planted, [replace(of, op=number, t=t), Send(number, 1, t + 1), Back(number, 1, t + 9, "ok")]
+    )
+
+
 def _told(events: list[Event], victim: Victim, session: str, rows: tuple[Row, ...], kind: Kind) -> list[Event]:
     """What a session got at the end of the load."""
     number, t = 3_000_000, load_ended(events) - 2_000_000
@@ -397,7 +409,10 @@ PLANTS: dict[str, tuple[tuple[str, Plant], ...]] = {
     ),
     "lost-suffix": (("everything from before the load", restored_as(lambda row, v: ())),),
     "stale": (("a session reads less than it wrote", a_session_reads_less_than_it_wrote),),
-    "vanished": (("a new phone never hears of it", a_new_phone_never_hears_of_it),),
+    "vanished": (
+        ("a new phone never hears of it", a_new_phone_never_hears_of_it),
+        ("a cursor skips it", a_cursor_skips_it),
+    ),
     "unprotected": (("all copies on one array", nothing_protects_what_was_acknowledged),),
     "unrecoverable": (("the service never serves again", the_service_never_serves_again),),
     "unreadable": (("the last round fails", a_door_fails),),

@@ -149,6 +149,7 @@ class Simulation:
         self._records = 0
         self._stop = False
         self._newest: dict[tuple[str, str], str] = {}
+        self._acknowledged: dict[tuple[str, str], int] = {}
         self.phones = [Phone(f"u-{u:02}", f"d-{u:02}-{d}") for u in range(load.users) for d in range(load.devices)]
 
     def run(self) -> list[Event]:
@@ -282,6 +283,9 @@ class Simulation:
 
         def apply() -> None:
             answer[0] = self._applied(act)
+            name = (act.owner, act.record)
+            if fate == "stuck" and answer[0] == "ok":
+                self.cases["applied after a later acknowledgement"] += self._acknowledged.get(name, 0) > act.t
 
         if fate in ("fine", "reply lost", "silent", "kept with a warning"):
             self._at(self._now + self.random.randint(1, back - self._now), apply)
@@ -305,6 +309,8 @@ class Simulation:
             self.cases[fate] += 1
             if outcome == "ok":
                 self._known(phone, act)
+                name = (act.owner, act.record)
+                self._acknowledged[name] = max(act.t, self._acknowledged.get(name, 0))
             again = outcome == "info" or fate == "refused"
             if again and n < 3 and not pending.done and self.random.random() < 0.7:
                 self._at(self._now + 10 * MS, lambda: self._send(phone, pending))
@@ -336,6 +342,9 @@ class Simulation:
             phone.cache[act.record] = Stored(act.write, act.type, False, "")
 
     def _read(self, phone: Phone) -> None:
+        if self._now < phone.offline_until:
+            self._read_cache(phone)
+            return
         self._numbers += 1
         op, back = self._numbers, self._now + self.random.randint(2, 8) * MS
         self._say(Act(op, self._now, phone.session, phone.name, phone.owner, "sync"))
@@ -352,6 +361,17 @@ class Simulation:
                 phone.cache[row.record] = Stored(row.write, types[row.record], False, "")
 
         self._at(back, come_back)
+
+    def _read_cache(self, phone: Phone) -> None:
+        """Offline, a phone shows what it has; that proves nothing, however old it is."""
+        self._numbers += 1
+        rows = tuple(
+            Row(record, phone.owner, there.write, payload_hash(there.write)) for record, there in phone.cache.items()
+        )
+        self.cases["cached read"] += 1
+        self._say(Act(self._numbers, self._now, phone.session, phone.name, phone.owner, "list"))
+        self._say(Send(self._numbers, 1, self._now))
+        self._say(Back(self._numbers, 1, self._now + 1, "ok", cached=True, full=True, rows=rows))
 
     # -- canaries and final reads -------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from chaos.history.model import INFINITY
 from tests.unit.checks.oracle import ABSENT, final_states, small_history
 
 HISTORIES = int(os.environ.get("HOLDFAST_ORACLE_HISTORIES", "120000"))
+LEAST = 1_000 if HISTORIES >= 1_000_000 else 100
+"""How often each hard case is made."""
 SHARES = (0.0, 0.3, 0.6, 0.9, 1.0)
 
 
@@ -60,7 +62,7 @@ def test_the_rule_allows_exactly_the_states_in_which_a_linearization_ends(share:
             "acknowledged on a base that never was",
             "write on a delete",
         ):
-            assert cases[case] > 100, f"{case} was made {cases[case]} times"
+            assert cases[case] >= LEAST, f"{case} was made {cases[case]} times"
     for case in (
         "unknown before a later acknowledgement",
         "unknown but seen",
@@ -68,7 +70,7 @@ def test_the_rule_allows_exactly_the_states_in_which_a_linearization_ends(share:
         "degraded",
         *(["overlapping unconditional writes"] if share < 1 else []),
     ):
-        assert cases[case] > 100, f"{case} was made {cases[case]} times"
+        assert cases[case] >= LEAST, f"{case} was made {cases[case]} times"
 
 
 def test_it_is_exact_where_every_attempt_is_an_operation_of_its_own() -> None:

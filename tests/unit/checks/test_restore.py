@@ -67,6 +67,7 @@ class Disaster:
         self._push_back(draw, before)
         for number in range(40, 55):
             self._write(draw, number, (130 + 2 * number) * SECOND, lost=False)
+            self.cases["written after the restore"] += 1
         self.events.append(PhaseEvent("load", 299 * SECOND, "ended"))
         self._doors(1, "fresh", 300 * SECOND)
         self._doors(2, "cache d-1", 310 * SECOND)
@@ -134,6 +135,8 @@ def test_what_an_instant_within_the_rpo_explains_is_excused(idempotency: Idempot
         cases += disaster.cases
     assert cases["lost by the restore"] > len(SEEDS) / 3
     assert cases["pushed back"] > len(SEEDS) / 10
+    for case in ("lost by the restore", "pushed back", "written after the restore"):
+        assert cases[case] >= 1_000 or len(SEEDS) < 4_000, f"{case} was made {cases[case]} times"
 
 
 def test_what_lies_further_back_than_the_rpo_is_a_lost_suffix(tmp_path: Path) -> None:
