@@ -34,7 +34,7 @@ from chaos.stack.mending import mend
 from chaos.stack.roles import Roles
 from chaos.stack.spec import Stack
 from chaos.workload import canaries
-from chaos.workload.doors import Door, Reader, Readers, copy_doors, fresh_doors, read_doors, reset_doors
+from chaos.workload.doors import Door, Reader, Readers, copy_door, copy_doors, fresh_doors, read_doors, reset_doors
 from chaos.workload.drivers import load_doors, load_driver
 from chaos.workload.fleet import Fleet
 from chaos.workload.logbook import Logbook
@@ -295,6 +295,7 @@ class Trial:
             require_mix=plan.checks.require_mix,
             canaries=canaries.CANARIES,
             faults=tuple(each.fault for each in plan.schedule),
+            copies=tuple(copy_door(kind, service) for kind, service, _ in stack.doors),
             t=time.monotonic_ns(),
         )
 

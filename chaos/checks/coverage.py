@@ -59,7 +59,7 @@ def coverage(
         records[owner] += 1
     for owner in records:
         read = {(r.door.step, r.door.door) for r in readings.get(owner, ())}
-        if missing := not_read(devices[owner], read):
+        if missing := not_read(devices[owner], history.header.copies, read):
             unread[owner] = missing
     return Coverage(
         coverable=sum(records.values()) + beside.covered,
@@ -68,10 +68,11 @@ def coverage(
     )
 
 
-def not_read(devices: Iterable[str], read: Collection[tuple[int, str]]) -> str:
-    """The first door that an owner's devices ask for and that is not among the (step, door) that were read."""
+def not_read(devices: Iterable[str], copies: Iterable[str], read: Collection[tuple[int, str]]) -> str:
+    """The first door that an owner's devices or the copies ask for, not among the (step, door) that were read."""
     if not any(step == FRESH for step, _ in read):
         return "fresh"
     wanted = [(step, f"{kind} {device}") for step, kind in ((CACHES, "cache"), (RESETS, "reset"))
               for device in sorted(devices)]  # fmt: skip
+    wanted += [(RESETS, copy) for copy in copies]
     return next((door for step, door in wanted if (step, door) not in read), "")

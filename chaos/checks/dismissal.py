@@ -147,7 +147,7 @@ def _clean_owners(share: _Share, beside: Beside, involved: set[int]) -> set[str]
         if owner in beside.acknowledged
         and owner not in doors.irregular
         and hash_of(owner) not in involved
-        and not not_read(beside.devices.get(owner, ()), doors.read[owner])
+        and not not_read(beside.devices.get(owner, ()), share.records.rules.copies, doors.read[owner])
     }
     for owner in clean:
         beside.covered += beside.acknowledged.pop(owner)

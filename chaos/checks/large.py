@@ -171,6 +171,7 @@ def _rules(frame: History) -> Rules:
     return Rules(
         conditional=frame.header.policy != "last-writer-wins",
         keyed=frame.header.idempotency == "keyed",
+        copies=frame.header.copies,
         struck=tuple(struck.items()),
         first_struck=injected[0].t if injected else INFINITY - 1,
     )

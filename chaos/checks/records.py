@@ -19,10 +19,11 @@ _OK_BLOB, _NO_BLOB, _CANARY = (np.uint64(hash_of(text)) for text in ("ok", "", C
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What of the experiment matters here: the policy, keys, and when faults of the load struck, by index."""
+    """What of the experiment matters here: policy, keys, doors to copies, when faults of the load struck by index."""
 
     conditional: bool
     keyed: bool
+    copies: tuple[str, ...]
     struck: tuple[tuple[int, int], ...]
     first_struck: int
 

@@ -58,6 +58,8 @@ class Header:
         require_mix: Whether the workload's mix is judged (counted trials).
         canaries: {"A": record, "B": record} of the reserved user CANARY_OWNER.
         faults: names of the scheduled faults in order; each needs a `FaultEvent` that says whether it bit.
+        copies: Doors of step 4 beside those of the devices, one for each copy that is read directly, by name; every
+            owner is read at each of them.
     """
 
     experiment: str
@@ -70,6 +72,7 @@ class Header:
     require_mix: bool = True
     canaries: Mapping[str, str] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
     format: int = FORMAT
     t: int = 0
 

@@ -182,6 +182,7 @@ class _Reader:
             require_mix=flag(event.get("require_mix", True), "require_mix"),
             canaries={name: text(record, "canaries") for name, record in canaries.items()},
             faults=texts(event.get("faults", []), "faults"),
+            copies=texts(event.get("copies", []), "copies"),
             t=integer(event.get("t", 0), "t"),
         )
 

@@ -54,10 +54,15 @@ def reset_doors(devices: Sequence[tuple[str, str]]) -> tuple[Door, ...]:
     return tuple(Door(f"reset {device}", owner, device) for device, owner in (*devices, ("d-canary", CANARY_OWNER)))
 
 
+def copy_door(kind: str, service: str) -> str:
+    """What the door to a copy is called in the history."""
+    return f"{kind} {service}"
+
+
 def copy_doors(places: Iterable[tuple[str, str, int]], owners: Sequence[str]) -> tuple[Door, ...]:
     """With door 4: every copy of `x-chaos.doors`, for every owner and the canaries'."""
     return tuple(
-        Door(f"{kind} {service}", owner, f"{kind}-{service}-{owner}", kind, f"{service}:{port}")
+        Door(copy_door(kind, service), owner, f"{kind}-{service}-{owner}", kind, f"{service}:{port}")
         for kind, service, port in places
         for owner in (*owners, CANARY_OWNER)
     )

@@ -262,6 +262,34 @@ def a_door_is_never_read(events: list[Event], draw: random.Random) -> list[Event
     return [e for e in events if not (isinstance(e, DoorRead) and (e.owner, e.step, e.door) == (owner, step, door))]
 
 
+def a_copy_is_never_read(events: list[Event], draw: random.Random) -> list[Event]:
+    """The header tells of a copy, and no owner was read there, or not this one."""
+    header, *rest = with_a_copy(events)
+    if draw.random() < 0.5:
+        owner = draw.choice([victim.owner for victim in live(events)])
+        rest = [e for e in rest if not (isinstance(e, DoorRead) and e.door == COPY and e.owner == owner)]
+    else:
+        rest = [e for e in rest if not (isinstance(e, DoorRead) and e.door == COPY)]
+    return [header, *rest]
+
+
+COPY = "replica db"
+
+
+def with_a_copy(events: list[Event]) -> list[Event]:
+    """A copy that was read directly, and has all that a fresh device saw."""
+    header, *rest = events
+    assert isinstance(header, Header)
+    later = max(e.t for e in rest if isinstance(e, DoorRead))
+    begun = min(e.invoked for e in rest if isinstance(e, DoorRead))
+    doors = [
+        replace(e, step=4, door=COPY, invoked=e.invoked - begun + later, t=e.t - begun + later,
+                rows=next(o.rows for o in rest if isinstance(o, DoorRead) and o.step == 4 and o.owner == e.owner))
+        for e in rest if isinstance(e, DoorRead) and e.step == 1
+    ]  # fmt: skip
+    return [replace(header, copies=(COPY,)), *rest, *doors]
+
+
 def _last_round(events: list[Event], draw: random.Random) -> int:
     return draw.choice([i for i, e in enumerate(events) if isinstance(e, DoorRead) and e.settled])
 
@@ -416,6 +444,9 @@ PLANTS: dict[str, tuple[tuple[str, Plant], ...]] = {
     "unprotected": (("all copies on one array", nothing_protects_what_was_acknowledged),),
     "unrecoverable": (("the service never serves again", the_service_never_serves_again),),
     "unreadable": (("the last round fails", a_door_fails),),
-    "never-read": (("a door is never read", a_door_is_never_read),),
+    "never-read": (
+        ("a door is never read", a_door_is_never_read),
+        ("a copy is never read", a_copy_is_never_read),
+    ),
     "not-quiescent": (("a door is read once", a_door_is_read_once),),
 }  # fmt: skip

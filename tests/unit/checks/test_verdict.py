@@ -26,7 +26,7 @@ from chaos.history.events import (
     Send,
 )
 from tests.unit.checks.files import judged, with_header
-from tests.unit.checks.plant import PLANTS, at_doors, live, load_ended
+from tests.unit.checks.plant import COPY, PLANTS, at_doors, live, load_ended, with_a_copy
 from tests.unit.checks.service import Load, legal_history, payload_hash
 
 MS = 1_000_000
@@ -44,6 +44,14 @@ def clean(seed: int = 1) -> list[Event]:
 def everything_lost(events: list[Event]) -> list[Event]:
     """All rows of the users are gone at every door, as after an array burnt down."""
     return [replace(e, rows=()) if isinstance(e, DoorRead) and e.owner != CANARY_OWNER else e for e in events]
+
+
+def test_a_copy_that_the_header_tells_of_must_have_been_read_for_every_owner(tmp_path: Path) -> None:
+    assert judged(with_a_copy(clean()), tmp_path).verdict == "HELD"
+    judgement = judged(with_header(clean(), copies=(COPY,)), tmp_path)
+    assert judgement.verdict == "INCONCLUSIVE"
+    assert judgement.anomalies == {"never-read": judgement.coverable}
+    assert "the first gap is replica db of u-00" in judgement.reason
 
 
 def test_a_clean_conclusive_trial_is_held_and_says_what_was_covered(tmp_path: Path) -> None:
