@@ -62,7 +62,7 @@ MEANING: Final[Mapping[str, str]] = {
     "torn": "the payload is mixed from several versions",
     "dangling-blob": "the row is there, and its blob is not",
     "misattributed": "it carries another record's or another user's name",
-    "duplicated": "one version is there in several rows",
+    "duplicated": "one version is there in several rows, or an older one beside the right one",
     "phantom": "a version is there that nobody had sent",
     "aborted-visible": "a version is there that was refused for certain",
     "hole": "no instant explains all that was restored from one store",

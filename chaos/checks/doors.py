@@ -220,7 +220,9 @@ class RecordJudge:
             if rows > 1:
                 classes.add("duplicated")
             wrong = there - rule.writes
-            classes.update(self._wrong(state, logical, rule, cut) for state in wrong)
+            kinds = {self._wrong(state, logical, rule, cut) for state in wrong}
+            # An older version beside the one that must be there is a row too many, and nothing is lost.
+            classes |= kinds - {"lost", "seen-then-lost"} if there - wrong else kinds
         if not rows and not rule.absence:
             _, unseen = self.at(cut, seen=False)
             classes.add("seen-then-lost" if unseen.absence else "lost")

@@ -350,6 +350,19 @@ def test_what_returned_after_a_read_began_is_unknown_to_that_read(tmp_path: Path
     assert anomalies(tmp_path, *late, door(1, "fresh", 1, 106), door(1, "fresh", 2, 108)) == {"lost"}
 
 
+def test_an_older_version_beside_the_right_one_is_a_duplicate_and_no_loss(tmp_path: Path) -> None:
+    """Without keys a create that was tried twice may make two rows, and later updates reach one of them."""
+    first, second = create(1, 10), create(2, 20, kind="update", base="w-1")
+    other = Row(first.record, first.owner, first.write, first.hash, "row-twin")
+    load = [*sent(first), *sent(second)]
+    reads = [door(1, "fresh", number, 100 + 2 * number, second) for number in (1, 2)]
+    assert anomalies(tmp_path, *load, *(replace(r, rows=(*r.rows, other)) for r in reads)) == {"duplicated"}
+    assert anomalies(tmp_path, *load, *(replace(r, rows=(other, *r.rows)) for r in reads)) == {"duplicated"}
+    # Two rows of which none is the right one: that is a loss as well.
+    again = (other, replace(other, row="row-triplet"))
+    assert anomalies(tmp_path, *load, *(replace(r, rows=again) for r in reads)) == {"duplicated", "lost"}
+
+
 def test_what_was_invoked_after_a_read_returned_does_not_exist_for_it(tmp_path: Path) -> None:
     act = create(1, 200)
     reads = (door(1, "fresh", 1, 100, act), door(1, "fresh", 2, 102, act))
