@@ -14,11 +14,11 @@ import numpy as np
 
 from chaos.checks.caches import doubt_caches
 from chaos.checks.records import Records, Rules
-from chaos.history.attempts import DELETE, NEVER, OK, Operations
+from chaos.history.attempts import DELETE, NEVER, OK, RESET, Operations
 from chaos.history.columns import Columns, DoorLine, IrregularError
 from chaos.history.compiled import compiled
 from chaos.history.hashes import hash_of, numbered, paired
-from chaos.history.tables import CACHED, entries
+from chaos.history.tables import CACHED
 
 
 class Doors:
@@ -69,36 +69,48 @@ def look(columns: Columns, operations: Operations, rules: Rules) -> tuple[Record
     """
     records = Records(operations, rules)
     doors = Doors(columns.doors)
-    rows, gone = columns.tables["row"], columns.tables["gone"]
+    rows = columns.tables["row"]
+    # What one read returned stands together.
+    line = rows["line"]
+    begin = np.flatnonzero(np.concatenate((np.ones(min(1, len(line)), np.bool_), line[1:] != line[:-1])))
+    length = np.diff(np.append(begin, len(line)))
     lines = sorted(columns.doors, key=lambda door: door.line)
-    door = _of_lines(np.array([each.line for each in lines], np.int64), rows["line"])
-    at_door = door >= 0
-    _at_doors(records, doors, lines, entries(rows, np.flatnonzero(at_door)), door[at_door])
-    _in_the_load(records, entries(rows, np.flatnonzero(~at_door)), gone)
+    door = _of_lines(np.array([each.line for each in lines], np.int64), line[begin])
+    answer = _of_lines(operations.answer_line, line[begin])
+    if np.any((door < 0) & (answer < 0)):
+        raise IrregularError("rows without a read")
+    attempt = _at(operations.answer, answer)
+    act = _at(operations.of, attempt)
+    if np.any(_at(operations.kind, act, RESET) <= DELETE):
+        raise IrregularError("rows of a write")
+    owners = np.array([hash_of(each.owner) for each in lines], np.uint64)
+    of_row = np.repeat(np.where(door >= 0, _at(owners, door), _at(operations.acts["owner"], act)), length)
+    op = records.whole(rows, of_row)
+    records.note(rows, op, of_row)
+    _at_doors(records, doors, lines, op, np.repeat(door, length))
+    _in_the_load(records, op, attempt, length, columns.tables["gone"])
     return records, doors
+
+
+def _at(values: Any, places: Any, otherwise: int = -1) -> Any:
+    """The values at these places, another one for the place -1."""
+    return np.append(values, np.array([otherwise]).astype(values.dtype))[places]
 
 
 def _of_lines(lines: Any, wanted: Any) -> Any:
     """For each wanted line its place among lines in order, -1 where it is not there."""
     if not len(lines) or not len(wanted):
         return np.full(len(wanted), -1)
-    # What one read returned stands together.
-    begin = np.flatnonzero(np.concatenate(([True], wanted[1:] != wanted[:-1])))
-    some = wanted[begin]
-    place = np.minimum(np.searchsorted(lines, some), len(lines) - 1)
-    return np.repeat(np.where(lines[place] == some, place, -1), np.diff(np.append(begin, len(wanted))))
+    place = np.minimum(np.searchsorted(lines, wanted), len(lines) - 1)
+    return np.where(lines[place] == wanted, place, -1)
 
 
-def _at_doors(records: Records, doors: Doors, lines: list[DoorLine], rows: Any, door: Any) -> None:
+def _at_doors(records: Records, doors: Doors, lines: list[DoorLine], op: Any, door: Any) -> None:
     """Every record must be at all doors of its owner with the version that it ends with, or at none if deleted."""
-    hashes = {owner: hash_of(owner) for owner in {line.owner for line in lines}}
-    owner = np.array([hashes[line.owner] for line in lines], np.uint64)[door]
     weight = np.array([doors.weight[line.line] for line in lines], np.int64)
-    op = records.whole(rows, owner)
-    records.note(rows, op, owner)
     shown = _shown(op, door, weight, records.of, records.ok, records.final, records.doubtful)
     number, first = numbered(records.owner)
-    by_hash = {hashes[owner]: owner for owner in doors.count}
+    by_hash = {hash_of(owner): owner for owner in doors.count}
     known = [by_hash.get(name) for name in records.owner[first].tolist()]
     count = np.array([doors.count[o] if o is not None else -1 for o in known], np.int64)
     begun = np.array([doors.begun[o] if o is not None else -1 for o in known], np.int64)
@@ -116,7 +128,7 @@ def _shown(op: Any, door: Any, weight: Any, of: Any, ok: Any, final: Any, doubtf
     shown = np.zeros(len(final), np.int64)
     met = np.full(len(final), -1, np.int64)
     for i in range(len(op)):
-        if op[i] < 0:
+        if op[i] < 0 or door[i] < 0:
             continue
         record = of[op[i]]
         judged = weight[door[i]] > 0
@@ -127,25 +139,29 @@ def _shown(op: Any, door: Any, weight: Any, of: Any, ok: Any, final: Any, doubtf
     return shown
 
 
-def _in_the_load(records: Records, rows: Any, gone: Any) -> None:
-    """What reads of the load showed: whole copies, none before it was sent, none that may be stale, none missing."""
+def _in_the_load(records: Records, op: Any, attempt: Any, length: Any, gone: Any) -> None:
+    """What reads of the load showed: whole copies, none before it was sent, none that may be stale, none missing.
+
+    Args:
+        records: The records.
+        op: For each row the operation of which it is a whole copy.
+        attempt: For each read the attempt that it was, -1 for a final read.
+        length: How many rows each read returned.
+        gone: What reads reported deleted.
+    """
     operations = records.operations
-    place, gone_place = (_of_lines(operations.answer_line, table["line"]) for table in (rows, gone))
-    if np.any(place < 0) or np.any(gone_place < 0):
-        raise IrregularError("rows without a read")
-    attempt, gone_attempt = operations.answer[place], operations.answer[gone_place]
-    if np.any(operations.kind[operations.of[attempt]] <= DELETE):
-        raise IrregularError("rows of a write")
-    owner = operations.acts["owner"][operations.of[attempt]]
-    op = records.whole(rows, owner)
-    records.note(rows, op, owner)
-    serves = (op >= 0) & (operations.outcome[attempt] == OK) & ((operations.flags[attempt] & CACHED) == 0)
-    op, attempt = op[serves], attempt[serves]
+    serves = (operations.outcome == OK) & ((operations.flags & CACHED) == 0)
+    shown = np.flatnonzero(np.repeat(_at(serves, attempt, 0), length) & (op >= 0))
+    op, attempt = op[shown], np.repeat(attempt, length)[shown]
     record = records.of[op]
     early = operations.back[attempt] < records.sent[op]
     stale = records.later_sent[op] < operations.sent[attempt]
     records.doubt(record[~records.ok[op] | early | stale])
-    absent = records.find(paired(operations.acts["owner"][operations.of[gone_attempt]], gone["record"]))
-    absent, gone_attempt = absent[absent >= 0], gone_attempt[absent >= 0]
-    records.doubt(absent[operations.back[gone_attempt] < records.until[absent]])
+    place = _of_lines(operations.answer_line, gone["line"])
+    if np.any(place < 0):
+        raise IrregularError("names without a read")
+    by = operations.answer[place]
+    absent = records.find(paired(operations.acts["owner"][operations.of[by]], gone["record"]))
+    absent, by = absent[absent >= 0], by[absent >= 0]
+    records.doubt(absent[operations.back[by] < records.until[absent]])
     doubt_caches(records, record, attempt)
