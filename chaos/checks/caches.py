@@ -48,7 +48,8 @@ def doubt_caches(records: Records, record: Any, attempt: Any) -> None:
     own_record, own = _own(records, session[begin], np.append(begin, len(answer)), invoked, t, filling, fillings, full)
     record, shown = np.concatenate((record, own_record)), np.concatenate((shown, own))
     held = np.argsort(filling[shown], kind="stable")
-    _, by_owner, of_owner = grouped(records.owner, records.begin, records.begin)
+    numbers = np.arange(records.size)
+    _, by_owner, of_owner = grouped(records.owner, numbers, numbers)
     owners = records.owner[by_owner[of_owner]]
     _lacking(
         fillings, places_of(owners, indexed(owners), owner[fillings[:-1]]), np.append(of_owner, len(by_owner)),

@@ -116,10 +116,9 @@ def _at_doors(records: Records, doors: Doors, lines: list[DoorLine], op: Any, do
     begun = np.array([doors.begun[o] if o is not None else -1 for o in known], np.int64)
     usual = np.array([o is not None and o not in doors.irregular for o in known], np.bool_)
     if records.size:
-        ended = np.maximum.reduceat(records.ended, records.begin)
         must = (records.final >= 0) & ~records.deleted
         wrong = np.where(must, shown != count[number], shown != 0)
-        records.doubtful |= wrong | ~usual[number] | (begun[number] < ended)
+        records.doubtful |= wrong | ~usual[number] | (begun[number] < records.over)
 
 
 @compiled

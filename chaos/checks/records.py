@@ -29,34 +29,36 @@ class Rules:
 
 
 class Records:
-    """The records; everything per operation stands by record, in the order in which users acted.
+    """The records; everything per operation stands in the order in which users acted.
 
     Attributes:
         acts: The acts; `op` are their places among all operations, `of` their records.
-        begin: Where each record's operations begin; `names`, `owner` what it is called and whose it is.
+        names, owner: Per record: what it is called, and whose it is.
         doubtful: Records that need a closer look.
         ok, oks, fails, tries: Per operation: whether and how often it was acknowledged, refused and tried.
         ret, sent, ended, given_up: When it was first acknowledged, first sent, over, and when its last attempt was.
         final: Per record the acknowledged operation that it ends with, -1 if none; `deleted` if that is a delete.
         later_sent: Per operation: when the first acknowledged one after it left a device.
         since, until: Per record: from when to when nothing excuses its absence.
+        acknowledged, over: Per record: when it was first acknowledged, and when the last thing happened to it.
         rows: Tables of rows that reads returned, each with the operations of which they are whole copies.
     """
 
     def __init__(self, operations: Operations, rules: Rules) -> None:
         changes = np.flatnonzero(operations.kind <= DELETE)
-        owner, record, t, line = (operations.acts[name][changes] for name in ("owner", "record", "t", "line"))
-        number, order, self.begin = grouped(paired(owner, record), t, line)
+        t, line = operations.acts["t"][changes], operations.acts["line"][changes]
+        if np.any((t[1:] < t[:-1]) | ((t[1:] == t[:-1]) & (line[1:] < line[:-1]))):
+            changes = changes[np.lexsort((line, t))]
         self.operations = operations
         self.rules = rules
-        self.op = changes[order]
+        self.op = changes
         self.acts = entries(operations.acts, self.op)
         self.kind = operations.kind[self.op]
-        self.of = number[order]
-        self.size = len(self.begin)
-        heads = self.acts[self.begin]
-        self.owner = np.ascontiguousarray(heads["owner"])
-        self.names = paired(heads["owner"], heads["record"])
+        names = paired(self.acts["owner"], self.acts["record"])
+        self.of, first = numbered(names)
+        self.size = len(first)
+        self.owner = self.acts["owner"][first]
+        self.names = names[first]
         self._by_name = indexed(self.names)
         self.doubtful = self.owner == _CANARY
         self.rows: list[tuple[Any, Any]] = []
@@ -65,10 +67,11 @@ class Records:
         size = len(self.op)
         self.oks, self.fails, self.tries = (np.zeros(size, np.int32) for _ in range(3))
         self.ret, self.sent, self.ended, self.given_up = (np.empty(size, np.int64) for _ in range(4))
+        self.acknowledged, self.over = np.full(self.size, NEVER), np.full(self.size, -1)
         _standing(
             operations.first, operations.count, operations.sent, operations.back, operations.outcome, self.op, self.of,
             self.acts["t"], self.oks, self.fails, self.tries, self.ret, self.sent, self.ended, self.given_up,
-            rules.keyed, self.doubtful,
+            self.acknowledged, self.over, rules.keyed, self.doubtful,
         )  # fmt: skip
         self.ok = self.oks > 0
         self.writes = np.ascontiguousarray(self.acts["write"])
@@ -77,12 +80,13 @@ class Records:
         keys = paired(self.acts["owner"], self.acts["key"])
         if _two_writes(keys, indexed(keys), self.writes):
             raise IrregularError("one key, two writes")
-        self.final, self.since, self.until = (np.empty(self.size, np.int64) for _ in range(3))
+        self.final = np.full(self.size, -1)
+        self.since, self.until = np.full(self.size, NEVER), np.full(self.size, NEVER)
         self.deleted = np.zeros(self.size, np.bool_)
         self.later_sent = np.full(size, NEVER)
         _chain(
-            self.acts, self.begin, self.kind, self.ok, self.ret, self.sent, rules.conditional, self.final,
-            self.deleted, self.later_sent, self.since, self.until, self.doubtful,
+            self.acts, self.of, self.kind, self.ok, self.ret, self.sent, rules.conditional, self.final, self.deleted,
+            self.later_sent, self.since, self.until, self.doubtful,
         )  # fmt: skip
 
     def doubt(self, records: Any) -> None:
@@ -173,7 +177,8 @@ def _grouped(number: Any, groups: int, one: Any, other: Any) -> tuple[Any, Any, 
 @compiled
 def _standing(
     first: Any, count: Any, sent_at: Any, back: Any, outcome: Any, op: Any, of: Any, t: Any, oks: Any, fails: Any,
-    tries: Any, ret: Any, sent: Any, ended: Any, given_up: Any, keyed: bool, doubtful: Any,
+    tries: Any, ret: Any, sent: Any, ended: Any, given_up: Any, acknowledged: Any, over: Any, keyed: bool,
+    doubtful: Any,
 ) -> None:  # fmt: skip
     """What became of each operation; records with an unknown one are doubtful."""
     for i in range(len(op)):
@@ -191,6 +196,8 @@ def _standing(
             given_up[i] = back[at]
         known = fails[i] == tries[i]
         known |= oks[i] > 0 if keyed else (oks[i] == 1 and fails[i] + 1 == tries[i])
+        acknowledged[of[i]] = min(acknowledged[of[i]], ret[i])
+        over[of[i]] = max(over[of[i]], ended[i])
         if not known or ended[i] == NEVER:
             doubtful[of[i]] = True
 
@@ -216,33 +223,29 @@ def _two_writes(keys: Any, slots: Any, writes: Any) -> bool:
 
 @compiled
 def _chain(
-    acts: Any, begin: Any, kind: Any, ok: Any, ret: Any, sent: Any, conditional: bool, final: Any, deleted: Any,
+    acts: Any, of: Any, kind: Any, ok: Any, ret: Any, sent: Any, conditional: bool, final: Any, deleted: Any,
     later_sent: Any, since: Any, until: Any, doubtful: Any,
 ) -> None:  # fmt: skip
     """Whether what is acknowledged of each record is one chain, which operation it ends with, and what comes later."""
-    for record in range(len(begin)):
-        end = begin[record + 1] if record + 1 < len(begin) else len(acts)
-        last = -1
-        since[record], until[record] = NEVER, NEVER
-        for i in range(begin[record], end):
-            act = acts[i]
-            if kind[i] == DELETE:
-                until[record] = min(until[record], act["t"])
-            else:
-                since[record] = min(since[record], ret[i])
-            if not ok[i]:
-                continue
-            wanted = acts[last]["write"] if last >= 0 else np.uint64(0)
-            if conditional and (act["base"] != wanted or (last >= 0 and kind[last] == DELETE)):
-                doubtful[record] = True
-            last = i
-        final[record] = last
-        deleted[record] = last >= 0 and kind[last] == DELETE
-        least = NEVER
-        for i in range(end - 1, begin[record] - 1, -1):
-            if ok[i]:
-                later_sent[i] = least
-                least = min(least, sent[i])
+    for i in range(len(acts)):
+        act, record = acts[i], of[i]
+        if kind[i] == DELETE:
+            until[record] = min(until[record], act["t"])
+        else:
+            since[record] = min(since[record], ret[i])
+        if not ok[i]:
+            continue
+        last = final[record]
+        wanted = acts[last]["write"] if last >= 0 else np.uint64(0)
+        if conditional and (act["base"] != wanted or deleted[record]):
+            doubtful[record] = True
+        final[record] = i
+        deleted[record] = kind[i] == DELETE
+    least = np.full(len(final), NEVER)
+    for i in range(len(acts) - 1, -1, -1):
+        if ok[i]:
+            later_sent[i] = least[of[i]]
+            least[of[i]] = min(least[of[i]], sent[i])
 
 
 @compiled
