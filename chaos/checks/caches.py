@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chaos.checks.records import Records, grouped
+from chaos.checks.records import Records, grouped, in_groups
 from chaos.history.attempts import CREATE, LIST, NEVER, OK, SYNC
 from chaos.history.compiled import compiled
 from chaos.history.hashes import indexed, places_of
@@ -47,7 +47,7 @@ def doubt_caches(records: Records, record: Any, attempt: Any) -> None:
     record, shown = record[shown >= 0], shown[shown >= 0]
     own_record, own = _own(records, session[begin], np.append(begin, len(answer)), invoked, t, filling, fillings, full)
     record, shown = np.concatenate((record, own_record)), np.concatenate((shown, own))
-    held = np.argsort(filling[shown], kind="stable")
+    held, _, _ = in_groups(filling[shown], len(fillings) - 1, shown, shown)
     numbers = np.arange(records.size)
     _, by_owner, of_owner = grouped(records.owner, numbers, numbers)
     owners = records.owner[by_owner[of_owner]]

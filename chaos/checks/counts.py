@@ -10,7 +10,7 @@ import numpy as np
 
 from chaos.checks.beside import Beside
 from chaos.checks.mix import PHOTO_BYTES_MAX, PHOTO_BYTES_MIN
-from chaos.checks.records import Records, grouped
+from chaos.checks.records import Records, in_groups
 from chaos.checks.traffic import NEVER as NO_ANSWER
 from chaos.checks.traffic import QUIET_NS_MAX, Traffic
 from chaos.history.attempts import CREATE, DELETE, FAIL, NEVER, OK, UPDATE
@@ -73,7 +73,7 @@ def _mix(records: Records, tried: Any, mixed: Counter[str]) -> None:
     mixed["photo"] = int((tried & (kind == CREATE) & photo).sum())
     some = np.flatnonzero(tried & (kind != CREATE))
     if len(some):
-        some = some[grouped(records.of[some], some, some)[1]]
+        some = some[in_groups(records.of[some], records.size, some, some)[0]]
         record, base = records.of[some], acts["base"][some]
         on_one_base, _ = numbered(paired(records.names[record], base))
         raced = _contended(record, on_one_base, base, acts["device"][some], acts["t"][some], records.given_up[some])

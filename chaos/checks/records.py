@@ -146,12 +146,12 @@ def grouped(names: Any, one: Any, other: Any) -> tuple[Any, Any, Any]:
         Each one's group, numbered as they first stand; the order; and where each group begins in it.
     """
     number, first = numbered(names)
-    order, begin, right = _grouped(number, len(first), one, other)
+    order, begin, right = in_groups(number, len(first), one, other)
     return number, order if right else np.lexsort((other, one, number)), begin
 
 
 @compiled
-def _grouped(number: Any, groups: int, one: Any, other: Any) -> tuple[Any, Any, bool]:
+def in_groups(number: Any, groups: int, one: Any, other: Any) -> tuple[Any, Any, bool]:
     """Things by group, else in their order; where each begins; and whether each is in the order of two values."""
     end = np.zeros(groups, np.int64)
     for i in range(len(number)):
