@@ -264,10 +264,9 @@ class Trial:
     async def _bring_up(self, seconds_max: float, *, wait: bool) -> None:
         """Bring back what is down; where LUNs are gone for good, follow the runbook."""
         async with self._mending:
-            damage, blanks = self._injector.damage, dict[str, str]()
-            if damage.replaceable:
-                blanks = await self._lab.golden.blanks(self._running.agent)
-            replacing = self._injector.replacing
+            replaces = bool(self._injector.damage.replaceable)
+            blanks = await self._lab.golden.blanks(self._running.agent) if replaces else {}
+            damage, replacing = self._injector.damage, self._injector.replacing
             async for said in mend(self._running, damage, blanks, seconds_max, wait=wait, replacing=replacing):
                 self._note(*said)
 
