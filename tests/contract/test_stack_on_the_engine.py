@@ -124,6 +124,18 @@ def test_a_stack_that_does_not_get_steady_says_what_it_waited_for(tmp_path: Path
     asyncio.run(act())
 
 
+def test_a_health_check_that_hangs_is_given_up_when_its_time_is_over(tmp_path: Path) -> None:
+    async def act() -> None:
+        async with asyncio.timeout(60), scene(stack_of(), tmp_path) as made:
+            hanging = Healthcheck(("sleep", "1000"), timeout_seconds=0.2)
+            box = dataclasses.replace(made.running.stack.services["box"], healthcheck=hanging)
+            made.running.stack = dataclasses.replace(made.running.stack, services={"box": box})
+            with pytest.raises(Unrecoverable, match="box does not get healthy in time"):
+                await made.running.answers(1.0)
+
+    asyncio.run(act())
+
+
 def test_a_golden_is_made_once_and_every_clone_of_it_is_the_same(tmp_path: Path) -> None:
     async def act() -> None:
         async with scene(stack_of(), tmp_path) as made:
