@@ -54,7 +54,7 @@ class RunningStack:
         self._attempts = itertools.count(1)
         self._disks = Disks(client, stack, run, agent)
         self._hush = Hush(stack)
-        self.restarts = Restarts(stack, self._start)
+        self.restarts = Restarts(stack, self._start_again)
         self._ready = Readiness(client, self.running, self.restarts.restarts, self._hush)
         hosts = _addresses(stack, net)
         self._places = {
@@ -325,11 +325,21 @@ class RunningStack:
         """Start a service's container, for the first time or again, and have the agent know it."""
         container = await asyncio.to_thread(containers.start, self._client, self.running[name])
         self.running[name] = container
-        with contextlib.suppress(HarnessError):  # it may have ended again; its health tells
+        try:
             await asyncio.gather(
                 self.agent.call("watch", service=name, pid=container.pid),
                 self.agent.call("links", service=name, pid=container.pid, subnet=self._network.subnet),
             )
+        except HarnessError:  # it has ended again already, which the agent cannot notice; else its health will tell
+            self.restarts.exited(name)
+
+    async def _start_again(self, name: str) -> None:
+        """As its restart policy says; what ended as it should stays ended."""
+        with contextlib.suppress(docker.errors.APIError):  # it was removed meanwhile
+            running, code = await asyncio.to_thread(containers.state, self._client, self.running[name])
+            done = code == 0 and (self.stack.is_job(name) or self.stack.services[name].restart == "on-failure")
+            if not running and not done:
+                await self._start(name)
 
     async def healthy(self, services: Iterable[str], seconds_max: float) -> None:
         """Wait until these services are healthy.

@@ -124,6 +124,20 @@ def test_a_stack_that_does_not_get_steady_says_what_it_waited_for(tmp_path: Path
     asyncio.run(act())
 
 
+def test_services_are_started_again_as_their_policies_say_while_the_stack_comes_up(tmp_path: Path) -> None:
+    """Twice: to be initialised, and as a clone."""
+    flaky = f'echo start >> {DATA}/starts; (( $(grep -c start {DATA}/starts) % 3 )) && exit 7; exec perl -e "$0"'
+    listens = Healthcheck(("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080"))
+    box = service(command=("bash", "-c", flaky, LISTENER), restart="always", healthcheck=listens)
+    once = service("once", command=("bash", "-c", f"echo ran >> {DATA}/ran"), restart="on-failure", ports=())
+
+    async def act() -> None:
+        async with scene(stack_of(box, once), tmp_path) as made:
+            assert await made.does(f"grep -c start {DATA}/starts; grep -c ran {DATA}/ran") == "6\n2"
+
+    asyncio.run(act())
+
+
 def test_a_health_check_that_hangs_is_given_up_when_its_time_is_over(tmp_path: Path) -> None:
     async def act() -> None:
         async with asyncio.timeout(60), scene(stack_of(), tmp_path) as made:
