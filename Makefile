@@ -2,6 +2,8 @@ BIN := .venv/bin
 N ?= 20
 SEEDS ?= 5
 JOBS ?= 2
+# tests at once: those on the engine mostly wait
+WORKERS ?= 2
 # of the full stack's experiments those of the demo: the others are for `make experiments`
 TESTED := $(wildcard experiments/*.yaml) experiments/plain_postgres \
     experiments/syncstack/sidekick_2009.yaml experiments/syncstack/san_loss.yaml
@@ -16,7 +18,8 @@ demo: setup             ## the incident of 2009, and the same loss where every c
 	$(BIN)/holdfast run experiments/syncstack/san_loss.yaml --expect
 
 test: setup check       ## everything that a change must pass
-	$(BIN)/pytest tests/unit tests/contract tests/integration tests/reproduced $(TESTED)
+	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder \
+	    $(TESTED) tests/integration tests/contract tests/reproduced tests/unit
 
 test-fast:              ## unit tests: no engine, seconds
 	$(BIN)/pytest -q tests/unit
