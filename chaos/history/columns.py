@@ -109,7 +109,6 @@ class _Scanner:
         self._ends = self._begins.copy()
         self._tables = np.empty(sum(sizes), np.int64)
         self._odd = np.empty((size // len(b'{"event":"act",') + 2, 2), np.int64)
-        self._rows_of_doors: list[Any] = []
         self._slow: dict[str, list[dict[str, int]]] = {tag: [] for tag in TYPES}
         self._rows_at: dict[tuple[str, bytes], int] = {}
         self._last = (b"", b"")
@@ -119,8 +118,6 @@ class _Scanner:
         """Everything that was taken apart."""
         for tag, begin, end in zip(TYPES, self._begins.tolist(), self._ends.tolist(), strict=True):
             parts = [self._tables[begin:end].view(DTYPES[tag])]
-            if tag == "row":
-                parts += self._rows_of_doors
             if slow := self._slow[tag]:
                 rows = [tuple(one.get(name, 0) for name in TYPES[tag]) for one in slow]
                 parts.append(np.array(rows, DTYPES[tag]))
@@ -137,23 +134,24 @@ class _Scanner:
             if at == end:
                 break
             ended = content.index(b"\n", at)
-            self._other(bytes(memoryview(content)[at:ended]), place + at)
+            self._other(bytes(memoryview(content)[at:ended]), words, at, place)
             at = ended + 1
             self._found.lines += 1
         for begun, ended in self._odd[1 : 1 + self._odd[0, 0]].tolist():
             self._line(bytes(memoryview(content)[begun:ended]), place + begun)
 
-    def _other(self, line: bytes, at: int) -> None:
-        """A line that is no operation as the recorder writes them."""
+    def _other(self, line: bytes, words: Any, begin: int, place: int) -> None:
+        """A line that is no operation as the recorder writes them; it begins there in the block at that place."""
         if line.startswith(b'{"event":"door",'):
-            self._door(line, at)
+            self._door(line, words, begin, place)
         elif line.startswith((b'{"event":"act"', b'{"event":"send"', b'{"event":"back"')) or b'"event":"door"' in line:
             raise IrregularError("an operation in another shape")
         else:
-            self._found.others.append((at, line))
+            self._found.others.append((place + begin, line))
 
-    def _door(self, line: bytes, at: int) -> None:
+    def _door(self, line: bytes, words: Any, begin: int, place: int) -> None:
         """Note a final read, and take its rows if they were not met before."""
+        at = place + begin
         head, opening, rows = line.partition(b'"rows":[{')
         try:
             event = orjson.loads(head + b'"rows":[]}' if opening else line)
@@ -180,16 +178,9 @@ class _Scanner:
             raise IrregularError("a final read with a field of another type")
         self._found.doors.append(door)
         if rows_of == at:
-            self._rows_of_door(line, len(head) + len(opening) - 1, at)
-
-    def _rows_of_door(self, line: bytes, begin: int, at: int) -> None:
-        words = np.ndarray((len(line) + BEYOND - 8,), np.uint64, bytearray(line) + bytes(BEYOND), 0, (1,))
-        table = np.empty((len(line) // _LEAST["row"] + 1) * len(TYPES["row"]), np.int64)
-        end, filled = rows_at(words, begin, SPEC, at, table)
-        if end == len(line) - 1:
-            self._rows_of_doors.append(table[:filled].copy().view(DTYPES["row"]))
-        else:
-            self._rows(orjson.loads(b"[" + line[begin:-2] + b"]"), at)
+            first, end = begin + len(head) + len(opening) - 1, begin + len(line) - 1
+            if not rows_at(words, first, end, SPEC, at, place, self._tables, self._bounds, self._ends):
+                self._rows(orjson.loads(line)["rows"], at)
 
     def _line(self, line: bytes, at: int) -> None:
         """One line of an operation that the recorder would have written in another way, or with escapes."""

@@ -187,20 +187,29 @@ def _rows(words: Any, at: int, spec: Any, line: int, place: int, out: Any, to: i
 
 
 @compiled
-def rows_at(words: Any, at: int, spec: Any, place: int, table: Any) -> tuple[int, int]:
-    """Take the rows of a line that stands alone.
+def rows_at(
+    words: Any, at: int, end: int, spec: Any, line: int, place: int, tables: Any, bounds: Any, ends: Any
+) -> bool:
+    """Take the list of rows of a line that is no operation.
 
     Args:
-        words: The line, eight bytes from each place.
+        words: The block, eight bytes from each place.
         at: Where the first row begins.
+        end: Where the list ends.
         spec: SPEC.
-        place: The place of the line in the file.
-        table: Where the rows go, one after the other.
+        line: The place of the line in the file.
+        place: The place of the block in the file.
+        tables: As in `operations_at`.
+        bounds: Likewise.
+        ends: Likewise.
 
     Returns:
-        The place behind the list's end, -1 where one is in another shape; and how many numbers the table has.
+        Whether all of them were taken; else none is, for one is in another shape.
     """
-    return _rows(words, at, spec, place, place, table, 0, len(table))
+    behind, to = _rows(words, at, spec, line, place, tables, ends[3], bounds[3])
+    if behind == end:
+        ends[3] = to
+    return bool(behind == end)
 
 
 @compiled

@@ -2,18 +2,22 @@
 
 That client (0.1.1, unmaintained) keeps the server's address in a class, sets no time limits, takes a 500 for an
 answer and cannot change a toxic. Here every object speaks to a server of its own over a kept connection, every call
-is bounded, every refusal is an error, and what the server says that it does can be read back.
+is bounded, every refusal is an error, and what the server says that it does can be read back. A call is part of the
+time that a fault takes to hold, so it is sent in one piece: head and body by themselves wake the server twice.
 """
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from typing import Any, Literal
 
-import requests
+from orjson import dumps, loads
 from toxiproxy.api import APIConsumer, validate_response
 from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 
@@ -55,9 +59,8 @@ class Toxiproxy:
     def __init__(self, port: int, host: str = "127.0.0.1", call_seconds_max: float = CALL_SECONDS_MAX) -> None:
         """Remember where; connect when first called."""
         self._place = f"{host}:{port}"
-        self._session = requests.Session()
-        self._session.trust_env = False  # a proxy of the environment does not lead to 127.0.0.1
-        self._api = _consumer(host, port, self._session, call_seconds_max)
+        self._link = _Link(host, port, timeout=call_seconds_max)
+        self._api = _consumer(self._link)
         self._lock = threading.Lock()
 
     def version(self) -> str:
@@ -123,27 +126,29 @@ class Toxiproxy:
 
     def close(self) -> None:
         """Close the connection."""
-        self._session.close()
+        self._link.close()
 
-    def _asked(self, what: str, call: Callable[[], requests.Response]) -> Any:
+    def _asked(self, what: str, call: Callable[[], _Answer]) -> Any:
         """Make one call; return its JSON, None where it has none."""
         try:
             with self._lock:
                 answer = call()
-            if answer.status_code >= requests.codes.bad_request:  # the client lets a 500 pass
-                raise self._failed(what, f"{answer.status_code} {answer.text[:160].strip()}")
-            return answer.json() if answer.content else None
+            if answer.status_code >= HTTPStatus.BAD_REQUEST:  # the client lets a 500 pass
+                raise self._failed(
+                    what, f"{answer.status_code} {answer.content[:160].decode(errors='replace').strip()}"
+                )
+            return loads(answer.content) if answer.content else None
         except NotFound as error:
             raise _Gone(f"{self._head(what)}: there is none of this name; see the carrier's log") from error
         except ProxyExists as error:
             raise self._failed(what, "there is one of this name already") from error
         except InvalidToxic as error:
             raise self._failed(what, str(error)) from error
-        except requests.exceptions.Timeout as error:
+        except TimeoutError as error:
             raise self._failed(what, "no answer in time") from error
-        except requests.exceptions.JSONDecodeError as error:
+        except ValueError as error:
             raise self._failed(what, "the answer is no JSON; is this a Toxiproxy?") from error
-        except requests.exceptions.RequestException as error:
+        except (OSError, HTTPException) as error:
             raise self._failed(what, "nobody answers there") from error
 
     def _head(self, what: str) -> str:
@@ -157,24 +162,65 @@ class _Gone(CarrierError):
     """There is nothing of this name."""
 
 
-def _consumer(host: str, port: int, session: requests.Session, seconds_max: float) -> type[APIConsumer]:
+@dataclass(frozen=True)
+class _Answer:
+    """What the client looks at, under its names."""
+
+    status_code: int
+    content: bytes
+
+
+class _Link(HTTPConnection):
+    """One kept connection. No proxy of the environment is asked, for none leads to 127.0.0.1."""
+
+    _unsent: list[bytes] | None = None
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> _Answer:
+        """Make one call; over a new connection where the kept one has ended, as by a restart of the server."""
+        if self.sock is not None and select.select([self.sock], [], [], 0)[0]:
+            self.close()
+        try:
+            self.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            answer = self.getresponse()
+            return _Answer(answer.status, answer.read())
+        except BaseException:
+            self.close()  # the next answer would be that of this call
+            raise
+
+    def request(self, *arguments: Any, **more: Any) -> None:
+        """Send head and body together."""
+        self._unsent = []
+        try:
+            super().request(*arguments, **more)
+        finally:
+            whole, self._unsent = b"".join(self._unsent), None
+        self.send(whole)
+
+    def send(self, data: Any) -> None:
+        """Send, or keep until the request is whole."""
+        if self._unsent is None:
+            super().send(data)
+        else:
+            self._unsent.append(data)
+
+
+def _consumer(link: _Link) -> type[APIConsumer]:
     """The client's API class with an address, a connection and time limits of its own."""
-    base = f"http://{host}:{port}"
 
     class Consumer(APIConsumer):  # type: ignore[misc]  # the client has no types
         """Its callers and its errors are the client's own."""
 
         @classmethod
-        def get(cls, url: str, params: Any = None, **more: Any) -> Any:
-            return validate_response(session.get(base + url, params=params, timeout=seconds_max, **more))
+        def get(cls, url: str) -> Any:
+            return validate_response(link.ask("GET", url))
 
         @classmethod
-        def post(cls, url: str, data: Any = None, json: Any = None, **more: Any) -> Any:
-            return validate_response(session.post(base + url, data=data, json=json, timeout=seconds_max, **more))
+        def post(cls, url: str, json: Any) -> Any:
+            return validate_response(link.ask("POST", url, dumps(json)))
 
         @classmethod
-        def delete(cls, url: str, **more: Any) -> Any:
-            return validate_response(session.delete(base + url, timeout=seconds_max, **more))
+        def delete(cls, url: str) -> Any:
+            return validate_response(link.ask("DELETE", url))
 
     return Consumer
 
