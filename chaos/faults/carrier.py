@@ -62,7 +62,7 @@ class Down(CarrierFault):
 class Latency(CarrierFault):
     """Replies reach the phones late.
 
-    Bites when in force at least half of the replies took longer than the median of the 5 s before, by at least half of
+    Bites when in force the replies' median or first quartile was later than that of the 5 s before, by at least half of
     `latency_ms`.
 
     Attributes:

@@ -146,6 +146,24 @@ def test_replies_later_by_less_than_half_of_what_was_asked_for_prove_nothing(tmp
     assert slow(10, (110, 110), 200, tmp_path).why == ""
 
 
+def test_latency_is_felt_though_most_replies_of_a_starting_service_were_slow(tmp_path: Path) -> None:
+    story = Story("carrier.latency", delay_ms=200)
+    for took in (10, 20, 150, 180, 400, 500):
+        story.write((9_000, 9_000 + took, "ok"))
+    for took in (210, 215, 220, 230):
+        story.write((10_100, 10_100 + took, "ok"))
+    assert story.felt(tmp_path) == Felt({"late_replies": 4}, "")
+
+
+def test_a_service_of_which_only_the_slow_replies_got_slower_proves_no_latency(tmp_path: Path) -> None:
+    story = Story("carrier.latency", delay_ms=200)
+    for took in (10, 10, 20, 20):
+        story.write((9_000, 9_000 + took, "ok"))
+    for took in (10, 15, 110, 400):
+        story.write((10_100, 10_100 + took, "ok"))
+    assert story.felt(tmp_path).why == "1 of 4 replies were late by its latency"
+
+
 def test_latency_before_which_nobody_had_a_reply_proves_nothing(tmp_path: Path) -> None:
     story = Story("carrier.latency", delay_ms=200)
     story.write((4_000, 4_010, "ok"))
