@@ -28,6 +28,10 @@ NOBODY: Final = "nobody"
 _SECOND: Final = 1_000_000_000
 _TICKS: Final = 6
 _SHADES: Final = 6
+_LETTER_PIXELS: Final = 6.8
+_MARGIN_PIXELS: Final = 8
+_FIGURE_PIXELS: Final = {"phone": 300, "desktop": 980}
+"""How wide a figure is on a screen 390 and 1,280 pixels wide, and how wide labels are: about so."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ class Span:
     kind: str
     label: str
     title: str
+
+    def has_room(self, screen: str) -> bool:
+        """Whether its label fits into it on a "phone" or a "desktop"; half a word tells less than none."""
+        needed = _MARGIN_PIXELS + _LETTER_PIXELS * len(self.label)
+        return self.width / 100 * _FIGURE_PIXELS[screen] >= needed
 
 
 @dataclass(frozen=True)

@@ -86,3 +86,10 @@ def test_a_trial_that_never_came_to_its_load_is_drawn_from_its_first_phase(tmp_p
     drawn = figures.timeline(history)
     assert [(span.label, span.x, span.width) for span in drawn.lanes[0].spans] == [("reset", 0, 100)]
     assert figures.operations(history).bars == ()
+
+
+def test_a_label_stands_only_where_it_has_room_on_that_screen() -> None:
+    narrow, wide = (figures.Span(0, width, "phase0", "cold restart", "") for width in (12, 40))
+    assert (narrow.has_room("phone"), narrow.has_room("desktop")) == (False, True)
+    assert wide.has_room("phone")
+    assert not figures.Span(0, 1, "phase0", "load", "").has_room("desktop")
