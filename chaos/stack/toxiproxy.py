@@ -9,7 +9,9 @@ time that a fault takes to hold, so it is sent in one piece: head and body by th
 from __future__ import annotations
 
 import select
+import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,6 +28,8 @@ from chaos.errors import CarrierError
 Stream = Literal["upstream", "downstream"]
 CALL_SECONDS_MAX = 10.0
 """Removing a toxic may wait 5 s in the server for a connection that nobody reads from."""
+_IDLE_SECONDS_MAX = 20.0
+"""A connection that has been idle for longer is not used again: the server ends it after 60 s, maybe just now."""
 
 
 @dataclass(frozen=True)
@@ -174,10 +178,12 @@ class _Link(HTTPConnection):
     """One kept connection. No proxy of the environment is asked, for none leads to 127.0.0.1."""
 
     _unsent: list[bytes] | None = None
+    _used = 0.0
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> _Answer:
-        """Make one call; over a new connection where the kept one has ended, as by a restart of the server."""
-        if self.sock is not None and select.select([self.sock], [], [], 0)[0]:
+        """Make one call; over a new connection where the kept one has ended, or may end any moment."""
+        idle, self._used = time.monotonic() - self._used, time.monotonic()
+        if self.sock is not None and (idle > _IDLE_SECONDS_MAX or _has_ended(self.sock)):
             self.close()
         try:
             self.request(method, path, body, {"Content-Type": "application/json"} if body else {})
@@ -202,6 +208,13 @@ class _Link(HTTPConnection):
             super().send(data)
         else:
             self._unsent.append(data)
+
+
+def _has_ended(connection: socket.socket) -> bool:
+    """Whether it was closed at the other end, as by a restart of the server; nothing else comes between calls."""
+    ears = select.poll()  # of any number of files, unlike select
+    ears.register(connection, select.POLLIN)
+    return bool(ears.poll(0))
 
 
 def _consumer(link: _Link) -> type[APIConsumer]:

@@ -150,7 +150,8 @@ def test_what_lies_further_back_than_the_rpo_is_a_lost_suffix(tmp_path: Path) ->
 
 def test_a_record_of_another_instant_than_the_others_is_a_hole(tmp_path: Path) -> None:
     def forget_the_oldest(restored: State, before: State) -> None:
-        del restored[min(restored, key=lambda record: restored[record].t)]
+        if restored:  # of a few seeds everything was deleted by then
+            del restored[min(restored, key=lambda record: restored[record].t)]
 
     found = Counter[str]()
     for seed in SEEDS:
@@ -159,11 +160,12 @@ def test_a_record_of_another_instant_than_the_others_is_a_hole(tmp_path: Path) -
 
 
 def without_the_last(events: Sequence[Event]) -> list[Event]:
-    """The last record that was created after the disaster is at no final door."""
+    """The last record that was created after the disaster, and that nobody tried to delete, is at no final door."""
     kept = [e for e in events if isinstance(e, DoorRead) and e.step == 4 and e.owner == "u-1"][-1]
     acts = {e.record for e in events if isinstance(e, Act) and e.t > RESTORED and e.kind == "create"}
     sure = {e.op for e in events if isinstance(e, Back) and e.outcome == "ok"}
-    made = {e.record for e in events if isinstance(e, Act) and e.op in sure and e.record in acts}
+    maybe_gone = {e.record for e in events if isinstance(e, Act) and e.kind == "delete"}
+    made = {e.record for e in events if isinstance(e, Act) and e.op in sure and e.record in acts} - maybe_gone
     victim = next((row.record for row in reversed(kept.rows) if row.record in made), None)
     if victim is None:
         return []

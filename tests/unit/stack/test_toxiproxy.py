@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,19 +16,22 @@ import pytest
 from toxiproxy.api import APIConsumer
 
 from chaos.errors import CarrierError
+from chaos.stack import toxiproxy
 from chaos.stack.toxiproxy import ProxyState, Toxic, Toxiproxy
 
 LATE = Toxic("latency", "downstream", {"latency": 200, "jitter": 0})
 
 
 class FakeToxiproxy(ThreadingHTTPServer):
-    """Keeps proxies in memory; `fails` answers everything with that status instead."""
+    """Keeps proxies in memory; `fails` answers everything with that status, `hangs_up` ends every connection."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         self.proxies: dict[str, dict[str, Any]] = {}
         self.fails = 0
+        self.hangs_up = False
+        self.clients: list[tuple[str, int]] = []
         self.silent = threading.Event()
         self.asked: list[str] = []
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -81,6 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.recv(1)  # until the client gives up
             return
+        self.server.clients.append(self.client_address)
+        self.close_connection = self.server.hangs_up
         status, document = self.server.answer(self.command, self.path, json.loads(body) if body else None)
         answer = b"" if document is None else json.dumps(document).encode()
         self.send_response(status)
@@ -208,3 +215,41 @@ def test_a_proxy_of_the_environment_is_not_asked(server: FakeToxiproxy, monkeypa
     api = Toxiproxy(server.port, call_seconds_max=5)
     assert api.version() == "2.12.0"
     api.close()
+
+
+def test_calls_share_a_connection(api: Toxiproxy, server: FakeToxiproxy) -> None:
+    api.version()
+    assert len(set(server.clients)) == 1
+
+
+def test_a_connection_that_the_server_may_be_about_to_end_is_not_used_again(
+    api: Toxiproxy, server: FakeToxiproxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toxiproxy, "_IDLE_SECONDS_MAX", 0)
+    api.version()
+    assert len(set(server.clients)) == 2
+
+
+def test_a_connection_that_the_server_has_ended_is_made_anew(api: Toxiproxy, server: FakeToxiproxy) -> None:
+    server.hangs_up = True
+    api.version()
+    assert api._link.sock is not None
+    readable = select.poll()
+    readable.register(api._link.sock, select.POLLIN)
+    assert readable.poll(5_000), "the end of the connection has arrived"
+    assert api.version() == "2.12.0"
+
+
+def test_head_and_body_leave_in_one_piece(api: Toxiproxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[bytes] = []
+    real = HTTPConnection.send
+
+    def send(link: HTTPConnection, data: bytes) -> None:
+        sent.append(data)
+        real(link, data)
+
+    monkeypatch.setattr(HTTPConnection, "send", send)
+    api.add("door", "late", LATE)
+    [whole] = sent
+    assert whole.startswith(b"POST /proxies/door/toxics ")
+    assert whole.endswith(b"}")
