@@ -15,7 +15,7 @@ from chaos.history.model import INFINITY
 from tests.unit.checks.oracle import ABSENT, final_states, small_history
 
 HISTORIES = int(os.environ.get("HOLDFAST_ORACLE_HISTORIES", "120000"))
-LEAST = 1_000 if HISTORIES >= 1_000_000 else 100
+LEAST = 1_000 if HISTORIES >= 1_000_000 else 100 if HISTORIES >= 100_000 else 1
 """How often each hard case is made."""
 SHARES = (0.0, 0.3, 0.6, 0.9, 1.0)
 

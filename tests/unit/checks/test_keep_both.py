@@ -78,6 +78,12 @@ CONFLICT = [CREATED, write(2), write(3)]
         (CONFLICT, (1,), {"lost"}),
         (CONFLICT, (1, 2, 3), {"resurrected"}),
         (CONFLICT, (2, 3, 3), {"duplicated"}),
+        ([CREATED, write(2), write(3, base=None)], (2,), {"lost"}),
+        ([CREATED, write(2), write(3), write(4, base=None)], (2, 4), {"lost-update"}),
+        ([CREATED, write(2), write(3), write(4, base=None)], (2,), {"lost", "lost-update"}),
+        (CONFLICT, (2, 3, 9), {"phantom"}),
+        ([CREATED, write(2)[:1]], (2,), {"phantom", "lost"}),
+        ([CREATED, write(2, outcome="fail")], (2,), {"aborted-visible", "lost"}),
         ([CREATED, write(2, outcome="fail")], (1, 2), {"aborted-visible"}),
         ([CREATED, write(2, outcome="fail")], (1,), set()),
         ([CREATED, write(2, outcome="info")], (1,), set()),
@@ -91,3 +97,14 @@ def test_a_door_must_show_every_version_that_was_not_replaced_once_and_no_other(
     parts: list[list[Event]], shown: tuple[int, ...], expected: set[str], tmp_path: Path
 ) -> None:
     assert classes(tmp_path, parts, *shown) == expected
+
+
+def test_a_version_that_only_a_read_proves_is_seen_then_lost(tmp_path: Path) -> None:
+    sync = Act(90, 50, "d-2#1", "d-2", "u-1", "sync")
+    row = Row("r-1", "u-1", "w-3", payload_hash("w-3"), "row-9")
+    read: list[Event] = [sync, Send(90, 1, 50), Back(90, 1, 51, "ok", rows=(row,))]
+    load = [CREATED, write(2), write(3, outcome="info"), read]
+    assert classes(tmp_path, load, 2, 3) == set()
+    assert classes(tmp_path, load, 2) == {"seen-then-lost"}
+    assert classes(tmp_path, load, 3) == {"lost-update"}
+    assert classes(tmp_path, load) == {"seen-then-lost", "lost"}

@@ -19,7 +19,7 @@ from tests.unit.checks.service import Load, Simulation, legal_history
 SEEDS = range(int(os.environ.get("HOLDFAST_PLANT_SEEDS", "8")))
 MANY = {*NOTED, "lost-suffix"}  # these are about no record, or about all of them
 LEGAL_RECORDS = int(os.environ.get("HOLDFAST_LEGAL_RECORDS", "15000"))
-LEAST = 1_000 if LEGAL_RECORDS >= 100_000 else 50
+LEAST = 1_000 if LEGAL_RECORDS >= 100_000 else 50 if LEGAL_RECORDS >= 15_000 else 1
 """How often each hard case is made."""
 STACKS: tuple[tuple[Policy, Idempotency], ...] = (
     ("reject", "keyed"),

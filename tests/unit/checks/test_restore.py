@@ -25,6 +25,7 @@ from chaos.history.events import (
     Send,
 )
 from tests.unit.checks.files import judged
+from tests.unit.checks.one_owner import after_a_loss, create, loss, sent, twice
 from tests.unit.checks.service import payload_hash
 
 SECOND = 1_000_000_000
@@ -211,3 +212,126 @@ def test_what_was_deleted_long_before_the_disaster_must_not_come_back_after_it(t
     disaster.state["r-1"] = first[0]  # type: ignore[assignment]
     disaster._doors(4, "reset d-1", 320 * SECOND)
     assert judged(disaster.events, tmp_path).anomalies["resurrected"] == 1
+
+
+# -- to the nanosecond ----------------------------------------------------------------------------------------
+
+ONE = create(1, 40)
+
+
+@pytest.mark.parametrize(("answered", "expected"), [(50, {"lost-suffix"}), (51, set())])
+def test_what_was_acknowledged_just_before_the_bound_must_be_there(
+    answered: int, expected: set[str], tmp_path: Path
+) -> None:
+    assert after_a_loss(tmp_path, *sent(ONE, t=answered), *loss(), rpo=50) == expected
+    assert after_a_loss(tmp_path, *sent(ONE, t=answered), *loss(ONE), rpo=50) == set()
+
+
+@pytest.mark.parametrize(("acted", "expected"), [(100, set()), (101, {"hole"})])
+def test_what_was_acted_after_the_disaster_and_acknowledged_must_be_there(
+    acted: int, expected: set[str], tmp_path: Path
+) -> None:
+    late = create(1, acted)
+    made: list[Event] = [late, Send(1, 1, acted), Back(1, 1, acted + 2, "ok")]
+    assert after_a_loss(tmp_path, *made, *loss()) == expected
+    assert after_a_loss(tmp_path, *made, *loss(late)) == set()
+
+
+def test_what_was_acknowledged_after_the_restore_began_is_not_asked_of_the_restored_store(tmp_path: Path) -> None:
+    assert after_a_loss(tmp_path, *sent(create(1, 150), t=205), *loss()) == set()
+    assert after_a_loss(tmp_path, *sent(create(1, 150), t=199), *loss()) == {"hole"}
+
+
+def test_a_younger_record_without_an_older_one_is_a_hole_and_an_older_one_alone_is_not(tmp_path: Path) -> None:
+    older, younger = create(1, 60, "r-1"), create(2, 70, "r-2")
+    load = [*sent(older), *sent(younger)]
+    assert after_a_loss(tmp_path, *load, *loss(younger)) == {"hole"}
+    for kept in ((), (older,), (older, younger)):
+        assert after_a_loss(tmp_path, *load, *loss(*kept), *twice(1, "fresh", 300, *kept)) == set()
+    # What was not answered when the younger one was made may have come later.
+    slow = [*sent(older, t=75), *sent(younger)]
+    assert after_a_loss(tmp_path, *slow, *loss(younger)) == set()
+
+
+def test_what_was_refused_must_not_be_in_the_restored_store_and_what_is_damaged_neither(tmp_path: Path) -> None:
+    assert after_a_loss(tmp_path, *sent(create(1, 60), "fail"), *loss(ONE)) == {"hole", "aborted-visible"}
+    assert after_a_loss(tmp_path, *sent(ONE), *loss(replace(ONE, hash="0" * 16)), rpo=10) == {"hole"}
+
+
+def test_only_an_injected_fault_that_exceeds_the_redundancy_excuses_anything(tmp_path: Path) -> None:
+    made, there = sent(create(1, 60)), twice(1, "fresh", 300)
+    assert after_a_loss(tmp_path, *made, *loss(), *there) == set()
+    survived = [replace(e, exceeds=False) if isinstance(e, FaultEvent) else e for e in loss()]
+    assert after_a_loss(tmp_path, *made, *survived, *there) == {"lost"}
+    missed = [replace(e, happened="missed") for e in loss()[:1] if isinstance(e, FaultEvent)]
+    assert after_a_loss(tmp_path, *made, *missed, *loss()[2:], *there) == {"lost"}
+
+
+def test_later_doors_are_judged_from_the_earliest_of_several_restored_stores(tmp_path: Path) -> None:
+    older, younger = create(1, 60, "r-1"), create(2, 70, "r-2")
+    load = [*sent(older), *sent(younger)]
+    one, other = loss(older, younger, stores=("a",)), loss(older, stores=("b",))[2:]
+    for stores in ([*one, *other], [*one[:2], *other, *one[2:]]):
+        assert after_a_loss(tmp_path, *load, *stores, *twice(1, "fresh", 300, older, younger)) == set()
+        # What is young enough to be lost was there again in the one store.
+        assert after_a_loss(tmp_path, *load, *stores, *twice(1, "fresh", 300, older)) == {"seen-then-lost"}
+
+
+def test_each_store_is_judged_by_itself(tmp_path: Path) -> None:
+    older, younger = create(1, 60, "r-1"), create(2, 70, "r-2")
+    load = [*sent(older), *sent(younger)]
+    good, bad = loss(older, younger, stores=("a",)), loss(younger, stores=("b",))[2:]
+    assert after_a_loss(tmp_path, *load, *good, *bad) == {"hole"}
+    assert after_a_loss(tmp_path, *load, *good[:2], *bad, *good[2:]) == {"hole"}
+
+
+def pushed_back(outcome: str = "info") -> tuple[Act, list[Event]]:
+    """A write of before the disaster that a phone pushes back after the restore, without an answer."""
+    lost = create(1, 60)
+    return lost, [*sent(lost), *loss(), Send(1, 2, 210), Back(1, 2, 215, outcome)]  # type: ignore[arg-type]
+
+
+def told_after(t: int, *shown: Act, gone: tuple[str, ...] = ()) -> list[Event]:
+    rows = tuple(Row(a.record, a.owner, a.write, a.hash, "row-1") for a in shown)
+    return [Act(90, t, "d-2#1", "d-2", "u-1", "sync"), Send(90, 1, t), Back(90, 1, t + 1, "ok", rows=rows, gone=gone)]
+
+
+def test_what_was_lost_and_seen_again_must_be_there_from_then_on(tmp_path: Path) -> None:
+    lost, load = pushed_back()
+    nothing = twice(1, "fresh", 300)
+    assert after_a_loss(tmp_path, *load, *nothing) == set()
+    assert after_a_loss(tmp_path, *load, *told_after(220, lost), *nothing) == {"seen-then-lost"}
+    assert after_a_loss(tmp_path, *load, *twice(1, "fresh", 250, lost), *twice(4, "reset d-1", 300)) == {
+        "seen-then-lost"
+    }
+    assert after_a_loss(tmp_path, *load, *twice(2, "cache d-1", 250, lost), *twice(4, "reset d-1", 300)) == set()
+    before = [*load[:3], *told_after(70, lost), *load[3:]]
+    assert after_a_loss(tmp_path, *before, *nothing) == set(), "that it was seen before the disaster is lost as well"
+    acknowledged = pushed_back("ok")[1]
+    assert after_a_loss(tmp_path, *acknowledged, *nothing) == {"lost"}
+
+
+def test_a_deletion_that_was_lost_counts_again_once_a_read_has_shown_it(tmp_path: Path) -> None:
+    made, removed = create(1, 20), create(2, 60, kind="delete", hash="", base="w-1")
+    load = [*sent(made), *sent(removed), *loss(made), Send(2, 2, 210), Back(2, 2, 215, "info")]
+    there = twice(1, "fresh", 300, made)
+    assert after_a_loss(tmp_path, *load, *there) == set()
+    assert after_a_loss(tmp_path, *load, *told_after(220, gone=("r-1",)), *there) == {"seen-then-lost"}
+    early = [*load[:6], *told_after(70, gone=("r-1",)), *load[6:]]
+    assert after_a_loss(tmp_path, *early, *there) == set()
+    assert after_a_loss(tmp_path, *load, *told_after(220, gone=("r-1",)), *twice(1, "fresh", 300)) == set()
+
+
+def test_the_restored_stores_of_other_users_are_their_own(tmp_path: Path) -> None:
+    theirs = replace(create(7, 20, "r-7"), owner="u-2")
+    assert after_a_loss(tmp_path, *sent(theirs), *loss()) == set()
+
+
+def test_what_was_acted_as_the_disaster_struck_may_be_lost_and_may_be_there_but_not_without_what_was_before(
+    tmp_path: Path,
+) -> None:
+    older, last = create(1, 60, "r-1"), create(2, 100, "r-2")
+    load = [*sent(older), *sent(last, "info")]
+    assert after_a_loss(tmp_path, *load, *loss(older, last)) == set()
+    assert after_a_loss(tmp_path, *load, *loss(older)) == set()
+    assert after_a_loss(tmp_path, *load, *loss(last)) == {"hole"}

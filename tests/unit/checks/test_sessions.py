@@ -8,8 +8,18 @@ from typing import Any
 
 import pytest
 
-from chaos.history.events import Act, Back, Event, Header, Idempotency, Policy, Row, Send
+from chaos.history.events import (
+    Act,
+    Back,
+    Event,
+    Header,
+    Idempotency,
+    Policy,
+    Row,
+    Send,
+)
 from tests.unit.checks.files import judged
+from tests.unit.checks.one_owner import after_a_loss, loss
 from tests.unit.checks.service import payload_hash
 
 ALICE, BOB = "d-1#1", "d-2#1"
@@ -120,3 +130,128 @@ def test_a_version_that_builds_on_an_own_write_is_no_older_however_late_that_was
     newer = write(3, 30, BOB, kind="update", base="w-2")
     assert owed(tmp_path, CREATED, late, newer, told(4, 50, ALICE, 3)) == set()
     assert owed(tmp_path, CREATED, late, newer, told(4, 50, BOB, 2)) == {"stale"}
+
+
+def test_what_a_session_learned_as_it_asked_it_need_not_be_shown(tmp_path: Path) -> None:
+    assert owed(tmp_path, CREATED, UPDATED, told(3, 22, ALICE, 1)) == set()
+    assert owed(tmp_path, CREATED, UPDATED, told(3, 23, ALICE, 1)) == {"stale"}
+    assert owed(tmp_path, CREATED, UPDATED, told(3, 30, BOB, 2), told(4, 32, BOB, 1)) == set()
+    assert owed(tmp_path, CREATED, UPDATED, told(3, 30, BOB, 2), told(4, 33, BOB, 1)) == {"stale"}
+
+
+def test_answers_that_cross_are_each_held_against_what_was_known_when_it_was_asked_for(tmp_path: Path) -> None:
+    slow = told(3, 25, BOB, 1)
+    slow[2] = replace(slow[2], t=60)  # type: ignore[type-var]
+    assert owed(tmp_path, CREATED, UPDATED, told(4, 30, BOB, 2), slow) == set()
+    assert owed(tmp_path, CREATED, UPDATED, told(4, 30, BOB, 2), slow, told(5, 40, BOB, 1)) == {"stale"}
+
+
+def test_of_several_versions_that_a_session_knows_each_one_counts(tmp_path: Path) -> None:
+    """Two updates at one time: what came before either of them is older, wherever they were learned."""
+    one, two = write(2, 20, kind="update", returned=30), write(3, 21, BOB, kind="update", returned=31)
+    last = write(4, 40, BOB, kind="update")
+    both = (told(6, 50, "d-3#1", 3), told(7, 60, "d-3#1", 2))
+    assert owed(tmp_path, CREATED, one, two, *both, told(8, 70, "d-3#1", 1)) == {"stale"}
+    assert owed(tmp_path, CREATED, one, two, last, *both) == set()
+    assert owed(tmp_path, CREATED, one, two, last, told(5, 45, "d-3#1", 4), *both) == {"stale"}
+    assert owed(tmp_path, CREATED, one, two, last, *both, told(8, 70, "d-3#1", 4)) == set()
+
+
+def test_a_version_that_returned_as_the_other_was_made_may_come_after_it(tmp_path: Path) -> None:
+    one, two = write(2, 20, kind="update", returned=30), write(3, 30, BOB, kind="update")
+    assert owed(tmp_path, CREATED, one, two, told(4, 40, BOB, 2)) == set()
+    later = write(3, 31, BOB, kind="update")
+    assert owed(tmp_path, CREATED, one, later, told(4, 40, BOB, 2)) == {"stale"}
+
+
+def test_where_keys_are_not_kept_only_a_base_or_an_answer_to_every_try_makes_a_version_older(tmp_path: Path) -> None:
+    read, on_it = told(3, 30, ALICE, 1), write(2, 20, kind="update")
+    assert owed(tmp_path, CREATED, on_it, read, idempotency="none") == {"stale"}
+    refused = [*CREATED[:2], Back(1, 1, 11, "fail"), Send(1, 2, 12), Back(1, 2, 13, "ok")]
+    assert owed(tmp_path, refused, on_it, read, idempotency="none") == {"stale"}
+    # The try that was answered late cannot have taken effect twice where the write names its base.
+    first = write(9, 1, record="r-1")
+    on_base = write(1, 10, kind="update", base="w-9", outcome="info")
+    assert owed(tmp_path, first, on_base, UPDATED, read, idempotency="none") == {"stale"}
+    assert owed(tmp_path, write(1, 10, outcome="info"), UPDATED, read, idempotency="none") == set()
+
+
+def test_a_version_is_older_however_many_lie_between(tmp_path: Path) -> None:
+    unknown = [
+        write(1, 10, outcome="info"), write(2, 11, kind="update", base="w-1", outcome="info"),
+        write(3, 12, kind="update", base="w-2", outcome="info"), write(4, 13, kind="update", base="w-3"),
+    ]  # fmt: skip
+    for older in (1, 2, 3):
+        assert owed(tmp_path, *unknown, told(9, 30, ALICE, older)) == {"stale"}
+    assert owed(tmp_path, *unknown, told(9, 30, ALICE, 4)) == set()
+
+
+def test_a_full_answer_may_lack_what_was_acknowledged_after_it_was_asked_for(tmp_path: Path) -> None:
+    full = told(3, 11, ALICE, kind="list", full=True)
+    full[2] = replace(full[2], t=30)  # type: ignore[type-var]
+    assert owed(tmp_path, CREATED, full) == set()
+    assert owed(tmp_path, CREATED, full, told(4, 40, ALICE)) == set(), "the phone has its own write"
+    assert owed(tmp_path, CREATED, full, told(4, 40, ALICE, kind="list", full=True)) == {"vanished"}
+
+
+def test_every_answer_that_is_asked_for_later_must_have_brought_it(tmp_path: Path) -> None:
+    assert owed(tmp_path, CREATED, told(3, 11, BOB)) == set()
+    assert owed(tmp_path, CREATED, told(3, 12, BOB)) == set()
+    assert owed(tmp_path, CREATED, told(3, 13, BOB)) == {"vanished"}
+    assert owed(tmp_path, CREATED, told(3, 11, BOB), told(4, 40, BOB)) == {"vanished"}
+    assert owed(tmp_path, CREATED, told(3, 11, BOB), told(4, 40, BOB, 1), told(5, 50, BOB)) == set()
+
+
+def test_nothing_is_owed_once_somebody_tried_to_delete_it(tmp_path: Path) -> None:
+    assert owed(tmp_path, CREATED, told(3, 30, BOB), write(2, 33, kind="delete", base="w-1")) == {"vanished"}
+    assert owed(tmp_path, CREATED, told(3, 30, BOB), write(2, 32, kind="delete", base="w-1")) == set()
+    assert owed(tmp_path, CREATED, write(2, 20, kind="delete", base="w-1", outcome="fail"), told(3, 30, BOB)) == set()
+
+
+def test_a_row_that_is_not_whole_is_damaged_and_has_not_vanished(tmp_path: Path) -> None:
+    damaged = told(3, 30, BOB, 1)
+    back = damaged[2]
+    assert isinstance(back, Back)
+    damaged[2] = replace(back, rows=tuple(replace(row, hash="0" * 16) for row in back.rows))
+    assert owed(tmp_path, CREATED, damaged) == set()
+
+
+def test_of_several_records_those_vanish_that_no_answer_brought(tmp_path: Path) -> None:
+    other = write(5, 11, record="r-2")
+    row = Row("r-2", "u-1", "w-5", payload_hash("w-5"), "row-2")
+    brought = told(3, 30, BOB)
+    brought[2] = replace(brought[2], rows=(row,))  # type: ignore[call-arg]
+    header = Header("x", 1, "reject", "keyed", canaries={"A": "a", "B": "b"}, require_mix=False)
+
+    def vanished(*parts: list[Event]) -> int:
+        return judged([header, *(event for part in parts for event in part)], tmp_path).reported.get("vanished", 0)
+
+    assert vanished(CREATED, other, brought) == 1
+    assert vanished(CREATED, other, told(3, 30, BOB)) == 2
+    assert vanished(CREATED, other, brought, told(4, 40, BOB, 1)) == 1
+    assert vanished(CREATED, other, told(4, 25, BOB, 1), brought) == 1
+    assert vanished(CREATED, other, told(4, 25, BOB, 1), brought, told(6, 50, BOB, full=True, kind="list")) == 2
+    assert vanished(CREATED, told(4, 25, BOB, 1), write(5, 27, record="r-2"), brought) == 0
+
+
+def test_another_users_session_is_owed_nothing(tmp_path: Path) -> None:
+    theirs = told(3, 30, BOB)
+    theirs[0] = replace(theirs[0], owner="u-2")  # type: ignore[call-arg]
+    assert owed(tmp_path, CREATED, theirs) == set()
+
+
+def after(tmp_path: Path, *parts: list[Event]) -> set[str]:
+    found = after_a_loss(tmp_path, *(event for part in parts for event in part), rpo=1_000, sessions="strict")
+    return found & {"stale", "vanished"}
+
+
+def test_across_a_declared_loss_nothing_is_owed_and_on_either_side_of_it_all_is(tmp_path: Path) -> None:
+    older = told(3, 300, ALICE, 1)
+    assert after(tmp_path, CREATED, UPDATED, loss(), older) == set()
+    assert after(tmp_path, CREATED, UPDATED, told(3, 50, ALICE, 1), loss()) == {"stale"}
+    again = write(4, 250, kind="update", base="w-1")
+    assert after(tmp_path, CREATED, UPDATED, loss(), told(5, 240, ALICE, 1), again, older) == {"stale"}
+    assert after(tmp_path, CREATED, UPDATED, loss(), told(5, 240, ALICE, 1), again, told(6, 300, ALICE, 4)) == set()
+    assert after(tmp_path, CREATED, loss(), told(3, 300, BOB)) == set()
+    assert after(tmp_path, CREATED, told(3, 50, BOB), loss()) == {"vanished"}
+    assert after(tmp_path, loss(), write(1, 250), told(3, 300, BOB)) == {"vanished"}

@@ -19,15 +19,15 @@ from chaos.history.events import (
     DoorRead,
     Event,
     FaultEvent,
-    Header,
     Note,
     PhaseEvent,
     Row,
     Send,
 )
 from tests.unit.checks.files import judged, with_header
+from tests.unit.checks.one_owner import anomalies, create, door, sent
 from tests.unit.checks.plant import COPY, PLANTS, at_doors, live, load_ended, with_a_copy
-from tests.unit.checks.service import Load, legal_history, payload_hash
+from tests.unit.checks.service import Load, legal_history
 
 MS = 1_000_000
 
@@ -313,34 +313,6 @@ def test_what_a_door_showed_twice_is_proven_though_it_keeps_changing_and_once_is
     assert other.record != victim.record
     assert judged(dropped((2,)), tmp_path).verdict == "INCONCLUSIVE"
     assert judged(dropped((1, 2)), tmp_path).anomalies["lost"] == 1
-
-
-def one_owner(*events: Event) -> list[Event]:
-    header = Header("x", 1, "reject", "keyed", canaries={"A": "a", "B": "b"}, require_mix=False)
-    return [header, *events]
-
-
-def create(op: int, t: int, record: str = "r-1", **changes: object) -> Act:
-    write = f"w-{op}"
-    act = Act(op, t, "d-1#1", "d-1", "u-1", "create", record, "todo", write, payload_hash(write), write)
-    return replace(act, **changes)  # type: ignore[arg-type]
-
-
-def sent(act: Act, outcome: str | None = "ok", t: int = 0) -> list[Event]:
-    events: list[Event] = [act, Send(act.op, 1, act.t + 1)]
-    if outcome is not None:
-        events.append(Back(act.op, 1, t or act.t + 2, outcome))  # type: ignore[arg-type]
-    return events
-
-
-def door(step: int, name: str, number: int, t: int, *shown: Act, settled: bool = True) -> DoorRead:
-    rows = tuple(Row(a.record, a.owner, a.write, a.hash, f"row-{a.record}") for a in shown)
-    return DoorRead(step, name, "u-1", number, t, t + 1, "ok", settled and number > 1, rows)
-
-
-def anomalies(tmp_path: Path, *events: Event) -> set[str]:
-    thin = {"never-read", "unreadable", "not-quiescent"}
-    return set(judged(one_owner(*events), tmp_path).anomalies) - thin
 
 
 def test_what_returned_after_a_read_began_is_unknown_to_that_read(tmp_path: Path) -> None:

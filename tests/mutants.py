@@ -1,0 +1,338 @@
+"""One mutation run over modules of the checker: which mutants of cosmic-ray do the unit tests not notice?
+
+    pip install cosmic-ray==8.7.0
+    python -m tests.mutants [--jobs N] [--out FILE] [MODULE ...]      (say: allowed doors; default: all exact ones)
+    python -m tests.mutants --again FILE                              (only those that survived then)
+
+Writes a line for each mutant that survives, and at last a count. Each mutant runs in a fork of a process in which
+everything but the checks is loaded already, first against the tests that take least, with fewer cases than
+`make test` draws; what survives meets as many as that draws. One that takes more than a minute of a processor is
+taken for an endless loop, and so for killed. Nothing is written into the tree.
+
+Left out is what nothing runs (annotations, decorators), and what nobody would write: `is` for `==`, and a word that is
+said to be greater than another one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import resource
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from itertools import zip_longest
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
+
+CHECKS = Path("chaos/checks")
+TESTS = Path("tests/unit/checks")
+MODULES = (
+    "allowed", "keep_both", "logical", "sessions", "restore", "agreement", "doors", "verdict", "canaries", "coverage",
+    "outcomes", "beside", "bite", "traffic", "mix", "carrier", "story",
+)  # fmt: skip
+COLUMNS = frozenset({"plain", "records", "caches", "dismissal", "large", "counts"})
+"""Compiled loops: their tests compare with the exact rule."""
+FEWER = {
+    "HOLDFAST_ORACLE_HISTORIES": "10000",
+    "HOLDFAST_RESTORE_SEEDS": "6",
+    "HOLDFAST_PLANT_SEEDS": "1",
+    "HOLDFAST_LEGAL_RECORDS": "2000",
+}
+QUICK = (
+    "test_in_the_load.py", "test_doors.py", "test_agreement.py", "test_sessions.py", "test_keep_both.py", "test_restore.py",
+    "test_explain.py", "test_verdict.py",
+)  # fmt: skip
+NO_PROGRAM = 99
+SECONDS_MAX = 60
+FAMILIES = ({"BitOr", "BitAnd", "BitXor", "Sub"}, {"Add", "Sub", "Mul", "FloorDiv"})
+ARITHMETIC = {"expr", "xor_expr", "and_expr", "shift_expr", "arith_expr", "term", "power"}
+ORDER = {"Lt", "LtE", "Gt", "GtE"}
+IDENTITY = {"Is", "IsNot"}
+KEPT = ("chaos.errors", "chaos.history", "chaos.experiment", "tests.unit.checks.service", "tests.unit.checks.plant")
+"""What a mutant does not touch: loaded once, for all."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """The `occurrence`th place in a module where an operator of cosmic-ray can change something."""
+
+    module: str
+    operator: str
+    occurrence: int
+    line: int
+
+    @property
+    def path(self) -> Path:
+        return CHECKS / f"{self.module}.py"
+
+    def source(self) -> str:
+        return str(mutate_code(self.path.read_text(), get_operator(self.operator)(), self.occurrence))
+
+
+def mutants(module: str) -> Iterator[Mutant]:
+    source = (CHECKS / f"{module}.py").read_text()
+    nodes, unused = list(ast_nodes(get_ast(source))), list(_unused(source))
+    words = {node.start_pos for node in nodes if node.parent and _is_of_words(node)}
+    sums = {node.start_pos for node in nodes if node.parent and node.parent.type in ARITHMETIC}
+    for name in operator_names():
+        kind = get_operator(name)
+        if kind.arguments() or name.endswith("RemoveDecorator"):
+            continue
+        places = [place for node in nodes for place in kind().mutation_positions(node)]
+        for occurrence, (begin, end) in enumerate(places):
+            if any(first <= begin and end <= last for first, last in unused):
+                continue
+            if not _odd(name, of_words=begin in words, of_sums=begin in sums):
+                yield Mutant(module, name, occurrence, begin[0])
+
+
+def _difference(source: str, changed: str) -> tuple[str, str]:
+    """The lines that differ."""
+    one, other = source.splitlines(), changed.splitlines()
+    first = next(i for i, pair in enumerate(zip_longest(one, other)) if pair[0] != pair[1])
+    behind = next(i for i, pair in enumerate(zip(reversed(one), reversed(other), strict=False)) if pair[0] != pair[1])
+    return tuple("\n".join(lines[first : max(first + 1, len(lines) - behind)]).strip() for lines in (one, other))
+
+
+def _again(said: dict[str, Any]) -> Mutant:
+    return Mutant(said["module"], said["operator"], said["occurrence"], said["line"])
+
+
+def _odd(operator: str, *, of_words: bool, of_sums: bool) -> bool:
+    """Whether this is a change that nobody makes, or that nothing survives."""
+    what, _, ops = operator.rpartition("Operator_")
+    one, _, other = ops.partition("_")
+    if what.endswith("ReplaceBinary"):
+        return not of_sums or not any({one, other} <= family for family in FAMILIES)
+    if what.endswith("ReplaceComparison"):
+        return (one in IDENTITY) != (other in IDENTITY) or (of_words and other in ORDER)
+    return False
+
+
+def _is_of_words(node: Any) -> bool:
+    """Whether this is the operator of a comparison with a string."""
+    beside = (node.get_previous_sibling(), node.get_next_sibling())
+    return node.parent.type == "comparison" and any(each is not None and each.type == "string" for each in beside)
+
+
+def _unused(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where annotations, aliases of types and decorators stand: (line, column) of begin and end."""
+    for node in ast.walk(ast.parse(source)):
+        found: list[Any] = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+        found += getattr(node, "decorator_list", [])
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "Rule":
+            found.append(node.value)
+        for each in found:
+            if each is not None:
+                # A decorator begins with its sign.
+                yield (each.lineno, max(0, each.col_offset - 1)), (each.end_lineno, each.end_col_offset)
+
+
+class _Loader(SourceFileLoader):
+    """Loads one module from another source than its file's."""
+
+    mutated = ""
+
+    def get_code(self, fullname: str) -> CodeType | None:  # type: ignore[override]
+        return compile(self.mutated, self.path, "exec", dont_inherit=True)
+
+
+@dataclass
+class _Finder:
+    name: str
+    path: Path
+    source: str
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if name != self.name:
+            return None
+        loader = _Loader(name, str(self.path.resolve()))
+        loader.mutated = self.source
+        return importlib.util.spec_from_file_location(name, self.path.resolve(), loader=loader)
+
+
+def _tests(module: str, *, full: bool) -> list[str]:
+    """The files to run, those that take long last."""
+    if module in COLUMNS:
+        return ["test_large.py"]
+    own = f"test_{module}.py"
+    files = [own] if (TESTS / own).exists() else []
+    files += [name for name in QUICK if name != own]
+    if module in ("bite", "traffic"):
+        files.append("test_traffic.py")
+    return [*files, "test_plants.py", *(["test_large.py"] if full else [])]
+
+
+def _run(mutant: Mutant, *, full: bool) -> int:
+    """Run the tests against it, in a process of its own; 0 where none notices."""
+    most = SECONDS_MAX * (10 if full else 1)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nowhere, number)
+    source = mutant.source()
+    try:
+        compile(source, "", "exec")
+    except SyntaxError:
+        return NO_PROGRAM
+    finder = _Finder(f"chaos.checks.{mutant.module}", mutant.path, source)
+    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
+    return _pytest([str(TESTS / name) for name in _tests(mutant.module, full=full)])
+
+
+def _pytest(tests: Sequence[str]) -> int:
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        return pytest.main(["-x", "-qq", "--noconftest", "-p", "no:cacheprovider", f"--basetemp={folder}/t", *tests])
+
+
+def outcomes(wanted: Sequence[Mutant], jobs: int, *, full: bool) -> Iterator[tuple[Mutant, str]]:
+    """Each mutant with `survives`, `killed` or `no program`."""
+    running: dict[int, Mutant] = {}
+    waiting = list(reversed(wanted))
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            mutant = waiting.pop()
+            child = os.fork()
+            if child == 0:
+                try:
+                    os._exit(_run(mutant, full=full))
+                finally:
+                    os._exit(1)
+            running[child] = mutant
+        child, status = os.wait()
+        code = os.waitstatus_to_exitcode(status)
+        yield running.pop(child), {0: "survives", NO_PROGRAM: "no program"}.get(code, "killed")
+
+
+def _run(mutant: Mutant, *, full: bool) -> int:
+    """Run the tests against it, in a process of its own; 0 where none notices."""
+    most = SECONDS_MAX * (10 if full else 1)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nowhere, number)
+    source = mutant.source()
+    try:
+        compile(source, "", "exec")
+    except SyntaxError:
+        return NO_PROGRAM
+    finder = _Finder(f"chaos.checks.{mutant.module}", mutant.path, source)
+    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
+    return _pytest([str(TESTS / name) for name in _tests(mutant.module, full=full)])
+
+
+def _pytest(tests: Sequence[str]) -> int:
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        return pytest.main(["-x", "-qq", "--noconftest", "-p", "no:cacheprovider", f"--basetemp={folder}/t", *tests])
+
+
+def survivors(wanted: Sequence[Mutant], jobs: int, *, full: bool) -> Iterator[Mutant]:
+    running: dict[int, Mutant] = {}
+    waiting = list(reversed(wanted))
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            mutant = waiting.pop()
+            child = os.fork()
+            if child == 0:
+                try:
+                    os._exit(_run(mutant, full=full))
+                finally:
+                    os._exit(1)
+            running[child] = mutant
+        child, status = os.wait()
+        mutant = running.pop(child)
+        if status == 0:
+            yield mutant
+
+
+def _forget() -> None:
+    """Have everything that a mutant may touch loaded anew."""
+    for name in list(sys.modules):
+        mine = name.startswith(("chaos.", "tests.", "test_"))  # pytest calls a file of tests by its name alone
+        if mine and not name.startswith(KEPT):
+            del sys.modules[name]
+
+
+def _warm() -> None:
+    """Load everything, and remember what is the same for every mutant: what is simulated, and what was read."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    simulation: Any = importlib.import_module("tests.unit.checks.service").Simulation
+    reader: Any = importlib.import_module("chaos.history.reader")
+    recorder: Any = importlib.import_module("chaos.history.recorder")
+    run, read, encode = simulation.run, reader.read_history, recorder.encode
+    simulated: dict[object, tuple[list[Any], Counter[str]]] = {}
+    encoded: dict[int, tuple[object, bytes]] = {}
+    histories: dict[bytes, Any] = {}
+
+    def remembered_run(self: Any) -> list[Any]:
+        if self.load not in simulated:
+            simulated[self.load] = (run(self), self.cases)
+            encoded.update((id(event), (event, encode(event))) for event in simulated[self.load][0])
+        events, self.cases = simulated[self.load]
+        return list(events)
+
+    def remembered_line(event: Any) -> bytes:
+        known = encoded.get(id(event))
+        return encode(event) if known is None else known[1]  # type: ignore[no-any-return]
+
+    def remembered_history(path: Path) -> Any:
+        digest = blake2b(path.read_bytes()).digest()
+        if digest not in histories:
+            histories[digest] = read(path)
+        return replace(histories[digest], path=path)
+
+    simulation.run, recorder.encode, reader.read_history = remembered_run, remembered_line, remembered_history
+    files = {str(TESTS / name) for module in MODULES for name in _tests(module, full=False)}
+    for _ in range(2):
+        assert _pytest(sorted(files)) == pytest.ExitCode.OK, "without any mutant"
+        _forget()
+    gc.collect()
+    gc.freeze()
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("modules", nargs="*", default=MODULES)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--out", type=Path, default=Path("mutants.jsonl"))
+    parser.add_argument("--again", type=Path)
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--every", type=int, default=1)
+    given = parser.parse_args(arguments)
+    if given.again:
+        wanted = [_again(json.loads(line)) for line in given.again.read_text().splitlines()]
+    else:
+        wanted = [mutant for module in given.modules for mutant in mutants(module)][:: given.every]
+    if not given.full:
+        os.environ.update(FEWER)
+    _warm()
+    count = Counter[tuple[str, str]]()
+    with given.out.open("w") as out:
+        for mutant, outcome in outcomes(wanted, given.jobs, full=given.full):
+            count[mutant.module, outcome] += 1
+            if outcome == "survives":
+                before, after = _difference(mutant.path.read_text(), mutant.source())
+                out.write(json.dumps({**asdict(mutant), "before": before, "after": after}) + "\n")
+                out.flush()
+    for (module, outcome), number in sorted(count.items()):
+        sys.stdout.write(f"{module}: {number} {outcome}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
