@@ -40,13 +40,21 @@ def _shows(sight: Sight, operation: Logical) -> bool:
 
 def late_effect(operations: Sequence[Operation], sights: Sequence[Sight]) -> bool:
     """Whether an unknown operation took the place of an acknowledged one that began after it was given up."""
+    answered = {operation.write for operation in operations if _acknowledged(operation)}
     return any(
-        operation.write in sight.rule.late and _gave_up(operation) < _latest_acknowledged(operations, operation)
+        _gave_up(operation) < _latest_acknowledged(operations, operation)
         for sight in sights
         if not sight.classes
         for operation in operations
-        if operation.write in (sight.states or MISSING) or (sight.states == MISSING and operation.kind == "delete")
+        # What a final read showed is known from then on, and was late all the same.
+        if (operation.write in (sight.states or MISSING) and operation.write not in answered)
+        or (_in_place(operation, sight) and operation.write in sight.rule.late)
     )
+
+
+def _in_place(operation: Operation, sight: Sight) -> bool:
+    """Whether what was found may be this operation's work."""
+    return operation.write in (sight.states or MISSING) or (sight.states == MISSING and operation.kind == "delete")
 
 
 def overwritten_by_policy(operations: Sequence[Operation]) -> int:
@@ -54,7 +62,7 @@ def overwritten_by_policy(operations: Sequence[Operation]) -> int:
     bases = {
         operation.write: operation.base
         for operation in operations
-        if operation.base is not None and any(attempt.outcome == "ok" for attempt in operation.attempts)
+        if operation.base is not None and _acknowledged(operation)
     }
     return len(bases) - len(set(bases.values()))
 
@@ -62,6 +70,10 @@ def overwritten_by_policy(operations: Sequence[Operation]) -> int:
 def first_acknowledged(operations: Iterable[Operation]) -> int:
     """When the record was first acknowledged, else INFINITY."""
     return min((a.back for o in operations for a in o.attempts if a.outcome == "ok"), default=INFINITY)
+
+
+def _acknowledged(operation: Operation) -> bool:
+    return any(attempt.outcome == "ok" for attempt in operation.attempts)
 
 
 def _gave_up(operation: Operation) -> int:
@@ -72,6 +84,6 @@ def _gave_up(operation: Operation) -> int:
 def _latest_acknowledged(operations: Iterable[Operation], but: Operation) -> int:
     """Begin of the latest acknowledged operation on the record beside one."""
     return max(
-        (o.t for o in operations if o.write != but.write and any(a.outcome == "ok" for a in o.attempts)),
+        (o.t for o in operations if o.write != but.write and _acknowledged(o)),
         default=-1,
     )
