@@ -189,7 +189,8 @@ def test_a_read_proves_nothing_against_a_write_that_was_tried_again_before_it(tm
 def test_an_answer_to_any_act_of_a_write_acknowledges_it(idempotency: str, tmp_path: Path) -> None:
     """A phone pushes its cache back: the answer to that one counts, wherever the lines of the acts stand."""
     again = replace(FIRST, op=7, t=30)
-    unknown, answered = sent(FIRST, "info"), [again, Send(7, 1, 31), Back(7, 1, 32, "ok")]
+    unknown = sent(FIRST, "info")
+    answered: list[Event] = [again, Send(7, 1, 31), Back(7, 1, 32, "ok")]
     for load in ([*unknown, *answered], [*answered, *unknown]):
         assert anomalies(tmp_path, *load, *twice(1, "fresh", 100), idempotency=idempotency) == {"lost"}
         assert anomalies(tmp_path, *load, *twice(1, "fresh", 100, FIRST), idempotency=idempotency) == set()

@@ -119,6 +119,7 @@ def test_of_several_gaps_the_first_one_is_told(tmp_path: Path) -> None:
     assert not_read(["d-2", "d-1"], ["replica db"], {(1, "fresh")}) == "cache d-1"
     assert not_read(["d-2", "d-1"], [], {(1, "fresh"), (2, "cache d-1"), (2, "cache d-2")}) == "reset d-1"
     other = create(2, 20, "r-2")
-    found = judgement(tmp_path, *MADE, *sent(other), *sent(create(3, 30, "r-3"), "info"), *twice(1, "fresh", 100, FIRST))
+    load = [*MADE, *sent(other), *sent(create(3, 30, "r-3"), "info")]
+    found = judgement(tmp_path, *load, *twice(1, "fresh", 100, FIRST))
     assert (found.covered, found.coverable) == (0, 2)
     assert "2 of 2 acknowledged records were not read at every door, the first gap is cache d-1 of u-1" in found.reasons

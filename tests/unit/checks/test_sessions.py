@@ -141,7 +141,7 @@ def test_what_a_session_learned_as_it_asked_it_need_not_be_shown(tmp_path: Path)
 
 def test_answers_that_cross_are_each_held_against_what_was_known_when_it_was_asked_for(tmp_path: Path) -> None:
     slow = told(3, 25, BOB, 1)
-    slow[2] = replace(slow[2], t=60)  # type: ignore[type-var]
+    slow[2] = replace(slow[2], t=60)
     assert owed(tmp_path, CREATED, UPDATED, told(4, 30, BOB, 2), slow) == set()
     assert owed(tmp_path, CREATED, UPDATED, told(4, 30, BOB, 2), slow, told(5, 40, BOB, 1)) == {"stale"}
 
@@ -188,7 +188,7 @@ def test_a_version_is_older_however_many_lie_between(tmp_path: Path) -> None:
 
 def test_a_full_answer_may_lack_what_was_acknowledged_after_it_was_asked_for(tmp_path: Path) -> None:
     full = told(3, 11, ALICE, kind="list", full=True)
-    full[2] = replace(full[2], t=30)  # type: ignore[type-var]
+    full[2] = replace(full[2], t=30)
     assert owed(tmp_path, CREATED, full) == set()
     assert owed(tmp_path, CREATED, full, told(4, 40, ALICE)) == set(), "the phone has its own write"
     assert owed(tmp_path, CREATED, full, told(4, 40, ALICE, kind="list", full=True)) == {"vanished"}
@@ -220,7 +220,7 @@ def test_of_several_records_those_vanish_that_no_answer_brought(tmp_path: Path) 
     other = write(5, 11, record="r-2")
     row = Row("r-2", "u-1", "w-5", payload_hash("w-5"), "row-2")
     brought = told(3, 30, BOB)
-    brought[2] = replace(brought[2], rows=(row,))  # type: ignore[call-arg]
+    brought = [*brought[:2], Back(3, 1, 32, "ok", rows=(row,))]
     header = Header("x", 1, "reject", "keyed", canaries={"A": "a", "B": "b"}, require_mix=False)
 
     def vanished(*parts: list[Event]) -> int:
@@ -235,9 +235,8 @@ def test_of_several_records_those_vanish_that_no_answer_brought(tmp_path: Path) 
 
 
 def test_another_users_session_is_owed_nothing(tmp_path: Path) -> None:
-    theirs = told(3, 30, BOB)
-    theirs[0] = replace(theirs[0], owner="u-2")  # type: ignore[call-arg]
-    assert owed(tmp_path, CREATED, theirs) == set()
+    theirs = Act(3, 30, BOB, "d-2", "u-2", "sync")
+    assert owed(tmp_path, CREATED, [theirs, *told(3, 30, BOB)[1:]]) == set()
 
 
 def after(tmp_path: Path, *parts: list[Event]) -> set[str]:

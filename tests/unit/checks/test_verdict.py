@@ -177,9 +177,21 @@ def test_a_canary_whose_update_the_disaster_undid_counts_as_reported(tmp_path: P
     assert judgement.canaries_reported == 2
 
 
+def test_a_canary_that_is_damaged_in_another_way_than_it_must_be_is_not_reported(tmp_path: Path) -> None:
+    events = clean()
+    b = act_of(events, "canary-b")
+    torn = Row("canary-b", CANARY_OWNER, b.write, "0" * 16, "row-b", stamps=((CANARY_OWNER, "canary-b", "w-1"),))
+    judgement = judged(canary_doors(events, lambda door: replace(door, rows=(torn,)), 1), tmp_path)
+    assert judgement.verdict is None
+    assert "canary B" in judgement.reason
+
+
 def test_a_history_without_canaries_is_not_judged_by_a_check_that_may_be_blind(tmp_path: Path) -> None:
-    events = with_header(clean(), canaries={})
-    assert judged(events, tmp_path).verdict is None
+    for planted in ({}, {"A": "canary-a"}, {"A": "canary-a", "B": "nowhere"}):
+        judgement = judged(with_header(clean(), canaries=planted), tmp_path)
+        assert judgement.verdict is None
+        assert f"only {min(1, len(planted))} of 2 canaries were planted" in judgement.reason
+        assert (judgement.canaries_planted, judgement.canaries_reported) == (min(1, len(planted)), 0)
 
 
 def test_canaries_are_outside_every_count(tmp_path: Path) -> None:

@@ -82,8 +82,13 @@ def test_the_worst_class_comes_first_and_within_it_the_oldest_record(tmp_path: P
     assert [each.type for each in found.records] == ["todo", "todo", "todo", ""]
 
 
-@pytest.mark.parametrize(("acknowledged", "unknown", "thin"), [(4, 1, False), (3, 1, True), (8, 2, False), (7, 2, True)])
-def test_a_fifth_of_the_operations_may_be_unknown(acknowledged: int, unknown: int, *, thin: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("acknowledged", "unknown", "thin"),
+    [(4, 1, False), (3, 1, True), (8, 2, False), (7, 2, True)],
+)
+def test_a_fifth_of_the_operations_may_be_unknown(
+    acknowledged: int, unknown: int, *, thin: bool, tmp_path: Path
+) -> None:
     acts = [create(op, 10, f"r-{op}") for op in range(acknowledged + unknown)]
     load = [event for n, act in enumerate(acts) for event in sent(act, "ok" if n < acknowledged else "info")]
     said = f"{unknown} of {acknowledged + unknown} operations are unknown, at most 20% wanted"
