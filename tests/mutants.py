@@ -59,12 +59,14 @@ QUICK = (
     "test_keep_both.py", "test_sessions.py", "test_restore.py", "test_explain.py", "test_verdict.py",
 )  # fmt: skip
 """Those that take least come first."""
-NO_PROGRAM = 99
+SURVIVES, NO_PROGRAM = 98, 99
 SECONDS_MAX = 20
 BYTES_MAX = 4 << 30
 FAMILIES = ({"BitOr", "BitAnd", "BitXor", "Sub"}, {"Add", "Sub", "Mul", "FloorDiv"})
 ARITHMETIC = {"expr", "xor_expr", "and_expr", "shift_expr", "arith_expr", "term", "power"}
 ORDER = {"Lt", "LtE", "Gt", "GtE"}
+NEAR = {"Eq_NotEq", "NotEq_Eq", "Lt_LtE", "Lt_GtE", "LtE_Lt", "LtE_Gt", "Gt_GtE", "Gt_LtE", "GtE_Gt", "GtE_Lt",
+        "Is_IsNot", "IsNot_Is"}  # fmt: skip
 IDENTITY = {"Is", "IsNot"}
 KEPT = ("chaos.errors", "chaos.history", "chaos.experiment", "tests.unit.checks.service", "tests.unit.checks.plant")
 """What a mutant does not touch: loaded once, for all."""
@@ -111,6 +113,12 @@ def _difference(source: str, changed: str) -> tuple[str, str]:
     behind = next(i for i, pair in enumerate(zip(reversed(one), reversed(other), strict=False)) if pair[0] != pair[1])
     before, after = ("\n".join(lines[first : max(first + 1, len(lines) - behind)]).strip() for lines in (one, other))
     return before, after
+
+
+def _far(mutant: Mutant) -> bool:
+    """Whether it is neither the opposite of a comparison nor the one beside it: these come last."""
+    _, _, ops = mutant.operator.partition("ComparisonOperator_")
+    return bool(ops) and ops not in NEAR
 
 
 def _again(said: dict[str, Any]) -> Mutant:
@@ -182,8 +190,8 @@ def _tests(module: str, *, full: bool) -> list[str]:
     return [*files, "test_plants.py", *(["test_large.py"] if full else [])]
 
 
-def _run(mutant: Mutant, *, full: bool) -> int:
-    """Run the tests against it, in a process of its own; 0 where none notices."""
+def _run(mutant: Mutant, tests: Sequence[str], *, full: bool) -> int:
+    """Run tests against it, in a process of its own; the place of the one that notices, else SURVIVES."""
     seconds = SECONDS_MAX * (10 if full else 1)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_AS, (BYTES_MAX, BYTES_MAX))
@@ -197,7 +205,7 @@ def _run(mutant: Mutant, *, full: bool) -> int:
         return NO_PROGRAM
     finder = _Finder(f"chaos.checks.{mutant.module}", mutant.path, source)
     sys.meta_path.insert(0, finder)
-    return _pytest([str(TESTS / name) for name in _tests(mutant.module, full=full)])
+    return next((n for n, name in enumerate(tests) if _pytest([str(TESTS / name)]) != pytest.ExitCode.OK), SURVIVES)
 
 
 def _pytest(tests: Sequence[str]) -> int:
@@ -206,22 +214,32 @@ def _pytest(tests: Sequence[str]) -> int:
 
 
 def outcomes(wanted: Sequence[Mutant], jobs: int, *, full: bool) -> Iterator[tuple[Mutant, str]]:
-    """Each mutant with `survives`, `killed` or `no program`."""
-    running: dict[int, Mutant] = {}
+    """Each mutant with `survives`, `no program`, or the tests that killed it."""
+    running: dict[int, tuple[Mutant, list[str]]] = {}
     waiting = list(reversed(wanted))
+    kills = Counter[tuple[str, str]]()
     while waiting or running:
         while waiting and len(running) < jobs:
             mutant = waiting.pop()
+            *tests, last = _tests(mutant.module, full=full)
+            tests.sort(key=lambda name, of=mutant.module: -kills[of, name])  # type: ignore[misc]
+            tests.append(last)
             child = os.fork()
             if child == 0:
                 try:
-                    os._exit(_run(mutant, full=full))
+                    os._exit(_run(mutant, tests, full=full))
                 finally:
-                    os._exit(1)
-            running[child] = mutant
+                    os._exit(0)
+            running[child] = mutant, tests
         child, status = os.wait()
+        mutant, tests = running.pop(child)
         code = os.waitstatus_to_exitcode(status)
-        yield running.pop(child), {0: "survives", NO_PROGRAM: "no program"}.get(code, "killed")
+        if code in (SURVIVES, NO_PROGRAM):
+            yield mutant, "survives" if code == SURVIVES else "no program"
+        else:
+            killer = tests[code] if code >= 0 else "no end"
+            kills[mutant.module, killer] += 1
+            yield mutant, killer
 
 
 def _forget() -> None:
@@ -281,15 +299,18 @@ def main(arguments: Sequence[str]) -> None:
         wanted = [_again(json.loads(line)) for line in given.again.read_text().splitlines()]
     else:
         wanted = [mutant for module in given.modules for mutant in mutants(module)][:: given.every]
+    before = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out.exists() else []
+    done = {_again(said) for said in before}
+    wanted = sorted((mutant for mutant in wanted if mutant not in done), key=_far)
     if not given.full:
         os.environ.update(FEWER)
     _warm()
     count = Counter[tuple[str, str]]()
-    with given.out.open("w") as out:
+    with given.out.open("a") as out:
         for mutant, outcome in outcomes(wanted, given.jobs, full=given.full):
             count[mutant.module, outcome] += 1
-            before, after = _difference(mutant.path.read_text(), mutant.source()) if outcome == "survives" else ("", "")
-            out.write(json.dumps({**asdict(mutant), "outcome": outcome, "before": before, "after": after}) + "\n")
+            one, other = _difference(mutant.path.read_text(), mutant.source()) if outcome == "survives" else ("", "")
+            out.write(json.dumps({**asdict(mutant), "outcome": outcome, "before": one, "after": other}) + "\n")
             out.flush()
     for (module, outcome), number in sorted(count.items()):
         sys.stdout.write(f"{module}: {number} {outcome}\n")

@@ -66,7 +66,7 @@ def logical_operations(
         forgotten = cut.forgotten and rollback is not None and rollback.to < operation.t <= rollback.disaster
         if operation.t <= cut.ended and not forgotten:
             by_write.setdefault(operation.write, []).append(operation)
-    deletes = [acts[0].write for acts in by_write.values() if acts[0].kind == "delete"]
+    deletes = [write for write, acts in by_write.items() if _may_explain(acts, gone)] if gone < INFINITY else []
     logical: list[Logical] = []
     for write, acts in by_write.items():
         first = acts[0]
@@ -74,7 +74,7 @@ def logical_operations(
         if rollback is not None and seen > rollback.to:
             seen = rollback.seen.get(write, INFINITY)
         if first.kind == "delete":
-            # Of several deletes the read does not tell which one took effect.
+            # Of several deletes that may have taken effect the read does not tell which one did.
             seen = gone if deletes == [write] else INFINITY
         if seen > cut.begun:
             seen = INFINITY
@@ -85,6 +85,12 @@ def logical_operations(
         else:
             logical.extend(_merged(first, inv, (attempt,), cut, seen) for attempt in attempts)
     return logical
+
+
+def _may_explain(acts: Iterable[Operation], gone: int) -> bool:
+    """Whether a read that returned at `gone` may have seen the work of this delete."""
+    attempts = (attempt for act in acts if act.kind == "delete" for attempt in act.attempts)
+    return any(attempt.sent < gone and attempt.outcome != "fail" for attempt in attempts)
 
 
 def _merged(act: Operation, inv: int, attempts: Iterable[Attempt], cut: Cut, seen: int) -> Logical:

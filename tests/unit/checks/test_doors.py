@@ -58,6 +58,25 @@ def test_a_record_whose_absence_two_deletes_may_explain_may_come_back(tmp_path: 
     assert anomalies(tmp_path, *made, *late, *reads) == set()
 
 
+def gone(t: int) -> list[Event]:
+    """A read that returned at `t` reported the record deleted."""
+    sync = Act(91, t - 1, "d-2#1", "d-2", "u-1", "sync")
+    return [sync, Send(91, 1, t - 1), Back(91, 1, t, "ok", gone=("r-1",))]
+
+
+def test_a_delete_that_no_other_can_have_been_is_known_once_a_read_reported_the_record_deleted(tmp_path: Path) -> None:
+    there = twice(1, "fresh", 100, FIRST)
+    one = [*MADE, *sent(delete(2, 20), "info")]
+    assert anomalies(tmp_path, *one, *there) == set()
+    assert anomalies(tmp_path, *one, *gone(50), *there) == {"seen-then-lost"}
+    # A second delete leaves it open which of them it was, unless that was refused, never sent, or sent later.
+    assert anomalies(tmp_path, *one, *sent(delete(3, 30), "info"), *gone(50), *there) == set()
+    assert anomalies(tmp_path, *one, *sent(delete(3, 30), "fail"), *gone(50), *there) == {"seen-then-lost"}
+    assert anomalies(tmp_path, *one, delete(3, 30), *gone(50), *there) == {"seen-then-lost"}
+    assert anomalies(tmp_path, *one, *gone(50), *sent(delete(3, 49), "info"), *there) == {"seen-then-lost"}
+    assert anomalies(tmp_path, *one, *gone(50), *sent(delete(3, 48), "info"), *there) == set()
+
+
 # -- rows that are not whole ----------------------------------------------------------------------------------
 
 

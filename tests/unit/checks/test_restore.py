@@ -335,3 +335,25 @@ def test_what_was_acted_as_the_disaster_struck_may_be_lost_and_may_be_there_but_
     assert after_a_loss(tmp_path, *load, *loss(older, last)) == set()
     assert after_a_loss(tmp_path, *load, *loss(older)) == set()
     assert after_a_loss(tmp_path, *load, *loss(last)) == {"hole"}
+
+
+@pytest.mark.parametrize(("returned", "expected"), [(50, {"lost-suffix"}), (51, set())])
+def test_what_a_read_had_shown_by_the_bound_must_be_there_as_well(
+    returned: int, expected: set[str], tmp_path: Path
+) -> None:
+    load = [*sent(ONE, "info"), *told_after(returned - 1, ONE)]
+    assert after_a_loss(tmp_path, *load, *loss(), rpo=50) == expected
+
+
+@pytest.mark.parametrize(("again", "expected"), [(100, set()), (101, {"lost-suffix"})])
+def test_what_was_sent_after_the_disaster_and_acknowledged_is_not_lost_by_it(
+    again: int, expected: set[str], tmp_path: Path
+) -> None:
+    load: list[Event] = [ONE, Send(1, 1, again), Back(1, 1, 150, "ok")]
+    assert after_a_loss(tmp_path, *load, *loss()) == expected
+
+
+def test_what_was_acted_within_the_bound_may_be_lost_though_it_was_answered_after_the_disaster(tmp_path: Path) -> None:
+    load: list[Event] = [create(1, 60), Send(1, 1, 61), Back(1, 1, 62, "info"), Send(1, 2, 150), Back(1, 2, 151, "ok")]
+    assert after_a_loss(tmp_path, *load, *loss()) == set()
+    assert after_a_loss(tmp_path, *load, *loss(), *twice(1, "fresh", 300)) == {"lost"}
