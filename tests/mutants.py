@@ -178,7 +178,7 @@ class _Finder:
         return importlib.util.spec_from_file_location(name, self.path.resolve(), loader=loader)
 
 
-def _tests(module: str, *, full: bool) -> list[str]:
+def _tests(module: str, *, cases: str) -> list[str]:
     """The files to run, those that take long last."""
     if module in COLUMNS:
         return ["test_large.py"]
@@ -187,12 +187,12 @@ def _tests(module: str, *, full: bool) -> list[str]:
     files += [name for name in QUICK if name != own]
     if module in ("bite", "traffic"):
         files.append("test_traffic.py")
-    return [*files, "test_plants.py", *(["test_large.py"] if full else [])]
+    return [*files, *{"few": [], "some": ["test_plants.py"], "all": ["test_plants.py", "test_large.py"]}[cases]]
 
 
-def _run(mutant: Mutant, tests: Sequence[str], *, full: bool) -> int:
+def _run(mutant: Mutant, tests: Sequence[str], *, cases: str) -> int:
     """Run tests against it, in a process of its own; the place of the one that notices, else SURVIVES."""
-    seconds = SECONDS_MAX * (10 if full else 1)
+    seconds = SECONDS_MAX * (10 if cases == "all" else 1)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_AS, (BYTES_MAX, BYTES_MAX))
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -213,7 +213,7 @@ def _pytest(tests: Sequence[str]) -> int:
         return pytest.main(["-x", "-qq", "--noconftest", "-p", "no:cacheprovider", f"--basetemp={folder}/t", *tests])
 
 
-def outcomes(wanted: Sequence[Mutant], jobs: int, *, full: bool) -> Iterator[tuple[Mutant, str]]:
+def outcomes(wanted: Sequence[Mutant], jobs: int, *, cases: str) -> Iterator[tuple[Mutant, str]]:
     """Each mutant with `survives`, `no program`, or the tests that killed it."""
     running: dict[int, tuple[Mutant, list[str]]] = {}
     waiting = list(reversed(wanted))
@@ -221,13 +221,13 @@ def outcomes(wanted: Sequence[Mutant], jobs: int, *, full: bool) -> Iterator[tup
     while waiting or running:
         while waiting and len(running) < jobs:
             mutant = waiting.pop()
-            *tests, last = _tests(mutant.module, full=full)
+            *tests, last = _tests(mutant.module, cases=cases)
             tests.sort(key=lambda name, of=mutant.module: -kills[of, name])  # type: ignore[misc]
             tests.append(last)
             child = os.fork()
             if child == 0:
                 try:
-                    os._exit(_run(mutant, tests, full=full))
+                    os._exit(_run(mutant, tests, cases=cases))
                 finally:
                     os._exit(0)
             running[child] = mutant, tests
@@ -250,7 +250,7 @@ def _forget() -> None:
             del sys.modules[name]
 
 
-def _warm() -> None:
+def _warm(cases: str) -> None:
     """Load everything, and remember what is the same for every mutant: what is simulated, and what was read."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     simulation: Any = importlib.import_module("tests.unit.checks.service").Simulation
@@ -279,7 +279,7 @@ def _warm() -> None:
         return replace(histories[digest], path=path)
 
     simulation.run, recorder.encode, reader.read_history = remembered_run, remembered_line, remembered_history
-    files = {str(TESTS / name) for module in MODULES for name in _tests(module, full=False)}
+    files = {str(TESTS / name) for module in MODULES for name in _tests(module, cases=cases)}
     assert _pytest(sorted(files)) == pytest.ExitCode.OK, "without any mutant"
     _forget()
     gc.collect()
@@ -292,22 +292,21 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path("mutants.jsonl"))
     parser.add_argument("--again", type=Path)
-    parser.add_argument("--full", action="store_true")
-    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--cases", choices=("few", "some", "all"), default="some")
     given = parser.parse_args(arguments)
     if given.again:
         wanted = [_again(json.loads(line)) for line in given.again.read_text().splitlines()]
     else:
-        wanted = [mutant for module in given.modules for mutant in mutants(module)][:: given.every]
+        wanted = [mutant for module in given.modules for mutant in mutants(module)]
     before = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out.exists() else []
     done = {_again(said) for said in before}
     wanted = sorted((mutant for mutant in wanted if mutant not in done), key=_far)
-    if not given.full:
+    if given.cases != "all":
         os.environ.update(FEWER)
-    _warm()
+    _warm(given.cases)
     count = Counter[tuple[str, str]]()
     with given.out.open("a") as out:
-        for mutant, outcome in outcomes(wanted, given.jobs, full=given.full):
+        for mutant, outcome in outcomes(wanted, given.jobs, cases=given.cases):
             count[mutant.module, outcome] += 1
             one, other = _difference(mutant.path.read_text(), mutant.source()) if outcome == "survives" else ("", "")
             out.write(json.dumps({**asdict(mutant), "outcome": outcome, "before": one, "after": other}) + "\n")

@@ -50,7 +50,7 @@ _ORDER: Final[Sequence[Standing]] = ("ok", "degraded", "info", "fail")
 
 
 def logical_operations(
-    operations: Sequence[Operation], cut: Cut = WHOLE, *, keyed: bool = True, gone: int = INFINITY
+    operations: Sequence[Operation], cut: Cut, *, keyed: bool, gone: int = INFINITY
 ) -> list[Logical]:
     """The logical operations of one record.
 

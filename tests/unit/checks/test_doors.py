@@ -216,6 +216,18 @@ def test_an_answer_to_any_act_of_a_write_acknowledges_it(idempotency: str, tmp_p
     assert anomalies(tmp_path, *unknown, *twice(1, "fresh", 25), *answered, idempotency=idempotency) == set()
 
 
+def test_a_write_that_acted_twice_is_known_once_a_read_has_shown_it(tmp_path: Path) -> None:
+    again = replace(FIRST, op=7, t=30)
+    load = [*sent(FIRST, "info"), again, Send(7, 1, 31), Back(7, 1, 32, "info"), *told(90, 50, FIRST)]
+    assert anomalies(tmp_path, *load, *twice(1, "fresh", 100)) == {"seen-then-lost"}
+
+
+def test_a_try_of_after_the_read_hides_no_earlier_one_wherever_the_lines_stand(tmp_path: Path) -> None:
+    again = replace(FIRST, op=7, t=30)
+    load: list[Event] = [again, FIRST, Send(1, 1, 11), Back(1, 1, 12, "ok"), Send(7, 1, 300), Back(7, 1, 301, "ok")]
+    assert anomalies(tmp_path, *load, *twice(1, "fresh", 100)) == {"lost"}
+
+
 # -- ties -----------------------------------------------------------------------------------------------------
 
 

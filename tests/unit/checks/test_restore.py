@@ -25,7 +25,7 @@ from chaos.history.events import (
     Send,
 )
 from tests.unit.checks.files import judged
-from tests.unit.checks.one_owner import after_a_loss, create, loss, sent, twice
+from tests.unit.checks.one_owner import after_a_loss, create, judgement, loss, sent, twice
 from tests.unit.checks.service import payload_hash
 
 SECOND = 1_000_000_000
@@ -357,3 +357,28 @@ def test_what_was_acted_within_the_bound_may_be_lost_though_it_was_answered_afte
     load: list[Event] = [create(1, 60), Send(1, 1, 61), Back(1, 1, 62, "info"), Send(1, 2, 150), Back(1, 2, 151, "ok")]
     assert after_a_loss(tmp_path, *load, *loss()) == set()
     assert after_a_loss(tmp_path, *load, *loss(), *twice(1, "fresh", 300)) == {"lost"}
+    earlier: list[Event] = [ONE, *load[1:]]
+    assert after_a_loss(tmp_path, *earlier, *loss()) == {"lost-suffix"}, "acted before the bound, and answered"
+
+
+def test_what_was_lost_may_be_there_again_though_nobody_was_seen_to_push_it_back(tmp_path: Path) -> None:
+    lost = create(1, 60)
+    assert after_a_loss(tmp_path, *sent(lost), *loss(), *twice(1, "fresh", 300, lost)) == set()
+    assert after_a_loss(tmp_path, *sent(lost, "fail"), *loss(), *twice(1, "fresh", 300, lost)) == {"aborted-visible"}
+
+
+def test_only_the_records_that_the_best_instant_leaves_unexplained_are_holes(tmp_path: Path) -> None:
+    """The one was answered, and the other acted, as the disaster struck: no instant has the other alone."""
+    older, last = create(1, 90, "r-1"), create(2, 100, "r-2")
+    load = [*sent(older, t=100), *sent(last, "info"), *loss(last)]
+    found = judgement(tmp_path, *load, rpo_seconds=50 / 1e9, faults=("san.lose",))
+    assert found.anomalies["hole"] == 1
+    assert [each.record for each in found.records if "hole" in each.classes] == ["r-1"]
+
+
+def test_later_doors_are_judged_from_the_last_instant_that_explains_the_store(tmp_path: Path) -> None:
+    """Nothing was there at any instant, and by the last one the deletion had been acknowledged."""
+    made, removed = create(1, 30), create(2, 60, kind="delete", hash="", base="w-1")
+    load = [*sent(made, "info"), *sent(removed), *loss()]
+    assert after_a_loss(tmp_path, *load, *twice(1, "fresh", 300)) == set()
+    assert after_a_loss(tmp_path, *load, *twice(1, "fresh", 300, made)) == {"resurrected"}
