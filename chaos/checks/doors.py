@@ -11,7 +11,7 @@ from typing import Final
 
 from chaos.checks.allowed import Allowed, Logical, allowed
 from chaos.checks.keep_both import KeptBoth, kept_both
-from chaos.checks.logical import WHOLE, Cut, Rollback, last_activity, logical_operations
+from chaos.checks.logical import Cut, Rollback, last_activity, logical_operations
 from chaos.history.events import Row
 from chaos.history.model import CACHE_STEP, INFINITY, Door, History, Operation, RecordId
 
@@ -293,7 +293,6 @@ _NO_CLASSES: Final[frozenset[str]] = frozenset()
 
 def sights_in_the_load(history: History) -> Iterable[tuple[RecordId, str]]:
     """What reads during the trial showed and no read may ever show, as (record, class)."""
-    keyed = history.header.idempotency == "keyed"
     for sight in history.odd_sights.values():
         row = sight.row
         if row.write and row.write not in history.writes and not row.stamps and row.owner == sight.owner:
@@ -305,12 +304,10 @@ def sights_in_the_load(history: History) -> Iterable[tuple[RecordId, str]]:
             attempts = operation.attempts
             if attempts and attempts[0].outcome != "fail" and attempts[0].sent <= operation.seen_first:
                 continue
-            same = [o for o in operations if o.write == operation.write]
-            standings = {o.standing for o in logical_operations(same, WHOLE, keyed=keyed)}
-            sent = min((a.sent for o in same for a in o.attempts), default=INFINITY)
-            if operation.seen_first < sent:
+            every = [a for o in operations if o.write == operation.write for a in o.attempts]
+            if operation.seen_first < min((a.sent for a in every), default=INFINITY):
                 yield name, "phantom"
-            elif standings <= {"fail"}:
+            elif all(a.outcome == "fail" for a in every):
                 yield name, "aborted-visible"
 
 

@@ -43,9 +43,6 @@ class Cut:
     forgotten: bool = False
 
 
-WHOLE: Final = Cut(INFINITY, INFINITY)
-"""No cut at all."""
-
 _ORDER: Final[Sequence[Standing]] = ("ok", "degraded", "info", "fail")
 
 

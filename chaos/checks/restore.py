@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from chaos.checks.doors import Reading, RecordJudge
 from chaos.checks.logical import Cut, Rollback
 from chaos.history.events import CANARY_OWNER, FaultEvent
-from chaos.history.model import INFINITY, RESTORE_STEP, History, Operation, RecordId
+from chaos.history.model import INFINITY, RESTORE_STEP, History, RecordId
 
 NANOSECONDS = 1_000_000_000
 
@@ -69,7 +69,7 @@ class _Store:
         self.struck = struck
         by_owner = {reading.door.owner: reading for reading in of_store if reading.door.owner != CANARY_OWNER}
         self.records = [
-            (RecordJudge(history, name, operations), operations, by_owner[name[0]])
+            (RecordJudge(history, name, operations), _instants(history, name, struck), by_owner[name[0]])
             for name, operations in history.records.items()
             if name[0] in by_owner
         ]
@@ -87,9 +87,7 @@ def _instant(store: _Store, bound: int) -> tuple[int, list[RecordId], str]:
     """The instant from `bound` on that leaves the fewest records unexplained, these, and what they are."""
     changes: Counter[int] = Counter()
     refused: dict[RecordId, list[tuple[int, int]]] = {}
-    for judge, operations, reading in store.records:
-        # A record's rule changes only where something of it is invoked or returns.
-        instants = _instants(operations, store.struck)
+    for judge, instants, reading in store.records:
         for begun, ended in zip(instants, [*instants[1:], INFINITY], strict=True):
             if not store.allowed_at(judge, reading, begun):
                 changes[begun] += 1
@@ -112,9 +110,10 @@ def _instant(store: _Store, bound: int) -> tuple[int, list[RecordId], str]:
     return best, wrong, "lost-suffix" if explained else "hole"
 
 
-def _instants(operations: Sequence[Operation], struck: int) -> list[int]:
-    found = {-1}
-    for operation in operations:
+def _instants(history: History, name: RecordId, struck: int) -> list[int]:
+    """Where a record's rule may change: something of it is invoked, returns, or is shown by a read."""
+    found = {-1, history.gone.get(name, INFINITY)}
+    for operation in history.records[name]:
         found.update((operation.t, operation.seen_first))
         for attempt in operation.attempts:
             found.update((attempt.sent, attempt.back))

@@ -95,6 +95,22 @@ def test_a_row_under_the_name_of_another_record_of_its_owner_is_misattributed(tm
     assert anomalies(tmp_path, *load, *rows(row_of(FIRST), row_of(other), unknown)) == {"misattributed", "duplicated"}
 
 
+@pytest.mark.parametrize(
+    ("stamps", "expected"),
+    [
+        ([("u-1", "r-1", "w-9")], "torn"),
+        ([("u-1", "r-1", "w-1"), ("u-1", "r-1", "w-9")], "torn"),
+        ([("u-1", "r-1", "w-1"), ("u-1", "r-9", "w-9")], "misattributed"),
+        ([("u-9", "r-1", "w-1")], "misattributed"),
+    ],
+)
+def test_a_mixed_row_is_torn_if_all_of_it_is_the_records_own(
+    stamps: list[tuple[str, str, str]], expected: str, tmp_path: Path
+) -> None:
+    mixed = replace(row_of(FIRST), hash="0" * 16, stamps=tuple(stamps))
+    assert anomalies(tmp_path, *MADE, *rows(mixed)) == {expected}
+
+
 def test_a_damaged_row_beside_the_right_one_is_a_row_too_many(tmp_path: Path) -> None:
     damaged = replace(row_of(FIRST, "row-twin"), hash="0" * 16)
     assert anomalies(tmp_path, *MADE, *rows(row_of(FIRST), damaged)) == {"corrupted", "duplicated"}
@@ -123,6 +139,15 @@ def test_a_try_that_was_made_after_the_read_does_not_excuse_that_a_refused_one_w
     for idempotency in ("keyed", "none"):
         found = anomalies(tmp_path, *MADE, *again, *rows(row_of(update)), idempotency=idempotency)
         assert found == {"aborted-visible"}
+        both = rows(row_of(FIRST), row_of(update, "row-2"))
+        found = anomalies(tmp_path, *MADE, *again, *both, idempotency=idempotency, policy="keep-both")
+        assert found == {"aborted-visible"}
+
+
+def test_what_waited_in_an_outbox_and_was_never_sent_is_a_phantom(tmp_path: Path) -> None:
+    waiting = create(2, 20, kind="update", base="w-1")
+    assert anomalies(tmp_path, *MADE, waiting, *twice(2, "cache d-1", 100, waiting)) == {"phantom"}
+    assert anomalies(tmp_path, *MADE, waiting, *rows(row_of(waiting))) == {"phantom"}
 
 
 def test_an_older_version_after_a_delete_is_resurrected_and_after_an_update_lost(tmp_path: Path) -> None:
@@ -142,6 +167,12 @@ def test_an_unknown_write_in_the_place_of_an_acknowledged_one_on_the_same_versio
 ) -> None:
     kept, stray = create(2, 20, kind="update", base="w-1"), create(3, 21, kind="update", base="w-1")
     assert anomalies(tmp_path, *MADE, *sent(kept), *sent(stray, "info"), *rows(row_of(stray))) == {"lost-update"}
+    # A cache is no proof that it took effect; what it shows is out of date, or built on what was replaced.
+    cached = twice(2, "cache d-1", 100, stray)
+    assert anomalies(tmp_path, *MADE, *sent(kept), *sent(stray, "info"), *cached) == {"lost-update"}
+    base, on_it = create(4, 12, kind="update", base="w-1"), create(5, 13, kind="update", base="w-4")
+    load = [*MADE, *sent(base, "info"), *sent(on_it, "info"), *sent(kept)]
+    assert anomalies(tmp_path, *load, *twice(2, "cache d-1", 100, on_it)) == {"lost"}
 
 
 # -- doors that keep changing ---------------------------------------------------------------------------------
@@ -247,3 +278,9 @@ def test_what_was_acted_as_the_read_ended_may_be_there(tmp_path: Path) -> None:
         made: list[Event] = [act, Send(1, 1, acted), Back(1, 1, acted + 1, "info")]
         read = replace(door(1, "fresh", 2, 102, act), settled=False)
         assert anomalies(tmp_path, *made, failed, read) == expected
+
+
+def test_a_read_that_returned_as_the_write_was_sent_may_have_shown_it(tmp_path: Path) -> None:
+    for returned, expected in ((10, {"phantom"}), (11, set())):
+        load = [*MADE[:1], *told(90, returned - 1, FIRST), *MADE[1:]]
+        assert anomalies(tmp_path, *load, *twice(1, "fresh", 100, FIRST)) == expected

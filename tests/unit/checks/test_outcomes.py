@@ -37,6 +37,8 @@ def test_what_became_of_an_unknown_write_is_told_as_far_as_a_final_read_shows_it
     assert told(tmp_path, *load, *twice(1, "fresh", 100, LATER)) == {applied: 1}
     assert told(tmp_path, *load, *twice(1, "fresh", 100, FIRST)) == {not_applied: 1}
     assert told(tmp_path, *load, *twice(2, "cache d-1", 100, LATER)) == {applied: 1}
+    assert told(tmp_path, *sent(FIRST, outcome), *twice(1, "fresh", 100, FIRST)) == {applied: 1}
+    assert told(tmp_path, *sent(FIRST, outcome), *twice(1, "fresh", 100)) == {not_applied: 1}
     # A read of the load proves it as well, whatever came after it.
     after = sent(create(3, 60, kind="update"))
     last = create(3, 60, kind="update")

@@ -382,3 +382,12 @@ def test_later_doors_are_judged_from_the_last_instant_that_explains_the_store(tm
     load = [*sent(made, "info"), *sent(removed), *loss()]
     assert after_a_loss(tmp_path, *load, *twice(1, "fresh", 300)) == set()
     assert after_a_loss(tmp_path, *load, *twice(1, "fresh", 300, made)) == {"resurrected"}
+
+
+@pytest.mark.parametrize(("returned", "expected"), [(50, {"lost-suffix"}), (51, set())])
+def test_a_deletion_that_a_read_had_shown_by_the_bound_must_not_be_undone(
+    returned: int, expected: set[str], tmp_path: Path
+) -> None:
+    made, removed = create(1, 20), create(2, 30, kind="delete", hash="", base="w-1")
+    load = [*sent(made), *sent(removed, "info"), *told_after(returned - 1, gone=("r-1",))]
+    assert after_a_loss(tmp_path, *load, *loss(made)) == expected
