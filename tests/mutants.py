@@ -1,16 +1,16 @@
 """One mutation run over modules of the checker: which mutants of cosmic-ray do the unit tests not notice?
 
     pip install cosmic-ray==8.7.0
-    python -m tests.mutants [--jobs N] [--out FILE] [MODULE ...]      (say: allowed doors; default: all exact ones)
-    python -m tests.mutants --again FILE                              (only those that survived then)
+    python -m tests.mutants [--cases few|some|all] [--jobs N] [--out FILE] [MODULE ...]
+    python -m tests.mutants --again FILE --cases all --out OTHER      (what survived there, against everything)
 
-Writes a line for each mutant that survives, and at last a count. Each mutant runs in a fork of a process in which
-everything but the checks is loaded already, first against the tests that take least, with fewer cases than
-`make test` draws; what survives meets as many as that draws. One that takes more than 20 s of a processor is
-taken for an endless loop, and so for killed. Nothing is written into the tree.
+Each mutant runs in a fork of a process in which everything but the checks is loaded, against the tests that killed
+most before it, with fewer cases than `make test` draws: `few` are those written out, `some` are planted ones as well,
+`all` is what `make test` draws. One that takes more than 20 s of a processor has no end, and counts as killed.
+FILE gets a line for each mutant; a run that was stopped goes on behind it. Nothing else is written.
 
-Left out is what nothing runs (annotations, decorators), and what nobody would write: `is` for `==`, and a word that is
-said to be greater than another one.
+Left out is what nothing runs (annotations, decorators), what nobody would write (`is` for `==`, a word that is greater
+than another one), and what no test could miss (arithmetic on sets, shifts of numbers).
 """
 
 from __future__ import annotations
@@ -121,8 +121,11 @@ def _far(mutant: Mutant) -> bool:
     return bool(ops) and ops not in NEAR
 
 
-def _again(said: dict[str, Any]) -> Mutant:
-    return Mutant(said["module"], said["operator"], said["occurrence"], said["line"])
+def _told(file: Path) -> Iterator[tuple[Mutant, str]]:
+    """What an earlier run wrote, if any."""
+    for line in file.read_text().splitlines() if file.exists() else ():
+        said = json.loads(line)
+        yield Mutant(said["module"], said["operator"], said["occurrence"], said["line"]), said["outcome"]
 
 
 def _odd(operator: str, *, of_words: bool, of_sums: bool) -> bool:
@@ -295,24 +298,23 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--cases", choices=("few", "some", "all"), default="some")
     given = parser.parse_args(arguments)
     if given.again:
-        wanted = [_again(json.loads(line)) for line in given.again.read_text().splitlines()]
+        wanted = [mutant for mutant, outcome in _told(given.again) if outcome == "survives"]
     else:
         wanted = [mutant for module in given.modules for mutant in mutants(module)]
-    before = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out.exists() else []
-    done = {_again(said) for said in before}
+    done = {mutant for mutant, _ in _told(given.out)}
     wanted = sorted((mutant for mutant in wanted if mutant not in done), key=_far)
     if given.cases != "all":
         os.environ.update(FEWER)
     _warm(given.cases)
-    count = Counter[tuple[str, str]]()
     with given.out.open("a") as out:
         for mutant, outcome in outcomes(wanted, given.jobs, cases=given.cases):
-            count[mutant.module, outcome] += 1
             one, other = _difference(mutant.path.read_text(), mutant.source()) if outcome == "survives" else ("", "")
             out.write(json.dumps({**asdict(mutant), "outcome": outcome, "before": one, "after": other}) + "\n")
             out.flush()
-    for (module, outcome), number in sorted(count.items()):
-        sys.stdout.write(f"{module}: {number} {outcome}\n")
+    for module in given.modules:
+        of = Counter(outcome for mutant, outcome in _told(given.out) if mutant.module == module)
+        killed = of.total() - of["survives"] - of["no program"]
+        sys.stdout.write(f"{module}: {killed} killed, {of['survives']} survive\n")
 
 
 if __name__ == "__main__":

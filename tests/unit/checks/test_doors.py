@@ -162,6 +162,14 @@ def test_an_older_version_is_seen_then_lost_where_only_a_read_proves_the_newer_o
     assert anomalies(tmp_path, *load, *rows()) == {"lost"}
 
 
+def test_an_older_version_is_seen_then_lost_where_only_a_read_proves_that_it_is_older(tmp_path: Path) -> None:
+    """Both are acknowledged, but the first one late: without the read it might have been the last."""
+    one, two = create(2, 20, kind="update"), create(3, 30, kind="update")
+    load = [*MADE, *sent(one, t=40), *sent(two, t=35)]
+    assert anomalies(tmp_path, *load, *rows(row_of(one))) == set()
+    assert anomalies(tmp_path, *load, *told(90, 24, one), *rows(row_of(one))) == {"seen-then-lost"}
+
+
 def test_an_unknown_write_in_the_place_of_an_acknowledged_one_on_the_same_version_is_a_lost_update(
     tmp_path: Path,
 ) -> None:
