@@ -92,11 +92,13 @@ def test_doors_that_differ_must_have_been_read_one_after_the_other(
     assert anomalies(tmp_path, *MADE, *sent(LATER, "info"), *reads) == expected
 
 
-def test_a_door_that_failed_at_last_is_not_held_against_another(tmp_path: Path) -> None:
+def test_a_door_that_failed_at_last_or_was_read_once_is_not_held_against_another(tmp_path: Path) -> None:
     load = [*MADE, *sent(LATER, "info")]
     failed = replace(door(2, "cache d-1", 3, 104), outcome="fail", settled=False, why="timed out")
     reads = [*twice(2, "cache d-1", 100, LATER), failed, *twice(2, "cache d-2", 110, FIRST)]
     assert anomalies(tmp_path, *load, *reads) == set()
+    once = [door(2, "cache d-1", 1, 100, LATER), door(2, "cache d-2", 1, 110, FIRST)]
+    assert anomalies(tmp_path, *load, *once) == set()
 
 
 def healed(tmp_path: Path, *events: Event) -> int:

@@ -95,6 +95,14 @@ def test_a_row_under_the_name_of_another_record_of_its_owner_is_misattributed(tm
     assert anomalies(tmp_path, *load, *rows(row_of(FIRST), row_of(other), unknown)) == {"misattributed", "duplicated"}
 
 
+def test_a_row_of_another_user_at_our_door_is_misattributed_whole_as_it_is(tmp_path: Path) -> None:
+    theirs = replace(create(2, 20, "r-2"), owner="u-2")
+    load = [*MADE, *sent(theirs)]
+    assert anomalies(tmp_path, *load, *rows(row_of(FIRST), row_of(theirs, "row-2"))) == {"misattributed"}
+    ours_by_name = replace(row_of(theirs, "row-2"), owner="u-1")
+    assert anomalies(tmp_path, *load, *rows(row_of(FIRST), ours_by_name)) == {"misattributed"}
+
+
 @pytest.mark.parametrize(
     ("stamps", "expected"),
     [
