@@ -214,6 +214,17 @@ def test_a_door_that_failed_at_last_still_proves_what_it_showed_before(tmp_path:
     assert found.anomalies["unreadable"] == 1
 
 
+def test_a_door_that_could_never_be_read_hides_no_other(tmp_path: Path) -> None:
+    failed = replace(door(1, "fresh", 1, 100), outcome="fail", why="timed out")
+    assert anomalies(tmp_path, *MADE, failed, *twice(4, "reset d-1", 200)) == {"lost"}
+
+
+def test_a_blob_without_a_row_hides_no_other_row(tmp_path: Path) -> None:
+    orphan = replace(row_of(FIRST, "blob-7"), blob="orphan")
+    phantom = replace(row_of(FIRST, "row-9"), record="r-9", write="w-9")
+    assert anomalies(tmp_path, *MADE, *rows(row_of(FIRST), orphan, phantom)) == {"phantom"}
+
+
 # -- reads of the load ----------------------------------------------------------------------------------------
 
 
