@@ -42,7 +42,9 @@ def test_that_a_cache_lacks_a_record_does_not_prove_that_an_unknown_delete_took_
     load = [*MADE, *sent(delete(2, 20), "info")]
     back = twice(4, "reset d-1", 200, FIRST)
     assert anomalies(tmp_path, *load, *twice(2, "cache d-1", 100), *back) == set()
-    assert anomalies(tmp_path, *load, *twice(1, "fresh", 100), *back) == {"seen-then-lost"}
+    fresh = twice(1, "fresh", 100)
+    assert anomalies(tmp_path, *load, *fresh, *back) == {"seen-then-lost"}
+    assert anomalies(tmp_path, *load, *back, *fresh) == {"seen-then-lost"}, "whichever is told first"
 
 
 def test_that_a_door_lacks_a_record_which_may_not_have_been_made_proves_no_delete(tmp_path: Path) -> None:

@@ -157,6 +157,17 @@ def test_of_several_versions_that_a_session_knows_each_one_counts(tmp_path: Path
     assert owed(tmp_path, CREATED, one, two, last, *both, told(8, 70, "d-3#1", 4)) == set()
 
 
+def test_what_a_session_knew_still_counts_once_it_learned_of_another_version_of_that_time(tmp_path: Path) -> None:
+    unknown = write(5, 12, kind="update", outcome="info")
+    one = write(2, 20, kind="update", base="w-5", returned=30)
+    two = write(3, 21, BOB, kind="update", returned=31)
+    load = (CREATED, unknown, one, two)
+    assert owed(tmp_path, *load, told(7, 60, "d-3#1", 3), told(8, 70, "d-3#1", 5)) == set()
+    assert owed(tmp_path, *load, *(told(6, 50, "d-3#1", 2), told(7, 60, "d-3#1", 3), told(8, 70, "d-3#1", 5))) == {
+        "stale"
+    }
+
+
 def test_a_version_that_returned_as_the_other_was_made_may_come_after_it(tmp_path: Path) -> None:
     one, two = write(2, 20, kind="update", returned=30), write(3, 30, BOB, kind="update")
     assert owed(tmp_path, CREATED, one, two, told(4, 40, BOB, 2)) == set()
@@ -254,3 +265,23 @@ def test_across_a_declared_loss_nothing_is_owed_and_on_either_side_of_it_all_is(
     assert after(tmp_path, CREATED, loss(), told(3, 300, BOB)) == set()
     assert after(tmp_path, CREATED, told(3, 50, BOB), loss()) == {"vanished"}
     assert after(tmp_path, loss(), write(1, 250), told(3, 300, BOB)) == {"vanished"}
+
+
+def test_ties_excuse(tmp_path: Path) -> None:
+    """What happens at one nanosecond may have happened in either order."""
+    first = [CREATED[0], Send(1, 1, 10), Send(1, 2, 11), Back(1, 2, 15, "ok"), Back(1, 1, 20, "fail")]
+    for acted, expected in ((20, set()), (21, {"stale"})):
+        later = write(2, acted, kind="update")
+        assert owed(tmp_path, first, later, told(3, 30, ALICE, 1), idempotency="none") == expected
+    assert owed(tmp_path, CREATED, told(3, 12, BOB, gone=("r-1",))) == set()
+    assert owed(tmp_path, CREATED, told(3, 13, BOB, gone=("r-1",))) == {"vanished"}
+
+
+def test_a_session_is_cut_where_the_disaster_struck(tmp_path: Path) -> None:
+    assert after(tmp_path, CREATED, told(3, 98, BOB), loss()) == {"vanished"}
+    assert after(tmp_path, CREATED, told(3, 99, BOB), loss()) == set()
+    assert after(tmp_path, write(1, 90, returned=100), loss(), told(3, 300, BOB)) == set()
+    struck = write(2, 100, kind="update", base="w-1", returned=105)
+    assert after(tmp_path, CREATED, struck, loss(), told(3, 300, ALICE, 1)) == set()
+    assert after(tmp_path, CREATED, UPDATED, told(3, 100, BOB, 2), loss(), told(4, 300, BOB, 1)) == set()
+    assert after(tmp_path, CREATED, UPDATED, loss(), told(3, 250, BOB, 2), told(4, 300, BOB, 1)) == {"stale"}
