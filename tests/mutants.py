@@ -55,7 +55,7 @@ FEWER = {
     "HOLDFAST_LEGAL_RECORDS": "2000",
 }
 QUICK = (
-    "test_in_the_load.py", "test_doors.py", "test_agreement.py", "test_outcomes.py", "test_reasons.py",
+    "test_in_the_load.py", "test_sights.py", "test_agreement.py", "test_outcomes.py", "test_reasons.py",
     "test_keep_both.py", "test_sessions.py", "test_restore.py", "test_explain.py", "test_verdict.py",
 )  # fmt: skip
 """Those that take least come first."""
