@@ -125,6 +125,15 @@ def test_a_version_on_which_an_own_write_builds_is_older_even_if_nobody_was_ever
     assert owed(tmp_path, unknown, UPDATED, told(3, 30, BOB, 1), policy=policy) == set()
 
 
+def test_under_last_writer_wins_a_base_tells_nothing_of_what_is_older(tmp_path: Path) -> None:
+    unknown = write(1, 10, outcome="info")
+    assert owed(tmp_path, unknown, UPDATED, told(3, 30, ALICE, 1), policy="last-writer-wins") == set()
+
+
+def test_a_read_of_one_record_hides_no_later_answer(tmp_path: Path) -> None:
+    assert owed(tmp_path, CREATED, told(3, 30, BOB, kind="read"), told(4, 40, BOB)) == {"vanished"}
+
+
 def test_a_version_that_builds_on_an_own_write_is_no_older_however_late_that_was_answered(tmp_path: Path) -> None:
     late = write(2, 20, kind="update", base="w-1", returned=40)
     newer = write(3, 30, BOB, kind="update", base="w-2")
