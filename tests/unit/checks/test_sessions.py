@@ -246,6 +246,7 @@ def test_of_several_records_those_vanish_that_no_answer_brought(tmp_path: Path) 
     def vanished(*parts: list[Event]) -> int:
         return judged([header, *(event for part in parts for event in part)], tmp_path).reported.get("vanished", 0)
 
+    assert vanished(CREATED, other, told(3, 30, ALICE)) == 0
     assert vanished(CREATED, other, brought) == 1
     assert vanished(CREATED, other, told(3, 30, BOB)) == 2
     assert vanished(CREATED, other, brought, told(4, 40, BOB, 1)) == 1
