@@ -78,6 +78,7 @@ CONFLICT = [CREATED, write(2), write(3)]
         (CONFLICT, (1,), {"lost"}),
         (CONFLICT, (1, 2, 3), {"resurrected"}),
         (CONFLICT, (2, 3, 3), {"duplicated"}),
+        ([CREATED, write(2, outcome="info"), write(3, "delete", 2, "info")], (), set()),
         ([CREATED, write(2), write(3, base=None)], (2,), {"lost"}),
         ([CREATED, write(2), write(3), write(4, base=None)], (2, 4), {"lost-update"}),
         ([CREATED, write(2), write(3), write(4, base=None)], (2,), {"lost", "lost-update"}),

@@ -363,7 +363,9 @@ def test_what_was_acted_within_the_bound_may_be_lost_though_it_was_answered_afte
 
 def test_what_was_lost_may_be_there_again_though_nobody_was_seen_to_push_it_back(tmp_path: Path) -> None:
     lost = create(1, 60)
-    assert after_a_loss(tmp_path, *sent(lost), *loss(), *twice(1, "fresh", 300, lost)) == set()
+    older = sent(create(9, 52, "r-9"))
+    for load in (sent(lost), [*older, *sent(lost)]):
+        assert after_a_loss(tmp_path, *load, *loss(), *twice(1, "fresh", 300, lost)) == set()
     assert after_a_loss(tmp_path, *sent(lost, "fail"), *loss(), *twice(1, "fresh", 300, lost)) == {"aborted-visible"}
 
 

@@ -255,6 +255,12 @@ def test_of_several_records_those_vanish_that_no_answer_brought(tmp_path: Path) 
     assert vanished(CREATED, told(4, 25, BOB, 1), write(5, 27, record="r-2"), brought) == 0
 
 
+def test_what_a_session_is_owed_goes_by_time_and_not_by_lines(tmp_path: Path) -> None:
+    assert owed(tmp_path, CREATED, told(4, 40, BOB), told(3, 30, BOB, 1)) == set()
+    later = [write(5, 50, record="r-5"), write(6, 51, record="r-6")]
+    assert owed(tmp_path, *later, CREATED, told(3, 30, BOB)) == {"vanished"}
+
+
 def test_another_users_session_is_owed_nothing(tmp_path: Path) -> None:
     theirs = Act(3, 30, BOB, "d-2", "u-2", "sync")
     assert owed(tmp_path, CREATED, [theirs, *told(3, 30, BOB)[1:]]) == set()
