@@ -59,7 +59,8 @@ def restored(history: History, readings: Mapping[str, Sequence[Reading]]) -> Res
         to, wrong, anomaly = _instant(_Store(history, struck.t, of_store), bound)
         classes.update(dict.fromkeys(wrong, anomaly))
         earliest = min(earliest, to)
-    return Restored(_seen_since(history, Rollback(earliest, struck.t), stores.values()), classes)
+    restored_at = min(reading.door.invoked for of_store in stores.values() for reading in of_store)
+    return Restored(_seen_since(history, Rollback(earliest, struck.t), restored_at), classes)
 
 
 class _Store:
@@ -120,19 +121,28 @@ def _instants(history: History, name: RecordId, struck: int) -> list[int]:
     return sorted(t for t in found if t <= struck)
 
 
-def _seen_since(history: History, rollback: Rollback, stores: object) -> Rollback:
-    """The rollback with what reads have shown since: at the restored stores, by phones, at the final doors."""
+def _seen_since(history: History, rollback: Rollback, restored_at: int) -> Rollback:
+    """The rollback with what reads have shown since: at the restored stores, by phones, at the final doors.
+
+    What the disaster may take is excused although a read had shown it before the restore; what was acted after the
+    disaster is not.
+    """
     seen: dict[str, int] = {}
     gone: dict[RecordId, int] = {}
+
+    def show(write: str, invoked: int, t: int) -> None:
+        if invoked >= restored_at or history.writes[write].t > rollback.disaster:
+            seen[write] = min(seen.get(write, INFINITY), t)
+
     for rounds in history.doors.values():
         for door in rounds:
-            if door.ok and door.step != 2 and door.invoked >= rollback.disaster:
-                for write in door.whole.values():
-                    seen[write.write] = min(seen.get(write.write, INFINITY), door.t)
+            if door.ok and door.step != 2:
+                for operation in door.whole.values():
+                    show(operation.write, door.invoked, door.t)
     for answer in history.answers:
-        if answer.invoked >= rollback.disaster:
-            for write in answer.showed:
-                seen[write.write] = min(seen.get(write.write, INFINITY), answer.t)
+        for operation in answer.showed:
+            show(operation.write, answer.invoked, answer.t)
+        if answer.invoked >= restored_at:
             for record in answer.gone:
                 name = (answer.owner, record)
                 gone[name] = min(gone.get(name, INFINITY), answer.t)
