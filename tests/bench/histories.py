@@ -7,6 +7,7 @@ unknown. Final reads are as in a trial: five doors of each user, two rounds each
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ _STEP = 10_000
 
 
 def write_history(path: Path, operations: int, seed: int = 1) -> int:
-    """Write a history of so many operations; returns the number of its records."""
+    """Write a history of so many operations, and have it on disk; returns the number of its records."""
     lines = 0
     with path.open("wb", buffering=1 << 22) as file:
         maker = _Maker(operations, seed)
@@ -25,6 +26,8 @@ def write_history(path: Path, operations: int, seed: int = 1) -> int:
             file.write(part)
             lines += part.count(b"\n")
         file.write(b'{"event":"end","t":%d,"events":%d}\n' % (maker.now, lines))
+        file.flush()
+        os.fsync(file.fileno())  # or the kernel writes it while the check is measured
     return maker.records
 
 
