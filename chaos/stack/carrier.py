@@ -131,7 +131,7 @@ class Carrier:
     async def remove(self, logs: Path | None, hush: Callable[[bytes], bytes]) -> None:
         """Remove the container; its log goes into the folder `logs`."""
         container, self._container = self._container, None
-        self._api.close()
+        self.close()
         if container is None:
             return
         await self._agent.call("forget", service=NAME)
@@ -139,11 +139,15 @@ class Carrier:
             await asyncio.to_thread(containers.save_log, self._client, container, logs, hush)
         await asyncio.to_thread(containers.remove, self._client, container)
 
+    def close(self) -> None:
+        """Close the connection to the server, which stays as it is; the next call makes another one."""
+        self._api.close()
+
     async def _begin(self, seconds_max: float) -> None:
         """Start, confine, and populate; the container is there."""
         assert self._container is not None
         deadline = time.monotonic() + seconds_max
-        self._api.close()  # a kept connection led to the server before
+        self.close()  # a kept connection led to the server before
         self._container = await asyncio.to_thread(containers.start, self._client, self._container)
         await self._agent.call("links", service=NAME, pid=self.pid, subnet=self._place.network.subnet)
         while True:

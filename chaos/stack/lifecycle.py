@@ -86,7 +86,11 @@ async def lab(
         full = f"; free space for {cache_folder()}" if "No space left" in said else ""
         raise AgentError(f"the agent is gone, so there is no verdict{said}{full}; see agent.jsonl") from error
     finally:
-        await asyncio.shield(asyncio.create_task(_wind_up(client, run, agent, guard, orderly)))
+        try:
+            await asyncio.shield(asyncio.create_task(_wind_up(client, run, agent, guard, orderly)))
+        finally:
+            if running is not None and running.carrier is not None:
+                running.carrier.close()
 
 
 async def _images(client: docker.DockerClient, stack: Stack, log: Callable[[str], None]) -> dict[str, str]:
