@@ -18,12 +18,15 @@ class Rollback:
     """A declared loss: the stores came back as of `to`, and what was requested from there to `disaster` is unknown.
 
     Attributes:
-        seen: For each write id that a read has shown since the restore, the return of the first such read.
+        restored: When a restored store was first read. What was shown between the disaster and then may be lost, too.
+        seen: For each write id that a read has shown since, the return of the first such read; of what was acted after
+            the disaster, of any read.
         gone: Likewise for records that were not there any more.
     """
 
     to: int
     disaster: int
+    restored: int = INFINITY
     seen: Mapping[str, int] = field(default_factory=dict)
     gone: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
@@ -63,7 +66,7 @@ def logical_operations(
         forgotten = cut.forgotten and rollback is not None and rollback.to < operation.t <= rollback.disaster
         if operation.t <= cut.ended and not forgotten:
             by_write.setdefault(operation.write, []).append(operation)
-    deletes = [write for write, acts in by_write.items() if _may_explain(acts, gone)] if gone < INFINITY else []
+    deletes = [write for write, acts in by_write.items() if _may_explain(acts, gone)]
     logical: list[Logical] = []
     for write, acts in by_write.items():
         first = acts[0]

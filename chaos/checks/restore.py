@@ -60,7 +60,7 @@ def restored(history: History, readings: Mapping[str, Sequence[Reading]]) -> Res
         classes.update(dict.fromkeys(wrong, anomaly))
         earliest = min(earliest, to)
     restored_at = min(reading.door.invoked for of_store in stores.values() for reading in of_store)
-    return Restored(_seen_since(history, Rollback(earliest, struck.t), restored_at), classes)
+    return Restored(_seen_since(history, Rollback(earliest, struck.t, restored_at)), classes)
 
 
 class _Store:
@@ -121,17 +121,13 @@ def _instants(history: History, name: RecordId, struck: int) -> list[int]:
     return sorted(t for t in found if t <= struck)
 
 
-def _seen_since(history: History, rollback: Rollback, restored_at: int) -> Rollback:
-    """The rollback with what reads have shown since: at the restored stores, by phones, at the final doors.
-
-    What the disaster may take is excused although a read had shown it before the restore; what was acted after the
-    disaster is not.
-    """
+def _seen_since(history: History, rollback: Rollback) -> Rollback:
+    """The rollback with what reads have shown since: at the restored stores, by phones, at the final doors."""
     seen: dict[str, int] = {}
     gone: dict[RecordId, int] = {}
 
     def show(write: str, invoked: int, t: int) -> None:
-        if invoked >= restored_at or history.writes[write].t > rollback.disaster:
+        if invoked >= rollback.restored or history.writes[write].t > rollback.disaster:
             seen[write] = min(seen.get(write, INFINITY), t)
 
     for rounds in history.doors.values():
@@ -142,7 +138,7 @@ def _seen_since(history: History, rollback: Rollback, restored_at: int) -> Rollb
     for answer in history.answers:
         for operation in answer.showed:
             show(operation.write, answer.invoked, answer.t)
-        if answer.invoked >= restored_at:
+        if answer.invoked >= rollback.restored:
             for record in answer.gone:
                 name = (answer.owner, record)
                 gone[name] = min(gone.get(name, INFINITY), answer.t)

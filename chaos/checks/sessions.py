@@ -77,7 +77,8 @@ def _apart(
         return
     at = rollback.disaster
     yield [a for a in session.answers if a.t <= at], [one for one in session.own if one[0] <= at]
-    yield [a for a in session.answers if a.invoked > at], [one for one in session.own if one[1].t > at]
+    since = [a for a in session.answers if a.invoked >= rollback.restored]
+    yield since, [one for one in session.own if one[1].t > at]
 
 
 def _stale(history: History, answers: Sequence[Answer], own: Sequence[tuple[int, Operation]]) -> Iterator[str]:

@@ -395,26 +395,29 @@ def test_a_deletion_that_a_read_had_shown_by_the_bound_must_not_be_undone(
     assert after_a_loss(tmp_path, *load, *loss(made)) == expected
 
 
-def read_at(t: int, rows: State) -> list[Event]:
+def read_at(op: int, t: int, rows: State) -> list[Event]:
     """A phone of the same user reads everything."""
     shown = tuple(Row(act.record, "u-1", act.write, act.hash, act.record) for act in rows.values())
-    back = Back(900, 1, t + 1000, "ok", full=True, rows=shown)
-    return [Act(900, t, "d-2#1", "d-2", "u-1", "list"), Send(900, 1, t + 1), back]
+    back = Back(op, 1, t + 1000, "ok", full=True, rows=shown)
+    return [Act(op, t, "d-2#1", "d-2", "u-1", "list"), Send(op, 1, t + 1), back]
 
 
 def test_what_a_phone_saw_between_the_disaster_and_the_restore_is_excused_too(tmp_path: Path) -> None:
     lost = 0
     for seed in SEEDS:
         before: State = {}
+        after: State = {}
 
-        def remember(restored: State, then: State, before: State = before) -> None:
+        def remember(restored: State, then: State, before: State = before, after: State = after) -> None:
             before.update(then)
+            after.update(restored)
 
         disaster = Disaster(seed, DISASTER - 4 * SECOND)
-        events = disaster.run(remember)
+        header, *events = disaster.run(remember)
         lost += disaster.cases["lost by the restore"]
+        assert isinstance(header, Header)
         struck = next(n for n, event in enumerate(events) if isinstance(event, FaultEvent)) + 1
-        events = [*events[:struck], *read_at(DISASTER + 5 * SECOND, before), *events[struck:]]
-        judgement = judged(events, tmp_path)
+        read = read_at(900, DISASTER + 5 * SECOND, before) + read_at(901, RESTORED + SECOND, after)
+        judgement = judged([replace(header, sessions="strict"), *events[:struck], *read, *events[struck:]], tmp_path)
         assert not judgement.anomalies, (seed, judgement.reasons, judgement.records[:1])
     assert lost > len(SEEDS) / 3
