@@ -129,7 +129,9 @@ class Processes:
         """Note what every container has received so far; called a few times a second."""
         now = time.monotonic_ns()
         for process in self._known.values():
-            process.received.append((now, received_bytes(process.pid)))
+            # Too little may be read, never too much: what was read once has been received.
+            known = process.received[-1][1] if process.received else 0
+            process.received.append((now, max(known, received_bytes(process.pid))))
             while now - process.received[0][0] > _RECENT_SECONDS * 1e9:
                 process.received.popleft()
 
@@ -156,7 +158,8 @@ def _has_ended(process: Process) -> bool:
 def received_bytes(pid: int) -> int:
     """Bytes of IP that a process's network namespace received from other hosts, broadcasts left out.
 
-    IpExt InOctets counts loopback too; /proc/PID/net/dev tells loopback apart.
+    IpExt InOctets counts loopback too; /proc/PID/net/dev tells loopback apart. The kernel counts a packet of loopback
+    there first, and there it is read last: so packets on their way make the difference too small, never too great.
     """
     try:
         with open(f"/proc/{pid}/net/netstat") as file:
