@@ -31,14 +31,12 @@ class Taken:
         wanted: The lines that need a closer look; `beside` are the counts of the rest.
         foreign: Write ids that are asked about and are nobody's here.
         operations: How many acts there are.
-        claimed: Sends and backs that were found in another chunk than their act.
     """
 
     wanted: Excerpt
     beside: Beside
     foreign: Any
     operations: int
-    claimed: int = 0
 
 
 @dataclass(slots=True)

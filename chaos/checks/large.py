@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -26,7 +27,7 @@ import orjson
 from chaos.checks.beside import Beside, summed
 from chaos.checks.dismissal import Taken, look_at
 from chaos.checks.records import Rules
-from chaos.history.chunks import Chunk, Part, chunks_of, gathered, split
+from chaos.history.chunks import Acted, Acts, Chunk, chunks_of, gathered, split, strays
 from chaos.history.columns import Columns, IrregularError, scan
 from chaos.history.excerpt import Excerpt, excerpt_of
 from chaos.history.model import INFINITY, History
@@ -50,11 +51,11 @@ def looked(path: Path, *, processes: int | None = None) -> tuple[History, Beside
     if size <= CHUNK_BYTES:
         return from_columns(path, scan(path, 0, size))
     with tempfile.TemporaryDirectory(prefix="holdfast-") as folder, _pool(processes) as each:
-        chunks = _taken_apart(path, size, Path(folder), each)
-        others = [other for chunk in chunks for other in chunk.others]
-        lines = sum(chunk.lines for chunk in chunks)
-        rules = _rules(_frame(path, others, lines, max(chunk.last_line for chunk in chunks)))
-        return _rest(path, others, _looked_at(path, chunks, rules, each))
+        apart = _taken_apart(path, size, Path(folder), each)
+        others = [other for chunk in apart.chunks for other in chunk.others]
+        lines = sum(chunk.lines for chunk in apart.chunks)
+        rules = _rules(_frame(path, others, lines, max(chunk.last_line for chunk in apart.chunks)))
+        return _rest(path, others, _looked_at(path, apart, rules, each))
 
 
 def from_columns(path: Path, columns: Columns) -> tuple[History, Beside]:
@@ -88,56 +89,47 @@ def _pool(processes: int | None) -> Iterator[Each[Any]]:
         yield lambda call, many: pool.map(call, *zip(*many, strict=True))
 
 
-def _taken_apart(path: Path, size: int, folder: Path, each: Each[Chunk]) -> list[Chunk]:
-    shares = size // SHARE_BYTES + 1
+@dataclass(frozen=True, slots=True)
+class _Apart:
+    """A history in chunks.
+
+    Attributes:
+        shares: What `gathered` makes the columns of each share from.
+        asked: Write ids that were acted more than once.
+    """
+
+    chunks: list[Chunk]
+    shares: list[tuple[Any, ...]]
+    asked: Any
+
+
+def _taken_apart(path: Path, size: int, folder: Path, each: Each[tuple[Chunk, Acts]]) -> _Apart:
+    count = size // SHARE_BYTES + 1
     spans = chunks_of(path, size, CHUNK_BYTES)
-    return list(each(split, [(path, *span, folder / str(n), shares) for n, span in enumerate(spans)]))
+    chunks, acted = [], Acted()
+    for chunk, acts in each(split, [(path, *span, folder / str(n), count) for n, span in enumerate(spans)]):
+        chunks.append(chunk)
+        acted.add(acts)
+    acted.check()
+    shares = [
+        ([chunk.parts[n] for chunk in chunks], [chunk.doors[n] for chunk in chunks], more)
+        for n, more in enumerate(strays(chunks, acted))
+    ]
+    return _Apart(chunks, shares, acted.written_twice())
 
 
-def _looked_at(path: Path, chunks: Sequence[Chunk], rules: Rules, each: Each[Taken]) -> list[Taken]:
+def _looked_at(path: Path, apart: _Apart, rules: Rules, each: Each[Taken]) -> list[Taken]:
     """Look at every share; once more where one asks about writes of another."""
-    _unique_numbers(chunks)
-    shares = len(chunks[0].doors)
-    asked = _written_twice(chunks)
-    parts = [[chunk.part(share) for chunk in chunks] for share in range(shares)]
-    taken = list(each(_share, [(path, of_share, rules, asked) for of_share in parts]))
+    taken = list(each(_share, [(path, share, rules, apart.asked) for share in apart.shares]))
     foreign = [one.foreign for one in taken if len(one.foreign)]
     if foreign:
-        asked = np.unique(np.concatenate([asked, *foreign]))
-        taken = list(each(_share, [(path, of_share, rules, asked) for of_share in parts]))
-    if sum(one.claimed for one in taken) != sum(chunk.strays for chunk in chunks):
-        raise IrregularError("attempts at an operation that never acted")
+        asked = np.unique(np.concatenate([apart.asked, *foreign]))
+        taken = list(each(_share, [(path, share, rules, asked) for share in apart.shares]))
     return taken
 
 
-def _share(path: Path, parts: Sequence[Part], rules: Rules, asked: Any) -> Taken:
-    columns, claimed = gathered(parts)
-    taken = look_at(path, columns, rules, asked)
-    taken.claimed = claimed
-    return taken
-
-
-def _unique_numbers(chunks: Sequence[Chunk]) -> None:
-    """No two acts have one number, in whatever shares they are."""
-    total, greatest = 0, 0
-    for chunk in chunks:
-        numbers = chunk.of_acts("op")
-        total, greatest = total + len(numbers), max(greatest, int(numbers.max(initial=0)))
-    if greatest > 16 * total + (1 << 24):
-        raise IrregularError("numbers far apart")
-    met = np.zeros(greatest + 1, np.bool_)
-    for chunk in chunks:
-        met[chunk.of_acts("op")] = True
-    if int(met.sum()) != total:
-        raise IrregularError("an operation acts twice")
-
-
-def _written_twice(chunks: Sequence[Chunk]) -> Any:
-    """Write ids that were acted more than once, maybe by several owners."""
-    writes = np.concatenate([chunk.of_acts("write") for chunk in chunks])
-    writes.sort()
-    twice = writes[1:][writes[1:] == writes[:-1]]
-    return np.unique(twice[twice != 0])
+def _share(path: Path, share: tuple[Any, ...], rules: Rules, asked: Any) -> Taken:
+    return look_at(path, gathered(*share), rules, asked)
 
 
 def _frame(path: Path, others: Sequence[tuple[int, bytes]], lines: int, last_line: int) -> History:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,70 +11,34 @@ import numpy as np
 
 from chaos.history.columns import Columns, DoorLine, IrregularError, scan
 from chaos.history.hashes import hash_of, places_near
-from chaos.history.tables import DTYPES, TYPES, entries
+from chaos.history.packed import Packed, pack, together
+from chaos.history.tables import DTYPES, entries
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The columns of one chunk, in a folder, sorted by share; what belongs to an act of another chunk comes last.
+    """The columns of one chunk, in files by share; what belongs to an act of another chunk comes last.
 
     Attributes:
-        bounds: For each table where each share begins, and where the last one ends.
+        parts: The columns of each share, and of what belongs to acts of other chunks.
         doors: Final reads by share.
         others: Lines that are neither operations nor final reads.
-        strays: How many sends and backs belong to an act of another chunk.
     """
 
-    folder: Path
-    bounds: dict[str, list[int]]
+    parts: list[Packed]
     doors: tuple[list[DoorLine], ...]
     others: list[tuple[int, bytes]]
     lines: int
     last_line: int
-    strays: int
-
-    def of_acts(self, name: str) -> Any:
-        """The numbers (`op`) or the write ids (`write`) of all acts."""
-        return np.fromfile(self.folder / f"act.{name}", TYPES["act"][name])
-
-    def part(self, share: int) -> Part:
-        """What belongs to one share, and what may."""
-        shares = len(self.doors)
-        bounds = {tag: (at[share], at[share + 1], at[shares], at[shares + 1]) for tag, at in self.bounds.items()}
-        return Part(self.folder, bounds, self.doors[share])
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What a chunk has of one share.
+class Acts:
+    """The acts of one chunk: number, write id and share of each."""
 
-    Attributes:
-        bounds: For each table begin and end of what belongs to the share, and of what belongs to any.
-        doors: Final reads of the share.
-    """
-
-    folder: Path
-    bounds: dict[str, tuple[int, int, int, int]]
-    doors: list[DoorLine]
-
-    def size(self, tag: str) -> int:
-        """How much of a table belongs to the share."""
-        begin, end, _, _ = self.bounds[tag]
-        return end - begin
-
-    def read(self, tag: str, into: Any) -> None:
-        """Read that."""
-        if len(into):
-            with (self.folder / tag).open("rb", buffering=0) as file:
-                file.seek(self.bounds[tag][0] * into.itemsize)
-                if file.readinto(into.view(np.uint8)) != into.nbytes:
-                    raise OSError(f"{file.name} is shorter than it was")
-
-    def strays(self, tag: str) -> Any:
-        """What of a table belongs to an act of another chunk, of whichever share."""
-        _, _, begin, end = self.bounds[tag]
-        of = DTYPES[tag]
-        return np.fromfile(self.folder / tag, of, end - begin, offset=begin * of.itemsize) if begin < end else ()
+    number: Any
+    write: Any
+    share: Any
 
 
 def chunks_of(path: Path, size: int, chunk_bytes: int) -> Iterator[tuple[int, int]]:
@@ -91,8 +55,8 @@ def chunks_of(path: Path, size: int, chunk_bytes: int) -> Iterator[tuple[int, in
             begin = end
 
 
-def split(path: Path, begin: int, end: int, folder: Path, shares: int) -> Chunk:
-    """Take one chunk apart and keep its columns by share.
+def split(path: Path, begin: int, end: int, to: Path, shares: int) -> tuple[Chunk, Acts]:
+    """Take one chunk apart and keep its columns by share, in a file.
 
     Raises:
         IrregularError: A line is not what the recorder writes.
@@ -112,15 +76,11 @@ def split(path: Path, begin: int, end: int, folder: Path, shares: int) -> Chunk:
         share[tag] = _looked_up(lines, of_lines, tables[tag]["line"], -1)
         if np.any(share[tag] < 0):
             raise IrregularError("rows without a read")
-    folder.mkdir()
-    for name in ("op", "write"):
-        np.ascontiguousarray(acts[name]).tofile(folder / f"act.{name}")
-    bounds = {tag: _kept(folder, tag, table, share[tag], shares) for tag, table in tables.items()}
     doors: tuple[list[DoorLine], ...] = tuple([] for _ in range(shares))
     for door in columns.doors:
         doors[share_of_owner[door.owner]].append(door)
-    strays = int((share["send"] == shares).sum() + (share["back"] == shares).sum())
-    return Chunk(folder, bounds, doors, columns.others, columns.lines, columns.last_line, strays)
+    chunk = Chunk(pack(to, tables, share, shares + 1), doors, columns.others, columns.lines, columns.last_line)
+    return chunk, Acts(acts["op"].copy(), acts["write"].copy(), share["act"].astype(np.int16))
 
 
 def _looked_up(names: Any, values: Any, wanted: Any, otherwise: int) -> Any:
@@ -131,37 +91,77 @@ def _looked_up(names: Any, values: Any, wanted: Any, otherwise: int) -> Any:
     return np.append(values, otherwise)[places_near(names, wanted)]
 
 
-def _kept(folder: Path, tag: str, table: Any, share: Any, shares: int) -> list[int]:
-    order = np.argsort(share.astype(np.int16), kind="stable")
-    entries(table, order).tofile(folder / tag)
-    found: list[int] = np.concatenate(([0], np.cumsum(np.bincount(share, minlength=shares + 1)))).tolist()
-    return found
+class Acted:
+    """All acts: the share of each number, and the write ids."""
+
+    def __init__(self) -> None:
+        self._share_of = np.full(1 << 16, -1, np.int16)
+        self._writes = [np.empty(0, np.uint64)]
+        self._total = 0
+
+    def add(self, acts: Acts) -> None:
+        """Note the acts of one chunk.
+
+        Raises:
+            IrregularError: Their numbers lie far apart.
+        """
+        self._total += len(acts.number)
+        self._writes.append(acts.write)
+        greatest, size = int(acts.number.max(initial=0)), len(self._share_of)
+        if greatest > 16 * self._total + (1 << 24):
+            raise IrregularError("numbers far apart")
+        if greatest >= size:
+            more = np.full(max(greatest + 1, 2 * size) - size, -1, np.int16)
+            self._share_of = np.concatenate((self._share_of, more))
+        self._share_of[acts.number] = acts.share
+
+    def check(self) -> None:
+        """Every act has a number of its own.
+
+        Raises:
+            IrregularError: Two have the same.
+        """
+        if np.count_nonzero(self._share_of >= 0) != self._total:
+            raise IrregularError("an operation acts twice")
+
+    def share_of(self, numbers: Any) -> Any:
+        """The share of each of these acts.
+
+        Raises:
+            IrregularError: None acted with one of these numbers.
+        """
+        share = self._share_of[np.minimum(numbers, len(self._share_of) - 1)]
+        if np.any((share < 0) | (numbers >= len(self._share_of))):
+            raise IrregularError("attempts at an operation that never acted")
+        return share
+
+    def written_twice(self) -> Any:
+        """Write ids that were acted more than once, maybe by several owners."""
+        writes = np.concatenate(self._writes)
+        writes.sort()
+        twice = writes[1:][writes[1:] == writes[:-1]]
+        return np.unique(twice[twice != 0])
 
 
-def gathered(parts: Sequence[Part]) -> tuple[Columns, int]:
-    """All columns of one share, and how many sends and backs of other chunks are among them."""
-    tables = {tag: _gathered(parts, tag) for tag in TYPES}
-    numbers = np.sort(tables["act"]["op"])
-    more: dict[str, list[Any]] = {tag: [] for tag in TYPES}
-    for part in parts:
-        for tag in ("send", "back"):
-            if len(strays := part.strays(tag)):
-                ours = places_near(numbers, strays["op"]) >= 0
-                more[tag].append(entries(strays, np.flatnonzero(ours)))
-        answers = [np.zeros(0, np.int64), *(backs["line"] for backs in more["back"])]
+def strays(chunks: Sequence[Chunk], acted: Acted) -> list[dict[str, Any]]:
+    """What belongs to acts of other chunks, by share.
+
+    Raises:
+        IrregularError: It belongs to no act.
+    """
+    none = {tag: [np.empty(0, of)] for tag, of in DTYPES.items()}
+    found = [{tag: list(tables) for tag, tables in none.items()} for _ in chunks[0].doors]
+    for chunk in chunks:
+        tables = together(chunk.parts[-1:])
+        share = {tag: acted.share_of(tables[tag]["op"]) for tag in ("send", "back")}
         for tag in ("row", "gone"):
-            if len(strays := part.strays(tag)):
-                ours = np.isin(strays["line"], np.concatenate(answers))
-                more[tag].append(entries(strays, np.flatnonzero(ours)))
-    found = Columns({tag: np.concatenate((table, *more[tag])) if more[tag] else table for tag, table in tables.items()})
-    found.doors = [door for part in parts for door in part.doors]
-    return found, sum(len(table) for tag in ("send", "back") for table in more[tag])
+            share[tag] = _looked_up(tables["back"]["line"], share["back"], tables[tag]["line"], -1)
+        for tag, of_tag in share.items():
+            for n in np.unique(of_tag).tolist():
+                found[n][tag].append(entries(tables[tag], np.flatnonzero(of_tag == n)))
+    return [{tag: np.concatenate(tables) for tag, tables in of_share.items()} for of_share in found]
 
 
-def _gathered(parts: Sequence[Part], tag: str) -> Any:
-    table, at = np.empty(sum(part.size(tag) for part in parts), DTYPES[tag]), 0
-    for part in parts:
-        end = at + part.size(tag)
-        part.read(tag, table[at:end])
-        at = end
-    return table
+def gathered(parts: Sequence[Packed], doors: Sequence[Sequence[DoorLine]], more: Mapping[str, Any]) -> Columns:
+    """All columns of one share: its parts of the chunks with their final reads, and what else belongs to it."""
+    return Columns(together(parts, more), [door for of_part in doors for door in of_part])

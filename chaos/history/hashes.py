@@ -63,29 +63,26 @@ def indexed(names: Any) -> Any:
         size *= 2
     slots = np.full(size, -1, np.int32)
     for i in range(len(names)):
-        slot = _slot(names[i], size)
-        while slots[slot] >= 0 and names[slots[slot]] != names[i]:
-            slot = (slot + 1) & (size - 1)
+        slot = slot_of(names, slots, names[i])
         if slots[slot] < 0:
             slots[slot] = i
     return slots
 
 
 @inlined
-def _slot(name: Any, size: int) -> Any:
-    mix = U(name) * _PRIME
-    return np.int64((mix ^ (mix >> U(32))) & U(size - 1))
+def slot_of(names: Any, slots: Any, wanted: Any) -> Any:
+    """The slot that has the place of a value, or may have it."""
+    mix = U(wanted) * _PRIME
+    slot = np.int64((mix ^ (mix >> U(32))) & U(len(slots) - 1))
+    while slots[slot] >= 0 and names[slots[slot]] != wanted:
+        slot = (slot + 1) & (len(slots) - 1)
+    return slot
 
 
 @inlined
 def place_of(names: Any, slots: Any, wanted: Any) -> Any:
     """The place of a value, -1 if it is not there."""
-    slot = _slot(wanted, len(slots))
-    while slots[slot] >= 0:
-        if names[slots[slot]] == wanted:
-            return np.int64(slots[slot])
-        slot = (slot + 1) & (len(slots) - 1)
-    return -1
+    return np.int64(slots[slot_of(names, slots, wanted)])
 
 
 @compiled

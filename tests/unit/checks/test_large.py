@@ -71,8 +71,7 @@ def test_the_columns_change_no_verdict_and_no_count(
     seed: int, shares: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if shares:
-        monkeypatch.setattr(large, "CHUNK_BYTES", 20_000)
-        monkeypatch.setattr(large, "SHARE_BYTES", 30_000)
+        in_chunks(monkeypatch, 20_000)
     looked_at = Counter[str]()
     for events in histories(seed)[seed % 3 :: 1 if FULL else 9 if shares else 3]:
         closer, operations = agree(written(events, tmp_path))
@@ -85,8 +84,7 @@ def test_a_calm_history_is_dismissed_but_for_the_canaries(tmp_path: Path, monkey
     path = tmp_path / "history.jsonl"
     records = write_history(path, 3_000)
     assert agree(path) == (3, 3_000)
-    monkeypatch.setattr(large, "CHUNK_BYTES", 200_000)
-    monkeypatch.setattr(large, "SHARE_BYTES", 400_000)
+    in_chunks(monkeypatch, 200_000)
     assert agree(path) == (3, 3_000)
     _, judgement = file.judge_file(path, processes=2)
     assert judgement.verdict == "HELD"
@@ -105,11 +103,58 @@ def test_what_the_columns_do_not_understand_is_judged_by_the_exact_reader(tmp_pa
     assert file.judge_file(path)[1] == judge(read_history(path))
 
 
+def in_chunks(monkeypatch: pytest.MonkeyPatch, chunk_bytes: int) -> None:
+    monkeypatch.setattr(large, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(large, "SHARE_BYTES", 3 * chunk_bytes // 2)
+
+
+def test_attempts_may_end_chunks_after_their_acts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "history.jsonl"
+    write_history(path, 3_000)
+    lines = path.read_bytes().splitlines(keepends=True)
+    backs = [line for line in lines if line.startswith(b'{"event":"back"')][:1000]
+    late = set(random.Random(3).sample(backs, 300))
+    first_door = next(n for n, line in enumerate(lines) if line.startswith(b'{"event":"door"'))
+    moved = [line for line in lines[:first_door] if line not in late]
+    moved += [line for line in backs if line in late]
+    path.write_bytes(b"".join(moved + lines[first_door:]))
+    in_chunks(monkeypatch, 50_000)
+    assert agree(path) == (3, 3_000)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b'{"event":"send","op":%d,"n":1,"t":1}\n', "never acted"),
+        (b'{"event":"back","op":%d,"n":1,"t":1,"outcome":"ok"}\n', "never acted"),
+        (b'{"event":"act","op":9000000000,"t":1,"session":"s","device":"d","owner":"u","kind":"list"}\n', "far apart"),
+        (b'{"event":"act","op":40,"t":1,"session":"s","device":"d","owner":"u","kind":"list"}\n', "acts twice"),
+    ],
+)
+@pytest.mark.parametrize("number", [999_999, 2**17 - 1, 2**61])
+def test_numbers_that_contradict_each_other_across_chunks_are_left_to_the_exact_reader(
+    line: bytes, why: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "history.jsonl"
+    write_history(path, 2_000)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines.insert(len(lines) // 2, line % number if b"%d" in line else line)
+    lines[-1] = lines[-1].replace(b'"events":%d' % (len(lines) - 2), b'"events":%d' % (len(lines) - 1))
+    path.write_bytes(b"".join(lines))
+    in_chunks(monkeypatch, 50_000)
+    with pytest.raises(IrregularError, match=why):
+        large.looked(path, processes=1)
+
+
 @pytest.mark.parametrize("damage", ["cut", "dropped", "doubled", "swapped", "changed"])
-def test_a_damaged_history_gets_the_verdict_or_the_error_of_the_exact_reader(damage: str, tmp_path: Path) -> None:
+def test_a_damaged_history_gets_the_verdict_or_the_error_of_the_exact_reader(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = written(legal_history(Load(2, users=2, operations=60)), tmp_path).read_bytes()
     path, draw = tmp_path / "history.jsonl", random.Random(5)
-    for _ in range(int(os.environ.get("HOLDFAST_FUZZ_CASES", "500")) // 5):
+    chunk_bytes = large.CHUNK_BYTES
+    for case in range(int(os.environ.get("HOLDFAST_FUZZ_CASES", "500")) // 5):
+        in_chunks(monkeypatch, 10_000 if case % 2 else chunk_bytes)
         path.write_bytes(damaged(whole, damage, draw))
         assert outcome(path, exact=False) == outcome(path, exact=True)
 
@@ -135,7 +180,7 @@ def damaged(whole: bytes, damage: str, draw: random.Random) -> bytes:
 
 def outcome(path: Path, *, exact: bool) -> object:
     try:
-        return judge(read_history(path)) if exact else file.judge_file(path)[1]
+        return judge(read_history(path)) if exact else file.judge_file(path, processes=1)[1]
     except HoldfastError as error:
         if "the check itself failed" in str(error):
             raise AssertionError(path.read_bytes()) from error
