@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from chaos.checks import large
+from chaos.checks.traffic import QUIET_NS_MAX
 from chaos.checks.verdict import judge
 from chaos.errors import MalformedHistory
 from chaos.history.columns import IrregularError
@@ -224,6 +225,15 @@ CACHES = [
          [*MADE, *read(80, 11, back=12, session=ITS), *read(81, 14, session=ITS), *fresh(A)], False),
     Case("the session made it after all its answers",
          [*MADE, *read(80, 5, session=ITS), *read(81, 13, A), *fresh(A)], False),
+    Case("the session made it after all its answers, and another's lacked it",
+         [*MADE, *read(80, 5, session=ITS), *read(81, 13), *fresh(A)], True),
+    Case("another session asked first, and a delta lacked what the session had made",
+         [*MADE, *read(80, 5), *read(81, 13, session=ITS), *fresh(A)], False),
+    Case("the session sent it again after an answer without it",
+         [*MADE, Send(1, 2, 25, "d-1#2"), Back(1, 2, 30, "ok"), *read(80, 5), *read(81, 13, session="d-1#2"),
+          *read(82, 31, session="d-1#2"), *fresh(A)], True),
+    Case("one session answered two users",
+         [*MADE, *read(80, 11, owner="u-2"), *read(81, 13, A), *fresh(A)], True),
     Case("answers overtook each other", [*MADE, *read(80, 13, A, back=17), *read(81, 14, back=16), *fresh(A)], True),
     Case("two answers came at once, and the line of the one without it stands first",
          [*MADE, *read(81, 13, back=15), *read(80, 13, A, back=15), *fresh(A)], True),
@@ -306,6 +316,7 @@ class Drawn:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
+        self.instant = self.random.choice((1, QUIET_NS_MAX // 4))  # what is four of them ago may be too long ago
         self.policy, self.idempotency = self.random.choice(STACKS)
         self.op = 0
         self.operations: list[list[Event]] = []
@@ -324,14 +335,13 @@ class Drawn:
                         faults=(struck.fault,), copies=self.random.choice(((), ("copy",))))  # fmt: skip
         load = [event for events in self.operations for event in events]
         load.sort(key=lambda event: (event.t, (Act, Send, Back).index(type(event))))
-        return [
-            header,
-            PhaseEvent("load", 0, "begun"),
-            struck,
-            replace(struck, t=60, happened="healed", bit=True),
-            *load,
-            *self._doors(),
-        ]
+        events = [struck, replace(struck, t=60, happened="healed", bit=True), *load, *self._doors()]
+        return [header, PhaseEvent("load", 0, "begun"), *(self._at(event) for event in events)]
+
+    def _at(self, event: Event) -> Event:
+        if isinstance(event, DoorRead):
+            event = replace(event, invoked=event.invoked * self.instant)
+        return replace(event, t=event.t * self.instant)
 
     def _phone(self, owner: str) -> str:
         return f"{owner.replace('u', 'd')}-{self.random.randrange(2)}"
