@@ -192,6 +192,8 @@ IN_THE_LOAD = [
 ]  # fmt: skip
 
 ITS = "d-1#1"
+SENT_AGAIN = [Send(1, 2, 25, "d-1#2"), Back(1, 2, 30, "ok")]
+THEIRS = read(79, 5, owner="u-2", session="d-9#1")
 CACHES = [
     Case("a full answer lacked it", [*MADE, *read(80, 13, full=True), *fresh(A)], True),
     Case("a first delta lacked it", [*MADE, *read(80, 13), *fresh(A)], True),
@@ -230,11 +232,28 @@ CACHES = [
     Case("another session asked first, and a delta lacked what the session had made",
          [*MADE, *read(80, 5), *read(81, 13, session=ITS), *fresh(A)], False),
     Case("the session sent it again after an answer without it",
-         [*MADE, Send(1, 2, 25, "d-1#2"), Back(1, 2, 30, "ok"), *read(80, 5), *read(81, 13, session="d-1#2"),
+         [*MADE, *SENT_AGAIN, *read(80, 5), *read(81, 13, session="d-1#2"),
           *read(82, 31, session="d-1#2"), *fresh(A)], True),
     Case("one session answered two users",
          [*MADE, *read(80, 11, owner="u-2"), *read(81, 13, A), *fresh(A)], True),
-    Case("answers overtook each other", [*MADE, *read(80, 13, A, back=17), *read(81, 14, back=16), *fresh(A)], True),
+    Case("one session answered two users, and the answers overtook each other",
+         [*MADE, *read(80, 14, back=15, owner="u-2"), *read(81, 13, A, back=17), *fresh(A)], True),
+    Case("another user was answered first", [*MADE, *THEIRS, *read(80, 13, A), *read(81, 15), *fresh(A)], False),
+    Case("another user was answered first, and an answer lacked it",
+         [*MADE, *THEIRS, *read(80, 13), *fresh(A)], True),
+    Case("answers overtook each other",
+         [*MADE, *read(79, 5), *read(80, 14, A, back=16), *read(81, 13, back=17), *fresh(A)], True),
+    Case("an answer came as the session's second attempt was acknowledged",
+         [*MADE, *SENT_AGAIN, *read(80, 13, back=30, session="d-1#2"), *fresh(A)], False),
+    Case("an answer came just before the session's second attempt was acknowledged",
+         [*MADE, *SENT_AGAIN, *read(80, 13, back=29, session="d-1#2"), *fresh(A)], True),
+    Case("a read of that record brought it, and a delta lacked it",
+         [*MADE, *read(79, 11), *read(80, 13, A, kind="read"), *read(81, 15), *fresh(A)], True),
+    Case("two deltas brought it", [*MADE, *read(80, 13, A), *read(81, 15, A), *fresh(A)], False),
+    Case("two full answers brought it",
+         [*MADE, *read(80, 13, A, full=True), *read(81, 15, A, full=True), *fresh(A)], False),
+    Case("the session made it, and a later delta brought it",
+         [*MADE, *read(80, 13, session=ITS), *read(81, 15, A, session=ITS), *fresh(A)], False),
     Case("two answers came at once, and the line of the one without it stands first",
          [*MADE, *read(81, 13, back=15), *read(80, 13, A, back=15), *fresh(A)], True),
     Case("two answers were asked for at once",
