@@ -186,7 +186,8 @@ class _Finder:
 def _tests(module: str, *, cases: str) -> list[str]:
     """The files to run, those that take long last."""
     if module in COLUMNS:
-        return ["test_plain.py", "test_reasons.py", "test_outcomes.py", *([] if cases == "few" else ["test_large.py"])]
+        files = ["test_plain.py", "test_mix.py", "test_bite.py", "test_reasons.py", "test_outcomes.py"]
+        return files if cases == "few" else [*files, "test_large.py"]
     own = f"test_{module}.py"
     files = [own] if (TESTS / own).exists() else []
     files += [name for name in QUICK if name != own]

@@ -10,13 +10,21 @@ import pytest
 
 from chaos.checks.mix import Mix
 from chaos.history.events import CANARY_OWNER, Act, Back, Event, Send
-from tests.unit.checks.one_owner import create, judgement
+from tests.unit.checks.one_owner import closer_look, create, judgement, twice
 
 ENOUGH = Mix(operations=100, updates=0.25, deletes=0.05, contended=0.10, photos=0.05, full_resets=1)
 
 
 def mix(tmp_path: Path, *parts: list[Event]) -> Mix:
-    return judgement(tmp_path, *(event for part in parts for event in part)).mix
+    """The mix of these operations; it is the same where the records need no closer look."""
+    events = [event for part in parts for event in part]
+    found = judgement(tmp_path, *events).mix
+    answered = {event.op for event in events if isinstance(event, Back)}
+    acts = sorted((e for e in events if isinstance(e, Act) and e.op in answered), key=lambda act: act.t)
+    last = {act.record: act for act in acts if act.owner == "u-1"}
+    reads = twice(1, "fresh", 1000, *(act for act in last.values() if act.kind != "delete"))
+    assert closer_look(tmp_path, *events, *reads, policy="last-writer-wins")[1].mix == found
+    return found
 
 
 def write(op: int, t: int, back: int | None, device: str = "d-1", **changes: Any) -> list[Event]:

@@ -125,6 +125,8 @@ ATTEMPTS = [
 
 ON_A = create(3, 30, kind="update", base="w-1")
 ON_B = create(3, 30, kind="update", base="w-2")
+EARLIER = create(0, 1, "r-9")
+LATE_NUMBER = sent(replace(A, op=5))
 LAST_WINS = {"policy": "last-writer-wins"}
 CHAINS = [
     Case("each builds on the one before", [*UPDATED, *sent(ON_B), *fresh(ON_B)], False),
@@ -137,6 +139,11 @@ CHAINS = [
     Case("a delete is refused and an update follows", [*MADE, *sent(GONE, "fail"), *sent(ON_A), *fresh(ON_A)], False),
     Case("one write was acted twice", [*MADE, *sent(replace(A, op=4, t=13)), *fresh(A)], True),
     Case("acts stand in another order than they were made", [*sent(B), *MADE, *fresh(B)], False),
+    Case("acts are numbered in another order than they were made", [*sent(B), *LATE_NUMBER, *fresh(B)], False),
+    Case("acts are numbered in another order, behind another one",
+         [*sent(EARLIER), *sent(B), *LATE_NUMBER, *fresh(B, EARLIER)], False),
+    Case("two acts of one instant are numbered in another order than their lines",
+         [*sent(EARLIER), *LATE_NUMBER, *sent(replace(B, t=10)), *fresh(B, EARLIER)], False),
     Case("the last writer wins, and acts stand in another order", [*sent(B), *MADE, *fresh(B)], False, LAST_WINS),
 ]  # fmt: skip
 
@@ -149,7 +156,7 @@ ODD = [
     Case("a delete's version is there", [*DELETED, *fresh(replace(GONE))], True),
     Case("the load showed it torn", [*MADE, *read(80, 20, TORN), *fresh(A)], True),
     Case("the load showed it whole, and another one torn",
-         [*MADE, *sent(OTHER), *read(80, 20, A, replace(TORN, record="r-9")), *fresh(*BOTH)], True),
+         [*MADE, *sent(OTHER), *read(80, 20, A, replace(row(OTHER), stamps=TORN.stamps)), *fresh(*BOTH)], True),
     Case("it is torn", [*MADE, *(replace(e, rows=(TORN,)) for e in fresh())], True),
     Case("the load showed it with another payload", [*MADE, *read(80, 20, replace(A, hash="0")), *fresh(A)], True),
     *(
@@ -192,7 +199,7 @@ IN_THE_LOAD = [
 ]  # fmt: skip
 
 ITS = "d-1#1"
-SENT_AGAIN = [Send(1, 2, 25, "d-1#2"), Back(1, 2, 30, "ok")]
+SENT_AGAIN: list[Event] = [Send(1, 2, 25, "d-1#2"), Back(1, 2, 30, "ok")]
 THEIRS = read(79, 5, owner="u-2", session="d-9#1")
 CACHES = [
     Case("a full answer lacked it", [*MADE, *read(80, 13, full=True), *fresh(A)], True),
@@ -241,6 +248,7 @@ CACHES = [
     Case("another user was answered first", [*MADE, *THEIRS, *read(80, 13, A), *read(81, 15), *fresh(A)], False),
     Case("another user was answered first, and an answer lacked it",
          [*MADE, *THEIRS, *read(80, 13), *fresh(A)], True),
+    Case("the line of a later answer stands first", [*MADE, *read(80, 15), *read(81, 13, A), *fresh(A)], False),
     Case("answers overtook each other",
          [*MADE, *read(79, 5), *read(80, 14, A, back=16), *read(81, 13, back=17), *fresh(A)], True),
     Case("an answer came as the session's second attempt was acknowledged",
@@ -331,7 +339,7 @@ SEEDS = int(os.environ.get("HOLDFAST_TIED_HISTORIES", "150"))
 
 
 class Drawn:
-    """A history of two users with two phones each, in so few instants that everything meets."""
+    """A history of two users with three phones each, in so few instants that everything meets."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -363,7 +371,7 @@ class Drawn:
         return replace(event, t=event.t * self.instant)
 
     def _phone(self, owner: str) -> str:
-        return f"{owner.replace('u', 'd')}-{self.random.randrange(2)}"
+        return f"{owner.replace('u', 'd')}-{self.random.randrange(3)}"
 
     def _record(self, owner: str, record: str) -> None:
         draw, t, base = self.random, self.random.randrange(8), None
@@ -415,7 +423,7 @@ class Drawn:
 
     def _doors(self) -> Iterator[DoorRead]:
         for owner, rows in self.final.items():
-            phones = [f"{owner.replace('u', 'd')}-{n}" for n in range(2)]
+            phones = [f"{owner.replace('u', 'd')}-{n}" for n in range(3)]
             names = [
                 (1, "fresh"),
                 *((2, f"cache {d}") for d in phones),
