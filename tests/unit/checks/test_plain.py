@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -31,7 +31,7 @@ from chaos.history.events import (
 )
 from chaos.history.reader import read_history
 from tests.unit.checks.files import written
-from tests.unit.checks.one_owner import closer_look, create, door, recorded, sent, twice
+from tests.unit.checks.one_owner import HEADER, closer_look, create, door, recorded, sent, twice
 from tests.unit.checks.service import payload_hash
 
 A = create(1, 10)  # acknowledged at 12
@@ -187,6 +187,10 @@ IN_THE_LOAD = [
          [A, Send(1, 1, 40), Back(1, 1, 41, "fail"), *read(80, 30, A), *fresh()], True),
     Case("a read showed it after the next was sent and before it was refused",
          [A, Send(1, 1, 40), Back(1, 1, 41, "fail"), *sent(replace(B, base=None)), *read(80, 30, A), *fresh(B)], True),
+    Case("a read showed the delete as a version", [*DELETED, *read(80, 25, GONE), *fresh()], True),
+    Case("a read of another one showed it", [*MADE, *read(80, 20, A, owner="u-2"), *fresh(A)], True),
+    Case("a read showed another record torn", [*sent(EARLIER), *MADE, *fresh(A, EARLIER),
+         *read(80, 20, replace(row(EARLIER), stamps=TORN.stamps), kind="read")], False),
     Case("it was shown, and nobody read it at last", [*MADE, *read(80, 20, A)], True),
     Case("a cache showed an old version", [*UPDATED, *read(80, 22, A, cached=True), *fresh(B)], False),
     Case("it was told gone as it was deleted", [*DELETED, *read(80, 18, back=20, gone=("r-1",)), *fresh()], False),
@@ -308,6 +312,27 @@ def test_rows_in_the_answer_to_a_write_are_left_to_the_exact_reader(act: Act, tm
     answered = [replace(e, rows=(row(A),)) if isinstance(e, Back) and e.op == act.op else e for e in load]
     with pytest.raises(IrregularError, match="rows of a write"):
         large.looked(recorded(tmp_path, *answered, *fresh(A)), processes=1)
+
+
+def test_a_key_that_stands_for_two_writes_is_left_to_the_exact_reader(tmp_path: Path) -> None:
+    with pytest.raises(IrregularError, match="one key, two writes"):
+        large.looked(recorded(tmp_path, *MADE, *sent(replace(OTHER, key=A.key)), *fresh(*BOTH)), processes=1)
+
+
+@pytest.mark.parametrize(("phase", "happened"), [("reset", "begun"), ("load", "ended")])
+def test_a_history_without_the_begin_of_its_load_is_left_to_the_exact_reader(
+    phase: str, happened: Literal["begun", "ended"], tmp_path: Path
+) -> None:
+    path = written([HEADER, PhaseEvent(phase, 0, happened), *MADE, *fresh(A)], tmp_path)
+    with pytest.raises(IrregularError, match="no load"):
+        large.looked(path, processes=1)
+
+
+@pytest.mark.parametrize("outcome", ["ok", "fail"])
+def test_a_write_that_was_acted_for_two_records_is_not_believed(outcome: str, tmp_path: Path) -> None:
+    other = replace(A, op=3, t=30, record="r-3")
+    with pytest.raises(MalformedHistory, match="was acted before, and otherwise"):
+        large.looked(recorded(tmp_path, *MADE, *sent(other, outcome), *fresh(A)), processes=1)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def synced(t: int, *rows: Row, owner: str = "u-1") -> list[Event]:
     return [act, Send(90, 1, t), Back(90, 1, t + 1, "ok", rows=rows)]
 
 
-def struck(t: int) -> list[Event]:
+def struck(t: int) -> list[FaultEvent]:
     fault = FaultEvent(0, t, "san.lose", "core", "injected", phase="converge")
     return [fault, replace(fault, t=t + 1, happened="healed", bit=True)]
 
@@ -50,6 +50,13 @@ def test_what_is_lost_is_counted_among_what_was_acknowledged_before_the_first_fa
     t: int, kept: tuple[Act, ...], said: str, tmp_path: Path
 ) -> None:
     assert reasons(tmp_path, *LOAD, *struck(t), *shown(*kept), faults=("san.lose",)) == [said]
+
+
+def test_of_several_faults_the_first_tells_what_was_acknowledged_before(tmp_path: Path) -> None:
+    later = [replace(event, index=1, fault="process.kill") for event in struck(40)]
+    faults = ("san.lose", "process.kill")
+    said = ["1 of 2 records acknowledged before san.lose are lost"]
+    assert reasons(tmp_path, *LOAD, *struck(22), *later, *shown(B, C), faults=faults) == said
 
 
 def test_what_was_deleted_need_not_be_there_and_is_not_counted(tmp_path: Path) -> None:
