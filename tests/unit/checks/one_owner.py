@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from chaos.checks.beside import Beside
 from chaos.checks.verdict import Judgement
 from chaos.history.events import Act, Back, DoorRead, Event, FaultEvent, Header, Row, Send
 from tests.unit.checks.files import judged
@@ -15,9 +16,9 @@ THIN = {"never-read", "unreadable", "not-quiescent"}
 """What such a history always lacks."""
 
 
-def judgement(tmp_path: Path, *events: Event, **changes: Any) -> Judgement:
+def judgement(tmp_path: Path, *events: Event, beside: Beside | None = None, **changes: Any) -> Judgement:
     header = Header("x", 1, "reject", "keyed", canaries={"A": "a", "B": "b"}, require_mix=False)
-    return judged([replace(header, **changes), *events], tmp_path)
+    return judged([replace(header, **changes), *events], tmp_path, beside)
 
 
 def anomalies(tmp_path: Path, *events: Event, **changes: Any) -> set[str]:
