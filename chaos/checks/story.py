@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from chaos.checks.doors import MISSING, Sight
+from chaos.checks.logical import BEST_FIRST
 from chaos.history.events import FaultEvent
 from chaos.history.model import INFINITY, Attempt, History, Operation, RecordId
 
 LINES_MAX: Final = 40
-_BEST_FIRST: Final = ("ok", "degraded", "info", "fail")
 _DONE: Final = {"create": "created it", "update": "updated it", "delete": "deleted it"}
 
 
@@ -71,7 +71,7 @@ def _attempts(attempts: Sequence[Attempt]) -> str:
     if not attempts:
         return "never sent"
     # The last attempt that tells what is known of the operation: a refused one leaves open what became of the others.
-    best = min(reversed(attempts), key=lambda attempt: _BEST_FIRST.index(attempt.outcome))
+    best = min(reversed(attempts), key=lambda attempt: BEST_FIRST.index(attempt.outcome))
     by, why = (f" by {best.by}" if best.by else ""), (f": {best.why}" if best.why else "")
     outcome = {
         "ok": f"acknowledged{by}",
