@@ -58,7 +58,7 @@ FEWER = {
 }
 QUICK = (
     "test_in_the_load.py", "test_sights.py", "test_agreement.py", "test_outcomes.py", "test_reasons.py",
-    "test_keep_both.py", "test_sessions.py", "test_restore.py", "test_explain.py", "test_verdict.py",
+    "test_keep_both.py", "test_sessions.py", "test_restore.py", "test_explain.py", "test_verdict.py", "test_names.py",
 )  # fmt: skip
 """Those that take least come first."""
 SURVIVES, NO_PROGRAM = 98, 99

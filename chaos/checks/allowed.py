@@ -177,9 +177,9 @@ def _one_chain(operations: Sequence[Logical], conditional: bool) -> Allowed | No
         before, least_inv = operation.write, operation.inv
         if operation.delete and operation is not listed[-1]:
             return None
-    acknowledged = frozenset([o.write for o in listed])
-    if len(acknowledged) != len(listed) or before is None:
+    if before is None:
         return None
+    acknowledged = frozenset([o.write for o in listed])
     if listed[-1].delete:
         return Allowed(frozenset(), absence=True, acknowledged=acknowledged, deleted=True)
     return Allowed(frozenset((before,)), absence=False, acknowledged=acknowledged)

@@ -71,7 +71,6 @@ def _latency(history: History, begun: int, healed: FaultEvent) -> Felt:
         return Felt({"late_replies": 0}, "no reply had come in the 5 s before, with which to compare")
     before.sort()
     half = max(1, int(healed.evidence.get("delay_ms", 0))) * _NS_IN_MS / 2
-    late = 0
     for quarters in (1, 2):
         late = sum(each >= before[len(before) * quarters // 4] + half for each in took)
         if late and 4 * late >= (4 - quarters) * len(took):

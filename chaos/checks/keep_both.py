@@ -78,7 +78,7 @@ class KeptBoth:
             if write not in there
             and write not in replaced
             and not self._versions[write].delete
-            and not self._may_vanish(write, there)
+            and not self._may_vanish(write)
         )
 
     def _may_be_there(self, write: str) -> bool:
@@ -98,15 +98,15 @@ class KeptBoth:
             version = self._versions.get(version.base)
         return path
 
-    def _may_vanish(self, write: str, there: set[str]) -> bool:
-        """Whether unknown operations may have replaced it, one after the other, down to a delete."""
+    def _may_vanish(self, write: str) -> bool:
+        """Whether unknown operations may have replaced it, one after the other, down to a delete; none is there."""
         ready = [write]
         passed = {write}
         while ready:
             for follower in self._followers.get(ready.pop(), ()):
                 if self._versions[follower].delete:
                     return True
-                if follower not in there and follower not in passed:
+                if follower not in passed:
                     passed.add(follower)
                     ready.append(follower)
         return False

@@ -46,7 +46,8 @@ class Cut:
     forgotten: bool = False
 
 
-_ORDER: Final[Sequence[Standing]] = ("ok", "degraded", "info", "fail")
+BEST_FIRST: Final[Sequence[Standing]] = ("ok", "degraded", "info", "fail")
+"""How attempts end, by what is known of the operation then: it stands as its best one."""
 
 
 def logical_operations(
@@ -113,7 +114,7 @@ def _merged(act: Operation, inv: int, attempts: Iterable[Attempt], cut: Cut, see
             rank = min(rank, 3)
         else:
             rank = min(rank, 1)
-    standing: Standing = _ORDER[rank] if rank < 4 else "unsent"
+    standing: Standing = BEST_FIRST[rank] if rank < 4 else "unsent"
     return Logical(act.write, act.kind == "delete", act.base, inv, ret, standing, seen)
 
 

@@ -257,6 +257,8 @@ def _whole(rows: Any, owner: Any, writes: Any, slots: Any, acts: Any, kind: Any)
         if op < 0 or kind[op] == DELETE or row["owner"] != owner[i]:
             continue
         act = acts[op]
+        if row["line"] < act["line"]:  # nobody had acted yet
+            continue
         blob = row["blob"]
         plain = blob in (np.uint64(0), _OK_BLOB, _NO_BLOB)
         if plain and row["hash"] == act["hash"] and row["record"] == act["record"] and row["owner"] == act["owner"]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chaos.checks.doors import MISSING, Sight
+from chaos.checks.logical import BEST_FIRST
 from chaos.history.events import FaultEvent
 from chaos.history.model import INFINITY, Attempt, History, Operation, RecordId
 
@@ -45,13 +46,13 @@ def life_story(
     """All that a reader needs to believe it, in order of time; the middle of a long one is left out."""
     begun = history.load_begun
     told = [*_acts(operations), *_seen(operations), *_faults(history), *_notes(history), *_doors(sights)]
-    told += [(sight.t, f"{sight.reader} read it", f"{sight.row.write}, hash {sight.row.hash}")
+    told += [(sight.t, f"{sight.reader} read it", f"{sight.row.write or 'no version'}, hash {sight.row.hash}")
              for sight in history.odd_sights.values() if (sight.owner, sight.row.record) == name]  # fmt: skip
     told.sort(key=lambda line: line[0])
-    if len(told) > lines_max:
-        half = lines_max // 2
-        left_out = (told[half][0], "...", f"{len(told) - lines_max} lines left out")
-        told = [*told[:half], left_out, *told[-half:]]
+    half = lines_max // 2
+    left_out = len(told) - 2 * half
+    if left_out > 1:  # to leave out a single line, and to say so, would save nothing
+        told[half:-half] = [(told[half][0], "...", f"{left_out} lines left out")]
     return tuple(StoryLine((t - begun) / 1e9, what, detail) for t, what, detail in told)
 
 
@@ -69,7 +70,8 @@ def _acts(operations: Sequence[Operation]) -> Iterator[Told]:
 def _attempts(attempts: Sequence[Attempt]) -> str:
     if not attempts:
         return "never sent"
-    best = next((a for a in attempts if a.outcome == "ok"), attempts[-1])
+    # The last attempt that tells what is known of the operation: a refused one leaves open what became of the others.
+    best = min(reversed(attempts), key=lambda attempt: BEST_FIRST.index(attempt.outcome))
     by, why = (f" by {best.by}" if best.by else ""), (f": {best.why}" if best.why else "")
     outcome = {
         "ok": f"acknowledged{by}",

@@ -96,7 +96,7 @@ class Acted:
 
     def __init__(self) -> None:
         self._share_of = np.full(1 << 16, -1, np.int16)
-        self._writes = [np.empty(0, np.uint64)]
+        self._writes = np.empty(1 << 16, np.uint64)
         self._total = 0
 
     def add(self, acts: Acts) -> None:
@@ -105,14 +105,14 @@ class Acted:
         Raises:
             IrregularError: Their numbers lie far apart.
         """
-        self._total += len(acts.number)
-        self._writes.append(acts.write)
+        before, self._total = self._total, self._total + len(acts.number)
         greatest, size = int(acts.number.max(initial=0)), len(self._share_of)
         if greatest > 16 * self._total + (1 << 24):
             raise IrregularError("numbers far apart")
-        if greatest >= size:
-            more = np.full(max(greatest + 1, 2 * size) - size, -1, np.int16)
-            self._share_of = np.concatenate((self._share_of, more))
+        self._writes = _with_room(self._writes, self._total)
+        self._writes[before : self._total] = acts.write
+        self._share_of = _with_room(self._share_of, greatest + 1)
+        self._share_of[size:] = -1
         self._share_of[acts.number] = acts.share
 
     def check(self) -> None:
@@ -137,10 +137,19 @@ class Acted:
 
     def written_twice(self) -> Any:
         """Write ids that were acted more than once, maybe by several owners."""
-        writes = np.concatenate(self._writes)
+        writes = self._writes[: self._total]
         writes.sort()
         twice = writes[1:][writes[1:] == writes[:-1]]
         return np.unique(twice[twice != 0])
+
+
+def _with_room(values: Any, size: int) -> Any:
+    """The same values in an array of at least this size."""
+    if size <= len(values):
+        return values
+    found = np.empty(max(size, 2 * len(values)), values.dtype)
+    found[: len(values)] = values
+    return found
 
 
 def strays(chunks: Sequence[Chunk], acted: Acted) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from chaos.checks.beside import Beside
 from chaos.checks.verdict import Judgement, judge
 from chaos.history.events import End, Event, Header
 from chaos.history.reader import read_history
@@ -25,8 +26,8 @@ def written(events: Iterable[Event], folder: Path) -> Path:
     return path
 
 
-def judged(events: Iterable[Event], folder: Path) -> Judgement:
-    return judge(read_history(written(events, folder)))
+def judged(events: Iterable[Event], folder: Path, beside: Beside | None = None) -> Judgement:
+    return judge(read_history(written(events, folder)), beside)
 
 
 def with_header(events: Iterable[Event], **changes: Any) -> list[Event]:

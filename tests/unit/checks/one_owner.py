@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from chaos.checks.beside import Beside
 from chaos.checks.large import looked
 from chaos.checks.verdict import Judgement, judge
 from chaos.history.events import Act, Back, DoorRead, Event, FaultEvent, Header, PhaseEvent, Row, Send
@@ -20,8 +21,8 @@ THIN = {"never-read", "unreadable", "not-quiescent"}
 HEADER = Header("x", 1, "reject", "keyed", canaries={"A": "a", "B": "b"}, require_mix=False)
 
 
-def judgement(tmp_path: Path, *events: Event, **changes: Any) -> Judgement:
-    return judged([replace(HEADER, **changes), *events], tmp_path)
+def judgement(tmp_path: Path, *events: Event, beside: Beside | None = None, **changes: Any) -> Judgement:
+    return judged([replace(HEADER, **changes), *events], tmp_path, beside)
 
 
 def recorded(tmp_path: Path, *events: Event, **changes: Any) -> Path:

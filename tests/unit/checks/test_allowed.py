@@ -157,3 +157,34 @@ def test_a_long_chain_of_unknown_writes_needs_no_recursion() -> None:
     rule = allowed(chain)
     assert len(rule.writes) == 20_000
     assert not rule.absence
+
+
+@pytest.mark.parametrize(
+    ("base", "broken"),
+    [
+        ([Logical("w-1", False, None, 0, 5, "fail")], "aborted-visible"),
+        ([Logical("w-1", False, None, 0, INFINITY, "unsent")], "phantom"),
+        ([], "phantom"),
+    ],
+)
+def test_a_write_acknowledged_on_what_never_took_effect_tells_what_the_service_showed(
+    base: list[Logical], broken: str
+) -> None:
+    after = Logical("w-2", False, "w-1", 10, 12, "ok")
+    beside = [
+        Logical("w-3", False, "w-2", 20, INFINITY, "info"),
+        Logical("w-4", False, "w-2", 20, INFINITY, "unsent"),
+        Logical("w-5", True, "w-2", 20, INFINITY, "info"),
+    ]
+    rule = allowed([*base, after, *beside])
+    assert rule.broken == {broken}
+    tried = {o.write for o in (*base, after, *beside) if o.standing != "unsent" and not o.delete}
+    assert rule.writes == tried  # nothing else is held against it
+    assert rule.absence
+
+
+def test_without_keys_a_late_attempt_counts_though_an_earlier_one_came_too_early() -> None:
+    attempts = [Logical("w-1", False, None, 0, ret, "ok") for ret in (10, 20, 100)]
+    rule = allowed([*attempts, Logical("w-2", False, None, 50, 60, "ok")])
+    assert rule.writes == {"w-1", "w-2"}
+    assert rule.late == {"w-1"}

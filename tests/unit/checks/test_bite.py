@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from chaos.checks.beside import Beside
+from chaos.checks.traffic import Traffic
 from chaos.history.events import CANARY_OWNER, Back, Event, FaultEvent, Send
 from tests.unit.checks.one_owner import closer_look, create, judgement, sent, twice
 
@@ -14,8 +16,11 @@ S = 1_000_000_000
 WRITTEN = sent(create(1, S - 2), t=S)
 
 
-def toothless(tmp_path: Path, *events: Event, faults: tuple[str, ...] = ("san.lose",)) -> list[str]:
-    return [reason for reason in judgement(tmp_path, *events, faults=faults).reasons if "did not bite" in reason]
+def toothless(
+    tmp_path: Path, *events: Event, faults: tuple[str, ...] = ("san.lose",), beside: Beside | None = None
+) -> list[str]:
+    found = judgement(tmp_path, *events, faults=faults, beside=beside)
+    return [reason for reason in found.reasons if "did not bite" in reason]
 
 
 def fault(t: int, index: int = 0, name: str = "san.lose", *, phase: str = "load", bit: bool = True) -> list[Event]:
@@ -57,6 +62,19 @@ def test_answers_of_after_it_took_hold_and_those_to_canaries_do_not_count(tmp_pa
     assert toothless(tmp_path, *WRITTEN, *write(2, 5 * S, 5 * S + 1), *fault(4 * S)) == [QUIET]
     assert toothless(tmp_path, *write(2, 3 * S, 3 * S + 1, owner=CANARY_OWNER), *fault(4 * S)) == [QUIET]
     assert toothless(tmp_path, *fault(4 * S)) == [QUIET]
+
+
+def test_an_answer_at_the_very_instant_counts_to_a_user_of_whatever_name(tmp_path: Path) -> None:
+    for owner in ("u-1", "u-zoe"):
+        slow = write(2, 2 * S, 5 * S, owner=owner)
+        assert toothless(tmp_path, *slow, *fault(5 * S)) == []
+        assert toothless(tmp_path, *slow, *fault(6 * S + 1)) == [QUIET]
+
+
+def test_writes_to_records_that_needed_no_closer_look_count_for_the_fault_that_they_were_around(tmp_path: Path) -> None:
+    flowing = Traffic(begun=1 * S, acknowledged=4 * S)
+    assert toothless(tmp_path, *fault(4 * S), beside=Beside(traffic={0: flowing})) == []
+    assert toothless(tmp_path, *fault(4 * S), beside=Beside(traffic={1: flowing})) == [QUIET]
 
 
 def test_the_first_request_of_all_counts_when_it_was_just_sent(tmp_path: Path) -> None:

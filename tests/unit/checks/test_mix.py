@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chaos.checks.beside import Beside
 from chaos.checks.mix import Mix
 from chaos.history.events import CANARY_OWNER, Act, Back, Event, Send
 from tests.unit.checks.one_owner import closer_look, create, judgement, twice
@@ -72,6 +74,18 @@ def test_shares_are_of_what_was_sent_by_users(tmp_path: Path) -> None:
     assert mix(tmp_path) == Mix(0, 0.0, 0.0, 0.0, 0.0, 0)
 
 
+def test_a_user_counts_whatever_the_name(tmp_path: Path) -> None:
+    wiped = Act(9, 5, "d-1#1", "d-1", "u-zoe", "reset", outbox=1)
+    found = mix(tmp_path, write(1, 1, 2, owner="u-zoe"), [wiped])
+    assert (found.operations, found.full_resets) == (1, 1)
+
+
+def test_records_that_needed_no_closer_look_are_counted_too(tmp_path: Path) -> None:
+    beside = Beside(mixed=Counter(create=3, update=4, delete=2, photo=1, contended=3))
+    found = judgement(tmp_path, *MADE, beside=beside).mix
+    assert found == Mix(10, updates=0.4, deletes=0.2, contended=0.75, photos=0.25, full_resets=0)
+
+
 @pytest.mark.parametrize(
     ("size", "photos"), [(49_999, 0.0), (50_000, 1.0), (2 * 1024 * 1024, 1.0), (2 * 1024 * 1024 + 1, 0.0)]
 )
@@ -104,6 +118,17 @@ def test_updates_race_on_one_base_or_at_one_time_if_two_devices_made_them(
 ) -> None:
     assert mix(tmp_path, MADE, one, other).contended == contended
     assert mix(tmp_path, MADE, other, one).contended == contended
+
+
+@pytest.mark.parametrize(
+    ("retried_until", "contended"),
+    [(19, 0.0), (20, 1.0)],
+)
+def test_an_update_that_is_tried_again_is_at_the_record_until_the_last_answer(
+    retried_until: int, contended: float, tmp_path: Path
+) -> None:
+    tried = [*update(2, 10, 11, "d-1"), Send(2, 2, 15), Back(2, 2, retried_until, "ok")]
+    assert mix(tmp_path, MADE, tried, update(3, 20, 30, "d-2")).contended == contended
 
 
 def test_an_update_races_with_a_delete_but_not_with_the_create(tmp_path: Path) -> None:

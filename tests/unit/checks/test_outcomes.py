@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ REMOVED = create(2, 20, kind="delete", hash="", base="w-1")
 MADE = sent(FIRST)
 
 
-def told(tmp_path: Path, *events: Event, **changes: object) -> Mapping[str, int]:
+def told(tmp_path: Path, *events: Event, **changes: Any) -> Mapping[str, int]:
     return judgement(tmp_path, *events, **changes).reported
 
 

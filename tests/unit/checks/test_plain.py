@@ -187,6 +187,7 @@ IN_THE_LOAD = [
          [A, Send(1, 1, 40), Back(1, 1, 41, "fail"), *read(80, 30, A), *fresh()], True),
     Case("a read showed it after the next was sent and before it was refused",
          [A, Send(1, 1, 40), Back(1, 1, 41, "fail"), *sent(replace(B, base=None)), *read(80, 30, A), *fresh(B)], True),
+    Case("the line of a read that showed it stands before it", [*read(80, 20, A), *MADE, *fresh(A)], True),
     Case("a read showed the delete as a version", [*DELETED, *read(80, 25, GONE), *fresh()], True),
     Case("a read of another one showed it", [*MADE, *read(80, 20, A, owner="u-2"), *fresh(A)], True),
     Case("a read showed another record torn", [*sent(EARLIER), *MADE, *fresh(A, EARLIER),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ A, B, C = (create(op, 10 * op, f"r-{op}") for op in (1, 2, 3))
 LOAD = [event for act in (A, B, C) for event in sent(act)]  # acknowledged at 12, 22 and 32
 
 
-def reasons(tmp_path: Path, *events: Event, **changes: object) -> list[str]:
+def reasons(tmp_path: Path, *events: Event, **changes: Any) -> list[str]:
     _, found = closer_look(tmp_path, *events, **changes)
     assert found.reason == found.reasons[0] == "the check is blind: only 0 of 2 canaries were planted"
     return [reason for reason in found.reasons[1:] if "at every door" not in reason]

@@ -13,6 +13,7 @@ S = 1_000_000_000
 @pytest.mark.parametrize(
     ("what", "traffic", "flows"),
     [
+        ("an answer at this instant", Traffic(1 * S, 20 * S), True),
         ("an answer just now", Traffic(1 * S, 19 * S), True),
         ("an answer a while ago", Traffic(1 * S, 18 * S), False),
         ("a slow request, sent while answers came", Traffic(1 * S, 17 * S, 18 * S), True),
@@ -35,3 +36,8 @@ def test_the_traffic_of_several_records_is_added_up() -> None:
 
 def test_what_is_never_answered_is_not_under_way_for_ever() -> None:
     assert (until(5, 7), until(5, INFINITY)) == (7, 5 + S)
+
+
+def test_an_answer_counts_though_the_clock_has_only_just_begun() -> None:
+    assert Traffic(begun=0, acknowledged=1).flows(S + 1)
+    assert not Traffic(begun=0).flows(S + 1)
