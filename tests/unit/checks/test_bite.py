@@ -88,9 +88,9 @@ def test_the_first_request_of_all_counts_when_it_was_just_sent(tmp_path: Path) -
     [(4 * S - 1, [QUIET]), (4 * S, []), (13 * S // 2 - 1, []), (13 * S // 2, [QUIET]), (8 * S + 1, [QUIET])],
 )
 def test_what_needs_no_closer_look_is_load_all_the_same(t: int, said: list[str], tmp_path: Path) -> None:
-    """Sent at 4 s and refused at 5, acknowledged at 5; sent at 6, given up at 6.5, and acknowledged at 7."""
+    """Sent at 4 s and refused at 7.5; acknowledged at 5; sent at 6, given up at 6.5, and acknowledged at 7."""
     refused, made, again = create(1, 4 * S - 1), create(2, 9 * S // 2, "r-2"), create(3, 6 * S - 1, "r-3")
-    load = [*sent(refused, "fail", t=5 * S), *sent(made, t=5 * S), *sent(again, "info", t=13 * S // 2)]
+    load = [*sent(refused, "fail", t=15 * S // 2), *sent(made, t=5 * S), *sent(again, "info", t=13 * S // 2)]
     load += [Send(3, 2, 7 * S - 1), Back(3, 2, 7 * S, "ok")]
     closer, found = closer_look(
         tmp_path, *load, *fault(t), *twice(1, "fresh", 20 * S, made, again), faults=("san.lose",)
