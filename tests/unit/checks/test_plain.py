@@ -117,6 +117,9 @@ NO_KEYS = {"idempotency": "none"}
 ATTEMPTS = [
     Case("its answer was a warning", [*sent(A, "degraded"), *fresh(A)], True),
     Case("it is unknown", [*sent(A, "info"), *fresh(A)], True),
+    Case("it is unknown and not there", [*sent(A, "info"), *fresh()], True),
+    Case("an update is unknown and not there", [*MADE, *sent(B, "info"), *fresh(A)], True),
+    Case("an update was a warning and is not there", [*MADE, *sent(B, "degraded"), *fresh(A)], True),
     Case("it was never answered", [*sent(A, None), *fresh(A)], True),
     Case("it was acknowledged the second time", [*sent(A, "info"), *AGAIN, *fresh(A)], False),
     Case("it was acknowledged twice", [*MADE, *AGAIN, *fresh(A)], False),
@@ -124,6 +127,8 @@ ATTEMPTS = [
     Case("without keys it was refused first", [*sent(A, "fail"), *AGAIN, *fresh(A)], False, NO_KEYS),
     Case("without keys it was acknowledged twice", [*MADE, *AGAIN, *fresh(A)], True, NO_KEYS),
     Case("it was acknowledged and a second attempt is out", [*MADE, Send(1, 2, 14), *fresh(A)], True),
+    Case("without keys it was refused and is unknown",
+         [*sent(A, "fail"), Send(1, 2, 14), Back(1, 2, 15, "info"), *fresh()], True, NO_KEYS),
     Case("an attempt came back after them", [*MADE, Send(1, 2, 14), Back(1, 2, 150, "info"), *fresh(A)], True),
 ]  # fmt: skip
 
