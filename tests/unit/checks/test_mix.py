@@ -131,6 +131,12 @@ def test_an_update_that_is_tried_again_is_at_the_record_until_the_last_answer(
     assert mix(tmp_path, MADE, tried, update(3, 20, 30, "d-2")).contended == contended
 
 
+def test_an_update_races_with_one_that_has_been_under_way_for_long(tmp_path: Path) -> None:
+    one, short, last = update(2, 10, 40, "d-1"), update(3, 12, 14, "d-2"), update(4, 30, 31, "d-3")
+    assert mix(tmp_path, MADE, one, short, last).contended == 1.0
+    assert mix(tmp_path, MADE, short, last).contended == 0.0
+
+
 def test_an_update_races_with_a_delete_but_not_with_the_create(tmp_path: Path) -> None:
     removed = write(3, 20, 30, "d-2", kind="delete", hash="")
     assert mix(tmp_path, MADE, update(2, 10, 20, "d-1"), removed).contended == 1.0

@@ -38,6 +38,7 @@ A = create(1, 10)  # acknowledged at 12
 B = create(2, 20, kind="update", base="w-1")
 GONE = create(2, 20, kind="delete", base="w-1", hash="")
 OTHER = create(9, 10, "r-9")
+OTHER_GONE = create(8, 15, "r-9", kind="delete", base="w-9", hash="")
 BOTH = (OTHER, A)
 MADE = sent(A)
 UPDATED = [*MADE, *sent(B)]
@@ -95,6 +96,9 @@ FINAL_READS = [
     Case("a door never settled", [*MADE, *(replace(e, settled=False) for e in rounds((A,), (A,)))], True),
     Case("a door was read once and told settled", [*MADE, replace(door(1, "fresh", 1, 100, A), settled=True)], True),
     Case("two rounds were told to agree and do not", [*MADE, *rounds((), (A,))], True),
+    Case("two rounds were told to agree, and one is without another",
+         [*MADE, *sent(OTHER), *rounds((A,), BOTH)], True),
+    Case("two rounds were told to agree, and one is without it", [*MADE, *sent(OTHER), *rounds((OTHER,), BOTH)], True),
     Case("a door that is without it was read once", [*MADE, door(1, "fresh", 1, 100)], True),
     Case("a door was read once, before it was acknowledged", [*MADE, door(1, "fresh", 1, 5, A)], True),
     Case("two rounds differ", [*MADE, *rounds((A,), ())], True),
@@ -199,6 +203,8 @@ IN_THE_LOAD = [
          [A, Send(1, 1, 40), Back(1, 1, 41, "fail"), *sent(replace(B, base=None)), *read(80, 30, A), *fresh(B)], True),
     Case("the line of a read that showed it stands before it", [*read(80, 20, A), *MADE, *fresh(A)], True),
     Case("a read showed the delete as a version", [*DELETED, *read(80, 25, GONE), *fresh()], True),
+    Case("a read showed the delete as a version that has content",
+         [*MADE, *sent(replace(GONE, hash=A.hash)), *read(80, 25, replace(GONE, hash=A.hash)), *fresh()], True),
     *(
         Case(f"a read showed it under the name of {name}",
              [*MADE, *read(80, 20, replace(A, record=name)), *fresh(A)], True)
@@ -217,8 +223,8 @@ IN_THE_LOAD = [
     Case("it was told gone as it was deleted", [*DELETED, *read(80, 18, back=20, gone=("r-1",)), *fresh()], False),
     Case("it was told gone before it was deleted", [*DELETED, *read(80, 18, back=19, gone=("r-1",)), *fresh()], True),
     Case("it was told gone before it was made", [*read(80, 1, gone=("r-1",)), *MADE, *fresh(A)], True),
-    Case("it was told gone after it was deleted, with others that nobody had made",
-         [*DELETED, *sent(OTHER), *read(80, 23, OTHER, gone=("r-8", "r-1", "r-7")), *fresh(OTHER)], False),
+    Case("it was told gone after it was deleted, with another one, and one that nobody had made",
+         [*DELETED, *sent(OTHER), *sent(OTHER_GONE), *read(80, 23, gone=("r-8", "r-1", "r-9")), *fresh()], False),
     Case("it was told gone and nobody deleted it", [*MADE, *read(80, 20, gone=("r-1",)), *fresh(A)], True),
     Case("another one's was told gone", [*MADE, *read(80, 20, owner="u-2", gone=("r-1",)), *fresh(A)], False),
 ]  # fmt: skip
@@ -288,6 +294,8 @@ CACHES = [
          [*MADE, *sent(OTHER), *read(79, 13, OTHER, kind="read"), *read(80, 15, *BOTH), *fresh(*BOTH)], False),
     Case("the session's first attempt is unknown, and an answer after its second lacked it",
          [*sent(A, "info"), *SENT_AGAIN, *read(80, 31, session=ITS), *fresh(A)], True),
+    Case("two full answers came before it was made, and then a delta brought it",
+         [*MADE, *read(79, 1, full=True), *read(80, 11, full=True), *read(81, 15, A), *fresh(A)], False),
     Case("two deltas brought it", [*MADE, *read(80, 13, A), *read(81, 15, A), *fresh(A)], False),
     Case("two full answers brought it",
          [*MADE, *read(80, 13, A, full=True), *read(81, 15, A, full=True), *fresh(A)], False),
@@ -322,7 +330,8 @@ def test_a_record_needs_a_closer_look_where_something_odd_may_be_about_it(tmp_pa
     assert closer_look(tmp_path, *load, *read(80, 60, acts[2], stray, owner="u-3"), *whole)[0] == {"r-1", "r-2"}
     mine = replace(stray, record="r-3", write="w-9")
     for row_of in (mine, replace(mine, stamps=torn(A).stamps)):
-        assert closer_look(tmp_path, *load, *read(80, 60, acts[2], row_of, owner="u-3"), *whole)[0] == {"r-3"}
+        shown = read(80, 60, row_of, owner="u-3", kind="read")
+        assert closer_look(tmp_path, *load, *shown, *whole)[0] == {"r-3"}
 
 
 def test_what_a_record_in_doubt_builds_on_needs_a_closer_look_and_what_that_builds_on(tmp_path: Path) -> None:
