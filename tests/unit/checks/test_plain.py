@@ -96,8 +96,10 @@ FINAL_READS = [
     Case("a door never settled", [*MADE, *(replace(e, settled=False) for e in rounds((A,), (A,)))], True),
     Case("a door was read once and told settled", [*MADE, replace(door(1, "fresh", 1, 100, A), settled=True)], True),
     Case("two rounds were told to agree and do not", [*MADE, *rounds((), (A,))], True),
-    Case("two rounds were told to agree, and one is without another",
-         [*MADE, *sent(OTHER), *rounds((A,), BOTH)], True),
+    *(
+        Case(f"two rounds were told to agree, and one is without {other.record}",
+             [*MADE, *sent(other), *rounds((A,), (A, other))], True) for other in (OTHER, create(6, 10, "r-6"))
+    ),
     Case("two rounds were told to agree, and one is without it", [*MADE, *sent(OTHER), *rounds((OTHER,), BOTH)], True),
     Case("a door that is without it was read once", [*MADE, door(1, "fresh", 1, 100)], True),
     Case("a door was read once, before it was acknowledged", [*MADE, door(1, "fresh", 1, 5, A)], True),
