@@ -320,8 +320,13 @@ def test_a_record_needs_a_closer_look_unless_it_is_plainly_as_it_must_be(case: C
     assert ("r-1" in found) is case.closer
 
 
-def test_a_record_needs_a_closer_look_where_something_odd_may_be_about_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("share_bytes", [large.SHARE_BYTES, 500], ids=["in one piece", "in shares"])
+def test_a_record_needs_a_closer_look_where_something_odd_may_be_about_it(
+    share_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A row under the name of one record with the write of another one, at the door of a third."""
+    monkeypatch.setattr(large, "CHUNK_BYTES", share_bytes)
+    monkeypatch.setattr(large, "SHARE_BYTES", share_bytes)
     acts = [create(op, 10 * op, f"r-{op}", owner=f"u-{op}") for op in (1, 2, 3, 4)]
     load = [event for act in acts for event in sent(act)]
     whole = [replace(read, owner=act.owner) for act in acts for read in fresh(act)]
@@ -330,6 +335,11 @@ def test_a_record_needs_a_closer_look_where_something_odd_may_be_about_it(tmp_pa
     odd = [replace(e, rows=(*e.rows, stray)) if e.owner == "u-3" else e for e in whole]
     assert closer_look(tmp_path, *load, *odd)[0] == {"r-1", "r-2"}
     assert closer_look(tmp_path, *load, *read(80, 60, acts[2], stray, owner="u-3"), *whole)[0] == {"r-1", "r-2"}
+    # What nobody wrote is told of whom it names, with the story of that record.
+    odd = [replace(e, rows=(*e.rows, replace(stray, write="w-9"))) if e.owner == "u-3" else e for e in whole]
+    closer, found = closer_look(tmp_path, *load, *odd)
+    assert closer == {"r-1"}
+    assert [(each.type, len(each.story)) for each in found.records] == [("todo", 1)]
     mine = replace(stray, record="r-3", write="w-9")
     for row_of in (mine, replace(mine, stamps=torn(A).stamps)):
         shown = read(80, 60, row_of, owner="u-3", kind="read")
@@ -358,6 +368,23 @@ def test_a_key_that_stands_for_two_writes_is_left_to_the_exact_reader(t: int, tm
     other = replace(OTHER, key=A.key, t=t)
     with pytest.raises(IrregularError, match="one key, two writes"):
         large.looked(recorded(tmp_path, *MADE, *sent(other), *fresh(other, A)), processes=1)
+
+
+def test_a_history_that_does_not_begin_with_its_header_is_left_to_the_exact_reader(tmp_path: Path) -> None:
+    path = recorded(tmp_path, *MADE, *fresh(A))
+    header, phase, act, *rest = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join((act, header, phase, *rest)))
+    with pytest.raises(IrregularError, match="no header"):
+        large.looked(path, processes=1)
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_history_whose_end_counts_other_lines_is_left_to_the_exact_reader(more: int, tmp_path: Path) -> None:
+    path = recorded(tmp_path, *MADE, *fresh(A))
+    count = path.read_bytes().count(b"\n") - 1
+    path.write_bytes(path.read_bytes().replace(b'"events":%d' % count, b'"events":%d' % (count + more)))
+    with pytest.raises(IrregularError, match="cut short"):
+        large.looked(path, processes=1)
 
 
 @pytest.mark.parametrize(("phase", "happened"), [("reset", "begun"), ("load", "ended")])
