@@ -45,6 +45,7 @@ def test_that_a_cache_lacks_a_record_does_not_prove_that_an_unknown_delete_took_
     fresh = twice(1, "fresh", 100)
     assert anomalies(tmp_path, *load, *fresh, *back) == {"seen-then-lost"}
     assert anomalies(tmp_path, *load, *back, *fresh) == {"seen-then-lost"}, "whichever is told first"
+    assert anomalies(tmp_path, *load, *twice(3, "reset d-1", 100), *back) == {"seen-then-lost"}
 
 
 def test_that_a_door_lacks_a_record_which_may_not_have_been_made_proves_no_delete(tmp_path: Path) -> None:
@@ -76,6 +77,7 @@ def test_a_delete_that_no_other_can_have_been_is_known_once_a_read_reported_the_
     assert anomalies(tmp_path, *one, *sent(delete(3, 30), "fail"), *gone(50), *there) == {"seen-then-lost"}
     assert anomalies(tmp_path, *one, delete(3, 30), *gone(50), *there) == {"seen-then-lost"}
     assert anomalies(tmp_path, *one, *gone(50), *sent(delete(3, 49), "info"), *there) == {"seen-then-lost"}
+    assert anomalies(tmp_path, *one, *gone(50), *sent(delete(3, 60), "info"), *there) == {"seen-then-lost"}
     assert anomalies(tmp_path, *one, *gone(50), *sent(delete(3, 48), "info"), *there) == set()
 
 
