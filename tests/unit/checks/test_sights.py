@@ -129,6 +129,13 @@ def test_a_damaged_row_beside_the_right_one_is_a_row_too_many(tmp_path: Path) ->
     assert anomalies(tmp_path, *MADE, *rows(damaged)) == {"corrupted"}
 
 
+def test_two_versions_that_may_each_be_there_must_not_be_there_together(tmp_path: Path) -> None:
+    load = [*MADE, *sent(LATER, "info")]
+    assert anomalies(tmp_path, *load, *rows(row_of(FIRST))) == set()
+    assert anomalies(tmp_path, *load, *rows(row_of(LATER))) == set()
+    assert anomalies(tmp_path, *load, *rows(row_of(FIRST), row_of(LATER, "row-2"))) == {"duplicated"}
+
+
 def test_of_a_version_too_many_the_story_names_the_right_one(tmp_path: Path) -> None:
     reads = rows(row_of(FIRST, "row-twin"), row_of(LATER))
     (record,) = judgement(tmp_path, *MADE, *sent(LATER), *reads).records
