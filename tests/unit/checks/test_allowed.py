@@ -188,3 +188,18 @@ def test_without_keys_a_late_attempt_counts_though_an_earlier_one_came_too_early
     rule = allowed([*attempts, Logical("w-2", False, None, 50, 60, "ok")])
     assert rule.writes == {"w-1", "w-2"}
     assert rule.late == {"w-1"}
+
+
+@pytest.mark.parametrize("chains", [1, 2, 3])
+def test_a_write_cannot_have_come_between_two_that_build_on_each_other(chains: int) -> None:
+    operations: list[Logical] = []
+    for n in range(chains):  # one pair after the other
+        t = 100 * n
+        operations.append(Logical(f"a-{n}", False, None, t, t + 10, "ok"))
+        operations.append(Logical(f"b-{n}", False, f"a-{n}", t + 50, t + 60, "ok"))
+    assert not allowed(operations).broken
+    for n in range(chains):
+        between = Logical("c", False, None, 100 * n + 20, 100 * n + 30, "ok")
+        assert allowed([*operations, between]).broken == {"lost-update"}
+        beside = Logical("c", False, None, 100 * n + 20, 100 * n + 90, "ok")
+        assert not allowed([*operations, beside]).broken

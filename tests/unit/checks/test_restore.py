@@ -304,6 +304,9 @@ def test_what_was_lost_and_seen_again_must_be_there_from_then_on(tmp_path: Path)
     assert after_a_loss(tmp_path, *load, *twice(1, "fresh", 250, lost), *twice(4, "reset d-1", 300)) == {
         "seen-then-lost"
     }
+    assert after_a_loss(tmp_path, *load, *twice(3, "reset d-1", 250, lost), *twice(4, "reset d-1", 300)) == {
+        "seen-then-lost"
+    }
     assert after_a_loss(tmp_path, *load, *twice(2, "cache d-1", 250, lost), *twice(4, "reset d-1", 300)) == set()
     before = [*load[:3], *told_after(70, lost), *load[3:]]
     assert after_a_loss(tmp_path, *before, *nothing) == set(), "that it was seen before the disaster is lost as well"
@@ -343,6 +346,8 @@ def test_what_a_read_had_shown_by_the_bound_must_be_there_as_well(
 ) -> None:
     load = [*sent(ONE, "info"), *told_after(returned - 1, ONE)]
     assert after_a_loss(tmp_path, *load, *loss(), rpo=50) == expected
+    later = {"seen-then-lost"} if expected else set()
+    assert after_a_loss(tmp_path, *load, *loss(), *twice(1, "fresh", 300), rpo=50) == expected | later
 
 
 @pytest.mark.parametrize(("again", "expected"), [(100, set()), (101, {"lost-suffix"})])
@@ -371,8 +376,8 @@ def test_what_was_lost_may_be_there_again_though_nobody_was_seen_to_push_it_back
 
 def test_only_the_records_that_the_best_instant_leaves_unexplained_are_holes(tmp_path: Path) -> None:
     """The one was answered, and the other acted, as the disaster struck: no instant has the other alone."""
-    older, last = create(1, 90, "r-1"), create(2, 100, "r-2")
-    load = [*sent(older, t=100), *sent(last, "info"), *loss(last)]
+    older, last, kept = create(1, 90, "r-1"), create(2, 100, "r-2"), create(3, 30, "r-3")
+    load = [*sent(kept), *sent(older, t=100), *sent(last, "info"), *loss(last, kept)]
     found = judgement(tmp_path, *load, rpo_seconds=50 / 1e9, faults=("san.lose",))
     assert found.anomalies["hole"] == 1
     assert [each.record for each in found.records if "hole" in each.classes] == ["r-1"]
@@ -393,6 +398,28 @@ def test_a_deletion_that_a_read_had_shown_by_the_bound_must_not_be_undone(
     made, removed = create(1, 20), create(2, 30, kind="delete", hash="", base="w-1")
     load = [*sent(made), *sent(removed, "info"), *told_after(returned - 1, gone=("r-1",))]
     assert after_a_loss(tmp_path, *load, *loss(made)) == expected
+
+
+def test_a_deletion_that_a_read_had_shown_by_the_bound_must_not_be_undone_later_either(tmp_path: Path) -> None:
+    made, removed = create(1, 20), create(2, 30, kind="delete", hash="", base="w-1")
+    load = [*sent(made), *sent(removed, "info"), *told_after(39, gone=("r-1",)), *loss()]
+    assert after_a_loss(tmp_path, *load, *twice(1, "fresh", 300)) == set()
+    assert after_a_loss(tmp_path, *load, *twice(1, "fresh", 300, made)) == {"seen-then-lost"}
+
+
+def test_what_was_acted_after_the_disaster_and_seen_must_be_there_even_if_the_read_was_asked_for_before_the_restore(
+    tmp_path: Path,
+) -> None:
+    late = create(1, 110)
+    load = [*sent(late, "info"), *told_after(150, late), *loss()]
+    assert after_a_loss(tmp_path, *load, *twice(1, "fresh", 300)) == {"seen-then-lost"}
+
+
+def test_a_user_is_asked_for_at_the_restored_store_whatever_their_name(tmp_path: Path) -> None:
+    load: list[Event] = [*sent(ONE), *loss()]
+    for name in ("a-1", "u-1", "v-1"):
+        named = [replace(e, owner=name) if isinstance(e, (Act, DoorRead)) else e for e in load]
+        assert after_a_loss(tmp_path, *named, rpo=10) == {"lost-suffix"}
 
 
 def read_at(op: int, t: int, rows: State) -> list[Event]:

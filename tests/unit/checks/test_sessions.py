@@ -211,6 +211,7 @@ def test_a_full_answer_may_lack_what_was_acknowledged_after_it_was_asked_for(tmp
     full[2] = replace(full[2], t=30)
     assert owed(tmp_path, CREATED, full) == set()
     assert owed(tmp_path, CREATED, full, told(4, 40, ALICE)) == set(), "the phone has its own write"
+    assert owed(tmp_path, told(5, 5, ALICE), CREATED, full, told(4, 40, ALICE)) == set(), "it had asked before, too"
     assert owed(tmp_path, CREATED, full, told(4, 40, ALICE, kind="list", full=True)) == {"vanished"}
 
 

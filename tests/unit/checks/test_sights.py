@@ -45,6 +45,7 @@ def test_that_a_cache_lacks_a_record_does_not_prove_that_an_unknown_delete_took_
     fresh = twice(1, "fresh", 100)
     assert anomalies(tmp_path, *load, *fresh, *back) == {"seen-then-lost"}
     assert anomalies(tmp_path, *load, *back, *fresh) == {"seen-then-lost"}, "whichever is told first"
+    assert anomalies(tmp_path, *load, *twice(3, "reset d-1", 100), *back) == {"seen-then-lost"}
 
 
 def test_that_a_door_lacks_a_record_which_may_not_have_been_made_proves_no_delete(tmp_path: Path) -> None:
@@ -76,6 +77,7 @@ def test_a_delete_that_no_other_can_have_been_is_known_once_a_read_reported_the_
     assert anomalies(tmp_path, *one, *sent(delete(3, 30), "fail"), *gone(50), *there) == {"seen-then-lost"}
     assert anomalies(tmp_path, *one, delete(3, 30), *gone(50), *there) == {"seen-then-lost"}
     assert anomalies(tmp_path, *one, *gone(50), *sent(delete(3, 49), "info"), *there) == {"seen-then-lost"}
+    assert anomalies(tmp_path, *one, *gone(50), *sent(delete(3, 60), "info"), *there) == {"seen-then-lost"}
     assert anomalies(tmp_path, *one, *gone(50), *sent(delete(3, 48), "info"), *there) == set()
 
 
@@ -125,6 +127,13 @@ def test_a_damaged_row_beside_the_right_one_is_a_row_too_many(tmp_path: Path) ->
     damaged = replace(row_of(FIRST, "row-twin"), hash="0" * 16)
     assert anomalies(tmp_path, *MADE, *rows(row_of(FIRST), damaged)) == {"corrupted", "duplicated"}
     assert anomalies(tmp_path, *MADE, *rows(damaged)) == {"corrupted"}
+
+
+def test_two_versions_that_may_each_be_there_must_not_be_there_together(tmp_path: Path) -> None:
+    load = [*MADE, *sent(LATER, "info")]
+    assert anomalies(tmp_path, *load, *rows(row_of(FIRST))) == set()
+    assert anomalies(tmp_path, *load, *rows(row_of(LATER))) == set()
+    assert anomalies(tmp_path, *load, *rows(row_of(FIRST), row_of(LATER, "row-2"))) == {"duplicated"}
 
 
 def test_of_a_version_too_many_the_story_names_the_right_one(tmp_path: Path) -> None:
