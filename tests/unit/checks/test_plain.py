@@ -387,6 +387,14 @@ def test_a_history_whose_end_counts_other_lines_is_left_to_the_exact_reader(more
         large.looked(path, processes=1)
 
 
+def test_a_history_that_goes_on_behind_its_end_is_left_to_the_exact_reader(tmp_path: Path) -> None:
+    path = recorded(tmp_path, *MADE, *fresh(A))
+    *lines, last, end = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join((*lines, end, last)))
+    with pytest.raises(IrregularError, match="a line after the end"):
+        large.looked(path, processes=1)
+
+
 @pytest.mark.parametrize(("phase", "happened"), [("reset", "begun"), ("load", "ended")])
 def test_a_history_without_the_begin_of_its_load_is_left_to_the_exact_reader(
     phase: str, happened: Literal["begun", "ended"], tmp_path: Path
