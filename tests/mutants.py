@@ -47,12 +47,14 @@ MODULES = (
     "outcomes", "beside", "bite", "traffic", "mix", "carrier", "story",
 )  # fmt: skip
 COLUMNS = frozenset({"plain", "records", "caches", "dismissal", "large", "counts"})
-"""Compiled loops: their tests compare with the exact rule."""
+"""What large histories are looked at with; their tests compare with the exact rule. Their loops run as they are written
+here: compiled ones would be kept on disk, and a mutant might get those of another one."""
 FEWER = {
     "HOLDFAST_ORACLE_HISTORIES": "10000",
     "HOLDFAST_RESTORE_SEEDS": "6",
     "HOLDFAST_PLANT_SEEDS": "1",
     "HOLDFAST_LEGAL_RECORDS": "2000",
+    "HOLDFAST_FUZZ_CASES": "50",
 }
 QUICK = (
     "test_in_the_load.py", "test_sights.py", "test_agreement.py", "test_outcomes.py", "test_reasons.py",
@@ -184,7 +186,8 @@ class _Finder:
 def _tests(module: str, *, cases: str) -> list[str]:
     """The files to run, those that take long last."""
     if module in COLUMNS:
-        return ["test_large.py"]
+        files = ["test_plain.py", "test_mix.py", "test_bite.py", "test_reasons.py", "test_outcomes.py"]
+        return files if cases == "few" else [*files, "test_large.py"]
     own = f"test_{module}.py"
     files = [own] if (TESTS / own).exists() else []
     files += [name for name in QUICK if name != own]
@@ -282,11 +285,20 @@ def _warm(cases: str) -> None:
         return replace(histories[digest], path=path)
 
     simulation.run, recorder.encode, reader.read_history = remembered_run, remembered_line, remembered_history
-    files = {str(TESTS / name) for module in MODULES for name in _tests(module, cases=cases)}
+    _uncompiled()
+    files = {str(TESTS / name) for module in (*MODULES, *COLUMNS) for name in _tests(module, cases=cases)}
     assert _pytest(sorted(files)) == pytest.ExitCode.OK, "without any mutant"
     _forget()
     gc.collect()
     gc.freeze()
+
+
+def _uncompiled() -> None:
+    """Leave the loops of the checks as they are written; those of the history stay compiled."""
+    importlib.import_module("chaos.checks.large")
+    compiler: Any = importlib.import_module("chaos.history.compiled")
+    compiler.compiled = compiler.inlined = lambda function: function
+    _forget()
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ def doubt_caches(records: Records, record: Any, attempt: Any) -> None:
     answer = np.flatnonzero(((kind == LIST) | (kind == SYNC)) & serves)
     if not len(answer) or not records.size:
         return
-    _, order, begin = grouped(operations.session[answer], operations.back[answer], answer)
+    _, order, begin = grouped(operations.session[answer], operations.back[answer], operations.back_line[answer])
     answer = answer[order]
     session, invoked, t = operations.session[answer], operations.sent[answer], operations.back[answer]
     owner, full = operations.acts["owner"][operations.of[answer]], (operations.flags[answer] & FULL) > 0

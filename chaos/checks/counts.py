@@ -12,7 +12,7 @@ from chaos.checks.beside import Beside
 from chaos.checks.mix import PHOTO_BYTES_MAX, PHOTO_BYTES_MIN
 from chaos.checks.records import Records, in_groups
 from chaos.checks.traffic import NEVER as NO_ANSWER
-from chaos.checks.traffic import QUIET_NS_MAX, Traffic
+from chaos.checks.traffic import Traffic
 from chaos.history.attempts import CREATE, DELETE, FAIL, NEVER, OK, UPDATE
 from chaos.history.compiled import compiled
 from chaos.history.hashes import hash_of, numbered, paired
@@ -119,12 +119,11 @@ def _traffic(records: Records, plain: Any) -> dict[int, Traffic]:
     chosen[records.op[plain]] = True
     some = chosen[operations.of]
     sent, back, outcome = operations.sent[some], operations.back[some], operations.outcome[some]
-    until = np.where(back < NEVER, back, sent + QUIET_NS_MAX)
     found = {}
     for index, t in records.rules.struck:
         before = sent <= t
         acknowledged = (outcome == OK) & (back <= t)
-        under_way = before & (outcome != FAIL) & (t < until)
+        under_way = before & (outcome != FAIL) & (t < back)  # all are over: the unknown needs a closer look
         found[index] = Traffic(
             begun=int(sent[before].min(initial=NEVER)),
             acknowledged=int(back[acknowledged].max(initial=NO_ANSWER)),

@@ -29,7 +29,7 @@ class Taken:
 
     Attributes:
         wanted: The lines that need a closer look; `beside` are the counts of the rest.
-        foreign: Write ids that are asked about and are nobody's here.
+        foreign: Names of records and write ids that are asked about and are nobody's here.
         operations: How many acts there are.
     """
 
@@ -54,7 +54,7 @@ def look_at(path: Path, columns: Columns, rules: Rules, asked: Any = ()) -> Take
         path: The history, for the names behind the hashes.
         columns: All that is theirs.
         rules: What of the experiment matters.
-        asked: Write ids of which the records need a closer look.
+        asked: Names and write ids of which the records need a closer look.
 
     Raises:
         IrregularError: The history contradicts itself.
@@ -63,7 +63,7 @@ def look_at(path: Path, columns: Columns, rules: Rules, asked: Any = ()) -> Take
     operations = operations_of(tables["act"], tables["send"], tables["back"])
     records, doors = look(columns, operations, rules)
     if len(asked):
-        records.doubt_writes(asked)
+        records.doubt_asked(asked)
     foreign = records.close()
     with _names(path) as names:
         beside = counted(records, names)

@@ -42,7 +42,7 @@ def late_effect(operations: Sequence[Operation], sights: Sequence[Sight]) -> boo
     """Whether an unknown operation took the place of an acknowledged one that began after it was given up."""
     answered = {operation.write for operation in operations if _acknowledged(operation)}
     return any(
-        _gave_up(operation) < _latest_acknowledged(operations, operation)
+        _acknowledged_since(operations, operation)
         for sight in sights
         if not sight.classes
         for operation in operations
@@ -81,9 +81,7 @@ def _gave_up(operation: Operation) -> int:
     return max(known, default=operation.t)
 
 
-def _latest_acknowledged(operations: Iterable[Operation], but: Operation) -> int:
-    """Begin of the latest acknowledged operation on the record beside one."""
-    return max(
-        (o.t for o in operations if o.write != but.write and _acknowledged(o)),
-        default=-1,
-    )
+def _acknowledged_since(operations: Iterable[Operation], but: Operation) -> bool:
+    """Whether another operation on the record began after this one was given up, and was acknowledged."""
+    given_up = _gave_up(but)
+    return any(given_up < o.t and o.write != but.write and _acknowledged(o) for o in operations)

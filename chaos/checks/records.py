@@ -112,15 +112,15 @@ class Records:
             self._doubt_odd(entries(rows, np.flatnonzero(odd)), owner[odd])
 
     def _doubt_odd(self, rows: Any, owner: Any) -> None:
-        writes = np.ascontiguousarray(rows["write"])
-        self.foreign.append(writes)
+        asked = np.concatenate((rows["write"], paired(rows["owner"], rows["record"])))
+        self.foreign.append(asked)
         self.doubt(self.find(paired(owner, rows["record"])))
-        self.doubt(self.find(paired(rows["owner"], rows["record"])))
-        self.doubt_writes(writes)
+        self.doubt_asked(asked)
 
-    def doubt_writes(self, writes: Any) -> None:
-        """The records of these write ids need a closer look."""
-        place = places_of(self.writes, self._by_write, writes)
+    def doubt_asked(self, asked: Any) -> None:
+        """Records of these names, and those of these write ids, need a closer look."""
+        self.doubt(self.find(asked))
+        place = places_of(self.writes, self._by_write, asked)
         self.doubt(self.of[place[place >= 0]])
 
     def involved(self) -> Any:
@@ -128,15 +128,15 @@ class Records:
         return np.unique(np.concatenate([self.owner[self.doubtful], *self.met_odd]))
 
     def close(self) -> Any:
-        """Doubt what doubtful records build on; returns write ids that belong to other owners, if to anybody."""
+        """Doubt what doubtful records build on; returns names and write ids of other owners, if of anybody."""
         before = -1
         while before != (now := int(self.doubtful.sum())):
             before = now
             bases = self.acts["base"][self.doubtful[self.of]]
             bases = bases[bases != 0]
-            self.doubt_writes(bases)
+            self.doubt_asked(bases)
         asked = np.unique(np.concatenate([*self.foreign, bases]))
-        return asked[places_of(self.writes, self._by_write, asked) < 0]
+        return asked[(places_of(self.writes, self._by_write, asked) < 0) & (self.find(asked) < 0)]
 
 
 def grouped(names: Any, one: Any, other: Any) -> tuple[Any, Any, Any]:

@@ -7,18 +7,36 @@ from pathlib import Path
 from typing import Any
 
 from chaos.checks.beside import Beside
-from chaos.checks.verdict import Judgement
-from chaos.history.events import Act, Back, DoorRead, Event, FaultEvent, Header, Row, Send
-from tests.unit.checks.files import judged
+from chaos.checks.large import looked
+from chaos.checks.verdict import Judgement, judge
+from chaos.history.events import Act, Back, DoorRead, Event, FaultEvent, Header, PhaseEvent, Row, Send
+from chaos.history.reader import read_history
+from tests.unit.checks.files import judged, written
 from tests.unit.checks.service import payload_hash
 
 THIN = {"never-read", "unreadable", "not-quiescent"}
 """What such a history always lacks."""
 
 
+HEADER = Header("x", 1, "reject", "keyed", canaries={"A": "a", "B": "b"}, require_mix=False)
+
+
 def judgement(tmp_path: Path, *events: Event, beside: Beside | None = None, **changes: Any) -> Judgement:
-    header = Header("x", 1, "reject", "keyed", canaries={"A": "a", "B": "b"}, require_mix=False)
-    return judged([replace(header, **changes), *events], tmp_path, beside)
+    return judged([replace(HEADER, **changes), *events], tmp_path, beside)
+
+
+def recorded(tmp_path: Path, *events: Event, **changes: Any) -> Path:
+    """A file that columns may look at."""
+    return written([replace(HEADER, **changes), PhaseEvent("load", 0, "begun"), *events], tmp_path)
+
+
+def closer_look(tmp_path: Path, *events: Event, **changes: Any) -> tuple[set[str], Judgement]:
+    """The records that columns leave for a closer look, and the verdict: with columns it is what it is without them."""
+    path = recorded(tmp_path, *events, **changes)
+    history, beside = looked(path, processes=1)
+    found = judge(history, beside)
+    assert found == judge(read_history(path))
+    return {record for _, record in history.records}, found
 
 
 def anomalies(tmp_path: Path, *events: Event, **changes: Any) -> set[str]:
@@ -43,7 +61,7 @@ def door(step: int, name: str, number: int, t: int, *shown: Act, settled: bool =
     return DoorRead(step, name, "u-1", number, t, t + 1, "ok", settled and number > 1, rows)
 
 
-def twice(step: int, name: str, t: int, *shown: Act) -> list[Event]:
+def twice(step: int, name: str, t: int, *shown: Act) -> list[DoorRead]:
     """A door that showed the same in two rounds."""
     return [door(step, name, 1, t, *shown), door(step, name, 2, t + 2, *shown)]
 

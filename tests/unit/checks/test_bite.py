@@ -10,7 +10,7 @@ import pytest
 from chaos.checks.beside import Beside
 from chaos.checks.traffic import Traffic
 from chaos.history.events import CANARY_OWNER, Back, Event, FaultEvent, Send
-from tests.unit.checks.one_owner import create, judgement, sent
+from tests.unit.checks.one_owner import closer_look, create, judgement, sent, twice
 
 S = 1_000_000_000
 WRITTEN = sent(create(1, S - 2), t=S)
@@ -81,6 +81,22 @@ def test_the_first_request_of_all_counts_when_it_was_just_sent(tmp_path: Path) -
     assert toothless(tmp_path, *write(2, 4 * S, 5 * S), *fault(4 * S)) == []
     assert toothless(tmp_path, *write(2, 4 * S, 5 * S), *fault(4 * S - 1)) == [QUIET]
     assert toothless(tmp_path, *write(2, 4 * S, 4 * S + 7), *fault(4 * S + 7)) == []
+
+
+@pytest.mark.parametrize(
+    ("t", "said"),
+    [(4 * S - 1, [QUIET]), (4 * S, []), (13 * S // 2 - 1, []), (13 * S // 2, [QUIET]), (8 * S + 1, [QUIET])],
+)
+def test_what_needs_no_closer_look_is_load_all_the_same(t: int, said: list[str], tmp_path: Path) -> None:
+    """Sent at 4 s and refused at 7.5; acknowledged at 5; sent at 6, given up at 6.5, and acknowledged at 7."""
+    refused, made, again = create(1, 4 * S - 1), create(2, 9 * S // 2, "r-2"), create(3, 6 * S - 1, "r-3")
+    load = [*sent(refused, "fail", t=15 * S // 2), *sent(made, t=5 * S), *sent(again, "info", t=13 * S // 2)]
+    load += [Send(3, 2, 7 * S - 1), Back(3, 2, 7 * S, "ok")]
+    closer, found = closer_look(
+        tmp_path, *load, *fault(t), *twice(1, "fresh", 20 * S, made, again), faults=("san.lose",)
+    )
+    assert closer == set()
+    assert [reason for reason in found.reasons if "did not bite" in reason] == said
 
 
 def test_each_fault_has_its_own_evidence_and_its_own_number(tmp_path: Path) -> None:

@@ -91,6 +91,15 @@ def test_a_calm_history_is_dismissed_but_for_the_canaries(tmp_path: Path, monkey
     assert judgement.covered == records
 
 
+def test_a_history_of_more_than_a_chunk_may_be_less_than_a_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "history.jsonl"
+    write_history(path, 300)
+    in_chunks(monkeypatch, path.stat().st_size - 1)
+    assert agree(path) == (3, 300)
+
+
 def test_what_the_columns_do_not_understand_is_judged_by_the_exact_reader(tmp_path: Path) -> None:
     events = legal_history(Load(1, users=2, operations=60))
     path = written(events, tmp_path)

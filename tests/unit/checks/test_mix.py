@@ -12,13 +12,21 @@ import pytest
 from chaos.checks.beside import Beside
 from chaos.checks.mix import Mix
 from chaos.history.events import CANARY_OWNER, Act, Back, Event, Send
-from tests.unit.checks.one_owner import create, judgement
+from tests.unit.checks.one_owner import closer_look, create, judgement, twice
 
 ENOUGH = Mix(operations=100, updates=0.25, deletes=0.05, contended=0.10, photos=0.05, full_resets=1)
 
 
 def mix(tmp_path: Path, *parts: list[Event]) -> Mix:
-    return judgement(tmp_path, *(event for part in parts for event in part)).mix
+    """The mix of these operations; it is the same where the records need no closer look."""
+    events = [event for part in parts for event in part]
+    found = judgement(tmp_path, *events).mix
+    answered = {event.op for event in events if isinstance(event, Back)}
+    acts = sorted((e for e in events if isinstance(e, Act) and e.op in answered), key=lambda act: act.t)
+    last = {act.record: act for act in acts if act.owner == "u-1"}
+    reads = twice(1, "fresh", 1000, *(act for act in last.values() if act.kind != "delete"))
+    assert closer_look(tmp_path, *events, *reads, policy="last-writer-wins")[1].mix == found
+    return found
 
 
 def write(op: int, t: int, back: int | None, device: str = "d-1", **changes: Any) -> list[Event]:
@@ -121,6 +129,12 @@ def test_an_update_that_is_tried_again_is_at_the_record_until_the_last_answer(
 ) -> None:
     tried = [*update(2, 10, 11, "d-1"), Send(2, 2, 15), Back(2, 2, retried_until, "ok")]
     assert mix(tmp_path, MADE, tried, update(3, 20, 30, "d-2")).contended == contended
+
+
+def test_an_update_races_with_one_that_has_been_under_way_for_long(tmp_path: Path) -> None:
+    one, short, last = update(2, 10, 40, "d-1"), update(3, 12, 14, "d-2"), update(4, 30, 31, "d-3")
+    assert mix(tmp_path, MADE, one, short, last).contended == 1.0
+    assert mix(tmp_path, MADE, short, last).contended == 0.0
 
 
 def test_an_update_races_with_a_delete_but_not_with_the_create(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from chaos.checks.coverage import not_read
 from chaos.history.events import Act, Back, Event, Row, Send
-from tests.unit.checks.one_owner import create, judgement, sent, twice
+from tests.unit.checks.one_owner import closer_look, create, door, judgement, sent, twice
 
 FIRST = create(1, 10)
 LATER = create(2, 20, kind="update")
@@ -54,6 +55,10 @@ def test_what_became_of_an_unknown_delete_is_told_by_the_absence_of_the_record(t
     elsewhere = create(3, 15, kind="update", base="w-1")
     lost = [*MADE, *sent(elsewhere), *sent(REMOVED, "info"), *twice(1, "fresh", 100)]
     assert told(tmp_path, *lost) == {"info-not-applied": 1}
+    # What is there is damaged, but it is there.
+    damaged = [*load, *twice(1, "fresh", 100, replace(FIRST, hash="0" * 16))]
+    assert judgement(tmp_path, *damaged).anomalies["corrupted"] == 1
+    assert told(tmp_path, *damaged) == {"info-not-applied": 1}
 
 
 @pytest.mark.parametrize(("acted", "late"), [(21, 0), (22, 0), (23, 1)])
@@ -88,6 +93,41 @@ def test_nothing_is_late_that_came_before_unknown_ones_only_or_where_something_i
     assert "late-effect" not in found.reported
 
 
+@pytest.mark.parametrize("write", ["w-3", "w-0"])
+def test_the_names_of_writes_say_nothing_about_their_order(write: str, tmp_path: Path) -> None:
+    after = sent(create(3, 30, kind="update", write=write))
+    load = [*MADE, *sent(LATER, "info", t=22), *after, *twice(1, "fresh", 100, LATER)]
+    assert told(tmp_path, *load)["late-effect"] == 1
+
+
+def test_only_what_may_have_made_what_a_final_read_found_is_late(tmp_path: Path) -> None:
+    unconditional = replace(REMOVED, base=None)
+    replaced = create(3, 30, kind="update")
+    load = [*MADE, *sent(unconditional, "info", t=22), *sent(replaced)]
+    assert told(tmp_path, *load, *twice(1, "fresh", 100, replaced)) == {"info-not-applied": 1}
+    load = [*MADE, *sent(LATER, "info", t=22), *sent(create(3, 30, kind="delete", hash=""))]
+    assert told(tmp_path, *load, *twice(1, "fresh", 100)) == {"info-not-applied": 1}
+
+
+def test_without_keys_an_attempt_whose_answer_was_lost_may_be_late_though_the_next_was_acknowledged(
+    tmp_path: Path,
+) -> None:
+    again = [*sent(LATER, "info", t=22), Send(2, 2, 23), Back(2, 2, 24, "ok")]
+    load = [*MADE, *again, *sent(create(3, 30, kind="update")), *twice(1, "fresh", 100, LATER)]
+    assert told(tmp_path, *load, idempotency="none") == {"info-applied": 1, "late-effect": 1}
+    assert told(tmp_path, *load) == {}
+    assert judgement(tmp_path, *load).anomalies["lost"] == 1
+
+
+def test_a_door_that_shows_other_damage_each_time_proves_nothing_about_an_unknown_delete(tmp_path: Path) -> None:
+    corrupted = door(1, "fresh", 1, 100, replace(FIRST, hash="0" * 16))
+    torn = replace(corrupted.rows[0], stamps=(("u-1", "r-1", "w-0"),))
+    changed = replace(corrupted, round=2, invoked=102, t=103, rows=(torn,))
+    found = judgement(tmp_path, *MADE, *sent(replace(REMOVED, base=None), "info"), corrupted, changed)
+    assert found.anomalies == {"not-quiescent": 1, "never-read": 1}
+    assert found.reported == {"info-not-applied": 1}
+
+
 def test_what_last_writer_wins_overwrote_is_every_acknowledged_write_on_one_base_but_one(tmp_path: Path) -> None:
     def overwritten(*outcomes: str) -> int:
         updates = [create(op, 20 + op, kind="update", base="w-1") for op in range(2, 2 + len(outcomes))]
@@ -114,8 +154,9 @@ READ = {(1, "fresh"), (2, "cache d-1"), (2, "cache d-2"), (4, "reset d-1"), (4, 
 def test_an_owner_was_read_once_a_fresh_device_every_device_and_every_copy_were(missing: tuple[int, str]) -> None:
     assert not_read(["d-2", "d-1"], ["replica db"], READ) == ""
     assert not_read(["d-2", "d-1"], ["replica db"], READ - {missing}) == missing[1]
-    elsewhere = {(8, missing[1])}
-    assert not_read(["d-2", "d-1"], ["replica db"], READ - {missing} | elsewhere) == missing[1]
+    for step in (0, 8):
+        elsewhere = {(step, missing[1])}
+        assert not_read(["d-2", "d-1"], ["replica db"], READ - {missing} | elsewhere) == missing[1]
 
 
 def test_of_several_gaps_the_first_one_is_told(tmp_path: Path) -> None:
@@ -126,3 +167,28 @@ def test_of_several_gaps_the_first_one_is_told(tmp_path: Path) -> None:
     found = judgement(tmp_path, *load, *twice(1, "fresh", 100, FIRST))
     assert (found.covered, found.coverable) == (0, 2)
     assert "2 of 2 acknowledged records were not read at every door, the first gap is cache d-1 of u-1" in found.reasons
+
+
+@pytest.mark.parametrize("owner", ["u-2", "u-z"])
+def test_the_records_of_one_owner_are_covered_though_those_of_another_are_not(owner: str, tmp_path: Path) -> None:
+    mine = [*MADE, *twice(1, "fresh", 100, FIRST), *twice(2, "cache d-1", 110, FIRST)]
+    theirs = [create(op, 20, f"r-{op}", owner=owner, device="d-2") for op in (2, 3, 4)]
+    fresh = [replace(read, owner=owner) for read in twice(1, "fresh", 120, *theirs)]
+    load = [*mine, *twice(4, "reset d-1", 130, FIRST), *(event for act in theirs for event in sent(act)), *fresh]
+    found = judgement(tmp_path, *load)
+    assert closer_look(tmp_path, *load) == (set(), found)
+    assert (found.covered, found.coverable) == (1, 4)
+    assert found.anomalies == {"never-read": 3}
+    said = f"3 of 4 acknowledged records were not read at every door, the first gap is cache d-2 of {owner}"
+    assert said in found.reasons
+
+
+def test_a_device_is_read_for_its_owner_whether_or_not_what_it_changed_needs_a_closer_look(tmp_path: Path) -> None:
+    other = create(2, 20, "r-2", device="d-2")
+    for unknown in (FIRST, other):
+        load = [event for act in (FIRST, other) for event in sent(act, "info" if act is unknown else "ok")]
+        reads = [*twice(1, "fresh", 100, FIRST, other), *twice(2, "cache d-1", 110, FIRST, other)]
+        closer, found = closer_look(tmp_path, *load, *reads)
+        assert closer == {unknown.record}
+        assert (found.covered, found.coverable) == (0, 1)
+        assert any("the first gap is cache d-2 of u-1" in reason for reason in found.reasons)

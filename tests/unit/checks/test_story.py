@@ -20,7 +20,7 @@ DOOR = "a fresh device read everything"
 
 def fresh(*shown: Act) -> list[Event]:
     """A door that was read 100 s after the load had begun."""
-    return twice(1, "fresh", 105 * S - 3, *shown)
+    return [*twice(1, "fresh", 105 * S - 3, *shown)]
 
 
 DAMAGED = fresh(replace(FIRST, hash="0" * 16))
