@@ -357,11 +357,21 @@ def strict(events: list[Event]) -> list[Event]:
     return [replace(header, sessions="strict"), *rest]
 
 
-def restored_as(change: Callable[[Row, Victim], Iterable[Row]]) -> Plant:
+def followed(events: list[Event]) -> list[Victim]:
+    """Records of several versions, the last of them answered before that of some other record was made."""
+    candidates = live(events)
+    youngest = max((victim.last.t for victim in candidates), default=0)
+    answered = {event.op for event in events if isinstance(event, Back) and event.t < youngest}
+    return [victim for victim in candidates if len(victim.acts) > 1 and victim.last.op in answered]
+
+
+def restored_as(
+    change: Callable[[Row, Victim], Iterable[Row]], of: Callable[[list[Event]], list[Victim]] = live
+) -> Plant:
     """A fault took every copy as the load ended; a store came back with its records changed so."""
 
     def plant(events: list[Event], draw: random.Random) -> list[Event] | None:
-        victim = _pick(draw, live(events, versions=2))
+        victim = _pick(draw, of(events))
         if victim is None:
             return None
         exceeding = [
@@ -433,7 +443,7 @@ PLANTS: dict[str, tuple[tuple[str, Plant], ...]] = {
     ),
     "hole": (
         ("one record of another instant",
-         restored_as(lambda row, v: (v.row(v.acts[-2]),) if row.record == v.record else (row,))),
+         restored_as(lambda row, v: (v.row(v.acts[-2]),) if row.record == v.record else (row,), followed)),
     ),
     "lost-suffix": (("everything from before the load", restored_as(lambda row, v: ())),),
     "stale": (("a session reads less than it wrote", a_session_reads_less_than_it_wrote),),
