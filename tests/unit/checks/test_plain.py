@@ -204,6 +204,8 @@ IN_THE_LOAD = [
     Case("a read showed it after the next was sent and before it was refused",
          [A, Send(1, 1, 40), Back(1, 1, 41, "fail"), *sent(replace(B, base=None)), *read(80, 30, A), *fresh(B)], True),
     Case("the line of a read that showed it stands before it", [*read(80, 20, A), *MADE, *fresh(A)], True),
+    Case("the line of a read that showed another one stands before that one",
+         [*read(80, 20, OTHER, kind="read"), *sent(OTHER), *MADE, *fresh(*BOTH)], False),
     Case("a read showed the delete as a version", [*DELETED, *read(80, 25, GONE), *fresh()], True),
     Case("a read showed the delete as a version that has content",
          [*MADE, *sent(replace(GONE, hash=A.hash)), *read(80, 25, replace(GONE, hash=A.hash)), *fresh()], True),
