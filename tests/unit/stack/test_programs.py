@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import select
 import threading
 import time
 from pathlib import Path
@@ -15,12 +17,16 @@ from chaos.stack.waiting import poll
 FOR_EVER = "sleep 1000 & echo $! > pid; wait"
 
 
-def has_ended(pid: int) -> bool:
-    """Gone, or waiting for its parent to notice."""
+def ends(pid: int) -> bool:
+    """Gone, or waiting for its parent to notice, at once or soon: it has closed its files a moment before."""
     try:
-        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
         return True
+    try:
+        return select.select([process], [], [], 10)[0] == [process]
+    finally:
+        os.close(process)
 
 
 def test_its_exit_code_and_its_complaints_are_told(tmp_path: Path) -> None:
@@ -31,7 +37,7 @@ def test_its_exit_code_and_its_complaints_are_told(tmp_path: Path) -> None:
 def test_one_that_takes_too_long_is_ended_with_what_it_started(tmp_path: Path) -> None:
     with pytest.raises(TimeoutError, match="sh did not end in 2 s"):
         run_program(["sh", "-c", FOR_EVER], 2, folder=tmp_path)
-    assert has_ended(int((tmp_path / "pid").read_text()))
+    assert ends(int((tmp_path / "pid").read_text()))
 
 
 def test_who_is_cancelled_ends_the_program_and_waits_for_that_alone(tmp_path: Path) -> None:
@@ -59,7 +65,7 @@ def test_who_is_cancelled_ends_the_program_and_waits_for_that_alone(tmp_path: Pa
 
     asyncio.run(act())
     assert len(said) == 1
-    assert has_ended(int((tmp_path / "pid").read_text()))
+    assert ends(int((tmp_path / "pid").read_text()))
 
 
 def test_who_is_cancelled_does_not_wait_for_what_cannot_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
