@@ -108,9 +108,9 @@ async def does(running: RunningStack, service: str, command: str) -> str:
     return output
 
 
-async def standby(running: RunningStack) -> str:
+async def holder_of(running: RunningStack, role: str) -> str:
     """Either member: who founded the cluster is decided when it is initialised."""
-    (name,) = (await Roles(running.stack, running.agent).holders(["standby"]))["standby"]
+    (name,) = (await Roles(running.stack, running.agent).holders([role]))[role]
     return name
 
 
@@ -147,7 +147,7 @@ for p in /proc/[0-9]*; do grep -qs wal[r]eceiver $p/cmdline && kill -{} "${{p#/p
 def test_a_commit_that_the_standby_does_not_confirm_is_unknown_and_seen_by_nobody_until_it_does() -> None:
     async def act() -> None:
         async with cluster() as made:
-            follower = await standby(made.running)
+            follower = await holder_of(made.running, "standby")
             assert (await save(made.running, "before")).warning == ""
             await does(made.running, follower, HOLD_THE_STANDBY.format("STOP"))
             with pytest.raises(RuntimeError, match="not confirmed"):
@@ -168,7 +168,7 @@ def test_a_commit_whose_wait_is_cancelled_is_acknowledged_and_degraded_unless_no
 
     async def act() -> None:
         async with cluster(stack({"GATEWAY_SYNC_WAIT": "cancelled"}, unlike)) as made:
-            await does(made.running, await standby(made.running), HOLD_THE_STANDBY.format("STOP"))
+            await does(made.running, await holder_of(made.running, "standby"), HOLD_THE_STANDBY.format("STOP"))
             acks: dict[str, Ack] = {}
             while len(acks) < len(made.running.stack.roles["gateway"]):
                 ack = await save(made.running, f"alone-{len(acks)}")
@@ -181,13 +181,14 @@ def test_a_commit_whose_wait_is_cancelled_is_acknowledged_and_degraded_unless_no
     asyncio.run(act())
 
 
-def test_members_on_blank_disks_get_everything_from_the_members_that_are_left() -> None:
+@pytest.mark.parametrize("role", ["primary", "standby"])
+def test_members_on_blank_disks_get_everything_from_the_members_that_are_left(role: str) -> None:
     async def act() -> None:
         async with cluster() as made:
             await save(made.running, "photo", type_="photo")
             blanks = await made.golden.blanks(made.running.agent)
-            follower = await standby(made.running)
-            lost = next(luns for luns in STACK.arrays.values() if follower in luns)
+            holder = await holder_of(made.running, role)
+            lost = next(luns for luns in STACK.arrays.values() if holder in luns)
             (member,) = (name for name in lost if name.startswith("etcd"))
             anew, disks = STACK.services_on(lost), {name: blanks[name] for name in lost}
             await made.running.bring_back(anew=anew, blanks=disks, seconds_max=READY_SECONDS_MAX)
@@ -231,7 +232,7 @@ def test_what_one_copy_has_lost_is_lost_on_node(
     async def restart_and_spoil(running: RunningStack, seconds_max: float) -> None:
         await restart(running, seconds_max)
         await running.answers(seconds_max)
-        service = await standby(running) if role == "standby" else running.stack.roles[role][-1]
+        service = await holder_of(running, role) if role == "standby" else running.stack.roles[role][-1]
         await does(running, service, sabotage)
 
     monkeypatch.setattr(RunningStack, "cold_restart", restart_and_spoil)
