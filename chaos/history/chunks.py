@@ -17,7 +17,7 @@ from chaos.history.tables import DTYPES, entries
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The columns of one chunk, in files by share; what belongs to an act of another chunk comes last.
+    """The columns of one chunk, in a file by share; what belongs to an act of another chunk comes last.
 
     Attributes:
         parts: The columns of each share, and of what belongs to acts of other chunks.

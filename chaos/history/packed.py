@@ -27,9 +27,9 @@ _NAMES_MAX: Final = 1 << 15
 _BESIDE: Final = 8
 """Bytes that are looked at, and may be written, behind a value."""
 
-WIDTHS: Final = np.array([len(types) for types in TYPES.values()])
+_WIDTHS: Final = np.array([len(types) for types in TYPES.values()])
 """The columns of each table."""
-_BOUNDS: Final = np.concatenate(([0], np.cumsum(WIDTHS)))
+_BOUNDS: Final = np.concatenate(([0], np.cumsum(_WIDTHS)))
 _LEAST, _BYTES, _MASK, _NAMED = range(4)
 """How a column is packed: what to add, how many bytes, which bits, and whether the number is that of a name."""
 
@@ -101,13 +101,13 @@ def pack(path: Path, tables: Mapping[str, Any], share: Mapping[str, Any], shares
 def _measured(flat: Sequence[Any]) -> tuple[Any, Any, Any]:
     """How each column is packed, the names of all, and the slots in which they are found."""
     names, slots = np.empty(_NAMES_MAX, np.int64), np.full(4 * _NAMES_MAX, -1, np.int32)
-    how, count = np.full((_BOUNDS[-1], 4), -1, np.int64), 0
+    how, count = np.zeros((_BOUNDS[-1], 4), np.int64), 0
     how[_FEW, _NAMED] = 1
     for numbers, begin, end in zip(flat, _BOUNDS, _BOUNDS[1:], strict=False):
         count = _measure(numbers, how[begin:end], names, slots, count)
     if count <= _NAMES_MAX:
         return how, names[:count], slots
-    how[_FEW, _NAMED] = -1
+    how[_FEW, _NAMED] = 0
     for numbers, begin, end in zip(flat, _BOUNDS, _BOUNDS[1:], strict=False):
         _measure(numbers, how[begin:end], names, slots, 0)
     return how, names[:0], slots
@@ -116,7 +116,7 @@ def _measured(flat: Sequence[Any]) -> tuple[Any, Any, Any]:
 def together(parts: Sequence[Packed], more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     """Tables of several parts as one, with more entries at the end of each."""
     counts = np.array([len(more.get(tag, ())) for tag in TYPES]) + np.sum([part.counts for part in parts], axis=0)
-    begins = np.concatenate(([0], np.cumsum(counts * WIDTHS)))
+    begins = np.concatenate(([0], np.cumsum(counts * _WIDTHS)))
     numbers, ends = np.empty(begins[-1], np.int64), begins[:-1].copy()
     for part in parts:
         part.read(numbers, ends)
@@ -140,7 +140,7 @@ def _measure(numbers: Any, how: Any, names: Any, slots: Any, count: int) -> int:
     for i in range(len(numbers)):
         for column in range(len(how)):
             value = numbers[i, column]
-            if how[column, _NAMED] > 0:
+            if how[column, _NAMED]:
                 slot = slot_of(names, slots, value)
                 if slots[slot] < 0:
                     if count >= len(names):
@@ -168,7 +168,7 @@ def _pack(numbers: Any, share: Any, places: Any, how: Any, names: Any, slots: An
         at = places[share[i]]
         for column in range(len(how)):
             value = numbers[i, column]
-            if how[column, _NAMED] > 0:
+            if how[column, _NAMED]:
                 value = place_of(names, slots, value)
             words[at] = np.uint64(value) - np.uint64(how[column, _LEAST])
             at += how[column, _BYTES]
@@ -183,7 +183,7 @@ def _unpack(words: Any, at: int, counts: Any, how: Any, names: Any, bounds: Any,
         for _ in range(counts[table]):
             for column in range(bounds[table], bounds[table + 1]):
                 value = np.int64(words[at] & np.uint64(how[column, _MASK])) + how[column, _LEAST]
-                if how[column, _NAMED] > 0:
+                if how[column, _NAMED]:
                     value = names[value]
                 numbers[to] = value
                 at += how[column, _BYTES]
