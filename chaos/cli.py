@@ -100,7 +100,7 @@ def validate(
     as_json: AsJson = False,
 ) -> Answer:
     """Tell what a run would touch and draw, and what to be wary of; touches nothing itself."""
-    from chaos.stack.preview import preview, touched, warnings
+    from chaos.preflight.preview import preview, touched, warnings
     from chaos.workload.drivers import load_doors, load_driver
 
     plan, stack = _open(file, seed)
@@ -195,8 +195,9 @@ def clean(
 def schema() -> Answer:
     """Print the JSON Schema of experiment files, for editors."""
     from chaos.experiment.schema import json_schema
+    from chaos.faults import catalogue
 
-    document = json_schema()
+    document = json_schema(catalogue().forms)
     return Answer(EXIT_HELD, document, dumps(document))
 
 
@@ -234,12 +235,12 @@ def _open(file: Path, seed: int | None) -> tuple[Plan, Stack]:
     """Load an experiment or plan with its stack, every target looked for."""
     from chaos.experiment.loader import load
     from chaos.faults import catalogue
+    from chaos.preflight.targets import check_targets
     from chaos.stack.compose import load_stack
-    from chaos.stack.targets import check_targets
 
     plan = load(file, seed, catalogue())
     stack = load_stack(plan.stack, plan.variables, plan.profiles, os.environ)
-    check_targets(plan, stack, file, catalogue())
+    check_targets(plan, stack, file)
     return plan, stack
 
 

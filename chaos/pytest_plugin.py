@@ -128,11 +128,11 @@ class ExperimentItem(pytest.Item):
     def _plan(self) -> Plan:
         from chaos.experiment.loader import load
         from chaos.faults import catalogue
+        from chaos.preflight.targets import check_targets
         from chaos.stack.compose import load_stack
-        from chaos.stack.targets import check_targets
 
         plan = load(self.path, self.config.getoption("--holdfast-seed"), catalogue())
-        check_targets(plan, load_stack(plan.stack, plan.variables, plan.profiles, os.environ), self.path, catalogue())
+        check_targets(plan, load_stack(plan.stack, plan.variables, plan.profiles, os.environ), self.path)
         return plan
 
     def _listeners(self) -> list[Listener]:

@@ -21,6 +21,7 @@ from chaos.errors import AgentError, HoldfastError
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
+from chaos.faults.live import Surroundings
 from chaos.history.events import Header, Note, PhaseEvent
 from chaos.history.recorder import Recorder
 from chaos.reporting.listener import FanOut
@@ -60,17 +61,10 @@ class Trial:
         load_doors(self._driver, (kind for kind, _, _ in stack.doors))
         self._all_readers = readers
         self._mending = asyncio.Lock()
-        self._injector = Injector(
-            plan.schedule,
-            stack,
-            lab_.running.agent,
-            self._recorder,
-            fan.fault,
-            self._mend_in_load,
-            lab_.running.carrier,
-            self._look_beside,
-        )
-        self._roles = Roles(stack, lab_.running.agent)
+        running = lab_.running
+        self._roles = Roles(stack, running.agent)
+        at = Surroundings(stack, running.agent, self._roles, running.carrier, self._look_beside, running.execute)
+        self._injector = Injector(plan.schedule, at, self._recorder, fan.fault, self._mend_in_load)
         self._watching: asyncio.Task[None] | None = None
         self._readers: list[Reader] = []
         self._unrecoverable = ""

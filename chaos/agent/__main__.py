@@ -1,13 +1,9 @@
-"""The agent's loop: requests as JSON lines, answers and events back; FUSE in the same thread.
-
-    {"id": 7, "do": "attach", "lun": "pgdata"}   ->   {"id": 7, "ok": {"device": "/dev/loop3"}}
-    {"id": 8, "do": "drop", "lun": "nosuch"}                      ->   {"id": 8, "error": "..."}
-    pushed: {"event": "lease-ended", "luns": [...]}, {"event": "ready", ...}
+"""The agent's loop: requests of `wire` as JSON lines, answers and events back; FUSE in the same thread.
 
 They come over the controller's socket in the folder for logs, which the agent connects to first of all.
 
 Dead-man's switch: at end-of-file, without a first request in 5 s, or without any request within the deadline
-(the controller sends "beat"), everything is let go and the agent exits.
+(the controller sends `Beat`), everything is let go and the agent exits.
 """
 
 from __future__ import annotations
@@ -24,7 +20,8 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from chaos.agent import fuse
+from chaos.agent import fuse, wire
+from chaos.agent.codec import decoded, encoded
 from chaos.agent.service import Agent
 
 _HELLO_SECONDS_MAX = 5.0
@@ -81,10 +78,10 @@ def main() -> None:
         front = fuse.Front(device)
         agent = Agent(run, front, _FRONT_FOLDER, store)
         workers = ThreadPoolExecutor(max_workers=4, initializer=_be_ordinary)
-        line.say({"event": "ready", "pid": os.getpid()})
+        line.say(encoded(wire.Event("ready")))
         _loop(agent, front, device, workers, line, beat_seconds_max)
     except Exception:  # noqa: BLE001 - last words, for the run folder
-        line.say({"event": "crashed", "trace": traceback.format_exc()})
+        line.say(encoded(wire.Event("crashed", trace=traceback.format_exc())))
     if agent is not None:
         agent.close()
     os._exit(0)  # a worker may hang in a system call that only the end of this process ends
@@ -104,7 +101,7 @@ def _loop(
     heard = time.monotonic() - beat_seconds_max + _HELLO_SECONDS_MAX
     ticked = 0.0
     while time.monotonic() - heard < beat_seconds_max:
-        ready = [handle for handle, _ in waiting.poll(_TICK_SECONDS)]
+        ready = [handle for handle, _ in waiting.poll(min(_TICK_SECONDS, front.seconds_until_due))]
         if line.fileno() in ready:
             requests = line.requests()
             if requests is None:
@@ -114,31 +111,32 @@ def _loop(
                 _handle(agent, workers, line, request)
         if device in ready:
             front.serve(_REQUESTS_A_TURN)
+        if front.seconds_until_due == 0:
+            front.reconsider()
         if time.monotonic() - ticked >= _TICK_SECONDS:
             ticked = time.monotonic()
             for event in agent.tick():
-                line.say(event)
+                line.say(encoded(event))
 
 
 def _handle(agent: Agent, workers: ThreadPoolExecutor, line: Line, text: bytes) -> None:
-    request: dict[str, Any] = json.loads(text)
-    number, name = request.pop("id"), request.pop("do")
-    if name == "beat":
-        line.say({"id": number, "ok": {}})
-    elif name in Agent.SLOW:
-        workers.submit(_answer, agent, line, number, name, request)
+    message: dict[str, Any] = json.loads(text)
+    number, name = message.pop("id"), message.pop("do")
+    if wire.REQUESTS.get(name) in Agent.SLOW:
+        workers.submit(_answer, agent, line, number, name, message)
     else:
-        _answer(agent, line, number, name, request)
+        _answer(agent, line, number, name, message)
 
 
-def _answer(agent: Agent, line: Line, number: int, name: str, request: dict[str, Any]) -> None:
+def _answer(agent: Agent, line: Line, number: int, name: str, fields: dict[str, Any]) -> None:
     try:
-        done = getattr(agent, f"do_{name}")(**request)
+        request = decoded(wire.REQUESTS[name], fields)
+        done = getattr(agent, f"do_{name}")(request)
     except Exception as error:  # noqa: BLE001 - every failure belongs to the controller, who asked
         trace = traceback.format_exc(limit=-3)
         line.say({"id": number, "error": f"{name}: {type(error).__name__}: {error}", "trace": trace})
     else:
-        line.say({"id": number, "ok": done})
+        line.say({"id": number, "ok": encoded(done)})
 
 
 if __name__ == "__main__":

@@ -14,15 +14,17 @@ import errno
 import os
 import stat
 import struct
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+from chaos.agent.effects import Fate, Io
 from chaos.agent.state import Port
 
 _LOOKUP, _FORGET, _GETATTR, _SETATTR = 1, 2, 3, 4
 _OPEN, _READ, _WRITE, _STATFS, _RELEASE, _FSYNC, _INIT = 14, 15, 16, 17, 18, 20, 26
 _INTERRUPT, _DESTROY, _BATCH_FORGET = 36, 38, 42
 _SILENT = frozenset({_FORGET, _BATCH_FORGET, _INTERRUPT})
-_KINDS = {_READ: "read", _WRITE: "write", _FSYNC: "flush"}
 
 _IN = struct.Struct("<IIQQIIIHH")
 _OUT = struct.Struct("<IiQ")
@@ -58,6 +60,16 @@ def mount(folder: str) -> int:
     return device
 
 
+@dataclass(frozen=True)
+class _Held:
+    """An I/O that is held back, as it came."""
+
+    unique: int
+    node: int
+    io: Io
+    due_ns: int | None
+
+
 class Front:
     """Serves ports over one /dev/fuse. Node ids are never reused, so an old port stays what it was."""
 
@@ -69,10 +81,8 @@ class Front:
         self._next = _FIRST_PORT
         self._buffer = bytearray(_MAX_WRITE_BYTES + 4096)
         self._view = memoryview(self._buffer)
-        self._held: list[tuple[int, int, int, bytes, int]] = []
+        self._held: list[_Held] = []
         self._removed = False
-        self._held_for: int | None = None
-        """For which cause the request in hand has been held back until now."""
         self._handlers: dict[int, Callable[[int, int, memoryview], None]] = {
             _LOOKUP: self._lookup,
             _GETATTR: self._getattr,
@@ -98,16 +108,21 @@ class Front:
         self._ports.pop(self._names.pop(port.file), None)
         self._removed = True
 
-    def reconsider(self) -> None:
-        """Decide again on every request that is held back, in the order in which they came.
+    @property
+    def seconds_until_due(self) -> float:
+        """Until an I/O that is held back wants to be looked at again."""
+        due = min((held.due_ns for held in self._held if held.due_ns is not None), default=None)
+        return float("inf") if due is None else max(0.0, (due - time.monotonic_ns()) / 1e9)
 
-        For the thread that serves; called when rules have changed or ports have closed.
+    def reconsider(self) -> None:
+        """Decide again on every I/O that is held back, in the order in which they came.
+
+        For the thread that serves; called when effects have changed, ports have closed, or one is due.
         """
         self._removed = False
         held, self._held = self._held, []
-        for operation, unique, node, body, self._held_for in held:
-            self._handlers[operation](unique, node, memoryview(body))
-        self._held_for = None
+        for each in held:
+            self._take(each.unique, each.node, each.io)
 
     def tick(self) -> None:
         """Fail what was held back on ports that another thread has removed meanwhile."""
@@ -189,46 +204,62 @@ class Front:
 
     def _read(self, unique: int, node: int, body: memoryview) -> None:
         _, offset, size, *_ = _IO.unpack_from(body)
-        port = self._admitted(_READ, unique, node, body, offset, size)
-        if port is not None:
-            port.target.counters.reads += 1
-            self._reply(unique, 0, port.target.lun.read(offset, size))
+        self._take(unique, node, Io("read", offset, size))
 
     def _write(self, unique: int, node: int, body: memoryview) -> None:
         _, offset, size, *_ = _IO.unpack_from(body)
-        port = self._admitted(_WRITE, unique, node, body, offset, size)
-        if port is not None:
-            port.target.lun.write(offset, body[_IO.size : _IO.size + size])
-            port.target.counters.wrote(size)
-            self._reply(unique, 0, _WRITE_OUT.pack(size, 0))
+        self._take(unique, node, Io("write", offset, size, body[_IO.size : _IO.size + size]))
 
     def _fsync(self, unique: int, node: int, body: memoryview) -> None:
-        port = self._admitted(_FSYNC, unique, node, body, 0, 0)
-        if port is not None:
-            port.target.lun.flush()
-            port.target.counters.flushes += 1
-            self._reply(unique, 0)
+        self._take(unique, node, Io("flush"))
 
-    def _admitted(
-        self, operation: int, unique: int, node: int, body: memoryview, offset: int, size: int
-    ) -> Port | None:
-        """The port of a request that is to be done; None where it was refused, or is held back."""
+    def _take(self, unique: int, node: int, io: Io) -> None:
+        """Do an I/O, or what the effects of its LUN make of it."""
         port = self._ports.get(node)
         if port is None:
             self._reply(unique, -errno.EIO)
-            return None
-        kind, target = _KINDS[operation], port.target
-        if port.closed:  # before any rule: what never got there is none of a rule's doing, nor one of its times
-            self._reply(unique, -port.fail(kind, port.cause))
-            return None
-        rule = next((each for each in target.rules if each.applies(kind, offset, size)), None) if target.rules else None
-        if rule is not None and not rule.hold:
-            self._reply(unique, -port.fail(kind, rule.cause))
-        elif rule is not None:
-            target.tolls[rule.cause].held += rule.cause != self._held_for  # once, however often it is looked at
-            self._held.append((operation, unique, node, bytes(body), rule.cause))
-        elif operation == _WRITE and offset + size > target.lun.size_bytes:
+        elif port.closed:  # before any effect: what never got there is none of an effect's doing, nor one of its times
+            self._reply(unique, -port.refuse(io.operation))
+        elif not port.target.chain:
+            self._do(unique, port, io)
+        else:
+            self._meet(unique, node, port, io)
+
+    def _meet(self, unique: int, node: int, port: Port, io: Io) -> None:
+        """Lead an I/O along the chain of effects."""
+        came, fate = replace(io), Fate.PASSES
+        for effect in port.target.chain:
+            fate = effect.meets(io)
+            if fate is not Fate.PASSES:
+                break
+        if fate is Fate.FAILS:
+            port.fails(io.operation)
+            self._reply(unique, -io.error)
+        elif fate is Fate.WAITS:
+            # the kernel's buffer is used again for the next request
+            again = replace(came, data=bytes(came.data), counted=io.counted)
+            self._held.append(_Held(unique, node, again, io.due_ns))
+        else:
+            self._do(unique, port, io, skipped=fate is Fate.IS_SKIPPED)
+
+    def _do(self, unique: int, port: Port, io: Io, *, skipped: bool = False) -> None:
+        """Do an I/O, or answer as if it had been done."""
+        target = port.target
+        if io.operation == "read":
+            target.reads += 1
+            data = bytes(io.size) if skipped else target.lun.read(io.offset, io.size)
+            for effect in reversed(target.chain):
+                data = effect.returns(io, data)
+            self._reply(unique, 0, data)
+        elif io.operation == "flush":
+            if not skipped:
+                target.lun.flush()
+            target.flushes += 1
+            self._reply(unique, 0)
+        elif io.offset + io.size > target.lun.size_bytes:
             self._reply(unique, -errno.ENOSPC)
         else:
-            return port
-        return None
+            if not skipped:
+                target.lun.write(io.offset, io.data)
+            target.wrote(io.size)
+            self._reply(unique, 0, _WRITE_OUT.pack(io.size, 0))

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 from chaos.agent import namespaces
 from chaos.agent.netlink import Rule, Table
+from chaos.agent.wire import Link, LinkRead, LinkState
 
 BASELINE = "holdfast"
 _SECONDS_MAX = 10
@@ -29,9 +30,6 @@ _ETHERNET = 1
 _IN_USE_SECONDS = 5.0
 _TICKS_A_ROUND = 8
 """Every receiver's counters are read once in so many calls of `sample`: 2 s, so that two lie within the 5 s."""
-
-Link = tuple[str, str]
-"""Sender, receiver."""
 
 
 @dataclass
@@ -90,30 +88,24 @@ class Links:
         with self._lock:
             self._forget(service)
 
-    def apply(self, wanted: Mapping[Link, bool]) -> dict[Link, dict[str, int | bool]]:
-        """Open (True) and close links, in one transaction for each receiver, and read them back.
-
-        Returns:
-            For each: whether it `was_open` and is `open` now, the packets that it `carried` in the 5 s before, and
-            those `dropped` so far.
-        """
+    def apply(self, wanted: Mapping[Link, LinkState]) -> dict[Link, LinkRead]:
+        """Open and close links, in one transaction for each receiver, and read them back."""
         with self._lock:
             receivers = {receiver for _, receiver in wanted}
             senders = {sender for sender, _ in wanted}
             for name in senders & self._ends.keys():
                 self._addresses[name] = _addresses(self._ends[name].namespace)
             closed = self._closed
-            self._closed = {link for link in closed if not wanted.get(link)}
-            self._closed |= {link for link, is_open in wanted.items() if not is_open}
+            self._closed = closed.difference(wanted) | {link for link, state in wanted.items() if not state.open}
             before = {name: self._write(name) for name in receivers}
             dropping = {name: self._dropping(name) for name in receivers}
             return {
-                (sender, receiver): {
-                    "was_open": (sender, receiver) not in closed,
-                    "open": sender not in dropping[receiver],
-                    "carried": self._carried(sender, receiver, before[receiver]),
-                    "dropped": before[receiver][sender].dropped,
-                }
+                (sender, receiver): LinkRead(
+                    was_open=(sender, receiver) not in closed,
+                    state=LinkState(open=sender not in dropping[receiver]),
+                    carried=self._carried(sender, receiver, before[receiver]),
+                    dropped=before[receiver][sender].dropped,
+                )
                 for sender, receiver in wanted
             }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import select
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chaos.agent.freezer import Freezer
+from chaos.agent.wire import Killed, ServiceRead
 
 _RECENT_SECONDS = 1.0
 
@@ -66,48 +68,37 @@ class Processes:
             _thaw(process)  # whoever stops it waits for what it does with the signal
             os.close(process.handle)
 
-    def kill(self, service: str) -> dict[str, int]:
-        """SIGKILL the init process, and with it every process of the container, now.
-
-        Returns:
-            `alive` (0 or 1, before the signal) and `received_bytes` from others in the second before.
-        """
+    def kill(self, service: str) -> Killed:
+        """SIGKILL the init process, and with it every process of the container, now."""
         process = self._known.get(service)
         if process is None or process.killed or _has_ended(process):
-            return {"alive": 0, "received_bytes": 0}
+            return Killed()
         received = self._received_in_last_second(process)
         try:
             signal.pidfd_send_signal(process.handle, signal.SIGKILL)
         except ProcessLookupError:
-            return {"alive": 0, "received_bytes": received}
+            return Killed(received_bytes=received)
         process.killed = True
         _thaw(process)  # a frozen process of cgroup version 1 dies only when it wakes
-        return {"alive": 1, "received_bytes": received}
+        return Killed(alive=True, received_bytes=received)
 
-    def pause(self, service: str, wanted: bool) -> dict[str, int]:
-        """Freeze all processes of a container where they stand, or let them go on.
-
-        Returns:
-            `alive` and `received_bytes` as of `kill`, `paused` (0 or 1), read back, and whether it `was_paused`.
+    def pause(self, service: str, wanted: bool) -> ServiceRead:
+        """Freeze all processes of a container where they stand, or let them go on; read it back.
 
         Raises:
             OSError: The kernel has no freezer for it, or refuses.
         """
         process = self._known.get(service)
         if process is None or process.killed or _has_ended(process):
-            return {"alive": 0, "received_bytes": 0, "paused": 0, "was_paused": 0}
-        found = {
-            "alive": 1,
-            "received_bytes": self._received_in_last_second(process),
-            "was_paused": int(process.frozen is not None),
-        }
+            return ServiceRead()
+        found = ServiceRead(True, self._received_in_last_second(process), was_paused=process.frozen is not None)
         if not wanted:
             _thaw(process)
-            return {**found, "paused": 0}
+            return found
         freezer = process.frozen or Freezer(process.pid)
         freezer.freeze(True)
         process.frozen = freezer
-        return {**found, "paused": int(freezer.is_frozen)}
+        return dataclasses.replace(found, paused=freezer.is_frozen)
 
     def resume_all(self) -> None:
         """Let every container go on."""

@@ -1,36 +1,38 @@
-"""What the agent does when asked: its requests, one method each. `__main__` is the loop that calls them."""
+"""What the agent does when asked: one method for each request of `wire`. `__main__` is the loop that calls them."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import dataclasses
 import os
 import subprocess
 import time
-from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
-from chaos.agent import links, loop
+from chaos.agent import links, loop, wire
 from chaos.agent.asking import Question, ask
 from chaos.agent.fuse import Front
-from chaos.agent.links import Link, Links
+from chaos.agent.links import Links
 from chaos.agent.lun import Lun
 from chaos.agent.processes import Processes
-from chaos.agent.state import IoRule, Port, Target, rule_from
+from chaos.agent.state import Port, Target
+from chaos.agent.wire import Done, Link, LinkState, LunState
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CHECK_SECONDS_MAX = 120
 _E2FSCK_GIVES_UP = 4
 """e2fsck's exit code is a bit mask; from 4 on, errors were left uncorrected."""
 
-Reply = dict[str, Any]
+Key = tuple[Literal["lun", "service"], str] | tuple[Literal["link"], Link]
+"""Something of which a state can be wanted."""
 
 
 class Agent:
     """One run's LUNs, ports and processes."""
 
-    SLOW = frozenset({"attach", "detach", "drop", "save", "check", "links", "format", "sync", "ask"})
+    SLOW = frozenset(
+        {wire.Attach, wire.Detach, wire.Drop, wire.Save, wire.Check, wire.Confine, wire.Format, wire.Sync, wire.Ask}
+    )
     """Requests that wait for the kernel or a program, which may need FUSE answers meanwhile: done in a thread.
 
     Even closing a loop device does: the last close writes its dirty pages back, through FUSE.
@@ -47,33 +49,38 @@ class Agent:
         self._generation = 0
         self._processes = Processes()
         self._links = Links()
-        self._leases: dict[tuple[str, Any], int] = {}
-        """When what is wanted of a ("lun", name), ("service", name) or ("link", (sender, receiver)) ends."""
-        self._lapsed: set[tuple[str, Any]] = set()
+        self._leases: dict[Key, int] = {}
+        """When what is wanted of something ends."""
+        self._lapsed: set[Key] = set()
         """Those whose lease ran out, until the controller says that nothing is wanted of them any more."""
 
-    def do_create(self, *, lun: str, size: int, base: str | None) -> Reply:
-        """Make a LUN as a clone of a golden file, or blank."""
-        if lun in self._luns:
-            raise ValueError(f"there is a LUN {lun} already; drop it first")
-        self._luns[lun] = Target(lun, Lun(size, base, self._store))
-        return {}
+    def do_beat(self, asked: wire.Beat) -> Done:
+        """That it was heard is all."""
+        return Done()
 
-    def do_drop(self, *, lun: str) -> Reply:
-        """Forget a LUN and its content; ports to it fail from now on."""
-        self.do_detach(lun=lun)
-        target = self._luns.pop(lun, None)
-        self._lease(("lun", lun), None)
+    def do_create(self, asked: wire.Create) -> Done:
+        """Make a LUN."""
+        if asked.lun in self._luns:
+            raise ValueError(f"there is a LUN {asked.lun} already; drop it first")
+        self._luns[asked.lun] = Target(asked.lun, Lun(asked.size_bytes, asked.base, self._store))
+        return Done()
+
+    def do_drop(self, asked: wire.Drop) -> Done:
+        """Forget a LUN."""
+        self._detach(asked.lun)
+        target = self._luns.pop(asked.lun, None)
+        self._lease(("lun", asked.lun), None)
         if target is not None:
             target.lun.close()
-        return {}
+        return Done()
 
-    def do_attach(self, *, lun: str) -> Reply:
-        """Show a LUN as a loop device through a new port; the old port, if any, is closed."""
+    def do_attach(self, asked: wire.Attach) -> wire.Device:
+        """Show a LUN through a new port."""
+        lun = asked.lun
         target = self._luns[lun]
         if target.lost:
             raise ValueError(f"LUN {lun} is lost for good; drop it and create another")
-        self.do_detach(lun=lun)
+        self._detach(lun)
         self._generation += 1
         port = Port(f"holdfast-{self._run}-{lun}-{self._generation}", target)
         self._front.add(port)
@@ -83,186 +90,157 @@ class Agent:
             self._front.remove(port)
             raise
         self._ports[lun] = port
-        return {"device": port.device}
+        return wire.Device(port.device)
 
-    def do_detach(self, *, lun: str) -> Reply:
-        """Close a LUN's port; its loop device goes when nothing has it mounted."""
-        port = self._ports.pop(lun, None)
-        if port is not None:
-            self._front.remove(port)
-            os.close(port.handle)
-        return {}
+    def do_detach(self, asked: wire.Detach) -> Done:
+        """Close a LUN's port."""
+        self._detach(asked.lun)
+        return Done()
 
-    def do_save(self, *, lun: str, path: str) -> Reply:
-        """Write a LUN's content into a golden file."""
-        self._luns[lun].lun.save(path)
-        return {}
+    def do_save(self, asked: wire.Save) -> Done:
+        """Write a LUN's content into a file."""
+        self._luns[asked.lun].lun.save(asked.path)
+        return Done()
 
-    def do_format(self, *, path: str, size: int) -> Reply:
-        """Make a file with an empty ext4 as a new LUN has it: without lost+found."""
-        part = f"{path}.{self._run}.part"  # another run may be making the same
+    def do_format(self, asked: wire.Format) -> Done:
+        """Make a file with an empty ext4 that has no lost+found."""
+        part = f"{asked.path}.{self._run}.part"  # another run may be making the same
         with open(part, "wb") as file:
-            file.truncate(size)
+            file.truncate(asked.size_bytes)
         options = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"
         _run_program("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-E", options, part)
         _run_program("debugfs", "-w", "-R", "rmdir lost+found", part)
-        os.replace(part, path)
-        return {}
+        os.replace(part, asked.path)
+        return Done()
 
-    def do_check(self, *, lun: str) -> Reply:
-        """Boot-time check of an attached, unmounted LUN: `e2fsck -p`, which replays the journal."""
-        code, output = _program("e2fsck", "-p", self._ports[lun].device, seconds=_CHECK_SECONDS_MAX)
-        return {
-            "code": code,
-            "output": output,
-            "repaired": 0 < code < _E2FSCK_GIVES_UP,
-            "ok": code < _E2FSCK_GIVES_UP,
-        }
+    def do_check(self, asked: wire.Check) -> wire.Checked:
+        """`e2fsck -p`, which replays the journal."""
+        code, output = _program("e2fsck", "-p", self._ports[asked.lun].device, seconds=_CHECK_SECONDS_MAX)
+        return wire.Checked(code, output, ok=code < _E2FSCK_GIVES_UP)
 
-    def do_sync(self, *, service: str, path: str) -> Reply:
-        """Write back everything dirty of the file system that a service has mounted at `path`."""
-        folder = os.open(f"/proc/{self._processes.pid(service)}/root{path}", os.O_RDONLY)
+    def do_sync(self, asked: wire.Sync) -> Done:
+        """Write back everything dirty of one file system."""
+        folder = os.open(f"/proc/{self._processes.pid(asked.service)}/root{asked.path}", os.O_RDONLY)
         try:
             if _LIBC.syncfs(folder):
-                raise OSError(ctypes.get_errno(), f"syncfs of {path}")
+                raise OSError(ctypes.get_errno(), f"syncfs of {asked.path}")
         finally:
             os.close(folder)
-        return {}
+        return Done()
 
-    def do_health(self, *, lun: str) -> Reply:
-        """Whether a LUN's port is closed, and whether its file system gave up.
+    def do_health(self, asked: wire.Health) -> wire.LunHealth:
+        """Look at a LUN's port and file system.
 
         A mounted ext4 tells by its error count and by being read-only, but not before its next change when a failed
         write or flush has aborted its journal; so these count by themselves. A file system that is not mounted any
         more, because its service ended, is not to be trusted once an I/O of it has failed.
         """
-        port = self._ports.get(lun)
+        port = self._ports.get(asked.lun)
         if port is None or port.closed:
-            return {"closed": True, "gave_up": False}
+            return wire.LunHealth(closed=True, gave_up=False)
         name = os.path.basename(port.device)
         try:
             options = _content(f"/proc/fs/ext4/{name}/options").split()
             errors = int(_content(f"/sys/fs/ext4/{name}/errors_count"))
         except FileNotFoundError:
-            return {"closed": False, "gave_up": port.failed > 0}
+            return wire.LunHealth(closed=False, gave_up=port.failed > 0)
         gave_up = errors > 0 or port.failed_changes > 0 or bool({"ro", "emergency_ro", "shutdown"} & set(options))
-        return {"closed": False, "gave_up": gave_up}
+        return wire.LunHealth(closed=False, gave_up=gave_up)
 
-    def do_apply(
-        self,
-        *,
-        luns: dict[str, dict[str, Any]],
-        kill: list[str],
-        lease_seconds: float,
-        cause: int = 0,
-        unplug: Sequence[str] = (),
-        pause: dict[str, bool] | None = None,
-        links: list[tuple[str, str, bool]] | None = None,
-    ) -> Reply:
-        """Bring LUNs, processes and links into the wanted state, all of them between two I/Os, and read it back.
-
-        A LUN's state is {"power": bool, "lost": bool, "rules": [...]}, a link's [sender, receiver, open]. Processes die
-        first, then the LUNs close, so that nothing sneaks out of the page cache. LUNs to `unplug` close as well, while
-        their arrays go on: what those have taken stays, what the page cache holds never gets there. Rules, pauses and
-        closed links are leased: they end by themselves. Ports that this closes are closed for `cause`, as each rule has
-        its own.
-
-        Returns:
-            When (ns of CLOCK_MONOTONIC), what was killed and paused, each LUN's counters before and state after,
-            those whose port this has `closed` with the bytes discarded, the links in their order, and which of all
-            these targets have `lapsed`: something was wanted of them, and its lease ran out.
-        """
-        wanted_links = {(sender, receiver): is_open for sender, receiver, is_open in links or ()}
-        until = time.monotonic_ns() + int(lease_seconds * 1e9)
-        wanted = {name: (self._luns[name], _rules(self._luns[name], state["rules"])) for name, state in luns.items()}
-        leased = [("lun", name) for name in luns] + [("service", name) for name in pause or ()]
-        lapsed = self._lapsed.intersection([*leased, *(("link", link) for link in wanted_links)])
-        unplugged = [self._luns[name].name for name in unplug]
-        killed = {service: self._processes.kill(service) for service in kill}
+    def do_apply_luns(self, asked: wire.ApplyLuns) -> wire.LunsApplied:
+        """Kill, close, bring into the wanted state, read back; between two I/Os."""
+        wanted = {name: (self._luns[name], state) for name, state in asked.luns.items()}
+        chains = {name: target.chain_for(state.effects) for name, (target, state) in wanted.items()}
+        lapsed = self._lapsed_of([("lun", name) for name in wanted])
+        unplugged = [self._luns[name].name for name in asked.unplug]
+        killed = {service: self._processes.kill(service) for service in asked.kill}
         for name in unplugged:
-            self._closes(name, cause)
+            self._closes(name, asked.cause)
         before, closed = {}, {}
-        for name, (target, rules) in wanted.items():
-            before[name] = dataclasses.asdict(target.counters)
-            state = luns[name]
-            if not state["power"] or state["lost"]:
+        for name, (target, state) in wanted.items():
+            before[name] = target.traffic
+            if not state.power or state.lost:
                 discarded = target.lun.cut()  # also where it was only unplugged until now
-                if self._closes(name, cause):
+                if self._closes(name, asked.cause):
                     closed[name] = discarded
-            target.lost = target.lost or state["lost"]
-            target.rules = rules
-            target.applied = state
-            self._lease(("lun", name), until if rules else None)
-        paused = {}
-        for service, is_wanted in (pause or {}).items():
-            paused[service] = self._processes.pause(service, is_wanted)
-            self._lease(("service", service), until if is_wanted else None)
-        applied = self._links.apply(wanted_links)
-        for link, is_open in wanted_links.items():
-            self._lease(("link", link), None if is_open else until)
+            target.lost = target.lost or state.lost
+            target.chain = chains[name]
+            self._lease(("lun", name), _until(asked.lease_seconds) if state.effects else None)
         self._front.reconsider()
-        return {
-            "at": time.monotonic_ns(),
-            "killed": killed,
-            "paused": paused,
-            "links": list(applied.values()),
-            "before": before,
-            "closed": closed,
-            "after": self._states(list(wanted)),
-            "lapsed": sorted(" to ".join(name) if kind == "link" else name for kind, name in lapsed),
-        }
+        after = {name: self._read_back(name) for name in wanted}
+        return wire.LunsApplied(time.monotonic_ns(), killed, before, closed, after, lapsed)
 
-    def do_counters(self, *, luns: list[str], cause: int = 0) -> Reply:
-        """What went through these LUNs so far, and what was failed or held back for this cause."""
-        targets = {name: self._luns[name] for name in luns}
-        return {
-            name: {**dataclasses.asdict(target.counters), **dataclasses.asdict(target.tolls[cause])}
-            for name, target in targets.items()
-        }
+    def do_apply_services(self, asked: wire.ApplyServices) -> wire.ServicesApplied:
+        """Kill, pause, let go on, read back."""
+        lapsed = self._lapsed_of([("service", name) for name in asked.services])
+        killed = {service: self._processes.kill(service) for service in asked.kill}
+        read = {}
+        for name, state in asked.services.items():
+            read[name] = self._processes.pause(name, state.paused)
+            self._lease(("service", name), _until(asked.lease_seconds) if state.paused else None)
+        return wire.ServicesApplied(time.monotonic_ns(), killed, read, lapsed)
 
-    def do_dropped(self, *, links: list[tuple[str, str]]) -> list[int]:
-        """Packets that these links, as [sender, receiver], have dropped so far."""
-        return list(self._links.dropped([(sender, receiver) for sender, receiver in links]).values())
+    def do_apply_links(self, asked: wire.ApplyLinks) -> wire.LinksApplied:
+        """Open, close, read back."""
+        lapsed = self._lapsed_of([("link", link) for link, _ in asked.links])
+        applied = self._links.apply(dict(asked.links))
+        for link, state in asked.links:
+            self._lease(("link", link), None if state.open else _until(asked.lease_seconds))
+        return wire.LinksApplied(time.monotonic_ns(), tuple(applied[link] for link, _ in asked.links), lapsed)
 
-    def do_watch(self, *, service: str, pid: int) -> Reply:
-        """Know the init process of a service's container."""
-        self._processes.watch(service, pid)
-        return {}
+    def do_count_ios(self, asked: wire.CountIos) -> wire.Counts:
+        """What was done to I/Os for one cause."""
+        return wire.Counts({name: dict(self._luns[name].counts[asked.cause]) for name in asked.luns})
 
-    def do_links(self, *, service: str, pid: int, subnet: str) -> Reply:
-        """Link a container that has started as is wanted now, and confine it to its run's own subnet."""
-        self._links.add(service, pid)
-        links.apply_baseline(pid, subnet)
-        return {}
+    def do_count_drops(self, asked: wire.CountDrops) -> wire.Drops:
+        """Packets that were dropped so far."""
+        return wire.Drops(tuple(self._links.dropped(asked.links).values()))
 
-    def do_ask(self, *, questions: list[dict[str, Any]], seconds: float) -> list[bool]:
-        """Ask services over HTTP, each {"service": name, "port": n, "path": p, "says": text}."""
-        known = {each["service"]: self._processes.known_pid(each["service"]) for each in questions}
-        asked = [Question(known[each["service"]] or 0, each["port"], each["path"], each["says"]) for each in questions]
-        return ask(asked, seconds)
+    def do_watch(self, asked: wire.Watch) -> Done:
+        """Know a service's first process."""
+        self._processes.watch(asked.service, asked.pid)
+        return Done()
 
-    def do_forget(self, *, service: str) -> Reply:
-        """A service's container is about to be stopped on purpose: its end is no event."""
-        self._processes.forget(service)
-        self._links.forget(service)
-        return {}
+    def do_confine(self, asked: wire.Confine) -> Done:
+        """Link a container that has started, and confine it."""
+        self._links.add(asked.service, asked.pid)
+        links.apply_baseline(asked.pid, asked.subnet)
+        return Done()
 
-    def tick(self) -> list[Reply]:
+    def do_ask(self, asked: wire.Ask) -> wire.Answers:
+        """Ask services over HTTP."""
+        known = {each.service: self._processes.known_pid(each.service) or 0 for each in asked.questions}
+        questions = [Question(known[each.service], each.port, each.path, each.says) for each in asked.questions]
+        return wire.Answers(tuple(ask(questions, asked.seconds_max)))
+
+    def do_forget(self, asked: wire.Forget) -> Done:
+        """A container is about to be stopped on purpose."""
+        self._processes.forget(asked.service)
+        self._links.forget(asked.service)
+        return Done()
+
+    def do_release(self, asked: wire.Release) -> Done:
+        """End everything that can be ended at once."""
+        self._end([("lun", name) for name in self._luns])
+        self._end(list(self._leases))
+        self._lapsed.clear()
+        return Done()
+
+    def tick(self) -> list[wire.Event]:
         """Sample what must be sampled, end leases that ran out; return the events to push."""
         self._front.tick()
         self._processes.sample()
         self._links.sample()
-        events: list[Reply] = []
+        events = []
         for service in self._processes.ended():
             self._links.forget(service)
-            events.append({"event": "exited", "service": service})
+            events.append(wire.Event("exited", service=service))
         now = time.monotonic_ns()
         ended = [key for key, until in self._leases.items() if until <= now]
         if ended:
             self._end(ended)
             self._lapsed.update(ended)
-            kinds = {kind: [name for other, name in ended if other == kind] for kind, _ in ended}
-            events.append({"event": "lease-ended", **{f"{kind}s": names for kind, names in kinds.items()}})
+            events.append(wire.Event("lease-ended", targets=tuple(_told(key) for key in ended)))
         return events
 
     def close(self) -> None:
@@ -276,12 +254,11 @@ class Agent:
         with contextlib.suppress(OSError):  # where /dev/fuse is gone, whoever waited has been told
             self._front.reconsider()
 
-    def do_release(self) -> Reply:
-        """End everything that can be ended at once, whatever it was for: a trial broke off, its stack goes away."""
-        self._end([("lun", name) for name in self._luns])
-        self._end(list(self._leases))
-        self._lapsed.clear()
-        return {}
+    def _detach(self, lun: str) -> None:
+        port = self._ports.pop(lun, None)
+        if port is not None:
+            self._front.remove(port)
+            os.close(port.handle)
 
     def _closes(self, lun: str, cause: int) -> bool:
         """Close a LUN's port for good, for this cause; return whether there was one open."""
@@ -291,48 +268,42 @@ class Agent:
         port.closed, port.cause = True, cause
         return True
 
-    def _lease(self, key: tuple[str, Any], until: int | None) -> None:
+    def _lease(self, key: Key, until: int | None) -> None:
         if until is None:
             self._leases.pop(key, None)
             self._lapsed.discard(key)
         else:
             self._leases[key] = until
 
-    def _end(self, keys: list[tuple[str, Any]]) -> None:
+    def _lapsed_of(self, keys: list[Key]) -> tuple[str, ...]:
+        return tuple(sorted(_told(key) for key in self._lapsed.intersection(keys)))
+
+    def _end(self, keys: list[Key]) -> None:
         """Bring these back to their baseline, as far as that can be done at once."""
-        opened: dict[Link, bool] = {}
-        for kind, name in keys:
-            self._leases.pop((kind, name), None)
-            if kind == "lun":
-                self._luns[name].rules = []
-            elif kind == "service":
-                self._processes.pause(name, False)
+        opened: dict[Link, LinkState] = {}
+        for key in keys:
+            self._leases.pop(key, None)
+            if key[0] == "lun":
+                self._luns[key[1]].chain = []
+            elif key[0] == "service":
+                self._processes.pause(key[1], False)
             else:
-                opened[name] = True
+                opened[key[1]] = LinkState()
         self._links.apply(opened)
         self._front.reconsider()
 
-    def _states(self, names: list[str]) -> Reply:
-        return {
-            name: {
-                "power": not (port := self._ports.get(name)) or not port.closed,
-                "lost": self._luns[name].lost,
-                "rules": len(self._luns[name].rules),
-            }
-            for name in names
-        }
+    def _read_back(self, name: str) -> LunState:
+        target, port = self._luns[name], self._ports.get(name)
+        has_power = port is None or not port.closed
+        return LunState(has_power, target.lost, tuple(effect.wanted for effect in target.chain))
 
 
-def _rules(target: Target, wanted: list[dict[str, Any]]) -> list[IoRule]:
-    """The wanted rules; those that stand already keep their count of times."""
-    standing = list(zip(target.applied.get("rules", ()), target.rules, strict=False))
-    rules = []
-    for rule in wanted:
-        kept = next((pair for pair in standing if pair[0] == rule), None)
-        if kept is not None:
-            standing.remove(kept)
-        rules.append(kept[1] if kept is not None else rule_from(rule))
-    return rules
+def _until(lease_seconds: float) -> int:
+    return time.monotonic_ns() + int(lease_seconds * 1e9)
+
+
+def _told(key: Key) -> str:
+    return " to ".join(key[1]) if key[0] == "link" else key[1]
 
 
 def _content(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The state that a LUN is wanted in, and what its ports count: the mechanism that storage faults are made of.
+"""A LUN as the agent keeps it: its content, its ports, the effects in force, and what was counted for each cause.
 
 A `Port` is one attachment of a LUN to the host (one loop device). Power cut and loss close the port for good:
 whatever the kernel still writes back through it is refused, and the LUN comes back through a new port.
@@ -8,51 +8,29 @@ from __future__ import annotations
 
 import errno
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
+from chaos.agent import effects, wire
+from chaos.agent.effects import Effect
 from chaos.agent.lun import Lun
 
-_FAILED = {"read": "failed_reads", "write": "failed_writes", "flush": "failed_flushes"}
-"""The operations of a LUN, each with its counter of failures."""
-
 
 @dataclass
-class IoRule:
-    """What happens to `operations` in the byte range [first, end) (None: all), `times` times (None: always).
+class Target:
+    """A LUN with what went through it, the effects in force, and by cause what they did to its I/Os."""
 
-    They fail with EIO; with `hold` their answer is held back instead, until the rule is gone or the port closes.
-    `cause` is whose rule it is, a number that the controller chose: what it does is counted for that cause alone.
-    """
-
-    operations: frozenset[str]
-    times: int | None = None
-    first: int = 0
-    end: int | None = None
-    hold: bool = False
-    cause: int = 0
-
-    def applies(self, operation: str, offset: int, size: int) -> bool:
-        """Whether this request is one of those; counts it down."""
-        if operation not in self.operations or self.times == 0:
-            return False
-        if operation != "flush" and (offset + size <= self.first or (self.end is not None and offset >= self.end)):
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
-
-
-@dataclass
-class Counters:
-    """What went through a LUN since it was made, over all ports. Times in ns of CLOCK_MONOTONIC."""
-
+    name: str
+    lun: Lun
     reads: int = 0
     writes: int = 0
     flushes: int = 0
     written_bytes: int = 0
     last_write_ns: int = 0
+    chain: list[Effect] = field(default_factory=list)
+    lost: bool = False
+    counts: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def wrote(self, size: int) -> None:
         """Count one write."""
@@ -60,40 +38,32 @@ class Counters:
         self.written_bytes += size
         self.last_write_ns = time.monotonic_ns()
 
+    @property
+    def traffic(self) -> wire.LunTraffic:
+        """What went through it so far."""
+        return wire.LunTraffic(self.reads, self.writes, self.flushes, self.written_bytes, self.last_write_ns)
 
-@dataclass
-class Toll:
-    """What one cause took of a LUN's requests: those that its rules, or ports closed for it, failed or held back."""
+    def chain_for(self, wanted: Iterable[wire.Effect]) -> list[Effect]:
+        """The effects to come; those that are in force already go on, with their count of times.
 
-    failed_reads: int = 0
-    failed_writes: int = 0
-    failed_flushes: int = 0
-    held: int = 0
-
-    def fail(self, operation: str) -> None:
-        """Count one failed request."""
-        counter = _FAILED[operation]
-        setattr(self, counter, getattr(self, counter) + 1)
-
-
-@dataclass
-class Target:
-    """A LUN with its counters, its rules, and by cause what was taken of its requests."""
-
-    name: str
-    lun: Lun
-    counters: Counters = field(default_factory=Counters)
-    rules: list[IoRule] = field(default_factory=list)
-    applied: dict[str, Any] = field(default_factory=dict)
-    lost: bool = False
-    tolls: defaultdict[int, Toll] = field(default_factory=lambda: defaultdict(Toll))
+        Raises:
+            ValueError: One of them cannot be.
+        """
+        standing, chain = list(self.chain), []
+        for each in wanted:
+            kept = next((effect for effect in standing if effect.wanted == each), None)
+            if kept is not None:
+                standing.remove(kept)
+            chain.append(kept or effects.make(each, self.counts[each.cause]))
+        return chain
 
 
 @dataclass
 class Port:
     """One attachment; `file` is its name in the FUSE file system, `device` the loop device above it.
 
-    `cause` is what it was closed for.
+    `cause` is what it was closed for. `failed` and `failed_changes` tell of its file system: I/Os that failed, whoever
+    failed them, and those of them that were to change it.
     """
 
     file: str
@@ -105,23 +75,13 @@ class Port:
     failed: int = 0
     failed_changes: int = 0
 
-    def fail(self, operation: str, cause: int) -> int:
-        """Count a request that failed for this cause; return its errno."""
+    def fails(self, operation: wire.Operation) -> None:
+        """An I/O of it failed."""
         self.failed += 1
         self.failed_changes += operation != "read"
-        self.target.tolls[cause].fail(operation)
+
+    def refuse(self, operation: wire.Operation) -> int:
+        """An I/O came although it is closed: count it for the cause; return its errno."""
+        self.fails(operation)
+        self.target.counts[self.cause][effects.FAILED[operation]] += 1
         return errno.EIO
-
-
-def rule_from(wanted: dict[str, Any]) -> IoRule:
-    """Parse a rule of an `apply` request.
-
-    It is {"cause": n, "fail": [operations], "times": n|null, "first": b, "end": b|null}, or {"cause": n,
-    "hold": [operations]}.
-    """
-    hold = "hold" in wanted
-    operations = frozenset(wanted["hold" if hold else "fail"])
-    if not operations or operations - set(_FAILED):
-        raise ValueError(f"a rule is about some of {', '.join(_FAILED)}, not {sorted(operations)}")
-    first, end = wanted.get("first", 0), wanted.get("end")
-    return IoRule(operations, wanted.get("times"), first, end, hold, wanted.get("cause", 0))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from chaos.checks.carrier import felt
 from chaos.checks.traffic import NEVER, Traffic, until
+from chaos.faults.felt import felt
 from chaos.history.events import CANARY_OWNER, FaultEvent
 from chaos.history.model import INFINITY, History
 

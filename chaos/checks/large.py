@@ -27,6 +27,7 @@ import orjson
 from chaos.checks.beside import Beside, summed
 from chaos.checks.dismissal import Taken, look_at
 from chaos.checks.records import Rules
+from chaos.faults.felt import is_felt
 from chaos.history.chunks import Acted, Acts, Chunk, chunks_of, gathered, split, strays
 from chaos.history.columns import Columns, IrregularError, scan
 from chaos.history.excerpt import Excerpt, excerpt_of
@@ -152,8 +153,8 @@ def _rules(frame: History) -> Rules:
     """
     if any(event.exceeds for event in frame.faults):
         raise IrregularError("a declared loss: all records of a store are judged together")
-    if any(event.fault.startswith("carrier.") for event in frame.faults):
-        raise IrregularError("a fault of the carrier: its evidence is what became of every attempt")
+    if any(is_felt(event.fault) for event in frame.faults):
+        raise IrregularError("a fault whose evidence is what became of every attempt")
     if not any(phase.name == "load" and phase.happened == "begun" for phase in frame.phases):
         raise IrregularError("no load: stories begin with the first act")
     injected = [event for event in frame.faults if event.happened == "injected"]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chaos.errors import EXIT_HARNESS, EXIT_HELD
+from chaos.faults import known_faults
+from chaos.faults.lun.medium import Luns
 
 State = Literal["ok", "gap", "info"]
 
@@ -59,25 +61,7 @@ class Diagnosis:
         return EXIT_HELD if self.can_run else EXIT_HARNESS
 
 
-_AGENT = ("engine", "privileges", "capabilities")
-_CARRIER = (*_AGENT, "toxiproxy")
-_DISK = (*_AGENT, "fuse", "loop", "ext4")
-NEEDS: dict[str, tuple[str, ...]] = {
-    "san.lose": _DISK,
-    "san.unavailable": _DISK,
-    "disk.power_cut": _DISK,
-    "disk.lose": _DISK,
-    "disk.hang": _DISK,
-    "disk.io_error": _DISK,
-    "process.kill": _AGENT,
-    "process.pause": (*_AGENT, "freezer"),
-    "network.partition": (*_AGENT, "nftables"),
-    "carrier.down": _CARRIER,
-    "carrier.latency": _CARRIER,
-    "carrier.lose_replies": _CARRIER,
-}
-"""What each fault needs, by the findings' names."""
-MINIMAL_NEEDS = (*_DISK, "disk space", "cache folder")
+MINIMAL_NEEDS = (*Luns.needs, "disk space", "cache folder")
 
 
 def conclude(findings: tuple[Finding, ...]) -> Diagnosis:
@@ -87,5 +71,7 @@ def conclude(findings: tuple[Finding, ...]) -> Diagnosis:
     def missing(needs: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(need for need in needs if need in gaps)
 
-    faults = tuple(FaultReadiness(fault, missing(needs)) for fault, needs in NEEDS.items())
+    faults = tuple(
+        FaultReadiness(name, missing((*fault.medium.needs, *fault.needs))) for name, fault in known_faults().items()
+    )
     return Diagnosis(findings, faults, missing(MINIMAL_NEEDS))

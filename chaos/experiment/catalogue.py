@@ -14,13 +14,25 @@ from chaos.experiment.explain import shown
 from chaos.experiment.plan import Parameter
 from chaos.experiment.source import Items, Loc, Node, Scalar, Table, did_you_mean, find, key_place, plain
 
-TargetKind = Literal["array", "arrays", "lun", "service", "role", "between", "isolate", "carrier"]
-TARGET_KINDS: tuple[TargetKind, ...] = ("array", "arrays", "lun", "service", "role", "between", "isolate", "carrier")
-Strikes = Literal["luns", "services", "links", "carrier"]
-"""What a fault changes the state of. One of LUNs may name a service or a role: it strikes the LUNs that it mounts."""
-_SEVERAL = {"arrays": "several arrays", "between": "sets of services", "isolate": "sets of services"}
 ENTRY_KEYS = frozenset({"fault", "target", "at", "for_seconds"})
 """Keys of a schedule entry that are no parameters of the fault."""
+
+
+@dataclass(frozen=True)
+class TargetForm:
+    """One way to say where a fault strikes: `target: {KEY: ...}`.
+
+    Attributes:
+        key: "array", "between", ...
+        shape: What stands behind the key: one name, a list of names, a list of at least two such lists, or `true`.
+        names: What the names are names of: "array", "lun", "service", "role", "service or role", or the medium's word.
+        said: In messages, "cannot strike ...".
+    """
+
+    key: str
+    shape: Literal["name", "names", "sets", "flag"]
+    names: str
+    said: str
 
 
 @dataclass(frozen=True)
@@ -47,12 +59,11 @@ class ParameterInfo:
 
 @dataclass(frozen=True)
 class FaultInfo:
-    """What is known of one fault."""
+    """What is known of one fault; `targets` are the keys of the forms that its target may have."""
 
     name: str
-    target_kinds: tuple[TargetKind, ...]
+    targets: tuple[str, ...]
     parameters: Mapping[str, ParameterInfo] = field(default_factory=dict)
-    strikes: Strikes = "luns"
 
 
 class FaultCatalogue(Protocol):
@@ -61,6 +72,10 @@ class FaultCatalogue(Protocol):
     @property
     def known(self) -> Mapping[str, FaultInfo]:
         """By name."""
+
+    @property
+    def forms(self) -> tuple[TargetForm, ...]:
+        """Every form of target that some fault takes."""
 
 
 def schedule_problems(root: Node, faults: FaultCatalogue) -> list[Problem]:
@@ -82,7 +97,8 @@ def _entry_problems(root: Node, loc: Loc, faults: FaultCatalogue) -> list[Proble
         guess = did_you_mean(name.value, faults.known)
         hint = f"{guess} `holdfast doctor` lists the faults that this host can do"
         return [place.problem(f"unknown fault {shown(name)}", hint)]
-    problems = _target_problems(root, (*loc, "target"), fault)
+    forms = {form.key: form for form in faults.forms}
+    problems = _target_problems(root, (*loc, "target"), fault, forms)
     for key in entry.entries:
         if key in ENTRY_KEYS:
             continue
@@ -95,17 +111,14 @@ def _entry_problems(root: Node, loc: Loc, faults: FaultCatalogue) -> list[Proble
     return problems
 
 
-def _target_problems(root: Node, loc: Loc, fault: FaultInfo) -> list[Problem]:
+def _target_problems(root: Node, loc: Loc, fault: FaultInfo, forms: Mapping[str, TargetForm]) -> list[Problem]:
     target, _ = find(root, loc)
     if not isinstance(target, Table):
         return []
     return [
-        place.problem(
-            f"{fault.name} cannot strike {_SEVERAL.get(key, f'a {key}')}",
-            f"its target is {' or '.join(fault.target_kinds)}",
-        )
+        place.problem(f"{fault.name} cannot strike {forms[key].said}", f"its target is {' or '.join(fault.targets)}")
         for key, (place, _) in target.entries.items()
-        if key in TARGET_KINDS and key not in fault.target_kinds
+        if key in forms and key not in fault.targets
     ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 import yaml
 from pydantic import ValidationError
@@ -20,6 +20,7 @@ from chaos.experiment.explain import problems_of
 from chaos.experiment.plan import (
     Checks,
     Limits,
+    Named,
     Parameter,
     Plan,
     ScheduledFault,
@@ -34,6 +35,7 @@ from chaos.experiment.schema import (
     PlanModel,
     ScheduledFaultModel,
     TriggerModel,
+    with_targets,
 )
 from chaos.experiment.source import (
     PROBLEMS_MAX,
@@ -128,7 +130,8 @@ def _validated(document: Document, model: type[M], faults: FaultCatalogue) -> M:
     root = document.root
     problems = schedule_problems(root, faults)
     try:
-        made = model.model_validate(plain(root, text_at=lambda loc: loc[0] == "variables"))
+        model = with_targets(model, faults.forms)
+        made: M | None = model.model_validate(plain(root, text_at=lambda loc: loc[0] == "variables"))
     except ValidationError as error:
         problems += problems_of(error, model, root)
         made = None
@@ -201,23 +204,20 @@ def _drawn(model: FileModel, name: str, seed: int, folder: Path, driver_folder: 
 
 
 def _fault(entry: ScheduledFaultModel, stream: str) -> ScheduledFault:
-    target = entry.target
+    ((key, named),) = ((key, value) for key, value in vars(entry.target).items() if value is not None)
     return ScheduledFault(
         fault=entry.fault,
-        target=Target(
-            array=target.array or "",
-            arrays=tuple(target.arrays or ()),
-            lun=target.lun or "",
-            service=target.service or "",
-            role=target.role or "",
-            between=tuple(tuple(each) for each in target.between or ()),
-            isolate=tuple(target.isolate or ()),
-            carrier=bool(target.carrier),
-        ),
+        target=Target(key, _named(named)),
         at=_trigger(entry.at, stream),
         for_seconds=_number(entry.for_seconds, f"{stream}/for_seconds"),
         parameters={name: cast(Parameter, value) for name, value in (entry.model_extra or {}).items()},
     )
+
+
+def _named(value: str | list[str] | list[list[str]] | Literal[True]) -> Named:
+    if isinstance(value, list):
+        return tuple(each if isinstance(each, str) else tuple(each) for each in value)  # type: ignore[return-value]
+    return value
 
 
 def _trigger(at: TriggerModel, stream: str) -> Trigger:
@@ -263,7 +263,7 @@ def _as_file(plan: Plan, folder: Path) -> dict[str, object]:
 def _entry(fault: ScheduledFault) -> dict[str, object]:
     entry: dict[str, object] = {
         "fault": fault.fault,
-        "target": {kind: name for kind, name in vars(fault.target).items() if name},
+        "target": {fault.target.key: fault.target.named},
         "at": {kind: when for kind, when in vars(fault.at).items() if when is not None},
     }
     if fault.for_seconds is not None:

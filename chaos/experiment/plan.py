@@ -48,39 +48,36 @@ class Trigger:
     phase: str | None = None
 
 
+Named = str | tuple[str, ...] | tuple[tuple[str, ...], ...] | Literal[True]
+"""What a target names: one, several, several sets of them, or nothing but itself."""
+
+
 @dataclass(frozen=True)
 class Target:
-    """Where a fault strikes: exactly one is set.
+    """Where a fault strikes, as `target: {KEY: ...}` says it; what the keys mean is said by the faults' media."""
 
-    Attributes:
-        arrays: Several of them, at one instant.
-        role: A role, for all services that have it when the fault is injected; "any ROLE": one of them.
-        between: Sets of services and roles that are parted from each other. A service counts in the first set that
-            has it.
-        isolate: Services and roles, each of which is parted from every other service.
-    """
-
-    array: str = ""
-    arrays: tuple[str, ...] = ()
-    lun: str = ""
-    service: str = ""
-    role: str = ""
-    between: tuple[tuple[str, ...], ...] = ()
-    isolate: tuple[str, ...] = ()
-    carrier: bool = False
+    key: str
+    named: Named
 
     @property
-    def named(self) -> tuple[str, ...]:
-        """Every service and role that it names."""
-        one = (self.service or self.role,) if self.service or self.role else ()
-        return (*one, *(name for each in self.between for name in each), *self.isolate)
+    def names(self) -> tuple[str, ...]:
+        """Every name in it, in its order."""
+        if self.named is True:
+            return ()
+        if isinstance(self.named, str):
+            return (self.named,)
+        return tuple(name for each in self.named for name in ((each,) if isinstance(each, str) else each))
+
+    @property
+    def sets(self) -> tuple[tuple[str, ...], ...]:
+        """Its sets of names; a single name, or a list of them, is one set."""
+        if self.named is True or isinstance(self.named, str) or all(isinstance(each, str) for each in self.named):
+            return (self.names,)
+        return tuple(each for each in self.named if isinstance(each, tuple))
 
     def __str__(self) -> str:
         """As the terminal shows it."""
-        if self.carrier:
-            return "carrier"
-        sets = " | ".join(", ".join(each) for each in self.between) or ", ".join(self.isolate)
-        return self.array or ", ".join(self.arrays) or self.lun or self.service or self.role or sets
+        return self.key if self.named is True else " | ".join(", ".join(each) for each in self.sets)
 
 
 @dataclass(frozen=True)

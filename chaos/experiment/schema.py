@@ -1,18 +1,19 @@
 """The shape of an experiment file and of a plan file, strict, with bounds on every number.
 
 What a later version brings is refused by its name here. Names of faults, and their parameters, are judged
-against a catalogue (`chaos.experiment.catalogue`); what the stack holds, by `chaos.stack.targets`.
+against a catalogue (`chaos.experiment.catalogue`); what the stack holds, by `chaos.preflight.targets`.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeGuard
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model, model_validator
 
-from chaos.experiment.catalogue import TARGET_KINDS
+from chaos.experiment.catalogue import TargetForm
 from chaos.experiment.explain import fail
 from chaos.experiment.plan import Checks, Limits, Verdict, Workload
 from chaos.experiment.source import did_you_mean
@@ -118,23 +119,12 @@ class TriggerModel(Strict):
 
 
 class TargetModel(Strict):
-    """Where a fault strikes: exactly one key."""
-
-    array: Text | None = None
-    arrays: Annotated[list[Text], Field(min_length=1)] | None = None
-    lun: Text | None = None
-    service: Text | None = None
-    role: Text | None = None
-    between: Annotated[list[Annotated[list[Text], Field(min_length=1)]], Field(min_length=2, max_length=20)] | None = (
-        None
-    )
-    isolate: Annotated[list[Text], Field(min_length=1)] | None = None
-    carrier: Literal[True] | None = None
+    """Where a fault strikes: exactly one key, of the forms of target that the faults take."""
 
     @model_validator(mode="before")
     @classmethod
     def _one(cls, value: object) -> object:
-        return _exactly_one(value, TARGET_KINDS, "a target")
+        return _exactly_one(value, tuple(cls.model_fields), "a target")
 
 
 class ScheduledFaultModel(BaseModel):
@@ -208,9 +198,31 @@ class PlanModel(FileModel):
     driver_folder: Text | None = None
 
 
-def json_schema() -> dict[str, Any]:
+M = TypeVar("M", bound=FileModel)
+_SHAPES: Mapping[str, Any] = {
+    "name": Text | None,
+    "names": Annotated[list[Text], Field(min_length=1)] | None,
+    "sets": Annotated[list[Annotated[list[Text], Field(min_length=1)]], Field(min_length=2, max_length=20)] | None,
+    "flag": Literal[True] | None,
+}
+"""What stands behind the key of each form of target."""
+
+
+@functools.cache
+def with_targets(model: type[M], forms: tuple[TargetForm, ...]) -> type[M]:
+    """The model of a file in whose schedule targets have these forms."""
+    keys: dict[str, Any] = {form.key: (_SHAPES[form.shape], None) for form in forms}
+    target = create_model("TargetModel", __base__=TargetModel, __doc__=TargetModel.__doc__, **keys)
+    entry = create_model(
+        "ScheduledFaultModel", __base__=ScheduledFaultModel, __doc__=ScheduledFaultModel.__doc__, target=(target, ...)
+    )
+    entries = Annotated[list[entry], Field(max_length=100)]  # type: ignore[valid-type]
+    return create_model(model.__name__, __base__=model, __doc__=model.__doc__, schedule=(entries, []))
+
+
+def json_schema(forms: tuple[TargetForm, ...]) -> dict[str, Any]:
     """The JSON Schema of an experiment file, for editors."""
-    schema = ExperimentModel.model_json_schema()
+    schema = with_targets(ExperimentModel, forms).model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Holdfast experiment",

@@ -1,9 +1,9 @@
-"""Faults, one file a family. A fault says what state it wants; `injector` brings it about and takes it away.
+"""What breaks. A fault says what state it wants of its targets; its medium brings that about and takes it away again.
 
-To add one, write a class in the file of its family and decorate it with `@fault`: see `docs/faults.md`.
+One folder for each medium (`lun`, `process`, `link`, `carrier`): to add a fault, define a class there (see
+`docs/faults.md`); to add a medium, a folder.
 """
 
-from chaos.faults import carrier, disk, network, process, san  # noqa: F401 - importing a family registers its faults
-from chaos.faults.registry import catalogue, make
+from chaos.faults.registry import catalogue, known_faults, make
 
-__all__ = ["catalogue", "make"]
+__all__ = ["catalogue", "known_faults", "make"]

@@ -1,114 +1,147 @@
-"""What a fault is: the state that it wants of its targets, and the counters that prove that it bit."""
+"""What a fault is, and what a medium is: the ground on which its faults strike. Pure: nothing here touches a stack.
+
+A *medium* (LUNs, processes, links, the carrier) has a folder: how targets on it are written and checked, its states,
+its evidence, its needs of the host, its faults. Its live half, which brings states about and reads them back, stands in
+`live` and is imported when a trial begins.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from chaos.experiment.catalogue import ParameterInfo, Strikes, TargetKind
-from chaos.faults.state import CarrierState, LinkState, LunState, ServiceState
-
-RECENT_WRITE_SECONDS = 5.0
+from chaos.experiment.catalogue import ParameterInfo, TargetForm
+from chaos.experiment.plan import Target
+from chaos.experiment.source import did_you_mean
+from chaos.history.events import FaultEvent
+from chaos.history.model import History
+from chaos.stack.spec import ANY, Stack
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What a fault did to its targets, from just before it took hold until it was healed: its own doing alone.
 
-    What another fault had closed, paused or killed before is not counted, nor what another's rule or port failed.
-
-    Attributes:
-        seconds_since_write: Between the last write that a target LUN took in the load and the fault; None: no write.
-        closed: LUNs that it closed, of `luns` aimed at.
-        failed: I/Os that failed by operation, afterwards.
-        held_ios: I/Os whose answers were held back.
-        discarded_bytes: Unflushed bytes dropped by a cut; 0 right after a flush.
-        killed, paused: Services whose processes were killed or paused, of `services` that should be.
-        received_bytes: What these services had received from others in the second before.
-        links_in_use: Links that carried packets in the 5 s before, of `links` that were closed.
-        dropped_packets: Dropped on links that had been in use.
-        carrier_changes: What the carrier was read back doing: toxics, and 1 where it accepted nobody.
-        delay_ms: By how much the carrier was told to make replies late, give or take the jitter.
+    Each medium has its own, with fields for what it counts.
     """
 
-    luns: int = 0
-    seconds_since_write: float | None = None
-    closed: int = 0
-    failed_reads: int = 0
-    failed_writes: int = 0
-    failed_flushes: int = 0
-    held_ios: int = 0
-    discarded_bytes: int = 0
-    services: int = 0
-    killed: int = 0
-    paused: int = 0
-    received_bytes: int = 0
-    links: int = 0
-    links_in_use: int = 0
-    dropped_packets: int = 0
-    carrier_changes: int = 0
-    delay_ms: int = 0
-
-    @property
-    def failed_ios(self) -> int:
-        """I/Os that failed, of all kinds."""
-        return self.failed_reads + self.failed_writes + self.failed_flushes
-
-    @property
-    def was_written(self) -> bool:
-        """Whether a target LUN took a write of the load shortly before."""
-        return self.seconds_since_write is not None and self.seconds_since_write <= RECENT_WRITE_SECONDS
-
     def counted(self) -> Mapping[str, int | float | str]:
-        """What there is to show: everything that is not zero, and the bytes that a cut discarded."""
-        shown = {name: value for name, value in vars(self).items() if value}
-        if self.closed:
-            shown["discarded_bytes"] = self.discarded_bytes
-        if self.seconds_since_write is not None:
-            shown["seconds_since_write"] = round(self.seconds_since_write, 4)
-        return shown
+        """What there is to show, by name: everything that is not zero."""
+        return {name: value for name, value in vars(self).items() if value}
 
 
-class Fault:
+@dataclass(frozen=True)
+class Felt:
+    """What phones felt of a fault, from the history alone: what was counted, by name, and "" or what was missing."""
+
+    counted: Mapping[str, int]
+    why: str
+
+
+E = TypeVar("E", bound=Evidence)
+
+
+class Fault(Generic[E]):
     """One kind of fault. Objects are frozen dataclasses whose fields are the fault's parameters.
 
     Attributes:
         name: As experiments write it; set by `@fault`.
-        targets: How experiments may say where it strikes.
-        strikes: What it changes the state of.
+        medium: Where it strikes; set by the medium's own base class.
+        targets: The keys of the medium's forms of target that it takes.
         parameters: What experiments may give, by field.
+        needs: What it needs of the host beside its medium's needs, by the doctor's names.
         for_good: Whether the fault outlives the trial's heal phase, so that only the runbook helps.
-        whole_arrays: Whether it strikes every LUN of the arrays that its target's LUNs are on.
-        kills: Whether the machines on its LUNs die with it: the processes, and what they hold in their page cache.
         needs_witness: Whether what the service did has to be seen by another way while the fault is in force.
+        is_felt: Whether the history has to tell that phones felt it, too; see `felt`.
     """
 
     name: ClassVar[str]
-    targets: ClassVar[tuple[TargetKind, ...]]
-    strikes: ClassVar[Strikes] = "luns"
+    medium: ClassVar[Medium]
+    targets: ClassVar[tuple[str, ...]]
     parameters: ClassVar[Mapping[str, ParameterInfo]] = {}
+    needs: ClassVar[tuple[str, ...]] = ()
     for_good: ClassVar[bool] = False
-    whole_arrays: ClassVar[bool] = False
-    kills: ClassVar[bool] = False
     needs_witness: ClassVar[bool] = False
+    is_felt: ClassVar[bool] = False
 
-    def wanted_lun(self, lun: LunState) -> LunState:
-        """The state of a target LUN while the fault is in force, given what it would be without."""
-        return lun
-
-    def wanted_service(self, service: ServiceState) -> ServiceState:
-        """The state of a target service while the fault is in force, given what it would be without."""
-        return service
-
-    def wanted_link(self, link: LinkState) -> LinkState:
-        """The state of a target link while the fault is in force, given what it would be without."""
-        return link
-
-    def wanted_carrier(self, carrier: CarrierState) -> CarrierState:
-        """The state of the carrier while the fault is in force, given what it would be without."""
-        return carrier
-
-    def why_not_bitten(self, evidence: Evidence) -> str:
+    def why_not_bitten(self, evidence: E) -> str:
         """The empty string when the evidence reaches this fault's minimum, else what is missing."""
         raise NotImplementedError
+
+    @classmethod
+    def felt(cls, history: History, injected: FaultEvent, healed: FaultEvent) -> Felt:
+        """Judge by the history whether phones felt it; of faults that `is_felt` alone."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A name in a target that the stack does not have: where in the target it stands, and what to say of it."""
+
+    where: tuple[str | int, ...]
+    message: str
+    hint: str
+
+
+class Medium:
+    """The ground on which faults strike.
+
+    Attributes:
+        name: "lun", ...
+        forms: How targets on it are written.
+        needs: What its faults need of the host, by the names of the doctor's findings.
+        live: "module:Class" of its live half, a `chaos.faults.live.LiveMedium`.
+    """
+
+    name: ClassVar[str]
+    forms: ClassVar[tuple[TargetForm, ...]]
+    needs: ClassVar[tuple[str, ...]]
+    live: ClassVar[str]
+
+    def missing(self, fault: type[Fault[Any]], target: Target, stack: Stack) -> list[Missing]:
+        """What a target of this fault names that its stack does not have."""
+        form = next(each for each in self.forms if each.key == target.key)
+        known = names_of(stack, form.names)
+        return [
+            Missing(where, f"the stack has no {form.names} {name!r}", did_you_mean(name, known))
+            for where, name in places(target)
+            if name not in known
+        ]
+
+    def services(self, target: Target, stack: Stack) -> tuple[str, ...]:
+        """The services that a fault on this target may reach: those named, and those of the roles named."""
+        return tuple(dict.fromkeys(member for name in self._named(target) for member in stack.candidates(name)))
+
+    def strikes(self, target: Target, stack: Stack) -> str:
+        """What a fault on this target may reach, as `holdfast validate` tells it."""
+        services = f"services {', '.join(self.services(target, stack)) or 'none'}"
+        moving = [name for name in self._named(target) if name.removeprefix(ANY) in stack.role_checks]
+        return f"{services}; of these whoever is {', '.join(moving)} then" if moving else services
+
+    def _named(self, target: Target) -> tuple[str, ...]:
+        """The services and roles that a target names."""
+        form = next(each for each in self.forms if each.key == target.key)
+        return target.names if form.names in ("service", "role", "service or role") else ()
+
+
+def places(target: Target) -> list[tuple[tuple[str | int, ...], str]]:
+    """Where each name of a target stands, and the name."""
+    if isinstance(target.named, str):
+        return [((target.key,), target.named)]
+    if target.sets == (target.named,):
+        return [((target.key, i), name) for i, name in enumerate(target.names)]
+    return [((target.key, i, k), name) for i, each in enumerate(target.sets) for k, name in enumerate(each)]
+
+
+def names_of(stack: Stack, kind: str) -> list[str]:
+    """The names that a stack has of a kind that forms of target speak of."""
+    roles = [role for role, members in stack.roles.items() if members]
+    roles += [f"{ANY}{role}" for role in roles]
+    return {
+        "array": list(stack.arrays),
+        "lun": list(stack.luns),
+        "service": list(stack.services),
+        "role": roles,
+        "service or role": [*stack.services, *roles],
+    }[kind]

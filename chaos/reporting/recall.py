@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from chaos.checks.carrier import felt
 from chaos.checks.file import judge_file
 from chaos.checks.verdict import Judgement
 from chaos.errors import HarnessError, UsageError
 from chaos.experiment.catalogue import FaultCatalogue
 from chaos.experiment.loader import load_plan
 from chaos.experiment.plan import Plan, ScheduledFault
+from chaos.faults.felt import felt
 from chaos.history.events import FaultEvent
 from chaos.history.model import History
 from chaos.reporting.outage import outage_of

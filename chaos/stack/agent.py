@@ -13,12 +13,14 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import docker
 import docker.errors
 import docker.types
 
+from chaos.agent.codec import decoded, encoded
+from chaos.agent.wire import Beat, Event, Request, request_name
 from chaos.errors import AgentError
 from chaos.stack.identity import Run
 
@@ -33,7 +35,7 @@ CACHE_IN_AGENT = "/cache"
 _CGROUPS_IN_AGENT = "/host/cgroup"
 """As `chaos.agent.freezer.ROOT`."""
 
-Event = dict[str, Any]
+R = TypeVar("R")
 
 
 class Agent:
@@ -79,21 +81,23 @@ class Agent:
         agent._beating = asyncio.create_task(agent._beat())
         return agent
 
-    async def call(self, do: str, **parameters: Any) -> Any:
+    async def call(self, request: Request[R]) -> R:
         """Send one request and wait for its answer.
 
         Raises:
             AgentError: The agent refused it, is gone, or gave no answer in time.
         """
+        do = request_name(type(request))
         if self.lost.is_set():
             raise AgentError(f"the agent is gone, {do} cannot be done; the run folder has its last words")
         number = next(self._numbers)
         answer: asyncio.Future[Any] = self._loop.create_future()
         self._waiting[number] = answer
         try:
-            self._link.sendall(json.dumps({"id": number, "do": do, **parameters}).encode() + b"\n")
+            self._link.sendall(json.dumps({"id": number, "do": do, **encoded(request)}).encode() + b"\n")
             async with asyncio.timeout(_CALL_SECONDS_MAX):
-                return await answer
+                reply: R = decoded(request.reply, await answer)
+                return reply
         except TimeoutError:
             raise AgentError(f"the agent gave no answer to {do} in {_CALL_SECONDS_MAX:.0f} s") from None
         except OSError as error:
@@ -110,7 +114,7 @@ class Agent:
     async def _beat(self) -> None:
         with contextlib.suppress(AgentError):  # whoever calls next is told
             while not self.lost.is_set():
-                await self.call("beat")
+                await self.call(Beat())
                 await asyncio.sleep(_BEAT_SECONDS)
 
     def _readable(self) -> None:
@@ -130,11 +134,12 @@ class Agent:
     def _heard(self, message: dict[str, Any]) -> None:
         number = message.get("id")
         if number is None:
-            if message.get("event") == "ready" and not self._ready.done():
+            event: Event = decoded(Event, message)
+            if event.event == "ready" and not self._ready.done():
                 self._ready.set_result(None)
-            if message.get("event") == "crashed":
-                self.last_words = str(message["trace"]).strip().rpartition("\n")[2]
-            self._on_event(message)
+            if event.event == "crashed":
+                self.last_words = event.trace.strip().rpartition("\n")[2]
+            self._on_event(event)
             return
         answer = self._waiting.get(number)
         if answer is None or answer.done():
@@ -142,7 +147,7 @@ class Agent:
         if "ok" in message:
             answer.set_result(message["ok"])
         else:
-            self._on_event({"event": "refused", **message})
+            self._on_event(Event("refused", error=message["error"], trace=message.get("trace", "")))
             answer.set_exception(AgentError(f"the agent refused {message['error']}"))
 
     def _close(self) -> None:

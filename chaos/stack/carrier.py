@@ -21,13 +21,15 @@ import docker
 import docker.errors
 import docker.types
 
+from chaos.agent.wire import Confine, Forget
 from chaos.errors import CarrierError
 from chaos.stack import containers
 from chaos.stack.agent import Agent
 from chaos.stack.containers import Container
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
-from chaos.stack.toxiproxy import ProxyState, Toxic, Toxiproxy
+from chaos.stack.toxic import Toxic
+from chaos.stack.toxiproxy import ProxyState, Toxiproxy
 
 NAME = "x-chaos.carrier"
 """As the agent knows it, beside the services."""
@@ -99,7 +101,7 @@ class Carrier:
         """
         if self._container is None:
             raise CarrierError("the carrier does not run, so it cannot be restarted; keep the run folder and report it")
-        await self._agent.call("forget", service=NAME)
+        await self._agent.call(Forget(NAME))
         try:
             await asyncio.to_thread(_kill_and_wait, self._client, self._container)
         except docker.errors.APIError as error:
@@ -134,7 +136,7 @@ class Carrier:
         self.close()
         if container is None:
             return
-        await self._agent.call("forget", service=NAME)
+        await self._agent.call(Forget(NAME))
         if logs is not None:
             await asyncio.to_thread(containers.save_log, self._client, container, logs, hush)
         await asyncio.to_thread(containers.remove, self._client, container)
@@ -149,7 +151,7 @@ class Carrier:
         deadline = time.monotonic() + seconds_max
         self.close()  # a kept connection led to the server before
         self._container = await asyncio.to_thread(containers.start, self._client, self._container)
-        await self._agent.call("links", service=NAME, pid=self.pid, subnet=self._place.network.subnet)
+        await self._agent.call(Confine(NAME, self.pid, self._place.network.subnet))
         while True:
             try:
                 await asyncio.to_thread(self._api.version)

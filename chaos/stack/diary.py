@@ -8,7 +8,7 @@ from typing import TextIO
 
 import orjson
 
-from chaos.stack.agent import Event
+from chaos.agent.wire import Event
 
 _BYTES_MAX = 4 << 20
 
@@ -29,7 +29,12 @@ class Diary:
 
     def agent(self, event: Event) -> None:
         """Keep one event of the agent."""
-        line = orjson.dumps({"t": time.monotonic_ns(), **event}).decode() + "\n"
+        line = (
+            orjson.dumps(
+                {"t": time.monotonic_ns(), **{name: value for name, value in vars(event).items() if value}}
+            ).decode()
+            + "\n"
+        )
         self._left -= len(line)
         if self._file is not None and self._left > 0:
             self._file.write(line)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import docker
 
+from chaos.agent.wire import Attach, Check, Create, Drop, Save
 from chaos.errors import HarnessError
 from chaos.stack import volumes
 from chaos.stack.agent import Agent
@@ -57,26 +58,26 @@ class Disks:
     async def clear(self) -> None:
         """Remove every volume and drop every LUN."""
         await self.remove(list(self.names))
-        await asyncio.gather(*(self._agent.call("drop", lun=name) for name in self._luns))
+        await asyncio.gather(*(self._agent.call(Drop(name)) for name in self._luns))
         self._luns.clear()
 
     async def save(self, folder: str) -> None:
         """Write every LUN's content into `folder`, a path in the agent."""
         for name in self._luns:
-            await self._agent.call("save", lun=name, path=f"{folder}/{name}.img")
+            await self._agent.call(Save(name, f"{folder}/{name}.img"))
 
     async def _make(self, name: str, base: str) -> None:
         if name in self._luns:
-            await self._agent.call("drop", lun=name)
+            await self._agent.call(Drop(name))
         self._luns.add(name)
-        await self._agent.call("create", lun=name, size=self._stack.luns[name].size_bytes, base=base)
-        await self._mount(name, (await self._agent.call("attach", lun=name))["device"])
+        await self._agent.call(Create(name, self._stack.luns[name].size_bytes, base))
+        await self._mount(name, (await self._agent.call(Attach(name))).device)
 
     async def _reattach(self, name: str) -> str:
-        device = (await self._agent.call("attach", lun=name))["device"]
-        check = await self._agent.call("check", lun=name)
-        text = "; ".join(f"{name}: e2fsck -p: {check['output'] or 'clean'}".replace(device, name).splitlines())
-        if not check["ok"]:
+        device = (await self._agent.call(Attach(name))).device
+        check = await self._agent.call(Check(name))
+        text = "; ".join(f"{name}: e2fsck -p: {check.output or 'clean'}".replace(device, name).splitlines())
+        if not check.ok:
             raise Unrecoverable(f"{text}; it needs more than a boot-time check")
         await self._mount(name, device)
         return text

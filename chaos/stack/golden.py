@@ -14,6 +14,7 @@ import secrets
 import shutil
 from pathlib import Path
 
+from chaos.agent.wire import Format, Save
 from chaos.stack.agent import CACHE_IN_AGENT, Agent
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Service, Stack
@@ -56,7 +57,7 @@ class Golden:
         part = self._folder.with_name(f"{self._name}.{secrets.token_hex(4)}.part")
         part.mkdir(parents=True)
         for name in self._stack.luns:
-            await running.agent.call("save", lun=name, path=f"{CACHE_IN_AGENT}/golden/{part.name}/{name}.img")
+            await running.agent.call(Save(name, f"{CACHE_IN_AGENT}/golden/{part.name}/{name}.img"))
         document = {"version": _VERSION, "stack": self._stack.name, "luns": sorted(self._stack.luns)}
         (part / _DONE).write_text(json.dumps(document))
         if not self.exists:
@@ -73,7 +74,7 @@ class Golden:
         for lun in self._stack.luns.values():
             name = f"golden/blank-{lun.filesystem}-{lun.size_bytes}.img"
             if not (self._cache / name).exists():
-                await agent.call("format", path=f"{CACHE_IN_AGENT}/{name}", size=lun.size_bytes)
+                await agent.call(Format(f"{CACHE_IN_AGENT}/{name}", lun.size_bytes))
             found[lun.name] = f"{CACHE_IN_AGENT}/{name}"
         return found
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import docker
 
+from chaos.agent.wire import Event, Release
 from chaos.errors import AgentError, EngineError, HarnessError
 from chaos.stack import carrier, network
-from chaos.stack.agent import Agent, Event
+from chaos.stack.agent import Agent
 from chaos.stack.cache import cache_folder
 from chaos.stack.engine import connect
 from chaos.stack.golden import Golden
@@ -60,8 +61,8 @@ async def lab(
 
     def heard(event: Event) -> None:
         on_event(event)
-        if running is not None and event["event"] == "exited":
-            running.restarts.exited(event["service"])
+        if running is not None and event.event == "exited":
+            running.restarts.exited(event.service)
 
     try:
         images = await _images(client, stack, log)
@@ -115,7 +116,7 @@ async def _wind_up(client: docker.DockerClient, run: Run, agent: Agent | None, g
     try:
         if agent is not None:
             with contextlib.suppress(AgentError):  # where it is gone, what it held back has failed
-                await agent.call("release")  # no container can be removed whose I/O hangs
+                await agent.call(Release())  # no container can be removed whose I/O hangs
         report = await asyncio.to_thread(sweep_run, client, run.id)
         # after an exception a request may still be under way in a thread, and create something later
         if report.failed or not orderly:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Set
 from dataclasses import dataclass
 
+from chaos.agent.wire import Health
 from chaos.stack.running import RunningStack
 
 
@@ -26,6 +27,10 @@ class Damage:
     lost: Set[str] = frozenset()
     replaceable: Set[str] = frozenset()
     held: Set[str] = frozenset()
+
+    def __or__(self, other: Damage) -> Damage:
+        """Both together."""
+        return Damage(self.lost | other.lost, self.replaceable | other.replaceable, self.held | other.held)
 
 
 async def mend(
@@ -56,8 +61,8 @@ async def mend(
     """
     stack, deadline = running.stack, time.monotonic() + seconds_max
     missing = [name for name in stack.services if name not in running.running]
-    states = {name: await running.agent.call("health", lun=name) for name in stack.luns if name not in damage.lost}
-    sick = {name for name, state in states.items() if state["closed"] or state["gave_up"]} | set(stack.luns_of(missing))
+    states = {name: await running.agent.call(Health(name)) for name in stack.luns if name not in damage.lost}
+    sick = {name for name, state in states.items() if state.closed or state.gave_up} | set(stack.luns_of(missing))
     untouched = damage.held | set(stack.services_on(tuple(damage.lost - damage.replaceable)))
     anew, checked, blank = set(missing) - untouched, set[str](), set[str]()
     for lun in sorted(sick | damage.replaceable):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from chaos.agent.wire import Ask, Question
 from chaos.stack.agent import Agent
 from chaos.stack.spec import Stack
 
@@ -32,10 +33,10 @@ class Roles:
         asked = [
             (role, service) for role in roles if role in self._stack.role_checks for service in self._stack.roles[role]
         ]
-        questions = [{"service": service, **vars(self._stack.role_checks[role])} for role, service in asked]
-        answers: list[bool] = []
+        questions = tuple(Question(service, **vars(self._stack.role_checks[role])) for role, service in asked)
+        answers: tuple[bool, ...] = ()
         if questions:
-            answers = await self._agent.call("ask", questions=questions, seconds=ASK_SECONDS_MAX)
+            answers = (await self._agent.call(Ask(questions, ASK_SECONDS_MAX))).agreed
         have = {pair for pair, agrees in zip(asked, answers, strict=True) if agrees}
         return {
             role: tuple(

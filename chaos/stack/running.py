@@ -16,6 +16,7 @@ from pathlib import Path
 import docker
 import orjson
 
+from chaos.agent.wire import Confine, Forget, Release, Sync, Watch
 from chaos.errors import CarrierError, HarnessError
 from chaos.stack import containers
 from chaos.stack.agent import Agent
@@ -105,7 +106,7 @@ class RunningStack:
 
     async def clear(self) -> None:
         """Remove every container, volume and LUN of this copy, whatever fault is in force."""
-        await self.agent.call("release")
+        await self.agent.call(Release())
         await self._remove(list(self.running))
         if self.carrier:
             await self.carrier.remove(self.logs, self._hush)
@@ -117,7 +118,7 @@ class RunningStack:
 
         async def stop(service: Service) -> None:
             await asyncio.gather(*(stopped[other] for other in self.stack.dependents(service.name)))
-            await self.agent.call("forget", service=service.name)
+            await self.agent.call(Forget(service.name))
             container = self.running[service.name]
             await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
 
@@ -192,7 +193,7 @@ class RunningStack:
         names = self.stack.in_start_order(self.stack.services)
         self.restarts.cancel(names)
         deadline = time.monotonic() + seconds_max
-        await asyncio.gather(*(self.agent.call("forget", service=name) for name in names))
+        await asyncio.gather(*(self.agent.call(Forget(name)) for name in names))
         await asyncio.gather(*(self._kill_and_wait(name) for name in names))
         carrier = [self.carrier.restart(seconds_max)] if self.carrier else []
         await asyncio.gather(self._start_in_order(names, seconds_max, Unrecoverable), *carrier)
@@ -247,7 +248,7 @@ class RunningStack:
             for mount in service.mounts
             if mount.kind == "lun"
         ]
-        await asyncio.gather(*(self.agent.call("sync", service=name, path=path) for name, path in mounts))
+        await asyncio.gather(*(self.agent.call(Sync(name, path)) for name, path in mounts))
 
     async def not_covered(self) -> tuple[str, ...]:
         """Paths that services wrote and that are on no LUN, as "service:/path"."""
@@ -327,8 +328,8 @@ class RunningStack:
         self.running[name] = container
         try:
             await asyncio.gather(
-                self.agent.call("watch", service=name, pid=container.pid),
-                self.agent.call("links", service=name, pid=container.pid, subnet=self._network.subnet),
+                self.agent.call(Watch(name, container.pid)),
+                self.agent.call(Confine(name, container.pid, self._network.subnet)),
             )
         except HarnessError:  # it has ended again already, which the agent cannot notice; else its health will tell
             self.restarts.exited(name)
@@ -367,7 +368,7 @@ class RunningStack:
             if container is None:
                 return
             self.restarts.cancel((name,))
-            await self.agent.call("forget", service=name)
+            await self.agent.call(Forget(name))
             if self.logs is not None:
                 await asyncio.to_thread(containers.save_log, self._client, container, self.logs, self._hush)
             await asyncio.to_thread(containers.remove, self._client, container)

@@ -14,39 +14,22 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
-from typing import Any, Literal
+from typing import Any
 
 from orjson import dumps, loads
 from toxiproxy.api import APIConsumer, validate_response
 from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 
 from chaos.errors import CarrierError
+from chaos.stack.toxic import Stream, Toxic
 
-Stream = Literal["upstream", "downstream"]
 CALL_SECONDS_MAX = 10.0
 """Removing a toxic may wait 5 s in the server for a connection that nobody reads from."""
 _IDLE_SECONDS_MAX = 20.0
 """A connection that has been idle for longer is not used again: the server ends it after 60 s, maybe just now."""
-
-
-@dataclass(frozen=True)
-class Toxic:
-    """What a proxy does to its connections.
-
-    Attributes:
-        type: Toxiproxy's own name of it, for example "latency".
-        stream: "upstream" from phone to service, "downstream" back.
-        attributes: All that the type has, or what is read back differs.
-        toxicity: The share of connections that it strikes, drawn once for each; the server keeps a 32-bit float.
-    """
-
-    type: str
-    stream: Stream
-    attributes: Mapping[str, int] = field(default_factory=dict)
-    toxicity: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def _phone(host: str, port: int, file: Path) -> Iterator[None]:
 async def _stopped(carrier: Carrier, log: Log, name: str) -> float:
     fault, _, mode = name.partition(" ")
     parameters: dict[str, Parameter] = {"mode": mode} if mode else {}
-    scheduled = ScheduledFault(fault, Target(carrier=True), Trigger(seconds=0), parameters=parameters)
+    scheduled = ScheduledFault(fault, Target("carrier", True), Trigger(seconds=0), parameters=parameters)
     wanted = make(scheduled).wanted_carrier(CarrierState())
     before = log.count
     called = time.monotonic_ns()

@@ -98,7 +98,7 @@ class Scene:
         **parameters: Parameter,
     ) -> Injector:
         """An injector whose load has begun and whose one fault strikes when the phase "now" is entered."""
-        aim = target or (Target(service=service) if service else Target(array="core"))
+        aim = target or (Target("service", service) if service else Target("array", "core"))
         scheduled = ScheduledFault(fault, aim, Trigger(phase="now"), for_seconds, parameters)
         injector = Injector([scheduled], self.stack, self.running.agent, self.recorder, self.faults.append, self.mended)
         injector.begin_load()

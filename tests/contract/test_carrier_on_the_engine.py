@@ -90,7 +90,7 @@ def carrier_of(of: Scene) -> Carrier:
 
 
 def injector(of: Scene, fault: str, **parameters: Parameter) -> Injector:
-    scheduled = ScheduledFault(fault, Target(carrier=True), Trigger(phase="now"), None, parameters)
+    scheduled = ScheduledFault(fault, Target("carrier", True), Trigger(phase="now"), None, parameters)
     made = Injector(
         [scheduled], of.stack, of.running.agent, of.recorder, of.faults.append, of.mended, of.running.carrier
     )

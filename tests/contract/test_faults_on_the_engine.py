@@ -71,7 +71,7 @@ def test_disk_power_cut_keeps_everything_that_was_flushed(play: Play) -> None:
 
 def test_disk_power_cut_of_one_lun_takes_the_machine_s_page_cache_of_the_others(play: Play) -> None:
     async def act(scene: Scene) -> None:
-        injector = scene.injector("disk.power_cut", target=Target(lun="disk"))
+        injector = scene.injector("disk.power_cut", target=Target("lun", "disk"))
         await do_within_a_commit_interval(
             scene, f"echo on > {DATA}/on && cd /more && rm -f cached && echo kept > kept && sync && echo lost > cached"
         )

@@ -97,7 +97,7 @@ def test_network_partition_parts_the_sets_and_nobody_else_until_it_is_healed(pla
         await greets(*scene.running.front_door)
         await opens(scene)
         await talk(scene, "one", "two")
-        injector = scene.injector("network.partition", target=Target(between=(("one",), ("two",))))
+        injector = scene.injector("network.partition", target=Target("between", (("one",), ("two",))))
         await injector.enter_phase("now")
         assert await stands_still(scene, "one"), "an established connection is cut too"
         assert await reach(scene) == ALL - {"one>two", "two>one"}
@@ -197,7 +197,7 @@ class Both:
 
 def test_an_isolated_service_reaches_no_other_and_the_others_reach_each_other(play: Play) -> None:
     async def act(scene: Scene) -> None:
-        injector = scene.injector("network.partition", target=Target(isolate=("three",)))
+        injector = scene.injector("network.partition", target=Target("isolate", ("three",)))
         await injector.enter_phase("now")
         assert await reach(scene) == {"one>two", "two>one"}
         await injector.heal_all()

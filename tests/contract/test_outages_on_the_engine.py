@@ -21,7 +21,7 @@ from tests.contract.stage import (
 )
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("own_cache")]
-DISK = Target(lun="disk")
+DISK = Target("lun", "disk")
 
 
 def pair() -> Stack:

@@ -21,9 +21,9 @@ from chaos.trials import run_trials
 ROOT = Path(__file__).parents[2]
 MINIMAL = ROOT / "fixtures" / "minimal" / "compose.yaml"
 
-CORE = Target(array="core")
-MEDIA = Target(array="media")
-GATEWAY = Target(service="gateway")
+CORE = Target("array", "core")
+MEDIA = Target("array", "media")
+GATEWAY = Target("service", "gateway")
 SMALL = Workload(
     users=6,
     devices_per_user=2,

@@ -12,7 +12,7 @@ from tests.integration.plans import MINIMAL, SMALL, plan_of, reasons, run_one, s
 
 pytestmark = pytest.mark.engine
 STACK = (MINIMAL, MINIMAL.with_name("carrier.yaml"))
-CARRIER = Target(carrier=True)
+CARRIER = Target("carrier", True)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ NOTHING: st.SearchStrategy[Mapping[str, Parameter]] = st.just({})
 FAULTS: Mapping[str, tuple[st.SearchStrategy[Target], st.SearchStrategy[Mapping[str, Parameter]]]] = {
     "disk.power_cut": (ARRAYS, NOTHING),
     "disk.io_error": (ARRAYS, IO_ERROR),
-    "process.kill": (st.sampled_from([GATEWAY, Target(role="database")]), NOTHING),
+    "process.kill": (st.sampled_from([GATEWAY, Target("role", "database")]), NOTHING),
     "san.lose": (ARRAYS, NOTHING),
 }
 TRIGGERS = st.one_of(

@@ -10,7 +10,7 @@ from chaos.experiment.plan import ScheduledFault, Target
 from tests.integration.plans import plan_of, reasons, run_one, strike
 
 pytestmark = pytest.mark.engine
-ARRAY = Target(array="spare")
+ARRAY = Target("array", "spare")
 
 
 @pytest.mark.parametrize(
@@ -22,19 +22,19 @@ ARRAY = Target(array="spare")
         (strike("san.unavailable", ARRAY, for_seconds=0.5), "no I/O was held"),
         (strike("disk.hang", ARRAY, for_seconds=0.5), "no I/O was held"),
         (
-            strike("disk.lose", Target(lun="sparedata")),
+            strike("disk.lose", Target("lun", "sparedata")),
             "no LUN that was lost took a write of the load in the 5 s before",
         ),
         (
-            strike("process.kill", Target(service="spare"), for_seconds=0.5),
+            strike("process.kill", Target("service", "spare"), for_seconds=0.5),
             "it had received nothing in the second before",
         ),
         (
-            strike("process.pause", Target(service="spare"), for_seconds=0.5),
+            strike("process.pause", Target("service", "spare"), for_seconds=0.5),
             "it had received nothing in the second before",
         ),
         (
-            strike("network.partition", Target(isolate=("spare",)), for_seconds=0.5),
+            strike("network.partition", Target("isolate", ("spare",)), for_seconds=0.5),
             "no link that was cut had carried traffic in the 5 s before",
         ),
     ],

@@ -61,7 +61,7 @@ FAULTS = st.one_of(
         target=st.builds(Target, role=NAMES | AWKWARD),
         at=TRIGGERS,
     ),
-    st.builds(ScheduledFault, fault=st.just("carrier.down"), target=st.just(Target(carrier=True)), at=TRIGGERS),
+    st.builds(ScheduledFault, fault=st.just("carrier.down"), target=st.just(Target("carrier", True)), at=TRIGGERS),
 )
 PLANS = st.builds(
     Plan,

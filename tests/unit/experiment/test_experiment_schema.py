@@ -31,7 +31,7 @@ def test_an_experiment_becomes_a_plan(written: Write, faults: Catalogue) -> None
     (fault,) = made.schedule
     assert (fault.fault, fault.target, fault.at) == (
         "disk.power_cut",
-        Target(array="core"),
+        Target("array", "core"),
         Trigger(acknowledged=400),
     )
 

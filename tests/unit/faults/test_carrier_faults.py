@@ -31,11 +31,11 @@ def late(latency: int, jitter: int = 0) -> Toxic:
 
 
 def scheduled(name: str, at: Trigger, for_seconds: float | None = None, **parameters: Parameter) -> ScheduledFault:
-    return ScheduledFault(name, Target(carrier=True), at, for_seconds, parameters)
+    return ScheduledFault(name, Target("carrier", True), at, for_seconds, parameters)
 
 
 def wanted(name: str, **parameters: Parameter) -> CarrierState:
-    fault = ScheduledFault(name, Target(carrier=True), Trigger(seconds=1), None, parameters)
+    fault = ScheduledFault(name, Target("carrier", True), Trigger(seconds=1), None, parameters)
     return make(fault).wanted_carrier(CarrierState())
 
 

@@ -23,7 +23,7 @@ KILLED = Evidence(services=2, killed=2, received_bytes=1)
 
 
 def scheduled(name: str, **parameters: object) -> ScheduledFault:
-    return ScheduledFault(name, Target(array="core"), Trigger(seconds=1), parameters=parameters)  # type: ignore[arg-type]
+    return ScheduledFault(name, Target("array", "core"), Trigger(seconds=1), parameters=parameters)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

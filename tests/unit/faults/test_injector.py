@@ -22,7 +22,7 @@ from chaos.stack.roles import Roles
 from chaos.stack.spec import Lun, Mount, RoleCheck, Service, Stack
 from tests.unit.faults import jumping
 
-ARRAY, ROLE = Target(array="core"), Target(role="database")
+ARRAY, ROLE = Target("array", "core"), Target("role", "database")
 READS = {"cause": 0, "fail": ["read"], "times": None, "first": 0, "end": None}
 BASELINE = {"power": True, "lost": False, "rules": []}
 OFF = {**BASELINE, "power": False}
@@ -309,7 +309,7 @@ LONG = 3600.0
     [
         io_error(Trigger(seconds=0), for_seconds=LONG),
         ScheduledFault("process.pause", ROLE, Trigger(seconds=0), LONG),
-        ScheduledFault("network.partition", Target(isolate=("db",)), Trigger(seconds=0), LONG),
+        ScheduledFault("network.partition", Target("isolate", ("db",)), Trigger(seconds=0), LONG),
     ],
 )
 def test_a_lease_is_renewed_long_before_it_ends_for_as_long_as_the_fault_is_wanted(
@@ -414,7 +414,7 @@ def test_a_power_cut_kills_the_services_on_the_array_and_only_them(play: Callabl
     play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=0.6)), act=act)
 
 
-PGDATA = Target(lun="pgdata")
+PGDATA = Target("lun", "pgdata")
 
 
 def test_a_machine_that_loses_power_with_one_of_its_luns_has_no_page_cache_left_for_the_others(
@@ -569,7 +569,7 @@ def test_what_is_lost_for_good_while_other_luns_are_replaced_is_replaced_later(p
 
     play(
         ScheduledFault("san.lose", ARRAY, Trigger(seconds=0.2), for_seconds=0.2),
-        ScheduledFault("disk.lose", Target(lun="photos"), Trigger(seconds=1.2), for_seconds=0.2),
+        ScheduledFault("disk.lose", Target("lun", "photos"), Trigger(seconds=1.2), for_seconds=0.2),
         act=act,
     )
 
@@ -591,7 +591,7 @@ def test_a_lun_that_two_faults_took_is_replaced_once_and_when_both_have_been_cou
 
     play(
         ScheduledFault("san.lose", ARRAY, Trigger(seconds=0.2), for_seconds=0.2),
-        ScheduledFault("disk.lose", Target(lun="pgdata"), Trigger(seconds=0.3)),
+        ScheduledFault("disk.lose", Target("lun", "pgdata"), Trigger(seconds=0.3)),
         act=act,
     )
 
@@ -639,7 +639,7 @@ def test_a_kill_of_a_dead_or_silent_service_does_not_bite(play: Callable[..., No
             "it had received nothing in the second before",
         ]
 
-    gateway = ScheduledFault("process.kill", Target(service="gateway"), Trigger(seconds=0.5))
+    gateway = ScheduledFault("process.kill", Target("service", "gateway"), Trigger(seconds=0.5))
     play(ScheduledFault("process.kill", ROLE, Trigger(seconds=0.5)), gateway, act=act)
 
 
@@ -659,7 +659,7 @@ def test_overlapping_faults_compose_and_healing_one_keeps_the_other(play: Callab
         await bench.injector.end_load()
 
     cut = ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=2), for_seconds=2)
-    play(io_error(Trigger(seconds=1), Target(lun="pgdata"), for_seconds=2), cut, act=act)
+    play(io_error(Trigger(seconds=1), Target("lun", "pgdata"), for_seconds=2), cut, act=act)
 
 
 def test_a_fault_does_not_bite_by_what_another_fault_of_its_lun_failed(play: Callable[..., None]) -> None:
@@ -675,7 +675,7 @@ def test_a_fault_does_not_bite_by_what_another_fault_of_its_lun_failed(play: Cal
         ]
 
     fails = ScheduledFault("san.unavailable", ARRAY, Trigger(seconds=2), 2, {"mode": "fail"})
-    play(io_error(Trigger(seconds=1), Target(lun="pgdata"), for_seconds=5), fails, act=act)
+    play(io_error(Trigger(seconds=1), Target("lun", "pgdata"), for_seconds=5), fails, act=act)
 
 
 def test_a_power_cut_does_not_bite_where_another_fault_had_closed_the_lun(play: Callable[..., None]) -> None:
@@ -690,7 +690,7 @@ def test_a_power_cut_does_not_bite_where_another_fault_had_closed_the_lun(play: 
         assert "closed" not in healed.evidence
 
     lost = ScheduledFault("san.lose", ARRAY, Trigger(seconds=1))
-    play(lost, ScheduledFault("disk.power_cut", Target(lun="pgdata"), Trigger(seconds=3), for_seconds=1), act=act)
+    play(lost, ScheduledFault("disk.power_cut", Target("lun", "pgdata"), Trigger(seconds=3), for_seconds=1), act=act)
 
 
 def test_two_equal_faults_on_one_lun_are_two(play: Callable[..., None]) -> None:
@@ -705,7 +705,7 @@ def test_two_equal_faults_on_one_lun_are_two(play: Callable[..., None]) -> None:
         await bench.injector.heal_all()
         assert bench.agent.applied[-1]["pgdata"]["rules"] == []
 
-    lun = Target(lun="pgdata")
+    lun = Target("lun", "pgdata")
     play(io_error(Trigger(seconds=1), lun, for_seconds=2), io_error(Trigger(seconds=2), lun), act=act)
 
 
@@ -718,7 +718,7 @@ def test_a_lun_stays_lost_whatever_else_heals(play: Callable[..., None]) -> None
 
     play(
         ScheduledFault("san.lose", ARRAY, Trigger(seconds=1)),
-        io_error(Trigger(seconds=2), Target(lun="pgdata"), for_seconds=1),
+        io_error(Trigger(seconds=2), Target("lun", "pgdata"), for_seconds=1),
         act=act,
     )
 
@@ -775,7 +775,7 @@ def test_a_pause_of_a_dead_or_silent_service_does_not_bite(play: Callable[..., N
             "it had received nothing in the second before",
         ]
 
-    gateway = ScheduledFault("process.pause", Target(service="gateway"), Trigger(seconds=0.5))
+    gateway = ScheduledFault("process.pause", Target("service", "gateway"), Trigger(seconds=0.5))
     play(ScheduledFault("process.pause", ROLE, Trigger(seconds=0.5)), gateway, act=act)
 
 
@@ -910,7 +910,7 @@ def test_a_link_that_does_not_close_is_an_error_of_the_harness(play: Callable[..
     play(partition(Trigger(seconds=0.5), DB, FILES), act=act)
 
 
-LEADER = Target(role="leader")
+LEADER = Target("role", "leader")
 
 
 def test_a_role_is_whose_it_is_when_the_fault_strikes(play: Callable[..., None]) -> None:
@@ -935,7 +935,7 @@ def test_any_of_a_role_is_one_of_those_who_have_it(play: Callable[..., None]) ->
         assert bench.agent.paused == {"db": True}
         await bench.injector.end_load()
 
-    play(ScheduledFault("process.pause", Target(role="any leader"), Trigger(seconds=0.5)), act=act)
+    play(ScheduledFault("process.pause", Target("role", "any leader"), Trigger(seconds=0.5)), act=act)
 
 
 def test_a_disk_fault_on_a_role_strikes_the_luns_that_its_service_mounts(play: Callable[..., None]) -> None:
@@ -973,7 +973,7 @@ def test_several_arrays_are_struck_at_one_instant(play: Callable[..., None]) -> 
         assert [event.target for event in bench.told] == ["media, core"]
         await bench.injector.end_load()
 
-    play(ScheduledFault("disk.power_cut", Target(arrays=("media", "core")), Trigger(seconds=0.5)), act=act)
+    play(ScheduledFault("disk.power_cut", Target("arrays", ("media", "core")), Trigger(seconds=0.5)), act=act)
 
 
 def test_a_disk_fault_on_a_service_without_a_lun_is_missed(play: Callable[..., None]) -> None:
@@ -983,7 +983,7 @@ def test_a_disk_fault_on_a_service_without_a_lun_is_missed(play: Callable[..., N
         await bench.injector.end_load()
         assert [(event.happened, event.why) for event in bench.told] == [("missed", "gateway mounts no LUN")]
 
-    play(io_error(Trigger(seconds=0.5), Target(service="gateway")), act=act)
+    play(io_error(Trigger(seconds=0.5), Target("service", "gateway")), act=act)
 
 
 def test_a_fault_waits_for_somebody_to_have_its_role(play: Callable[..., None]) -> None:

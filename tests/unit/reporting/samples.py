@@ -41,7 +41,7 @@ def plan(expect: Verdict = "HELD", seed: int = 4711) -> Plan:
         stack=(Path("compose.yaml"),),
         seed=seed,
         workload=Workload(users=40, operations=2000),
-        schedule=(ScheduledFault("san.lose", Target(array="core"), Trigger(acknowledged=1200)),),
+        schedule=(ScheduledFault("san.lose", Target("array", "core"), Trigger(acknowledged=1200)),),
         checks=Checks(),
         limits=Limits(),
         expect=expect,

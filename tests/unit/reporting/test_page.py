@@ -28,7 +28,7 @@ from tests.unit.checks.service import Load, legal_history
 from tests.unit.reporting.runs import SECOND, made, recorded
 from tests.unit.reporting.samples import judged, plan, result
 
-CUT = replace(plan(), schedule=(ScheduledFault("disk.power_cut", Target(lun="pgdata"), Trigger(acknowledged=50)),))
+CUT = replace(plan(), schedule=(ScheduledFault("disk.power_cut", Target("lun", "pgdata"), Trigger(acknowledged=50)),))
 HOSTILE = "</style></script><script>alert('r')</script><img src=x onerror=alert(1)>\u202egpj\x1b[31m"
 
 

@@ -27,17 +27,17 @@ def test_values_of_variables_are_never_announced() -> None:
     ("fault", "told"),
     [
         (
-            ScheduledFault("disk.power_cut", Target(array="core"), Trigger(seconds=3.0)),
+            ScheduledFault("disk.power_cut", Target("array", "core"), Trigger(seconds=3.0)),
             "disk.power_cut core at 3 s",
         ),
         (
-            ScheduledFault("process.kill", Target(role="database"), Trigger(phase="converge"), 2.5),
+            ScheduledFault("process.kill", Target("role", "database"), Trigger(phase="converge"), 2.5),
             "process.kill database at phase converge for 2.5 s",
         ),
         (
             ScheduledFault(
                 "disk.io_error",
-                Target(lun="pgdata"),
+                Target("lun", "pgdata"),
                 Trigger(acknowledged=1200),
                 parameters={"operations": ["read", "flush"], "times": None, "sectors": {"first": 1}},
             ),

@@ -9,10 +9,10 @@ from chaos.errors import SourceError
 from chaos.experiment.plan import Checks, Limits, Plan, ScheduledFault, Target, Trigger, Workload
 from chaos.faults import catalogue
 from chaos.stack.compose import load_stack
-from chaos.stack.preview import preview
+from chaos.preflight.preview import preview
 from chaos.stack.spec import Stack
-from chaos.stack.targets import check_targets
-from chaos.stack.warnings import not_covered, topology_warnings
+from chaos.preflight.targets import check_targets
+from chaos.preflight.warnings import not_covered, topology_warnings
 
 TEXT = """\
 services:
@@ -44,14 +44,14 @@ def plan_with(*targets: Target) -> Plan:
 
 
 def test_targets_that_the_stack_has_pass(tmp_path: Path) -> None:
-    targets = (Target(array="core"), Target(lun="photos"), Target(service="db"), Target(role="database"))
+    targets = (Target("array", "core"), Target("lun", "photos"), Target("service", "db"), Target("role", "database"))
     check_targets(plan_with(*targets), stack_of(tmp_path))
 
 
 def test_the_carrier_is_a_target_where_the_stack_has_one(tmp_path: Path) -> None:
     file = tmp_path / "e.yaml"
     file.write_text("schedule:\n  - {target: {carrier: true}}\n")
-    plan = plan_with(Target(carrier=True))
+    plan = plan_with(Target("carrier", True))
     with pytest.raises(SourceError, match=r"e.yaml:2:24: the stack has no carrier\n.*\n.*say `carrier: toxiproxy`"):
         check_targets(plan, stack_of(tmp_path), file)
     with_carrier = stack_of(tmp_path, TEXT + "  carrier: toxiproxy\n")
@@ -77,7 +77,7 @@ def test_every_target_that_the_stack_has_not_is_refused_at_once_with_its_place(t
     file = tmp_path / "e.yaml"
     file.write_text("schedule:\n  - {target: {array: cor}}\n  - {target: {role: databse}}\n")
     with pytest.raises(SourceError) as caught:
-        check_targets(plan_with(Target(array="cor"), Target(role="databse")), stack_of(tmp_path), file)
+        check_targets(plan_with(Target("array", "cor"), Target("role", "databse")), stack_of(tmp_path), file)
     assert str(caught.value).replace(str(file), "e.yaml") == (
         "e.yaml:2:22: the stack has no array 'cor'\n"
         "    2 |   - {target: {array: cor}}\n"
@@ -90,12 +90,12 @@ def test_every_target_that_the_stack_has_not_is_refused_at_once_with_its_place(t
 
 def test_members_of_sets_are_looked_for_among_services_and_roles(tmp_path: Path) -> None:
     stack = stack_of(tmp_path)
-    check_targets(plan_with(Target(between=(("db",), ("gateway", "any database")))), stack)
-    check_targets(plan_with(Target(isolate=("database",))), stack)
+    check_targets(plan_with(Target("between", (("db",), ("gateway", "any database")))), stack)
+    check_targets(plan_with(Target("isolate", ("database",))), stack)
     file = tmp_path / "e.yaml"
     file.write_text("schedule:\n  - {target: {between: [[db], [gatway]]}}\n  - {target: {isolate: [databse]}}\n")
     with pytest.raises(SourceError) as caught:
-        check_targets(plan_with(Target(between=(("db",), ("gatway",))), Target(isolate=("databse",))), stack, file)
+        check_targets(plan_with(Target("between", (("db",), ("gatway",))), Target("isolate", ("databse",))), stack, file)
     assert "e.yaml:2:32: the stack has no service or role 'gatway'" in str(caught.value)
     assert "e.yaml:3:25: the stack has no service or role 'databse'" in str(caught.value)
 
@@ -106,23 +106,23 @@ def test_each_of_several_arrays_must_be_there(tmp_path: Path) -> None:
     file = tmp_path / "e.yaml"
     file.write_text("schedule:\n  - {target: {arrays: [core, cor]}}\n")
     with pytest.raises(SourceError) as caught:
-        check_targets(plan_with(Target(arrays=("core", "cor"))), stack, file)
+        check_targets(plan_with(Target("arrays", ("core", "cor"))), stack, file)
     assert "e.yaml:2:30: the stack has no array 'cor'" in str(caught.value)
 
 
 def test_a_disk_fault_on_a_service_without_a_lun_is_refused(tmp_path: Path) -> None:
     stack = stack_of(tmp_path, TEXT.replace("  gateway: {", "  idle: {image: x}\n  gateway: {"))
-    hang = replace(plan_with(), schedule=(ScheduledFault("disk.hang", Target(service="idle"), Trigger(seconds=1)),))
+    hang = replace(plan_with(), schedule=(ScheduledFault("disk.hang", Target("service", "idle"), Trigger(seconds=1)),))
     with pytest.raises(SourceError, match=r"idle mounts no LUN, and disk\.hang strikes LUNs"):
         check_targets(hang, stack, None, catalogue())
-    kill = replace(plan_with(), schedule=(ScheduledFault("process.kill", Target(service="idle"), Trigger(seconds=1)),))
+    kill = replace(plan_with(), schedule=(ScheduledFault("process.kill", Target("service", "idle"), Trigger(seconds=1)),))
     check_targets(kill, stack, None, catalogue())
 
 
 def test_a_role_that_moves_is_shown_with_all_who_may_have_it(tmp_path: Path) -> None:
     moving = TEXT.replace("{database: [db]}", "{leader: {of: [db, gateway], http: 8008/primary}}")
     stack = stack_of(tmp_path, moving)
-    pause = replace(plan_with(), schedule=(ScheduledFault("process.pause", Target(role="leader"), Trigger(seconds=1)),))
+    pause = replace(plan_with(), schedule=(ScheduledFault("process.pause", Target("role", "leader"), Trigger(seconds=1)),))
     assert "(strikes services db, gateway; of these whoever is leader then)" in "\n".join(preview(pause, stack))
 
 
@@ -139,7 +139,7 @@ def test_copies_that_nobody_rebuilds_are_worth_a_warning(tmp_path: Path) -> None
 
 def test_a_plan_without_a_file_still_says_which_target_is_missing(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"e: san.lose: the stack has no lun 'pg'"):
-        check_targets(plan_with(Target(lun="pg")), stack_of(tmp_path))
+        check_targets(plan_with(Target("lun", "pg")), stack_of(tmp_path))
 
 
 def test_all_on_one_array_is_a_common_cause_and_worth_a_warning(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_what_is_written_outside_luns_is_not_covered_unless_it_may_be_lost(tmp_p
 
 
 def test_the_preview_names_what_is_touched_what_was_drawn_and_what_to_be_wary_of(tmp_path: Path) -> None:
-    plan = replace(plan_with(Target(array="core")), workload=Workload(updates=0.1), variables={"A": "b"})
+    plan = replace(plan_with(Target("array", "core")), workload=Workload(updates=0.1), variables={"A": "b"})
     text = "\n".join(preview(plan, stack_of(tmp_path)))
     for part in (
         "e · seed 1 · expects HELD",

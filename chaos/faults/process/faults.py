@@ -7,26 +7,25 @@ injected here: signals that a service could catch, one process of several.
 
 from __future__ import annotations
 
-from chaos.faults.base import Evidence, Fault
+from chaos.agent.wire import ServiceState
+from chaos.faults.process.medium import ProcessEvidence, ProcessFault
 from chaos.faults.registry import fault
-from chaos.faults.state import ServiceState
 
 
 @fault("process.kill")
-class Kill(Fault):
+class Kill(ProcessFault):
     """All processes of the target services are killed at once; healing starts them again.
 
     Bites when each was running, and one of them had received bytes from others in the second before.
     """
 
     targets = ("service", "role")
-    strikes = "services"
 
-    def wanted_service(self, service: ServiceState) -> ServiceState:
+    def wanted(self, service: ServiceState) -> ServiceState:
         """Not running."""
         return service.killed()
 
-    def why_not_bitten(self, evidence: Evidence) -> str:
+    def why_not_bitten(self, evidence: ProcessEvidence) -> str:
         """Alive, and spoken to shortly before."""
         if evidence.killed < evidence.services:
             return f"{evidence.killed} of {evidence.services} services were running and killed"
@@ -34,7 +33,7 @@ class Kill(Fault):
 
 
 @fault("process.pause")
-class Pause(Fault):
+class Pause(ProcessFault):
     """All processes of the target services stop where they stand, as in a frozen virtual machine; then they go on.
 
     Their connections stay up, and nobody is told.
@@ -43,13 +42,13 @@ class Pause(Fault):
     """
 
     targets = ("service", "role")
-    strikes = "services"
+    needs = ("freezer",)
 
-    def wanted_service(self, service: ServiceState) -> ServiceState:
+    def wanted(self, service: ServiceState) -> ServiceState:
         """Frozen."""
         return service.frozen()
 
-    def why_not_bitten(self, evidence: Evidence) -> str:
+    def why_not_bitten(self, evidence: ProcessEvidence) -> str:
         """Alive, and spoken to shortly before."""
         if evidence.paused < evidence.services:
             return f"{evidence.paused} of {evidence.services} services were running and paused"

@@ -7,14 +7,14 @@ loss of some packets, delay.
 
 from __future__ import annotations
 
+from chaos.agent.wire import LinkState
 from chaos.experiment.catalogue import ParameterInfo
-from chaos.faults.base import Evidence, Fault
+from chaos.faults.link.medium import LinkEvidence, LinkFault
 from chaos.faults.registry import fault
-from chaos.faults.state import LinkState
 
 
 @fault("network.partition")
-class Partition(Fault):
+class Partition(LinkFault):
     """Sets of services no longer reach each other; within a set, and to services that no set has, all is as before.
 
     Bites when packets were dropped on a link that had carried traffic in the 5 s before.
@@ -24,16 +24,15 @@ class Partition(Fault):
     """
 
     targets = ("between", "isolate")
-    strikes = "links"
     parameters = {"one_way": ParameterInfo("flag", default=False)}  # noqa: RUF012 - a mapping by annotation of the base class
 
     one_way: bool = False
 
-    def wanted_link(self, link: LinkState) -> LinkState:
+    def wanted(self, link: LinkState) -> LinkState:
         """Closed."""
         return link.cut()
 
-    def why_not_bitten(self, evidence: Evidence) -> str:
+    def why_not_bitten(self, evidence: LinkEvidence) -> str:
         """Missed by somebody who had been using it."""
         if not evidence.links_in_use:
             return "no link that was cut had carried traffic in the 5 s before"

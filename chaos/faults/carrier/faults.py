@@ -3,7 +3,7 @@
 Injected: no coverage, slow replies, requests that pass while their replies are cut. Never injected here: the loss of
 single packets (TCP would repair it), damaged bytes, faults between services.
 
-The server reads back that a fault is in force; that phones felt it is proved by the history (`chaos.checks.carrier`).
+The server reads back that a fault is in force; that phones felt it is proved by the history (`felt`).
 """
 
 from __future__ import annotations
@@ -11,21 +11,13 @@ from __future__ import annotations
 from typing import Literal
 
 from chaos.experiment.catalogue import ParameterInfo
-from chaos.faults.base import Evidence, Fault
+from chaos.faults.base import Felt
+from chaos.faults.carrier import felt
+from chaos.faults.carrier.medium import CarrierFault, CarrierState
 from chaos.faults.registry import fault
-from chaos.faults.state import CarrierState
-from chaos.stack.toxiproxy import Toxic
-
-
-class CarrierFault(Fault):
-    """What they have in common."""
-
-    targets = ("carrier",)
-    strikes = "carrier"
-
-    def why_not_bitten(self, evidence: Evidence) -> str:
-        """Read back as in force; who felt it, the history tells."""
-        return "" if evidence.carrier_changes else "the carrier was not read back doing it"
+from chaos.history.events import FaultEvent
+from chaos.history.model import History
+from chaos.stack.toxic import Toxic
 
 
 @fault("carrier.down")
@@ -48,7 +40,12 @@ class Down(CarrierFault):
 
     mode: Literal["hang", "cut"] = "hang"
 
-    def wanted_carrier(self, carrier: CarrierState) -> CarrierState:
+    @classmethod
+    def felt(cls, history: History, injected: FaultEvent, healed: FaultEvent) -> Felt:
+        """See `felt.down`."""
+        return felt.down(history, injected.t, healed)
+
+    def wanted(self, carrier: CarrierState) -> CarrierState:
         """Silent, or not there."""
         if self.mode == "cut":
             return carrier.closed()
@@ -78,7 +75,12 @@ class Latency(CarrierFault):
     latency_ms: int = 200
     jitter_ms: int = 0
 
-    def wanted_carrier(self, carrier: CarrierState) -> CarrierState:
+    @classmethod
+    def felt(cls, history: History, injected: FaultEvent, healed: FaultEvent) -> Felt:
+        """See `felt.late`."""
+        return felt.late(history, injected.t, healed)
+
+    def wanted(self, carrier: CarrierState) -> CarrierState:
         """Slow on the way back."""
         attributes = {"latency": self.latency_ms, "jitter": self.jitter_ms}
         return carrier.with_toxics(Toxic("latency", "downstream", attributes))
@@ -107,7 +109,12 @@ class LoseReplies(CarrierFault):
 
     probability: float = 1.0
 
-    def wanted_carrier(self, carrier: CarrierState) -> CarrierState:
+    @classmethod
+    def felt(cls, history: History, injected: FaultEvent, healed: FaultEvent) -> Felt:
+        """See `felt.replies_lost`."""
+        return felt.replies_lost(history, injected.t, healed)
+
+    def wanted(self, carrier: CarrierState) -> CarrierState:
         """Cut at the first byte of a reply."""
         # limit_data alone would end in an orderly way. reset_peer strikes no connection, but that it is there makes
         # every end of a connection that is opened from then on a reset.

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from chaos.experiment.catalogue import ParameterInfo, TargetKind
-from chaos.faults.base import Evidence, Fault
+from chaos.agent.wire import Fail, Hold, LunState, Operation
+from chaos.experiment.catalogue import ParameterInfo
+from chaos.faults.lun.medium import LunEvidence, LunFault
 from chaos.faults.registry import fault
-from chaos.faults.state import SECTOR_BYTES, FailIo, HoldIo, LunState, Operation
+
+SECTOR_BYTES = 512
 
 ALL: frozenset[Operation] = frozenset({"read", "write", "flush"})
 
 
 @fault("disk.power_cut")
-class PowerCut(Fault):
+class PowerCut(LunFault):
     """The machines on these LUNs lose power: processes die at once, every write since the last flush is gone.
 
     Their page cache is gone too, so on their further LUNs, whose arrays keep their power, whatever had not left it.
@@ -33,11 +35,11 @@ class PowerCut(Fault):
     targets = ("array", "arrays", "lun", "service", "role")
     kills = True
 
-    def wanted_lun(self, lun: LunState) -> LunState:
+    def wanted(self, lun: LunState, cause: int) -> LunState:
         """Off."""
         return lun.powered_off()
 
-    def why_not_bitten(self, evidence: Evidence) -> str:
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
         """Written shortly before, services killed, closed."""
         if not evidence.was_written:
             return "the LUN took no write of the load in the 5 s before"
@@ -47,7 +49,7 @@ class PowerCut(Fault):
 
 
 @fault("disk.io_error")
-class IoError(Fault):
+class IoError(LunFault):
     """Reads, writes or flushes of a LUN fail with EIO, as of a bad sector or a failing controller.
 
     Bites when at least one I/O was failed. A file system that gave up is checked and mounted again at heal.
@@ -69,21 +71,21 @@ class IoError(Fault):
     times: int | None = None
     sectors: Mapping[str, int] | None = None
 
-    def wanted_lun(self, lun: LunState) -> LunState:
+    def wanted(self, lun: LunState, cause: int) -> LunState:
         """Failing as the parameters say."""
         if self.sectors is None:
-            return lun.with_rule(FailIo(self.operations, self.times))
+            return lun.with_effect(Fail(self.operations, self.times, cause=cause))
         first = self.sectors["first"] * SECTOR_BYTES
         end = first + self.sectors["count"] * SECTOR_BYTES
-        return lun.with_rule(FailIo(self.operations, self.times, first, end))
+        return lun.with_effect(Fail(self.operations, self.times, first, end, cause))
 
-    def why_not_bitten(self, evidence: Evidence) -> str:
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One failed I/O."""
         return "" if evidence.failed_ios else "no I/O was failed"
 
 
 @fault("disk.lose")
-class Lose(Fault):
+class Lose(LunFault):
     """The disks are gone for good; services on them keep running and get I/O errors.
 
     Not healed: afterwards the stack's runbook puts blank LUNs in their place.
@@ -91,14 +93,14 @@ class Lose(Fault):
     Bites when a LUN took a write of the load in the 5 s before, all were closed, and an I/O failed afterwards.
     """
 
-    targets: ClassVar[tuple[TargetKind, ...]] = ("lun", "service", "role")
+    targets: ClassVar[tuple[str, ...]] = ("lun", "service", "role")
     for_good = True
 
-    def wanted_lun(self, lun: LunState) -> LunState:
+    def wanted(self, lun: LunState, cause: int) -> LunState:
         """Gone."""
         return lun.gone()
 
-    def why_not_bitten(self, evidence: Evidence) -> str:
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
         """Written shortly before, closed, and missed afterwards."""
         if not evidence.was_written:
             return "no LUN that was lost took a write of the load in the 5 s before"
@@ -108,7 +110,7 @@ class Lose(Fault):
 
 
 @fault("disk.hang")
-class Hang(Fault):
+class Hang(LunFault):
     """I/Os of a LUN get no answer until it is healed, as of a controller that has stopped; then all of them do.
 
     Who waits for such an I/O cannot be killed meanwhile. Other LUNs go on.
@@ -126,10 +128,10 @@ class Hang(Fault):
 
     operations: frozenset[Operation] = ALL
 
-    def wanted_lun(self, lun: LunState) -> LunState:
+    def wanted(self, lun: LunState, cause: int) -> LunState:
         """Silent."""
-        return lun.with_rule(HoldIo(self.operations))
+        return lun.with_effect(Hold(self.operations, cause))
 
-    def why_not_bitten(self, evidence: Evidence) -> str:
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One held I/O."""
         return "" if evidence.held_ios else "no I/O was held"

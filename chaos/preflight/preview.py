@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chaos.experiment.plan import Plan, ScheduledFault, Trigger, Workload
-from chaos.stack.spec import ANY, Service, Stack
-from chaos.stack.targets import luns_struck, services_struck
-from chaos.stack.warnings import not_covered, topology_warnings
+from chaos.faults import known_faults
+from chaos.preflight.warnings import not_covered, topology_warnings
+from chaos.stack.spec import Service, Stack
 
 MIX_MIN: Mapping[str, float] = {
     "updates": 0.25,
@@ -83,15 +83,7 @@ def _fault(fault: ScheduledFault, stack: Stack) -> str:
         text += f" for {fault.for_seconds:g} s"
     if fault.parameters:
         text += f", {_values(fault.parameters)}"
-    if fault.target.carrier:
-        return f"{text} (strikes every phone's path to the front door)"
-    luns = luns_struck(fault.target, stack)
-    strikes = [f"LUNs {', '.join(luns)}"] if luns else []
-    strikes.append(f"services {', '.join(services_struck(fault.target, stack)) or 'none'}")
-    moving = [name for name in fault.target.named if name.removeprefix(ANY) in stack.role_checks]
-    if moving:
-        strikes.append(f"of these whoever is {', '.join(moving)} then")
-    return f"{text} (strikes {'; '.join(strikes)})"
+    return f"{text} (strikes {known_faults()[fault.fault].medium.strikes(fault.target, stack)})"
 
 
 def _when(at: Trigger) -> str:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from chaos.agent.wire import Fail, Hold, LunState
 from chaos.experiment.catalogue import ParameterInfo
-from chaos.faults import disk
-from chaos.faults.base import Evidence, Fault
+from chaos.faults.lun import disk
+from chaos.faults.lun.medium import LunEvidence, LunFault
 from chaos.faults.registry import fault
-from chaos.faults.state import FailIo, HoldIo, LunState
 
 
 @fault("san.lose")
@@ -31,7 +31,7 @@ class Lose(disk.Lose):
 
 
 @fault("san.unavailable")
-class Unavailable(Fault):
+class Unavailable(LunFault):
     """All paths to an array are down, until they are healed; nothing that the array has taken is lost.
 
     With `hang` I/Os wait for the paths to come back, as under dm-multipath's `queue_if_no_path`; with `fail` they
@@ -51,11 +51,11 @@ class Unavailable(Fault):
 
     mode: Literal["hang", "fail"] = "hang"
 
-    def wanted_lun(self, lun: LunState) -> LunState:
+    def wanted(self, lun: LunState, cause: int) -> LunState:
         """Out of reach."""
-        return lun.with_rule(HoldIo(disk.ALL) if self.mode == "hang" else FailIo(disk.ALL))
+        return lun.with_effect(Hold(disk.ALL, cause) if self.mode == "hang" else Fail(disk.ALL, cause=cause))
 
-    def why_not_bitten(self, evidence: Evidence) -> str:
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One I/O that met no path."""
         if self.mode == "hang":
             return "" if evidence.held_ios else "no I/O was held"

@@ -5,10 +5,10 @@ The carrier itself counts nothing while a connection lives, so the proof is what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Final
 
+from chaos.faults.base import Felt
 from chaos.history.events import CANARY_OWNER, FaultEvent
 from chaos.history.model import INFINITY, Attempt, History, Operation
 
@@ -17,24 +17,8 @@ TRAFFIC_NS_MAX: Final = 5_000_000_000
 _NS_IN_MS: Final = 1_000_000
 
 
-@dataclass(frozen=True)
-class Felt:
-    """What was counted, by name, and "" or what was missing."""
-
-    counted: Mapping[str, int]
-    why: str
-
-
-def felt(history: History, events: Sequence[FaultEvent]) -> Felt | None:
-    """Judge one scheduled fault by its events; None where it is none of the carrier's, or never was in force."""
-    injected = next((event for event in events if event.happened == "injected"), None)
-    healed = next((event for event in events if event.concludes), None)
-    if injected is None or healed is None or injected.fault not in _JUDGES:
-        return None
-    return _JUDGES[injected.fault](history, injected.t, healed)
-
-
-def _down(history: History, begun: int, healed: FaultEvent) -> Felt:
+def down(history: History, begun: int, healed: FaultEvent) -> Felt:
+    """Attempts failed and none was acknowledged, on a path that had carried an acknowledgement shortly before."""
     failed = answered = 0
     before = False
     for attempt in _attempts(history):
@@ -54,7 +38,7 @@ def _down(history: History, begun: int, healed: FaultEvent) -> Felt:
     return Felt({"failed_attempts": failed}, why)
 
 
-def _latency(history: History, begun: int, healed: FaultEvent) -> Felt:
+def late(history: History, begun: int, healed: FaultEvent) -> Felt:
     """The replies' median, or their first quartile, came later than that of those before, by half of the latency.
 
     Half of it, since the service's own pace varies by itself. The median, since jitter goes to both sides of it; the
@@ -78,7 +62,7 @@ def _latency(history: History, begun: int, healed: FaultEvent) -> Felt:
     return Felt({"late_replies": late}, f"{late:,} of {len(took):,} replies were late by its latency")
 
 
-def _lose_replies(history: History, begun: int, healed: FaultEvent) -> Felt:
+def replies_lost(history: History, begun: int, healed: FaultEvent) -> Felt:
     """Committed unheard: a read returned the write, and every attempt sent by then ended unknown, in force.
 
     One of those attempts applied it. Had one of them ended otherwise, it could be that one, and nothing is proved.
@@ -106,10 +90,3 @@ def _attempts(history: History) -> Iterator[Attempt]:
     for operations in _of_phones(history):
         for operation in operations:
             yield from operation.attempts
-
-
-_JUDGES: Final[Mapping[str, Callable[[History, int, FaultEvent], Felt]]] = {
-    "carrier.down": _down,
-    "carrier.latency": _latency,
-    "carrier.lose_replies": _lose_replies,
-}

@@ -1,0 +1,460 @@
+"""What the controller and the agent say to each other: each request with its reply, and the events.
+
+Both sides import this file. A request is a line of JSON, `{"id": 7, "do": "attach", ...}`, whose further keys are the
+fields of its class below; the reply is `{"id": 7, "ok": {...}}`, or `{"id": 7, "error": "...", "trace": "..."}` where it
+was refused. The agent pushes events without being asked: `{"event": "exited", ...}`.
+
+Times are ns of CLOCK_MONOTONIC, which controller and agent share.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+Operation = Literal["read", "write", "flush"]
+Link = tuple[str, str]
+"""Sender, receiver."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The reply to a request that has nothing to tell."""
+
+
+R = TypeVar("R")
+
+
+class Request(Generic[R]):
+    """What the controller asks for; R is the reply. Its name on the wire is that of its class, in small letters."""
+
+    reply: ClassVar[type[Any]]
+
+    def __init_subclass__(cls) -> None:
+        """Read the reply's type from the class line: `class Attach(Request[Device])`."""
+        base = next(each for each in cls.__orig_bases__ if typing.get_origin(each) is Request)  # type: ignore[attr-defined]
+        (cls.reply,) = typing.get_args(base)
+        REQUESTS[request_name(cls)] = cls
+
+
+REQUESTS: dict[str, type[Request[Any]]] = {}
+"""Every request by its name."""
+
+
+def request_name(request: type[Request[Any]]) -> str:
+    """What a request is called on the wire, and by the agent's method: `ApplyLuns` is `apply_luns`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", request.__name__).lower()
+
+
+@dataclass(frozen=True)
+class Beat(Request[Done]):
+    """The controller lives."""
+
+
+# --- LUNs
+
+
+@dataclass(frozen=True)
+class Create(Request[Done]):
+    """Make a LUN as a clone of a golden file `base`, a path in the agent; without one it is blank."""
+
+    lun: str
+    size_bytes: int
+    base: str | None = None
+
+
+@dataclass(frozen=True)
+class Drop(Request[Done]):
+    """Forget a LUN and its content; ports to it fail from now on."""
+
+    lun: str
+
+
+@dataclass(frozen=True)
+class Device:
+    """A loop device's path on the host."""
+
+    device: str
+
+
+@dataclass(frozen=True)
+class Attach(Request[Device]):
+    """Show a LUN as a loop device through a new port; the old port, if any, is closed."""
+
+    lun: str
+
+
+@dataclass(frozen=True)
+class Detach(Request[Done]):
+    """Close a LUN's port; its loop device goes when nothing has it mounted."""
+
+    lun: str
+
+
+@dataclass(frozen=True)
+class Save(Request[Done]):
+    """Write a LUN's content into a golden file."""
+
+    lun: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Format(Request[Done]):
+    """Make a file with an empty ext4, as a new LUN has it."""
+
+    path: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a boot-time check said; `ok`: the file system may be mounted."""
+
+    code: int
+    output: str
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Check(Request[Checked]):
+    """Boot-time check of an attached LUN that is not mounted."""
+
+    lun: str
+
+
+@dataclass(frozen=True)
+class Sync(Request[Done]):
+    """Write back everything dirty of the file system that a service has mounted at `path`."""
+
+    service: str
+    path: str
+
+
+@dataclass(frozen=True)
+class LunHealth:
+    """Whether a LUN's port is closed, and whether the file system on it gave up."""
+
+    closed: bool
+    gave_up: bool
+
+
+@dataclass(frozen=True)
+class Health(Request[LunHealth]):
+    """How a LUN is."""
+
+    lun: str
+
+
+# --- what is wanted of LUNs
+
+
+@dataclass(frozen=True)
+class Fail:
+    """An effect: fail `operations` with EIO, `times` times (None: as long as it stands), on [first, end) bytes.
+
+    Flushes have no place, so a range is nothing to them. `cause`: the fault whose effect it is, by which evidence is
+    counted.
+    """
+
+    operations: frozenset[Operation]
+    times: int | None = None
+    first_byte: int = 0
+    end_byte: int | None = None
+    cause: int = 0
+    kind: Literal["fail"] = "fail"
+
+
+@dataclass(frozen=True)
+class Hold:
+    """An effect: hold back the answers of `operations` as long as it stands, or until the port closes."""
+
+    operations: frozenset[Operation]
+    cause: int = 0
+    kind: Literal["hold"] = "hold"
+
+
+Effect = Fail | Hold
+"""What happens to I/Os on their way to a LUN. A new one is a class here and one of the same kind in `effects`."""
+
+
+@dataclass(frozen=True)
+class LunState:
+    """The wanted state of a LUN; the default is its baseline.
+
+    Attributes:
+        power: Off: its port closes and unflushed writes are dropped.
+        lost: Gone for good, with everything on it.
+        effects: What happens to I/Os, each in its turn.
+    """
+
+    power: bool = True
+    lost: bool = False
+    effects: tuple[Effect, ...] = ()
+
+    @property
+    def serves(self) -> bool:
+        """Whether who writes to it gets an answer: it has power, and nothing holds the answers back."""
+        return self.power and not any(isinstance(effect, Hold) for effect in self.effects)
+
+    def with_effect(self, effect: Effect) -> LunState:
+        """The same with one more effect."""
+        return dataclasses.replace(self, effects=(*self.effects, effect))
+
+    def powered_off(self) -> LunState:
+        """The same without power."""
+        return dataclasses.replace(self, power=False)
+
+    def gone(self) -> LunState:
+        """The same, lost for good."""
+        return dataclasses.replace(self, lost=True)
+
+
+@dataclass(frozen=True)
+class LunTraffic:
+    """What went through a LUN since it was made, over all ports."""
+
+    reads: int = 0
+    writes: int = 0
+    flushes: int = 0
+    written_bytes: int = 0
+    last_write_ns: int = 0
+
+
+@dataclass(frozen=True)
+class Killed:
+    """A service that was to be killed: `alive` before, and the bytes that it had received in the second before."""
+
+    alive: bool = False
+    received_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class LunsApplied:
+    """What became of an `ApplyLuns`.
+
+    Attributes:
+        at: When all of it was in force.
+        killed: By service.
+        before: Each LUN's traffic until then.
+        closed: Of the LUNs whose port this has closed, the bytes that were discarded.
+        after: Each LUN's state, read back.
+        lapsed: LUNs of which something had been wanted that ended by itself.
+    """
+
+    at: int
+    killed: dict[str, Killed] = field(default_factory=dict)
+    before: dict[str, LunTraffic] = field(default_factory=dict)
+    closed: dict[str, int] = field(default_factory=dict)
+    after: dict[str, LunState] = field(default_factory=dict)
+    lapsed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ApplyLuns(Request[LunsApplied]):
+    """Bring LUNs into the wanted state, all of them between two I/Os, and read it back.
+
+    Services to `kill` die first, then LUNs close, so that nothing sneaks out of the page cache. LUNs to `unplug` close
+    as well, while their arrays go on: what those have taken stays, what the page cache holds never gets there. Effects
+    are leased: they end by themselves after `lease_seconds`. Ports that this closes are closed for `cause`.
+    """
+
+    luns: dict[str, LunState]
+    lease_seconds: float
+    cause: int = 0
+    kill: tuple[str, ...] = ()
+    unplug: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Counts:
+    """By LUN, what was counted, by name: "failed_reads", "failed_writes", "failed_flushes", "held_ios"."""
+
+    luns: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class CountIos(Request[Counts]):
+    """What effects of this cause, or ports closed for it, did to I/Os."""
+
+    luns: tuple[str, ...]
+    cause: int = 0
+
+
+# --- services and their processes
+
+
+@dataclass(frozen=True)
+class Watch(Request[Done]):
+    """Know the init process of a service's container, by its pid in the host's namespace."""
+
+    service: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Confine(Request[Done]):
+    """Link a container that has started as is wanted now, and confine it to its run's own subnet."""
+
+    service: str
+    pid: int
+    subnet: str
+
+
+@dataclass(frozen=True)
+class Forget(Request[Done]):
+    """A service's container is about to be stopped on purpose: its end is no event."""
+
+    service: str
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """The wanted state of a service; the default is its baseline."""
+
+    running: bool = True
+    paused: bool = False
+
+    def killed(self) -> ServiceState:
+        """The same, not running."""
+        return dataclasses.replace(self, running=False)
+
+    def frozen(self) -> ServiceState:
+        """The same, with its processes stopped where they stand."""
+        return dataclasses.replace(self, paused=True)
+
+
+@dataclass(frozen=True)
+class ServiceRead:
+    """A service, read back: how it was before, what it had received in the second before, and `paused` now."""
+
+    alive: bool = False
+    received_bytes: int = 0
+    was_paused: bool = False
+    paused: bool = False
+
+
+@dataclass(frozen=True)
+class ServicesApplied:
+    """What became of an `ApplyServices`: `killed` by service, every service read back, those that `lapsed`."""
+
+    at: int
+    killed: dict[str, Killed] = field(default_factory=dict)
+    services: dict[str, ServiceRead] = field(default_factory=dict)
+    lapsed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ApplyServices(Request[ServicesApplied]):
+    """Pause services, or let them go on, and kill some of them. Pauses are leased; who was killed stays so."""
+
+    services: dict[str, ServiceState]
+    lease_seconds: float
+    kill: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """GET `path` on the service's own 127.0.0.1: does it answer 200, with `says` in its text?"""
+
+    service: str
+    port: int
+    path: str
+    says: str = ""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """In the order of the questions."""
+
+    agreed: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Ask(Request[Answers]):
+    """Ask services over HTTP; who gives no answer within `seconds_max` says no."""
+
+    questions: tuple[Question, ...]
+    seconds_max: float
+
+
+# --- links
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """The wanted state of the link from one service to another; the default is its baseline."""
+
+    open: bool = True
+
+    def cut(self) -> LinkState:
+        """The same, with every packet dropped."""
+        return dataclasses.replace(self, open=False)
+
+
+@dataclass(frozen=True)
+class LinkRead:
+    """A link, read back: `was_open` before, packets `carried` in the 5 s before and `dropped` so far, `state` now."""
+
+    was_open: bool
+    state: LinkState
+    carried: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class LinksApplied:
+    """What became of an `ApplyLinks`: the links in the order of the request, and those that `lapsed`."""
+
+    at: int
+    links: tuple[LinkRead, ...] = ()
+    lapsed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ApplyLinks(Request[LinksApplied]):
+    """Open and close links, in one transaction for each receiver, and read them back. Closed links are leased."""
+
+    links: tuple[tuple[Link, LinkState], ...]
+    lease_seconds: float
+
+
+@dataclass(frozen=True)
+class Drops:
+    """Packets, in the order of the links."""
+
+    packets: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CountDrops(Request[Drops]):
+    """Packets that these links have dropped so far."""
+
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True)
+class Release(Request[Done]):
+    """End everything that can be ended at once, whatever it was for: a trial broke off, its stack goes away."""
+
+
+# --- events
+
+
+@dataclass(frozen=True)
+class Event:
+    """What the agent says by itself.
+
+    Attributes:
+        event: "ready"; "exited" of a `service` that ended without our doing; "lease-ended" of the `targets` whose lease
+            ran out; "crashed" with the `trace`; "refused" of a request, with `error` and `trace`.
+    """
+
+    event: Literal["ready", "exited", "lease-ended", "crashed", "refused"]
+    service: str = ""
+    targets: tuple[str, ...] = ()
+    error: str = ""
+    trace: str = ""

@@ -1,0 +1,172 @@
+"""LUNs struck on a running stack: through the agent, which holds them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Set
+from typing import Any
+
+from chaos.agent.wire import ApplyLuns, CountIos, LunsApplied, LunState
+from chaos.experiment.plan import Target
+from chaos.faults.aim import NobodyThere, moved, services_named, with_notes
+from chaos.faults.base import Fault
+from chaos.faults.live import LEASE_SECONDS_MAX, LiveMedium, Strike, require_applied
+from chaos.faults.lun.medium import LunEvidence, LunFault, luns_named
+from chaos.stack.mending import Damage
+
+
+class LunStrike(Strike):
+    """A fault on some LUNs.
+
+    Attributes:
+        luns: What it is aimed at.
+        lost: Of a fault for good, the LUNs that have not been replaced yet.
+        counted: Whether its evidence has been taken.
+    """
+
+    def __init__(self, medium: LiveLuns, who: str, index: int, fault: LunFault, luns: tuple[str, ...]) -> None:
+        """Nothing is injected yet."""
+        super().__init__(who, index, fault)
+        self.luns = luns
+        self.lost: Set[str] = frozenset()
+        self.counted = False
+        self.wants = fault
+        self._medium = medium
+        self._applied: LunsApplied | None = None
+        self._injected_ns = 0
+        self._load_began_ns = medium.at.load_began_ns
+        self.is_leased = not fault.for_good  # what ends with the agent has no lease
+
+    @property
+    def struck(self) -> Set[str]:
+        """The LUNs over which it is laid."""
+        return self.lost if self.fault.for_good else frozenset(self.luns)
+
+    @property
+    def unplugged(self) -> tuple[str, ...]:
+        """Further LUNs of the machines that die with it: their page cache dies too, their arrays do not."""
+        luns = self._medium.at.stack.joined(self.luns)[1] if self.wants.kills else ()
+        return tuple(lun for lun in luns if lun not in self.luns)
+
+    async def inject(self) -> int:
+        """In the same step services are killed, and further LUNs go with their machine."""
+        self.in_force = True
+        self.lost = frozenset(self.luns) if self.fault.for_good else frozenset()
+        victims = self._medium.at.stack.joined(self.luns)[0] if self.wants.kills else ()
+        self._applied = await self._medium.apply(self, victims, self.unplugged)
+        self._injected_ns = self._applied.at
+        return self._injected_ns
+
+    async def renew(self) -> None:
+        """Apply again."""
+        await self._medium.apply(self)
+
+    async def end(self) -> LunEvidence:
+        """What it did is counted before anything else changes."""
+        counts = await self._medium.at.agent.call(CountIos(self.luns, self.index))
+        self.counted = True
+        self.in_force = self.fault.for_good
+        if not self.fault.for_good:
+            await self._medium.apply(self)
+        return self._evidence(counts.luns)
+
+    def replaced(self, luns: Set[str]) -> None:
+        """Blank LUNs take the place of these."""
+        self.lost -= luns
+        if self.fault.for_good and self.in_force:
+            self.in_force = bool(self.lost)
+
+    def _evidence(self, counts: dict[str, dict[str, int]]) -> LunEvidence:
+        assert self._applied is not None
+        applied = self._applied
+        writes = [
+            (self._injected_ns - applied.before[lun].last_write_ns) / 1e9
+            for lun in self.luns
+            if applied.before[lun].last_write_ns > self._load_began_ns
+        ]
+        names = ("failed_reads", "failed_writes", "failed_flushes")
+        ios = {name: sum(counts[lun].get(name, 0) for lun in self.luns) for name in names}
+        more = sorted(set().union(*(counts[lun] for lun in self.luns)) - set(names))
+        ios |= {name: sum(counts[lun].get(name, 0) for lun in self.luns) for name in more}
+        return LunEvidence(
+            luns=len(self.luns),
+            closed=sum(lun in applied.closed for lun in self.luns),
+            ios=ios,
+            discarded_bytes=sum(applied.closed.get(lun, 0) for lun in self.luns),
+            services=len(applied.killed),
+            killed=sum(each.alive for each in applied.killed.values()),
+            received_bytes=sum(each.received_bytes for each in applied.killed.values()),
+            seconds_since_write=max(0.0, min(writes)) if writes else None,
+        )
+
+
+class LiveLuns(LiveMedium[LunStrike]):
+    """The LUNs of one running stack."""
+
+    async def _aimed(self, index: int, fault: Fault[Any], target: Target) -> LunStrike:
+        """The LUNs named, those of the arrays named, or those that the services named mount."""
+        assert isinstance(fault, LunFault)
+        stack = self.at.stack
+        if target.key not in ("service", "role"):
+            return LunStrike(self, str(target), index, fault, luns_named(target, stack))
+        found = await services_named(target, self.at)
+        notes = moved(found)
+        services = tuple(dict.fromkeys(itertools.chain.from_iterable(found.values())))
+        luns = stack.luns_of(services)
+        if not luns:
+            raise NobodyThere(f"{', '.join(services)} mounts no LUN")
+        if fault.whole_arrays:
+            luns = stack.beside(luns)
+            notes += [f"array {name}" for name in dict.fromkeys(stack.luns[n].array for n in luns)]
+        return LunStrike(self, with_notes(target, notes), index, fault, luns)
+
+    @property
+    def damage(self) -> Damage:
+        """A LUN may be replaced once the evidence of every loss of it has been taken."""
+        lasting = [each for each in self.in_force if each.fault.for_good]
+        lost = {lun for each in lasting for lun in each.lost}
+        return Damage(
+            lost=lost,
+            replaceable=lost - {lun for each in lasting if not each.counted for lun in each.lost},
+            held=set(self.at.stack.services_on(tuple(self._dark()))),
+        )
+
+    def replacing(self, luns: Set[str]) -> None:
+        """They are lost no more."""
+        for each in self._strikes:
+            each.replaced(luns)
+
+    async def apply(self, strike: LunStrike, kill: Iterable[str] = (), unplug: Iterable[str] = ()) -> LunsApplied:
+        """Bring the LUNs of a strike into the state that all strikes in force together want, and see that they are.
+
+        Power that is wanted again comes with the operators, who check the file system and attach the LUN through a new
+        port (`chaos.stack.mending`): until then it is read back as off.
+
+        Raises:
+            AgentError: They are not, or what was wanted had ended by itself.
+        """
+        wanted = {lun: self._wanted(lun) for lun in strike.luns}
+        request = ApplyLuns(wanted, LEASE_SECONDS_MAX, strike.index, tuple(kill), tuple(unplug))
+        applied = await self.at.agent.call(request)
+        wrong = [
+            lun
+            for lun, state in wanted.items()
+            if (read := applied.after[lun]).effects != state.effects
+            or (state.lost and not read.lost)
+            or (read.power and not (state.power and not state.lost))
+        ]
+        require_applied(strike.fault, wrong, applied.lapsed)
+        return applied
+
+    def _wanted(self, lun: str) -> LunState:
+        state = LunState()
+        for each in self.in_force:
+            if lun in each.struck:
+                state = each.wants.wanted(state, each.index)
+        return state
+
+    def _dark(self) -> set[str]:
+        """LUNs on which nobody gets an answer, for as long as a fault is in force that is not for good."""
+        ending = [each for each in self.in_force if not each.fault.for_good]
+        dark = {lun for each in ending for lun in each.luns if not self._wanted(lun).serves}
+        return dark.union(*(each.unplugged for each in self.in_force))

@@ -1,0 +1,128 @@
+"""LUNs as a medium of faults: their targets, and what is counted of I/Os."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from chaos.agent.wire import LunState
+from chaos.experiment.catalogue import TargetForm
+from chaos.experiment.plan import Target
+from chaos.faults.base import Evidence, Fault, Medium, Missing, places
+from chaos.stack.spec import Stack
+
+RECENT_WRITE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class LunEvidence(Evidence):
+    """What a fault did to LUNs.
+
+    Attributes:
+        closed: LUNs that it closed, of `luns` aimed at.
+        ios: What its effects and the ports that it closed did to I/Os afterwards, by name: "failed_reads",
+            "failed_writes", "failed_flushes", "held_ios".
+        discarded_bytes: Unflushed bytes dropped by a cut; 0 right after a flush.
+        killed: Services whose processes were killed, of `services` that should be.
+        received_bytes: What these services had received from others in the second before.
+        seconds_since_write: Between the last write that a target LUN took in the load and the fault; None: no write.
+    """
+
+    luns: int = 0
+    closed: int = 0
+    ios: Mapping[str, int] = field(default_factory=dict)
+    discarded_bytes: int = 0
+    services: int = 0
+    killed: int = 0
+    received_bytes: int = 0
+    seconds_since_write: float | None = None
+
+    @property
+    def failed_ios(self) -> int:
+        """I/Os that failed, of all kinds."""
+        return sum(count for name, count in self.ios.items() if name.startswith("failed_"))
+
+    @property
+    def held_ios(self) -> int:
+        """I/Os whose answers were held back."""
+        return self.ios.get("held_ios", 0)
+
+    @property
+    def was_written(self) -> bool:
+        """Whether a target LUN took a write of the load shortly before."""
+        return self.seconds_since_write is not None and self.seconds_since_write <= RECENT_WRITE_SECONDS
+
+    def counted(self) -> Mapping[str, int | float | str]:
+        """Everything that is not zero, and the bytes that a cut discarded."""
+        shown = {name: value for name, value in (vars(self) | dict(self.ios)).items() if value and name != "ios"}
+        if self.closed:
+            shown["discarded_bytes"] = self.discarded_bytes
+        if self.seconds_since_write is not None:
+            shown["seconds_since_write"] = round(self.seconds_since_write, 4)
+        return shown
+
+
+class Luns(Medium):
+    """The LUNs of a stack. A target that names a service or a role means the LUNs that it mounts."""
+
+    name = "lun"
+    forms = (
+        TargetForm("array", "name", "array", "a array"),
+        TargetForm("arrays", "names", "array", "several arrays"),
+        TargetForm("lun", "name", "lun", "a lun"),
+        TargetForm("service", "name", "service", "a service"),
+        TargetForm("role", "name", "role", "a role"),
+    )
+    needs = ("engine", "privileges", "capabilities", "fuse", "loop", "ext4")
+    live = "chaos.faults.lun.live:LiveLuns"
+
+    def missing(self, fault: type[Fault[Any]], target: Target, stack: Stack) -> list[Missing]:
+        """Also services without a LUN."""
+        missing = super().missing(fault, target, stack)
+        if missing or target.key not in ("service", "role"):
+            return missing
+        return [
+            Missing(where, f"{name} mounts no LUN, and {fault.name} strikes LUNs", "name a service on a LUN")
+            for where, name in places(target)
+            if not stack.luns_of(stack.candidates(name))
+        ]
+
+    def services(self, target: Target, stack: Stack) -> tuple[str, ...]:
+        """Those named, or those on its LUNs."""
+        return super().services(target, stack) or stack.services_on(luns_named(target, stack))
+
+    def strikes(self, target: Target, stack: Stack) -> str:
+        """The LUNs, and the services on them."""
+        luns = luns_named(target, stack)
+        return "; ".join([*([f"LUNs {', '.join(luns)}"] if luns else []), super().strikes(target, stack)])
+
+
+def luns_named(target: Target, stack: Stack) -> tuple[str, ...]:
+    """The LUNs of a target that names LUNs or arrays."""
+    if target.key == "lun":
+        return target.names
+    arrays = target.names if target.key in ("array", "arrays") else ()
+    return tuple(lun.name for lun in stack.luns.values() if lun.array in arrays)
+
+
+class LunFault(Fault[LunEvidence]):
+    """A fault of LUNs.
+
+    Attributes:
+        whole_arrays: Whether it strikes every LUN of the arrays that its target's LUNs are on.
+        kills: Whether the machines on its LUNs die with it: the processes, and what they hold in their page cache.
+    """
+
+    medium = Luns()
+    whole_arrays: ClassVar[bool] = False
+    kills: ClassVar[bool] = False
+
+    def wanted(self, lun: LunState, cause: int) -> LunState:
+        """The state of a target LUN while the fault is in force, given what it would be without.
+
+        Args:
+            lun: What other faults want of it.
+            cause: The number of this fault, by which its effects count their evidence.
+        """
+        raise NotImplementedError
