@@ -101,7 +101,11 @@ class Medium:
 
     def missing(self, fault: type[Fault[Any]], target: Target, stack: Stack) -> list[Missing]:
         """What a target of this fault names that its stack does not have."""
-        form = next(each for each in self.forms if each.key == target.key)
+        form = self._form(target)
+        if form is None or target.key not in fault.targets:
+            said = form.said if form is not None else f"a {target.key}"
+            hint = f"its target is {' or '.join(fault.targets)}"
+            return [Missing((target.key,), f"{fault.name} cannot strike {said}", hint)]
         known = names_of(stack, form.names)
         return [
             Missing(where, f"the stack has no {form.names} {name!r}", did_you_mean(name, known))
@@ -119,10 +123,13 @@ class Medium:
         moving = [name for name in self._named(target) if name.removeprefix(ANY) in stack.role_checks]
         return f"{services}; of these whoever is {', '.join(moving)} then" if moving else services
 
+    def _form(self, target: Target) -> TargetForm | None:
+        return next((each for each in self.forms if each.key == target.key), None)
+
     def _named(self, target: Target) -> tuple[str, ...]:
         """The services and roles that a target names."""
-        form = next(each for each in self.forms if each.key == target.key)
-        return target.names if form.names in ("service", "role", "service or role") else ()
+        form = self._form(target)
+        return target.names if form is not None and form.names in ("service", "role", "service or role") else ()
 
 
 def places(target: Target) -> list[tuple[tuple[str | int, ...], str]]:

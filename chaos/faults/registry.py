@@ -37,9 +37,8 @@ def fault(name: str) -> Callable[[F], F]:
     """Register a fault class under `name`, "family.what_happens", and make it a frozen dataclass."""
 
     def register(cls: F) -> F:
-        there = _FAULTS.get(name)
-        if there is not None and there.__module__ != cls.__module__:
-            raise ValueError(f"there are two faults of the name {name}, in {there.__module__} and {cls.__module__}")
+        if name in _FAULTS:
+            raise ValueError(f"there are two faults of the name {name}, one of them in {_FAULTS[name].__module__}")
         known = {form.key: form for each in _FAULTS.values() for form in each.medium.forms}
         for form in cls.medium.forms:
             if known.get(form.key, form) != form:

@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from chaos.faults.state import CarrierState
+
 from chaos.experiment.plan import Parameter, ScheduledFault, Target, Trigger
 from chaos.faults import make
-from chaos.faults.state import CarrierState
 from chaos.stack.carrier import Carrier
 from chaos.stack.spec import Port, Service, Stack
 from tests.bench import phone

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import asyncpg
 import docker
+from chaos.faults.state import LunState
 
 from chaos.errors import HarnessError
-from chaos.faults.state import LunState
 from chaos.stack import containers
 from chaos.stack.agent import CACHE_IN_AGENT
 from chaos.stack.cache import cache_folder

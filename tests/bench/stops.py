@@ -16,6 +16,7 @@ from typing import Any
 
 from chaos.faults.disk import ALL
 from chaos.faults.state import HoldIo, LunState
+
 from chaos.stack.lifecycle import Lab
 from chaos.stack.spec import Build, Lun, Mount, Port, Service, Stack
 from tests.bench import probe

@@ -18,8 +18,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.errors import HarnessError
 from chaos.faults.state import FailIo, LunState
+
+from chaos.errors import HarnessError
 from chaos.stack.lifecycle import Lab
 from chaos.stack.spec import Build, Lun, Mount, Port, Service, Stack
 from tests.bench import probe

@@ -15,10 +15,11 @@ import pytest
 from chaos.agent import fuse
 from chaos.agent.fuse import Front
 from chaos.agent.lun import BLOCK_BYTES, Lun
-from chaos.agent.state import IoRule, Port, Target, Toll
+from chaos.agent.state import Port, Target
+from chaos.agent.wire import Effect, Fail, Hold, Operation
 
 SIZE = 16 * BLOCK_BYTES
-ALL = frozenset({"read", "write", "flush"})
+ALL: frozenset[Operation] = frozenset({"read", "write", "flush"})
 
 
 class Kernel:
@@ -42,6 +43,10 @@ class Kernel:
         self._near.close()
         self._far.close()
         self.target.lun.close()
+
+    def want(self, *effects: Effect) -> None:
+        """These effects, and no others, are in force."""
+        self.target.chain = self.target.chain_for(effects)
 
     def tell(self, operation: int, node: int = 1, body: bytes = b"") -> int:
         """Send one request and let the front serve it; return its number."""
@@ -137,7 +142,7 @@ def test_what_is_written_is_read_and_counted(kernel: Kernel) -> None:
     assert kernel.write(512, b"x" * 700) == 0
     assert kernel.read(511, 702) == (0, b"\0" + b"x" * 700 + b"\0")
     assert kernel.flush() == 0
-    counters = kernel.target.counters
+    counters = kernel.target
     assert (counters.writes, counters.written_bytes, counters.reads, counters.flushes) == (1, 700, 1, 1)
     assert counters.last_write_ns > 0
     assert kernel.target.lun.volatile_bytes == 0
@@ -155,7 +160,7 @@ def test_a_whole_mebibyte_passes_at_once(kernel: Kernel, tmp_path: Path) -> None
 
 def test_a_write_beyond_the_end_is_refused_for_want_of_space_and_is_no_fault(kernel: Kernel) -> None:
     assert kernel.write(SIZE - 512, b"x" * 1024) == errno.ENOSPC
-    assert not kernel.target.tolls
+    assert not kernel.target.counts
     assert kernel.read(SIZE - 512, 512) == (0, bytes(512))
 
 
@@ -180,9 +185,8 @@ def test_a_closed_port_fails_every_io_and_counts_it(kernel: Kernel) -> None:
     assert kernel.read(0, 512)[0] == errno.EIO
     assert kernel.write(0, b"y" * 512) == errno.EIO
     assert kernel.flush() == errno.EIO
-    toll = kernel.target.tolls[0]
-    assert (toll.failed_reads, toll.failed_writes, toll.failed_flushes) == (1, 1, 1)
-    assert (kernel.port.failed, kernel.target.counters.writes) == (3, 1)
+    assert kernel.target.counts == {0: {"failed_reads": 1, "failed_writes": 1, "failed_flushes": 1}}
+    assert (kernel.port.failed, kernel.target.writes) == (3, 1)
     assert kernel.target.lun.volatile_bytes == BLOCK_BYTES, "the refused flush made nothing durable"
 
 
@@ -199,7 +203,7 @@ def test_an_old_port_stays_closed_when_the_lun_comes_back_through_a_new_one(kern
 
 
 def test_a_rule_fails_what_it_names_only(kernel: Kernel) -> None:
-    kernel.target.rules = [IoRule(frozenset({"write"}), first=4096, end=8192)]
+    kernel.want(Fail(frozenset({"write"}), None, 4096, 8192))
     assert kernel.write(0, b"x" * 4096) == 0
     assert kernel.write(8192, b"x" * 512) == 0
     assert kernel.write(8191, b"x") == errno.EIO
@@ -209,13 +213,13 @@ def test_a_rule_fails_what_it_names_only(kernel: Kernel) -> None:
 
 
 def test_a_rule_with_a_number_of_times_runs_out(kernel: Kernel) -> None:
-    kernel.target.rules = [IoRule(ALL, times=2)]
+    kernel.want(Fail(ALL, times=2))
     assert [kernel.flush() for _ in range(3)] == [errno.EIO, errno.EIO, 0]
 
 
 def holding(kernel: Kernel, *requests: int) -> None:
     """Hold everything, and send a write of `x` to each of these offsets."""
-    kernel.target.rules = [IoRule(ALL, hold=True)]
+    kernel.want(Hold(ALL))
     for offset in requests:
         kernel.tell(fuse._WRITE, kernel.node, struct.pack("<QQIIQII", 0, offset, 512, 0, 0, 0, 0) + b"x" * 512)
 
@@ -224,7 +228,7 @@ def test_a_held_request_gets_no_answer_and_other_luns_go_on(kernel: Kernel, tmp_
     holding(kernel, 0, 512)
     kernel.tell(fuse._FSYNC, kernel.node, bytes(16))
     assert kernel.is_silent()
-    assert (kernel.target.tolls, kernel.target.counters.writes) == ({0: Toll(held=3)}, 0)
+    assert (kernel.target.counts, kernel.target.writes) == ({0: {"held_ios": 3}}, 0)
     other = Port("holdfast-run-other-1", Target("other", Lun(SIZE, None, str(tmp_path))))
     kernel.front.add(other)
     kernel.node = kernel.lookup(other.file)
@@ -236,7 +240,7 @@ def test_held_requests_are_done_in_their_order_once_the_rule_is_gone(kernel: Ker
     holding(kernel, 0)
     kernel.tell(fuse._FSYNC, kernel.node, bytes(16))
     kernel.tell(fuse._READ, kernel.node, struct.pack("<QQIIQII", 0, 0, 512, 0, 0, 0, 0))
-    kernel.target.rules = []
+    kernel.want()
     kernel.front.reconsider()
     answers = [kernel.answer() for _ in range(3)]
     assert [error for error, _ in answers] == [0, 0, 0]
@@ -249,40 +253,41 @@ def test_a_second_look_that_finds_the_rule_still_there_holds_on_and_counts_nothi
     holding(kernel, 0)
     kernel.front.reconsider()
     assert kernel.is_silent()
-    assert kernel.target.tolls[0].held == 1
+    assert kernel.target.counts[0]["held_ios"] == 1
 
 
 def test_what_a_rule_fails_or_holds_is_counted_for_its_own_cause(kernel: Kernel) -> None:
-    writes, reads = frozenset({"write"}), frozenset({"read"})
-    kernel.target.rules = [IoRule(writes, cause=1), IoRule(ALL, cause=2), IoRule(reads, cause=3)]
+    writes: frozenset[Operation] = frozenset({"write"})
+    reads: frozenset[Operation] = frozenset({"read"})
+    kernel.want(Fail(writes, cause=1), Fail(ALL, cause=2), Fail(reads, cause=3))
     assert kernel.write(0, b"x" * 512) == errno.EIO
     assert kernel.read(0, 512)[0] == errno.EIO
-    assert kernel.target.tolls == {1: Toll(failed_writes=1), 2: Toll(failed_reads=1)}
-    kernel.target.rules = [IoRule(ALL, hold=True, cause=4)]
+    assert kernel.target.counts == {1: {"failed_writes": 1}, 2: {"failed_reads": 1}}
+    kernel.want(Hold(ALL, cause=4))
     kernel.tell(fuse._FSYNC, kernel.node, bytes(16))
-    assert kernel.target.tolls[4] == Toll(held=1)
+    assert kernel.target.counts[4] == {"held_ios": 1}
 
 
 def test_what_is_held_back_for_one_cause_and_then_for_another_is_counted_for_both(kernel: Kernel) -> None:
-    kernel.target.rules = [IoRule(ALL, hold=True, cause=1), IoRule(ALL, hold=True, cause=2)]
+    kernel.want(Hold(ALL, cause=1), Hold(ALL, cause=2))
     kernel.tell(fuse._FSYNC, kernel.node, bytes(16))
-    del kernel.target.rules[0]
+    kernel.want(Hold(ALL, cause=2))
     for _ in range(2):
         kernel.front.reconsider()
-    assert kernel.target.tolls == {1: Toll(held=1), 2: Toll(held=1)}
+    assert kernel.target.counts == {1: {"held_ios": 1}, 2: {"held_ios": 1}}
     kernel.tell(fuse._FSYNC, kernel.node, bytes(16))
-    assert kernel.target.tolls[2] == Toll(held=2)
+    assert kernel.target.counts[2] == {"held_ios": 2}
 
 
 def test_what_a_closed_port_refuses_is_counted_for_whom_it_was_closed_and_is_none_of_a_rule_s_times(
     kernel: Kernel,
 ) -> None:
-    rule = IoRule(ALL, times=1, cause=1)
-    kernel.target.rules = [rule]
+    kernel.want(Fail(ALL, times=1, cause=1))
     kernel.port.closed, kernel.port.cause = True, 2
     assert kernel.flush() == errno.EIO
-    assert kernel.target.tolls == {2: Toll(failed_flushes=1)}
-    assert rule.times == 1
+    assert kernel.target.counts == {2: {"failed_flushes": 1}}
+    kernel.port.closed = False
+    assert [kernel.flush() for _ in range(2)] == [errno.EIO, 0]
 
 
 @pytest.mark.parametrize("how", ["closed", "removed"])
@@ -299,7 +304,7 @@ def test_held_requests_fail_when_their_port_goes(kernel: Kernel, how: str) -> No
 
 
 def test_a_rule_that_fails_goes_before_a_later_one_that_holds(kernel: Kernel) -> None:
-    kernel.target.rules = [IoRule(frozenset({"read"})), IoRule(ALL, hold=True)]
+    kernel.want(Fail(frozenset({"read"})), Hold(ALL))
     assert kernel.read(0, 512)[0] == errno.EIO
     kernel.tell(fuse._FSYNC, kernel.node, bytes(16))
     assert kernel.is_silent()

@@ -11,8 +11,9 @@ import pytest
 from chaos.agent import links, namespaces, netlink
 from chaos.agent.links import Links
 from chaos.agent.netlink import Rule
+from chaos.agent.wire import LinkState
 
-CLOSED = {("one", "two"): False}
+CLOSED = {("one", "two"): LinkState(open=False)}
 
 
 class FakeTable:
@@ -83,15 +84,15 @@ def test_a_link_is_closed_where_it_ends_and_nowhere_else(wire: Wire) -> None:
     assert wire.links.apply(CLOSED) == {("one", "two"): {"was_open": True, "open": False, "carried": 0, "dropped": 0}}
     assert [wire.dropped_at(pid) for pid in (1, 2, 3)] == [set(), {address(1)}, set()]
     assert {pid: table.writes - wrote[pid] for pid, table in wire.tables.items()} == {1: 0, 2: 1, 3: 0}
-    assert wire.links.apply({("one", "two"): True})[("one", "two")]["open"] is True
+    assert wire.links.apply({("one", "two"): True})[("one", "two")].state.open is True
     assert wire.dropped_at(2) == set()
 
 
 def test_a_link_that_was_closed_already_was_not_open(wire: Wire) -> None:
     wire.links.apply(CLOSED)
     found = wire.links.apply({("one", "two"): False, ("three", "two"): False})
-    assert [link["was_open"] for link in found.values()] == [False, True]
-    assert wire.links.apply({("one", "two"): True})[("one", "two")]["was_open"] is False
+    assert [link.was_open for link in found.values()] == [False, True]
+    assert wire.links.apply({("one", "two"): True})[("one", "two")].was_open is False
 
 
 def test_a_link_of_another_fault_stays_as_it_is(wire: Wire) -> None:
@@ -102,13 +103,13 @@ def test_a_link_of_another_fault_stays_as_it_is(wire: Wire) -> None:
 
 def test_every_hardware_address_of_a_sender_is_dropped_one_that_it_took_since_too(wire: Wire) -> None:
     wire.addresses[1] = (address(1), address(11))
-    assert wire.links.apply(CLOSED)[("one", "two")]["open"] is False
+    assert wire.links.apply(CLOSED)[("one", "two")].state.open is False
     assert wire.dropped_at(2) == {address(1), address(11)}
 
 
 def test_a_link_that_the_kernel_did_not_close_is_told_as_open(wire: Wire) -> None:
     wire.tables[2].forgets_drops = True
-    assert wire.links.apply(CLOSED)[("one", "two")]["open"] is True
+    assert wire.links.apply(CLOSED)[("one", "two")].state.open is True
 
 
 def test_what_a_link_carried_in_the_5_s_before_is_counted_and_what_came_earlier_is_not(wire: Wire) -> None:
@@ -116,9 +117,9 @@ def test_what_a_link_carried_in_the_5_s_before_is_counted_and_what_came_earlier_
     for _ in range(24):  # 6 s
         wire.now_ns += 250_000_000
         wire.links.sample()
-    assert wire.links.apply({("one", "two"): True})[("one", "two")]["carried"] == 0
+    assert wire.links.apply({("one", "two"): True})[("one", "two")].carried == 0
     wire.tables[2].arrives(address(1), 3)
-    assert wire.links.apply(CLOSED)[("one", "two")]["carried"] == 3
+    assert wire.links.apply(CLOSED)[("one", "two")].carried == 3
 
 
 def test_dropped_packets_are_those_since_the_link_was_closed_over_all_changes_of_the_rules(wire: Wire) -> None:
@@ -155,7 +156,7 @@ def test_a_sender_that_comes_back_under_another_hardware_address_is_still_droppe
 
 def test_a_link_can_be_closed_before_its_end_has_started(wire: Wire) -> None:
     wire.links.forget("two")
-    assert wire.links.apply(CLOSED)[("one", "two")]["open"] is False
+    assert wire.links.apply(CLOSED)[("one", "two")].state.open is False
     wire.links.add("two", 22)
     assert wire.dropped_at(22) == {address(1)}
 

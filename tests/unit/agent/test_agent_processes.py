@@ -16,6 +16,7 @@ import pytest
 
 from chaos.agent import freezer, processes
 from chaos.agent.processes import Processes, received_bytes
+from chaos.agent.wire import Killed, ServiceRead
 
 NETSTAT = """TcpExt: SyncookiesSent InOctets
 TcpExt: 7 999999
@@ -29,7 +30,7 @@ DEV = """Inter-|   Receive                                                |  Tra
 """
 
 Proc = Callable[[str, str], None]
-NOBODY = {"alive": 0, "received_bytes": 0, "paused": 0, "was_paused": 0}
+NOBODY = ServiceRead()
 
 
 @pytest.fixture
@@ -77,17 +78,17 @@ def test_a_killed_process_was_alive_and_then_has_ended(child: subprocess.Popen[b
     known.watch("db", child.pid)
     assert known.pid("db") == child.pid
     assert known.ended() == []
-    assert known.kill("db")["alive"] == 1
+    assert known.kill("db").alive is True
     assert child.wait() == -signal.SIGKILL
     assert known.ended() == ["db"]
     assert known.ended() == []
-    assert known.kill("db") == {"alive": 0, "received_bytes": 0}
+    assert known.kill("db") == Killed()
 
 
 def test_a_service_is_killed_once(child: subprocess.Popen[bytes]) -> None:
     known = Processes()
     known.watch("db", child.pid)
-    assert [known.kill("db")["alive"] for _ in range(2)] == [1, 0], "also while it is dying"
+    assert [known.kill("db").alive for _ in range(2)] == [True, False], "also while it is dying"
     child.wait()
     known.forget("db")
 
@@ -97,7 +98,7 @@ def test_a_process_that_ended_before_is_no_victim(child: subprocess.Popen[bytes]
     known.watch("db", child.pid)
     child.kill()
     child.wait()
-    assert known.kill("db")["alive"] == 0
+    assert known.kill("db").alive is False
     known.forget("db")
 
 
@@ -126,9 +127,9 @@ def test_what_counts_is_what_came_within_the_last_samples(
         clock["now"] = second * 1_000_000_000
         counted["bytes"] = 100 + 10 * min(second, 4)
         known.sample()
-    assert known.pause("db", False)["received_bytes"] == 0, "the last byte came 3 s ago"
+    assert known.pause("db", False).received_bytes == 0, "the last byte came 3 s ago"
     counted["bytes"] += 5
-    assert known.kill("db")["received_bytes"] == 5
+    assert known.kill("db").received_bytes == 5
     assert len(known._known["db"].received) <= 2, "old samples are dropped"
     known.forget("db")
 
@@ -146,7 +147,7 @@ def test_what_came_more_than_a_second_ago_does_not_count(
     for clock["ms"] in range(0, 10_000, 250):
         known.sample()
     clock["ms"] = 10_000
-    assert known.kill("db")["received_bytes"] == received
+    assert known.kill("db").received_bytes == received
     known.forget("db")
 
 
@@ -161,14 +162,14 @@ def test_a_packet_of_loopback_on_its_way_while_a_sample_is_taken_is_not_taken_fo
     for now in (0, 1, 1_200_000_000, 1_300_000_000):
         monkeypatch.setattr(time, "monotonic_ns", lambda now=now: now)
         known.sample()
-    assert known.kill("db")["received_bytes"] == 0
+    assert known.kill("db").received_bytes == 0
     known.forget("db")
 
 
 def test_without_any_sample_nothing_is_claimed(child: subprocess.Popen[bytes]) -> None:
     known = Processes()
     known.watch("db", child.pid)
-    assert known.kill("db") == {"alive": 1, "received_bytes": 0}
+    assert known.kill("db") == Killed(alive=True)
     known.forget("db")
 
 
@@ -257,13 +258,13 @@ def paused(child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> t
     monkeypatch.setattr(processes, "Freezer", FakeFreezer)
     known = Processes()
     known.watch("db", child.pid)
-    assert known.pause("db", True) == {"alive": 1, "received_bytes": 0, "paused": 1, "was_paused": 0}
+    assert known.pause("db", True) == ServiceRead(alive=True, paused=True)
     return known, FakeFreezer.made[-1]
 
 
 def test_a_paused_service_goes_on_when_told_and_only_once(paused: tuple[Processes, FakeFreezer]) -> None:
     known, freezer = paused
-    assert known.pause("db", False)["paused"] == 0
+    assert known.pause("db", False).paused is False
     known.pause("db", False)
     assert freezer.told == [True, False]
 
@@ -271,9 +272,9 @@ def test_a_paused_service_goes_on_when_told_and_only_once(paused: tuple[Processe
 def test_a_service_that_is_paused_again_was_paused(paused: tuple[Processes, FakeFreezer]) -> None:
     known, _ = paused
     found = known.pause("db", True)
-    assert (found["paused"], found["was_paused"]) == (1, 1)
+    assert (found.paused, found.was_paused) == (1, 1)
     known.pause("db", False)
-    assert known.pause("db", True)["was_paused"] == 0
+    assert known.pause("db", True).was_paused is False
 
 
 @pytest.mark.parametrize("end", ["kill", "forget", "resume_all"])

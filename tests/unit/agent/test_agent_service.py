@@ -9,23 +9,26 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chaos.agent import __main__ as main
-from chaos.agent import loop, service
+from chaos.agent import loop, service, wire
+from chaos.agent.effects import Effect, FailEffect, Fate, Io
 from chaos.agent.fuse import Front
 from chaos.agent.lun import BLOCK_BYTES
 from chaos.agent.service import Agent
-from chaos.agent.state import IoRule
+from chaos.agent.wire import Fail, LunsApplied, LunState
 
 SIZE = 16 * BLOCK_BYTES
-BASELINE = {"power": True, "lost": False, "rules": []}
-OFF = {**BASELINE, "power": False}
-FAIL_READS = {"fail": ["read"], "times": None, "first": 0, "end": None}
-FAIL_ONE_WRITE = {"fail": ["write"], "times": 2, "first": 0, "end": None}
+BASELINE = LunState()
+OFF = BASELINE.powered_off()
+FAIL_READS = Fail(frozenset({"read"}))
+FAIL_TWO_WRITES = Fail(frozenset({"write"}), times=2)
+FAILING = BASELINE.with_effect(FAIL_READS)
 
 
 class Clock:
@@ -58,15 +61,24 @@ def agent(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(loop, "attach", attach)
     made = Agent("run", Front(-1), "/run/holdfast", str(tmp_path))
     for lun in ("disk", "spare"):
-        made.do_create(lun=lun, size=SIZE, base=None)
-        made.do_attach(lun=lun)
+        made.do_create(wire.Create(lun, SIZE))
+        made.do_attach(wire.Attach(lun))
     yield made
     for lun in ("disk", "spare"):
-        made.do_drop(lun=lun)
+        made.do_drop(wire.Drop(lun))
 
 
-def apply(agent: Agent, state: dict[str, Any], lun: str = "disk", **parameters: Any) -> dict[str, Any]:
-    return agent.do_apply(**{"luns": {lun: state}, "kill": [], "lease_seconds": 60.0, **parameters})
+def apply(agent: Agent, state: LunState, lun: str = "disk", **parameters: Any) -> LunsApplied:
+    return agent.do_apply_luns(wire.ApplyLuns(**{"luns": {lun: state}, "lease_seconds": 60.0, **parameters}))
+
+
+def left(effect: Effect) -> int | None:
+    assert isinstance(effect, FailEffect)
+    return effect.left
+
+
+def with_effects(*effects: wire.Effect) -> LunState:
+    return LunState(effects=effects)
 
 
 def test_a_power_cut_closes_the_port_drops_what_is_volatile_and_says_so(agent: Agent, clock: Clock) -> None:
@@ -75,114 +87,116 @@ def test_a_power_cut_closes_the_port_drops_what_is_volatile_and_says_so(agent: A
     target.lun.flush()
     target.lun.write(0, b"volatile".ljust(2 * BLOCK_BYTES))
     reply = apply(agent, OFF)
-    assert reply["at"] == clock.now_ns
-    assert reply["closed"] == {"disk": 2 * BLOCK_BYTES}
-    assert reply["after"] == {"disk": {"power": False, "lost": False, "rules": 0}}
+    assert reply.at == clock.now_ns
+    assert reply.closed == {"disk": 2 * BLOCK_BYTES}
+    assert reply.after == {"disk": OFF}
     assert target.lun.read(0, 7) == b"durable"
 
 
 def test_power_comes_back_through_a_new_port_only(agent: Agent) -> None:
     apply(agent, OFF)
-    assert apply(agent, BASELINE)["after"]["disk"]["power"] is False, "the old port stays closed"
-    assert agent.do_health(lun="disk")["closed"]
-    agent.do_attach(lun="disk")
-    assert not agent.do_health(lun="disk")["closed"]
+    assert apply(agent, BASELINE).after["disk"].power is False, "the old port stays closed"
+    assert agent.do_health(wire.Health("disk")).closed
+    agent.do_attach(wire.Attach("disk"))
+    assert not agent.do_health(wire.Health("disk")).closed
 
 
-@pytest.mark.parametrize("again", [OFF, {**OFF, "rules": [FAIL_READS]}, {**BASELINE, "lost": True}])
-def test_a_lun_that_is_dark_already_is_not_closed_again(agent: Agent, again: dict[str, Any]) -> None:
-    assert apply(agent, OFF, cause=1)["closed"] == {"disk": 0}
-    assert apply(agent, again, cause=2)["closed"] == {}
+@pytest.mark.parametrize("again", [OFF, FAILING.powered_off(), BASELINE.gone()])
+def test_a_lun_that_is_dark_already_is_not_closed_again(agent: Agent, again: LunState) -> None:
+    assert apply(agent, OFF, cause=1).closed == {"disk": 0}
+    assert apply(agent, again, cause=2).closed == {}
     assert agent._ports["disk"].cause == 1
 
 
 def test_what_was_counted_for_one_cause_outlives_the_rules_of_others_and_goes_with_the_lun(agent: Agent) -> None:
-    first, second = {**FAIL_READS, "cause": 1}, {**FAIL_READS, "cause": 2}
-    apply(agent, {**BASELINE, "rules": [first]}, cause=1)
-    agent._ports["disk"].fail("read", 1)
-    apply(agent, {**BASELINE, "rules": [first, second]}, cause=2)
-    apply(agent, {**BASELINE, "rules": [second]}, cause=1)
-    counted = {cause: agent.do_counters(luns=["disk"], cause=cause)["disk"]["failed_reads"] for cause in (1, 2)}
-    assert counted == {1: 1, 2: 0}
-    agent.do_drop(lun="disk")
-    agent.do_create(lun="disk", size=SIZE, base=None)
-    assert agent.do_counters(luns=["disk"], cause=1)["disk"]["failed_reads"] == 0
+    first, second = replace(FAIL_READS, cause=1), replace(FAIL_READS, cause=2)
+    apply(agent, with_effects(first), cause=1)
+    agent._luns["disk"].chain[0].meets(Io("read", 0, 1))
+    apply(agent, with_effects(first, second), cause=2)
+    apply(agent, with_effects(second), cause=1)
+    counted = {cause: agent.do_count_ios(wire.CountIos(("disk",), cause)).luns["disk"] for cause in (1, 2)}
+    assert counted == {1: {"failed_reads": 1}, 2: {}}
+    agent.do_drop(wire.Drop("disk"))
+    agent.do_create(wire.Create("disk", SIZE))
+    assert agent.do_count_ios(wire.CountIos(("disk",), 1)).luns["disk"] == {}
 
 
 def test_of_two_equal_rules_the_one_that_stays_keeps_its_own_count(agent: Agent) -> None:
-    first, second = {**FAIL_ONE_WRITE, "cause": 1}, {**FAIL_ONE_WRITE, "cause": 2}
-    apply(agent, {**BASELINE, "rules": [first, second]})
-    assert agent._luns["disk"].rules[0].applies("write", 0, 1)
-    apply(agent, {**BASELINE, "rules": [second]})
-    assert [(rule.cause, rule.times) for rule in agent._luns["disk"].rules] == [(2, 2)]
+    first, second = replace(FAIL_TWO_WRITES, cause=1), replace(FAIL_TWO_WRITES, cause=2)
+    apply(agent, with_effects(first, second))
+    assert agent._luns["disk"].chain[0].meets(Io("write", 0, 1)) is Fate.FAILS
+    apply(agent, with_effects(second))
+    assert [(each.wanted.cause, left(each)) for each in agent._luns["disk"].chain] == [(2, 2)]
 
 
 def test_a_lun_that_is_unplugged_refuses_what_comes_and_keeps_what_its_array_had_taken(agent: Agent) -> None:
     spare = agent._luns["spare"]
     spare.lun.write(0, b"taken".ljust(BLOCK_BYTES))
-    reply = apply(agent, OFF, kill=["db"], unplug=["spare"], cause=3)
-    assert reply["closed"] == {"disk": 0}
-    assert (agent.do_health(lun="spare")["closed"], agent._ports["spare"].cause) == (True, 3)
-    agent.do_attach(lun="spare")
+    reply = apply(agent, OFF, kill=("db",), unplug=("spare",), cause=3)
+    assert reply.closed == {"disk": 0}
+    assert (agent.do_health(wire.Health("spare")).closed, agent._ports["spare"].cause) == (True, 3)
+    agent.do_attach(wire.Attach("spare"))
     assert spare.lun.read(0, 5) == b"taken"
     assert spare.lun.volatile_bytes == BLOCK_BYTES, "in the array's own cache, as it was"
 
 
 def test_an_array_that_loses_power_after_its_lun_was_unplugged_loses_what_was_not_flushed(agent: Agent) -> None:
     agent._luns["spare"].lun.write(0, b"taken".ljust(BLOCK_BYTES))
-    apply(agent, OFF, unplug=["spare"])
-    assert apply(agent, OFF, "spare")["closed"] == {}
+    apply(agent, OFF, unplug=("spare",))
+    assert apply(agent, OFF, "spare").closed == {}
     assert agent._luns["spare"].lun.read(0, 5) == bytes(5)
 
 
 def test_an_unknown_lun_to_unplug_changes_nothing(agent: Agent) -> None:
     with pytest.raises(KeyError):
-        apply(agent, OFF, unplug=["nosuch"])
-    assert not agent.do_health(lun="disk")["closed"]
+        apply(agent, OFF, unplug=("nosuch",))
+    assert not agent.do_health(wire.Health("disk")).closed
 
 
 def test_a_lost_lun_stays_lost(agent: Agent) -> None:
-    apply(agent, {**BASELINE, "lost": True})
-    assert apply(agent, BASELINE)["after"]["disk"] == {"power": False, "lost": True, "rules": 0}
+    apply(agent, BASELINE.gone())
+    assert apply(agent, BASELINE).after["disk"] == OFF.gone()
 
 
 def test_rules_that_stand_keep_their_count_when_others_come_and_go(agent: Agent) -> None:
-    apply(agent, {**BASELINE, "rules": [FAIL_ONE_WRITE]})
-    assert agent._luns["disk"].rules[0].applies("write", 0, 1)
-    apply(agent, {**BASELINE, "rules": [FAIL_READS, FAIL_ONE_WRITE]})
-    assert agent._luns["disk"].rules == [IoRule(frozenset({"read"})), IoRule(frozenset({"write"}), times=1)]
-    apply(agent, {**BASELINE, "rules": [FAIL_ONE_WRITE, FAIL_ONE_WRITE]})
-    assert [rule.times for rule in agent._luns["disk"].rules] == [1, 2]
+    apply(agent, with_effects(FAIL_TWO_WRITES))
+    assert agent._luns["disk"].chain[0].meets(Io("write", 0, 1)) is Fate.FAILS
+    apply(agent, with_effects(FAIL_READS, FAIL_TWO_WRITES))
+    assert [(each.wanted, left(each)) for each in agent._luns["disk"].chain] == [
+        (FAIL_READS, None),
+        (FAIL_TWO_WRITES, 1),
+    ]
+    apply(agent, with_effects(FAIL_TWO_WRITES, FAIL_TWO_WRITES))
+    assert [left(each) for each in agent._luns["disk"].chain] == [1, 2]
 
 
-def test_a_bad_rule_changes_nothing(agent: Agent) -> None:
-    with pytest.raises(ValueError, match="a rule is about some of"):
-        agent.do_apply(
-            luns={"spare": OFF, "disk": {**BASELINE, "rules": [{"fail": ["trim"]}]}}, kill=[], lease_seconds=1
-        )
-    assert not agent.do_health(lun="spare")["closed"]
+def test_an_effect_about_nothing_changes_nothing(agent: Agent) -> None:
+    bad = with_effects(Fail(frozenset()))
+    with pytest.raises(ValueError, match="an effect is about some of"):
+        agent.do_apply_luns(wire.ApplyLuns({"spare": OFF, "disk": bad}, 1.0))
+    assert not agent.do_health(wire.Health("spare")).closed
 
 
 def test_an_unknown_lun_changes_nothing(agent: Agent) -> None:
     with pytest.raises(KeyError):
-        agent.do_apply(luns={"spare": OFF, "nosuch": OFF}, kill=[], lease_seconds=1)
-    assert not agent.do_health(lun="spare")["closed"]
+        agent.do_apply_luns(wire.ApplyLuns({"spare": OFF, "nosuch": OFF}, 1.0))
+    assert not agent.do_health(wire.Health("spare")).closed
 
 
 def test_rules_end_with_their_lease(agent: Agent, clock: Clock) -> None:
-    apply(agent, {**BASELINE, "rules": [FAIL_READS]}, lease_seconds=5.0)
+    apply(agent, FAILING, lease_seconds=5.0)
     clock.jump(4.9)
     assert agent.tick() == []
     clock.jump(0.2)
-    assert agent.tick() == [{"event": "lease-ended", "luns": ["disk"]}]
-    assert agent._luns["disk"].rules == []
+    assert agent.tick() == [wire.Event("lease-ended", targets=("disk",))]
+    assert agent._luns["disk"].chain == []
     assert agent.tick() == []
 
 
 def test_a_lease_is_renewed_by_the_next_apply_and_ended_by_a_heal(agent: Agent, clock: Clock) -> None:
-    apply(agent, {**BASELINE, "rules": [FAIL_READS]}, lease_seconds=5.0)
+    apply(agent, FAILING, lease_seconds=5.0)
     clock.jump(4)
-    apply(agent, {**BASELINE, "rules": [FAIL_READS]}, lease_seconds=5.0)
+    apply(agent, FAILING, lease_seconds=5.0)
     clock.jump(4)
     assert agent.tick() == []
     apply(agent, BASELINE)
@@ -193,47 +207,48 @@ def test_a_lease_is_renewed_by_the_next_apply_and_ended_by_a_heal(agent: Agent, 
 def test_a_target_whose_lease_ran_out_is_told_of_until_nothing_is_wanted_of_it_any_more(
     agent: Agent, clock: Clock
 ) -> None:
-    failing = {**BASELINE, "rules": [FAIL_READS]}
-    assert apply(agent, failing, lease_seconds=5.0)["lapsed"] == []
+    failing = FAILING
+    assert apply(agent, failing, lease_seconds=5.0).lapsed == ()
     clock.jump(6)
     agent.tick()
-    assert apply(agent, BASELINE, "spare")["lapsed"] == [], "that is another"
-    assert [apply(agent, failing)["lapsed"] for _ in range(2)] == [["disk"], ["disk"]], "the gap stays a gap"
-    assert apply(agent, BASELINE)["lapsed"] == ["disk"]
-    assert apply(agent, failing)["lapsed"] == []
+    assert apply(agent, BASELINE, "spare").lapsed == (), "that is another"
+    assert [apply(agent, failing).lapsed for _ in range(2)] == [("disk",), ("disk",)], "the gap stays a gap"
+    assert apply(agent, BASELINE).lapsed == ("disk",)
+    assert apply(agent, failing).lapsed == ()
 
 
 def test_links_and_services_whose_lease_ran_out_are_told_of_too(agent: Agent, clock: Clock) -> None:
-    wanted: dict[str, Any] = {"luns": {}, "pause": {"db": True}, "links": [("db", "files", False)]}
-    apply(agent, {}, **wanted, lease_seconds=5.0)
+    pause = wire.ApplyServices({"db": wire.ServiceState(paused=True)}, 5.0)
+    cut = wire.ApplyLinks(((("db", "files"), wire.LinkState(open=False)),), 5.0)
+    assert (agent.do_apply_services(pause).lapsed, agent.do_apply_links(cut).lapsed) == ((), ())
     clock.jump(6)
     agent.tick()
-    assert apply(agent, {}, **wanted)["lapsed"] == ["db", "db to files"]
+    assert (agent.do_apply_services(pause).lapsed, agent.do_apply_links(cut).lapsed) == (("db",), ("db to files",))
 
 
 @pytest.mark.parametrize("end", ["drop", "release"])
 def test_nothing_is_wanted_any_more_of_a_lun_that_is_dropped_or_released(agent: Agent, clock: Clock, end: str) -> None:
-    apply(agent, {**BASELINE, "rules": [FAIL_READS]}, lease_seconds=5.0)
+    apply(agent, FAILING, lease_seconds=5.0)
     clock.jump(6)
     agent.tick()
     if end == "release":
-        agent.do_release()
+        agent.do_release(wire.Release())
     else:
-        agent.do_drop(lun="disk")
-        agent.do_create(lun="disk", size=SIZE, base=None)
-    assert apply(agent, BASELINE)["lapsed"] == []
+        agent.do_drop(wire.Drop("disk"))
+        agent.do_create(wire.Create("disk", SIZE))
+    assert apply(agent, BASELINE).lapsed == ()
 
 
 def test_a_lun_that_was_dropped_has_no_lease_any_more(agent: Agent, clock: Clock) -> None:
-    apply(agent, {**BASELINE, "rules": [FAIL_READS]}, lease_seconds=5.0)
-    agent.do_drop(lun="disk")
+    apply(agent, FAILING, lease_seconds=5.0)
+    agent.do_drop(wire.Drop("disk"))
     clock.jump(6)
     assert agent.tick() == []
 
 
 def test_a_name_is_taken_until_it_is_dropped(agent: Agent) -> None:
     with pytest.raises(ValueError, match="there is a LUN disk already"):
-        agent.do_create(lun="disk", size=SIZE, base=None)
+        agent.do_create(wire.Create("disk", SIZE))
 
 
 def test_a_port_whose_loop_device_cannot_be_had_is_hidden_again(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,18 +257,18 @@ def test_a_port_whose_loop_device_cannot_be_had_is_hidden_again(agent: Agent, mo
 
     monkeypatch.setattr(loop, "attach", none_free)
     with pytest.raises(OSError, match="no free loop device"):
-        agent.do_attach(lun="disk")
+        agent.do_attach(wire.Attach("disk"))
     assert not [name for name in agent._front._names if "disk" in name]
 
 
 def test_at_the_end_every_port_is_closed(agent: Agent) -> None:
     agent.close()
-    assert agent.do_health(lun="disk")["closed"]
-    assert agent.do_health(lun="spare")["closed"]
+    assert agent.do_health(wire.Health("disk")).closed
+    assert agent.do_health(wire.Health("spare")).closed
 
 
 def test_a_victim_that_is_not_known_was_not_alive(agent: Agent) -> None:
-    assert apply(agent, OFF, kill=["db"])["killed"] == {"db": {"alive": 0, "received_bytes": 0}}
+    assert apply(agent, OFF, kill=("db",)).killed == {"db": wire.Killed()}
 
 
 class TestRequests:
@@ -299,9 +314,12 @@ class TestRequests:
     @pytest.mark.parametrize(
         ("request_", "error"),
         [
-            ({"do": "create", "lun": "disk", "size": SIZE, "base": None}, "create: ValueError: there is a LUN disk"),
-            ({"do": "explode"}, "explode: AttributeError"),
-            ({"do": "drop", "nosuch": 1}, "drop: TypeError"),
+            (
+                {"do": "create", "lun": "disk", "size_bytes": SIZE, "base": None},
+                "create: ValueError: there is a LUN disk",
+            ),
+            ({"do": "explode"}, "explode: KeyError"),
+            ({"do": "drop", "nosuch": 1}, "drop: ValueError: Drop has no nosuch"),
         ],
     )
     def test_a_request_that_fails_is_answered_with_its_reason(
@@ -313,8 +331,8 @@ class TestRequests:
         assert "Traceback" in answer["trace"]
 
 
-def test_every_slow_request_exists() -> None:
-    assert {name for name in Agent.SLOW if not hasattr(Agent, f"do_{name}")} == set()
+def test_the_agent_answers_every_request() -> None:
+    assert {name for name in wire.REQUESTS if not hasattr(Agent, f"do_{name}")} == set()
 
 
 def test_the_agent_runs_on_the_standard_library_alone() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from chaos.experiment.catalogue import FaultInfo, ParameterInfo
+from chaos.experiment.catalogue import FaultInfo, ParameterInfo, TargetForm
 
 Write = Callable[[str], Path]
 """Writes an experiment file and returns its path."""
@@ -27,6 +27,17 @@ KNOWN = (
     FaultInfo("carrier.down", ("carrier",)),
 )
 
+FORMS = (
+    TargetForm("array", "name", "array", "a array"),
+    TargetForm("arrays", "names", "array", "several arrays"),
+    TargetForm("lun", "name", "lun", "a lun"),
+    TargetForm("service", "name", "service", "a service"),
+    TargetForm("role", "name", "role", "a role"),
+    TargetForm("between", "sets", "service or role", "sets of services"),
+    TargetForm("isolate", "names", "service or role", "sets of services"),
+    TargetForm("carrier", "flag", "carrier", "a carrier"),
+)
+
 GOOD = """\
 experiment: power_cut
 why: A write that a phone was told is saved must survive the database machine losing power.
@@ -45,3 +56,7 @@ class Catalogue:
     @property
     def known(self) -> Mapping[str, FaultInfo]:
         return {info.name: info for info in KNOWN}
+
+    @property
+    def forms(self) -> tuple[TargetForm, ...]:
+        return FORMS

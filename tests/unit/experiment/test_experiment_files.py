@@ -8,9 +8,9 @@ import pytest
 
 from chaos.experiment.loader import load, load_plan, write_plan
 from chaos.faults import catalogue
-from chaos.stack.compose import load_stack
 from chaos.preflight.preview import warnings
 from chaos.preflight.targets import check_targets
+from chaos.stack.compose import load_stack
 
 FOLDER = Path(__file__).parents[3] / "experiments"
 FILES = sorted(path for path in FOLDER.rglob("*.yaml"))

@@ -50,7 +50,7 @@ FAULTS = st.one_of(
     st.builds(
         ScheduledFault,
         fault=st.just("disk.io_error"),
-        target=st.builds(Target, lun=NAMES | AWKWARD),
+        target=st.builds(Target, st.just("lun"), NAMES | AWKWARD),
         at=TRIGGERS,
         for_seconds=st.none() | st.floats(0, 3600),
         parameters=PARAMETERS,
@@ -58,7 +58,7 @@ FAULTS = st.one_of(
     st.builds(
         ScheduledFault,
         fault=st.just("process.kill"),
-        target=st.builds(Target, role=NAMES | AWKWARD),
+        target=st.builds(Target, st.just("role"), NAMES | AWKWARD),
         at=TRIGGERS,
     ),
     st.builds(ScheduledFault, fault=st.just("carrier.down"), target=st.just(Target("carrier", True)), at=TRIGGERS),

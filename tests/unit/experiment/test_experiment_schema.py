@@ -13,7 +13,7 @@ from chaos.errors import SourceError, UsageError
 from chaos.experiment import plan, schema
 from chaos.experiment.loader import load, load_experiment, load_plan
 from chaos.experiment.plan import Target, Trigger
-from tests.unit.experiment.samples import GOOD, Catalogue, Write
+from tests.unit.experiment.samples import FORMS, GOOD, Catalogue, Write
 
 
 def refusal(path: Path, faults: Catalogue) -> str:
@@ -208,7 +208,7 @@ def test_the_models_have_the_fields_and_defaults_of_the_plan() -> None:
 
 
 def test_the_json_schema_describes_what_a_user_writes() -> None:
-    made = schema.json_schema()
+    made = schema.json_schema(FORMS)
     assert set(made["required"]) == {"experiment", "stack"}
     assert made["additionalProperties"] is False
     assert {"type": "string"} in made["properties"]["stack"]["anyOf"]

@@ -9,17 +9,21 @@ from typing import Any, cast
 
 import pytest
 
+from chaos.agent.wire import Request
 from chaos.errors import CarrierError
 from chaos.experiment.plan import Parameter, ScheduledFault, Target, Trigger
 from chaos.faults import injector as module
 from chaos.faults import make
+from chaos.faults.carrier import live
+from chaos.faults.carrier.medium import CarrierFault, CarrierState
 from chaos.faults.injector import Injector
-from chaos.faults.state import CarrierState
+from chaos.faults.live import Surroundings
 from chaos.history.events import FaultEvent
 from chaos.history.recorder import Recorder
 from chaos.stack.agent import Agent
 from chaos.stack.carrier import Carrier
-from chaos.stack.toxiproxy import Toxic
+from chaos.stack.roles import Roles
+from chaos.stack.toxic import Toxic
 from tests.unit.faults import jumping
 from tests.unit.faults.test_injector import stack
 
@@ -36,7 +40,9 @@ def scheduled(name: str, at: Trigger, for_seconds: float | None = None, **parame
 
 def wanted(name: str, **parameters: Parameter) -> CarrierState:
     fault = ScheduledFault(name, Target("carrier", True), Trigger(seconds=1), None, parameters)
-    return make(fault).wanted_carrier(CarrierState())
+    made = make(fault)
+    assert isinstance(made, CarrierFault)
+    return made.wanted(CarrierState())
 
 
 def test_down_is_silence_that_keeps_connections_open_or_a_cut() -> None:
@@ -76,8 +82,8 @@ class NotingCarrier:
 class SilentAgent:
     """Has nothing to do."""
 
-    async def call(self, do: str, **asked: Any) -> Any:
-        raise AssertionError(f"asked to {do} {asked}")
+    async def call(self, request: Request[Any]) -> Any:
+        raise AssertionError(f"asked to {request}")
 
 
 class Scene:
@@ -88,16 +94,10 @@ class Scene:
         self.events: list[FaultEvent] = []
         self.witnessed: list[tuple[bool, tuple[Toxic, ...]]] = []
         self.recorder = Recorder(folder / "history.jsonl")
-        self.injector = Injector(
-            schedule,
-            stack(),
-            cast(Agent, SilentAgent()),
-            self.recorder,
-            self.events.append,
-            self._mend,
-            cast(Carrier, carrier) if carrier else None,
-            self._witness,
-        )
+        there, agent = stack(), cast(Agent, SilentAgent())
+        its = cast(Carrier, carrier) if carrier else None
+        at = Surroundings(there, agent, Roles(there, agent), its, self._witness)
+        self.injector = Injector(schedule, at, self.recorder, self.events.append, self._mend)
 
     async def _mend(self) -> None:
         pass
@@ -118,7 +118,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
             finally:
                 made.recorder.abandon()
 
-        jumping.run(scene(), monkeypatch, module)
+        jumping.run(scene(), monkeypatch, module, live)
 
     return run
 

@@ -9,17 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from chaos.agent.wire import Fail, Hold, LunState, ServiceState
 from chaos.errors import UsageError
 from chaos.experiment.plan import ScheduledFault, Target, Trigger
-from chaos.faults import catalogue, make, registry
-from chaos.faults.base import Evidence, Fault
+from chaos.faults import catalogue, known_faults, make, registry
+from chaos.faults.base import Evidence
+from chaos.faults.carrier.medium import CarrierEvidence
+from chaos.faults.link.medium import LinkEvidence
+from chaos.faults.lun.disk import ALL
+from chaos.faults.lun.medium import LunEvidence, LunFault
+from chaos.faults.process.medium import ProcessEvidence, ProcessFault
 from chaos.faults.registry import fault
-from chaos.faults.state import FailIo, LunState, ServiceState
 
 CONTRACT = Path(__file__).parents[2] / "contract"
-CUT = Evidence(luns=2, seconds_since_write=0.5, closed=2, services=1, killed=1)
-LOST = Evidence(luns=2, seconds_since_write=5.0, closed=2, failed_reads=1)
-KILLED = Evidence(services=2, killed=2, received_bytes=1)
+CUT = LunEvidence(luns=2, seconds_since_write=0.5, closed=2, services=1, killed=1)
+LOST = LunEvidence(luns=2, seconds_since_write=5.0, closed=2, ios={"failed_reads": 1})
+KILLED = ProcessEvidence(services=2, killed=2, received_bytes=1)
 
 
 def scheduled(name: str, **parameters: object) -> ScheduledFault:
@@ -32,14 +37,14 @@ def scheduled(name: str, **parameters: object) -> ScheduledFault:
         ("disk.power_cut", CUT),
         ("disk.power_cut", dataclasses.replace(CUT, seconds_since_write=5.0)),
         ("disk.power_cut", dataclasses.replace(CUT, discarded_bytes=0, received_bytes=0)),
-        ("disk.io_error", Evidence(luns=1, failed_reads=1)),
-        ("disk.io_error", Evidence(luns=1, failed_writes=1)),
-        ("disk.io_error", Evidence(luns=1, failed_flushes=1)),
+        ("disk.io_error", LunEvidence(luns=1, ios={"failed_reads": 1})),
+        ("disk.io_error", LunEvidence(luns=1, ios={"failed_writes": 1})),
+        ("disk.io_error", LunEvidence(luns=1, ios={"failed_flushes": 1})),
         ("san.lose", LOST),
-        ("san.lose", dataclasses.replace(LOST, failed_reads=0, failed_flushes=1)),
+        ("san.lose", dataclasses.replace(LOST, ios={"failed_flushes": 1})),
         ("disk.lose", LOST),
-        ("disk.hang", Evidence(luns=1, held_ios=1)),
-        ("san.unavailable", Evidence(luns=1, held_ios=1)),
+        ("disk.hang", LunEvidence(luns=1, ios={"held_ios": 1})),
+        ("san.unavailable", LunEvidence(luns=1, ios={"held_ios": 1})),
         ("process.kill", KILLED),
     ],
 )
@@ -54,17 +59,17 @@ def test_evidence_that_reaches_the_minimum_is_a_bite(name: str, evidence: Eviden
         ("disk.power_cut", dataclasses.replace(CUT, seconds_since_write=5.01), "took no write of the load in the 5 s"),
         ("disk.power_cut", dataclasses.replace(CUT, killed=0), "0 of 1 services were running and killed"),
         ("disk.power_cut", dataclasses.replace(CUT, closed=1), "1 of 2 LUNs were closed"),
-        ("disk.power_cut", Evidence(), "took no write"),
+        ("disk.power_cut", LunEvidence(), "took no write"),
         ("disk.io_error", dataclasses.replace(CUT, received_bytes=9), "no I/O was failed"),
         ("disk.lose", dataclasses.replace(LOST, seconds_since_write=5.01), "took a write of the load in the 5 s"),
         ("disk.lose", dataclasses.replace(LOST, closed=1), "1 of 2 LUNs were closed"),
-        ("disk.lose", dataclasses.replace(LOST, failed_reads=0), "no I/O failed afterwards"),
+        ("disk.lose", dataclasses.replace(LOST, ios={}), "no I/O failed afterwards"),
         ("disk.hang", LOST, "no I/O was held"),
         ("san.unavailable", LOST, "no I/O was held"),
         ("san.lose", dataclasses.replace(LOST, seconds_since_write=None), "took a write of the load in the 5 s"),
         ("san.lose", dataclasses.replace(LOST, seconds_since_write=5.01), "took a write of the load in the 5 s"),
         ("san.lose", dataclasses.replace(LOST, closed=1), "1 of 2 LUNs were closed"),
-        ("san.lose", dataclasses.replace(LOST, failed_reads=0), "no I/O failed afterwards"),
+        ("san.lose", dataclasses.replace(LOST, ios={}), "no I/O failed afterwards"),
         ("process.kill", dataclasses.replace(KILLED, killed=1), "1 of 2 services were running and killed"),
         ("process.kill", dataclasses.replace(KILLED, received_bytes=0), "received nothing in the second before"),
     ],
@@ -75,57 +80,56 @@ def test_evidence_short_of_the_minimum_names_what_is_missing(name: str, evidence
 
 @pytest.mark.parametrize("name", catalogue().known)
 def test_no_fault_bites_without_evidence(name: str) -> None:
-    if name != "process.kill":
-        assert make(scheduled(name)).why_not_bitten(Evidence())
-    assert make(scheduled(name)).why_not_bitten(Evidence(services=1))
+    kinds = {"lun": LunEvidence(), "process": ProcessEvidence(services=1), "link": LinkEvidence(links=2)}
+    nothing = kinds.get(known_faults()[name].medium.name, CarrierEvidence())
+    assert make(scheduled(name)).why_not_bitten(nothing)
 
 
 def test_paths_that_fail_bite_by_failing_and_not_by_holding() -> None:
     down = make(scheduled("san.unavailable", mode="fail"))
-    assert down.why_not_bitten(Evidence(luns=1, failed_writes=1)) == ""
-    assert down.why_not_bitten(Evidence(luns=1, held_ios=1)) == "no I/O was failed"
+    assert down.why_not_bitten(LunEvidence(luns=1, ios={"failed_writes": 1})) == ""
+    assert down.why_not_bitten(LunEvidence(luns=1, ios={"held_ios": 1})) == "no I/O was failed"
+
+
+def lun_fault(name: str, **parameters: object) -> LunFault:
+    made = make(scheduled(name, **parameters))
+    assert isinstance(made, LunFault)
+    return made
 
 
 def test_a_lun_that_hangs_or_is_off_serves_nobody_and_one_that_fails_does() -> None:
     for name, serves in (("disk.hang", False), ("disk.power_cut", False), ("disk.io_error", True)):
-        assert make(scheduled(name)).wanted_lun(LunState()).serves is serves
-    assert make(scheduled("san.unavailable")).wanted_lun(LunState()).to_agent()["rules"] == [
-        {"cause": 0, "hold": ["flush", "read", "write"]}
-    ]
+        assert lun_fault(name).wanted(LunState(), 0).serves is serves
+    assert lun_fault("san.unavailable").wanted(LunState(), 0).effects == (Hold(ALL),)
 
 
 def test_what_was_counted_is_shown_and_the_bytes_that_a_cut_dropped_even_if_none() -> None:
     assert CUT.counted()["discarded_bytes"] == 0
-    assert "discarded_bytes" not in Evidence(luns=1, failed_reads=2).counted()
-    assert Evidence(luns=1, seconds_since_write=0.0).counted() == {"luns": 1, "seconds_since_write": 0.0}
+    assert "discarded_bytes" not in LunEvidence(luns=1, ios={"failed_reads": 2}).counted()
+    assert LunEvidence(luns=1, seconds_since_write=0.0).counted() == {"luns": 1, "seconds_since_write": 0.0}
 
 
 def test_states_compose_in_any_order() -> None:
-    cut, error, lose = (make(scheduled(name)) for name in ("disk.power_cut", "disk.io_error", "san.lose"))
-    one = lose.wanted_lun(error.wanted_lun(cut.wanted_lun(LunState())))
-    other = cut.wanted_lun(lose.wanted_lun(error.wanted_lun(LunState())))
-    assert one == other == LunState(power=False, lost=True, rules=(FailIo(frozenset({"read", "write", "flush"})),))
+    cut, error, lose = (lun_fault(name) for name in ("disk.power_cut", "disk.io_error", "san.lose"))
+    one = lose.wanted(error.wanted(cut.wanted(LunState(), 0), 1), 2)
+    other = cut.wanted(lose.wanted(error.wanted(LunState(), 1), 2), 0)
+    assert one == other == LunState(power=False, lost=True, effects=(Fail(ALL, cause=1),))
 
 
 def test_sectors_are_512_bytes_each_and_the_end_is_excluded() -> None:
-    error = make(scheduled("disk.io_error", operations=["read"], times=2, sectors={"first": 8, "count": 8}))
-    assert error.wanted_lun(LunState()).to_agent() == {
-        "power": True,
-        "lost": False,
-        "rules": [{"cause": 0, "fail": ["read"], "times": 2, "first": 4096, "end": 8192}],
-    }
+    error = lun_fault("disk.io_error", operations=["read"], times=2, sectors={"first": 8, "count": 8})
+    assert error.wanted(LunState(), 0).effects == (Fail(frozenset({"read"}), 2, 4096, 8192),)
 
 
-def test_each_rule_is_of_the_fault_that_added_it() -> None:
-    hang, error = make(scheduled("disk.hang")), make(scheduled("disk.io_error"))
-    state = error.wanted_lun(hang.wanted_lun(LunState().laid_over_by(3)).laid_over_by(5))
-    assert [rule.cause for rule in state.rules] == [3, 5]
+def test_each_effect_is_of_the_fault_that_added_it() -> None:
+    hang, error = lun_fault("disk.hang"), lun_fault("disk.io_error")
+    assert [effect.cause for effect in error.wanted(hang.wanted(LunState(), 3), 5).effects] == [3, 5]
 
 
-def test_a_fault_leaves_alone_what_it_does_not_strike() -> None:
-    assert make(scheduled("process.kill")).wanted_lun(LunState()) == LunState()
-    assert make(scheduled("process.kill")).wanted_service(ServiceState()) == ServiceState(running=False)
-    assert make(scheduled("san.lose")).wanted_service(ServiceState()) == ServiceState()
+def test_a_kill_wants_its_service_down() -> None:
+    kill = make(scheduled("process.kill"))
+    assert isinstance(kill, ProcessFault)
+    assert kill.wanted(ServiceState()) == ServiceState(running=False)
 
 
 def test_an_unknown_fault_is_refused_with_those_that_there_are() -> None:
@@ -147,7 +151,7 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_fault_registers_itself_by_name_and_is_frozen(own_registry: None) -> None:
     @fault("disk.melt")
-    class Melt(Fault):
+    class Melt(LunFault):
         """Gets hot."""
 
         targets = ("lun",)
@@ -163,7 +167,7 @@ def test_a_fault_registers_itself_by_name_and_is_frozen(own_registry: None) -> N
 
 def test_a_name_is_registered_once(own_registry: None) -> None:
     with pytest.raises(ValueError, match=r"two faults of the name disk\.power_cut"):
-        fault("disk.power_cut")(type("Again", (Fault,), {}))
+        fault("disk.power_cut")(type("Again", (LunFault,), {}))
 
 
 @pytest.mark.parametrize("name", catalogue().known)
@@ -171,7 +175,7 @@ def test_the_catalogue_tells_the_very_fields_of_a_fault(name: str) -> None:
     info = catalogue().known[name]
     fields = {field.name: field.default for field in dataclasses.fields(registry._FAULTS[name])}  # type: ignore[arg-type]
     assert set(info.parameters) == set(fields)
-    assert info.target_kinds
+    assert info.targets
     for parameter, default in fields.items():
         told = info.parameters[parameter].default
         assert (frozenset(told) if isinstance(told, list) else told) == default

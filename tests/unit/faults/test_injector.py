@@ -5,16 +5,41 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from chaos.agent.wire import (
+    Answers,
+    ApplyLinks,
+    ApplyLuns,
+    ApplyServices,
+    Ask,
+    CountDrops,
+    CountIos,
+    Counts,
+    Drops,
+    Fail,
+    Killed,
+    Link,
+    LinkRead,
+    LinksApplied,
+    LinkState,
+    LunsApplied,
+    LunState,
+    LunTraffic,
+    Request,
+    ServiceRead,
+    ServicesApplied,
+)
 from chaos.errors import AgentError
 from chaos.experiment.plan import ScheduledFault, Target, Trigger
 from chaos.faults import aim
 from chaos.faults import injector as module
 from chaos.faults.injector import Injector
+from chaos.faults.live import Surroundings
 from chaos.history.events import Act, Back, FaultEvent, Send
 from chaos.history.recorder import Recorder
 from chaos.stack.agent import Agent
@@ -23,9 +48,9 @@ from chaos.stack.spec import Lun, Mount, RoleCheck, Service, Stack
 from tests.unit.faults import jumping
 
 ARRAY, ROLE = Target("array", "core"), Target("role", "database")
-READS = {"cause": 0, "fail": ["read"], "times": None, "first": 0, "end": None}
-BASELINE = {"power": True, "lost": False, "rules": []}
-OFF = {**BASELINE, "power": False}
+READS = Fail(frozenset({"read"}))
+BASELINE = LunState()
+OFF = BASELINE.powered_off()
 
 
 def stack(*also: Service) -> Stack:
@@ -52,100 +77,98 @@ class NotingAgent:
 
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self.now_ns = now_ns
-        self.applied: list[dict[str, dict[str, Any]]] = []
+        self.applied: list[dict[str, LunState]] = []
         self.killed: list[str] = []
         self.unplugged: list[str] = []
         self.alive = {"db", "files", "gateway"}
         self.received_bytes = 1000
-        self.state: dict[str, dict[str, Any]] = {name: dict(BASELINE) for name in stack().luns}
-        self.counters = {name: {"last_write_ns": 0} for name in self.state}
+        self.state: dict[str, LunState] = dict.fromkeys(stack().luns, BASELINE)
+        self.written = dict.fromkeys(self.state, 0)
         self.unflushed: dict[str, int] = {}
-        self.tolls: dict[tuple[str, int], dict[str, int]] = {}
+        self.counts: dict[tuple[str, int], dict[str, int]] = {}
         self.refuses = False
-        self.lapsed: list[str] = []
+        self.lapsed: tuple[str, ...] = ()
         self.leased: list[tuple[int, float]] = []
         self.paused: dict[str, bool] = {}
-        self.closed: set[tuple[str, str]] = set()
-        self.carried: dict[tuple[str, str], int] = {}
-        self.dropped: dict[tuple[str, str], int] = {}
+        self.closed: set[Link] = set()
+        self.carried: dict[Link, int] = {}
+        self.dropped: dict[Link, int] = {}
         self.leaders: set[str] = set()
         self.asked = 0
         self.reads_back_nothing = False
 
-    async def call(self, do: str, **asked: Any) -> Any:
+    async def call(self, request: Request[Any]) -> Any:
         await asyncio.sleep(0)
         if self.refuses:
-            raise AgentError(f"the agent refused {do}")
-        if do == "counters":
-            return {
-                name: {**self.counters[name], **self.tolls.get((name, asked["cause"]), _NO_TOLL)}
-                for name in asked["luns"]
-            }
-        if do == "dropped":
-            return [self.dropped.get(link, 0) for link in asked["links"]]
-        if do == "ask":
-            self.asked += 1
-            assert all(
-                (each["port"], each["path"], each["says"]) == (8008, "/leader", "") for each in asked["questions"]
-            )
-            return [each["service"] in self.leaders for each in asked["questions"]]
-        assert do == "apply"
-        self.leased.append((self.now_ns(), asked["lease_seconds"]))
-        self.applied.append(asked["luns"])
-        killed = {name: self._kill(name) for name in asked["kill"]}
-        before = {name: dict(self.counters[name]) for name in asked["luns"]}
-        self.unplugged += asked["unplug"]
-        for name in asked["unplug"]:
-            self.state[name] = {**self.state[name], "power": False}
-        after, closed = {}, {}
-        for name, wanted in asked["luns"].items():
-            was_open = self.state[name]["power"]
-            is_open = was_open and wanted["power"] and not wanted["lost"]
+            raise AgentError(f"the agent refused {type(request).__name__}")
+        name = type(request).__name__
+        return getattr(self, f"_{name}")(request)
+
+    def _CountIos(self, asked: CountIos) -> Counts:  # noqa: N802 - called by the request's name
+        return Counts({lun: dict(self.counts.get((lun, asked.cause), {})) for lun in asked.luns})
+
+    def _CountDrops(self, asked: CountDrops) -> Drops:  # noqa: N802
+        return Drops(tuple(self.dropped.get(link, 0) for link in asked.links))
+
+    def _Ask(self, asked: Ask) -> Answers:  # noqa: N802
+        self.asked += 1
+        assert all((each.port, each.path, each.says) == (8008, "/leader", "") for each in asked.questions)
+        return Answers(tuple(each.service in self.leaders for each in asked.questions))
+
+    def _ApplyLuns(self, asked: ApplyLuns) -> LunsApplied:  # noqa: N802
+        self.leased.append((self.now_ns(), asked.lease_seconds))
+        self.applied.append(asked.luns)
+        killed = {name: self._kill(name) for name in asked.kill}
+        before = {name: LunTraffic(last_write_ns=self.written[name]) for name in asked.luns}
+        self.unplugged += asked.unplug
+        for name in asked.unplug:
+            self.state[name] = self.state[name].powered_off()
+        closed = {}
+        for name, wanted in asked.luns.items():
+            was_open = self.state[name].power
+            is_open = was_open and wanted.power and not wanted.lost
             if was_open and not is_open:
                 closed[name] = self.unflushed.get(name, 0)
-            self.state[name] = {**wanted, "power": is_open}
-            after[name] = {"power": is_open, "lost": wanted["lost"], "rules": len(wanted["rules"])}
-        paused = {name: self._pause(name, wanted) for name, wanted in asked["pause"].items()}
-        links = [self._link((sender, receiver), is_open) for sender, receiver, is_open in asked["links"]]
-        return {
-            "at": self.now_ns(),
-            "killed": killed,
-            "paused": paused,
-            "links": links,
-            "before": before,
-            "closed": closed,
-            "lapsed": self.lapsed,
-            "after": after,
-        }
+            self.state[name] = replace(wanted, power=is_open)
+        after = {name: self.state[name] for name in asked.luns}
+        return LunsApplied(self.now_ns(), killed, before, closed, after, self.lapsed)
 
-    def _pause(self, service: str, wanted: bool) -> dict[str, int]:
+    def _ApplyServices(self, asked: ApplyServices) -> ServicesApplied:  # noqa: N802
+        self.leased.append((self.now_ns(), asked.lease_seconds))
+        killed = {name: self._kill(name) for name in asked.kill}
+        paused = {name: self._pause(name, wanted.paused) for name, wanted in asked.services.items()}
+        return ServicesApplied(self.now_ns(), killed, paused, self.lapsed)
+
+    def _ApplyLinks(self, asked: ApplyLinks) -> LinksApplied:  # noqa: N802
+        self.leased.append((self.now_ns(), asked.lease_seconds))
+        links = tuple(self._link(link, wanted.open) for link, wanted in asked.links)
+        return LinksApplied(self.now_ns(), links, self.lapsed)
+
+    def _pause(self, service: str, wanted: bool) -> ServiceRead:
         alive, was_paused = service in self.alive, self.paused.get(service, False)
         self.paused[service] = wanted and alive
-        found = {"alive": alive, "paused": wanted and alive, "was_paused": was_paused}
-        return {"received_bytes": self.received_bytes, **{name: int(value) for name, value in found.items()}}
+        return ServiceRead(alive, self.received_bytes, was_paused, wanted and alive)
 
-    def _link(self, link: tuple[str, str], is_open: bool) -> dict[str, int | bool]:
+    def _link(self, link: Link, is_open: bool) -> LinkRead:
         was_open = link not in self.closed
         if not self.reads_back_nothing:
             self.closed = self.closed - {link} if is_open else self.closed | {link}
-        counts = {"carried": self.carried.get(link, 0), "dropped": self.dropped.get(link, 0)}
-        return {"was_open": was_open, "open": link not in self.closed, **counts}
+        state = LinkState(open=link not in self.closed)
+        return LinkRead(was_open, state, self.carried.get(link, 0), self.dropped.get(link, 0))
 
     def wrote(self, *luns: str, seconds_ago: float = 0.0) -> None:
         for lun in luns:
-            self.counters[lun]["last_write_ns"] = self.now_ns() - round(seconds_ago * 1e9)
+            self.written[lun] = self.now_ns() - round(seconds_ago * 1e9)
 
     def failed(self, lun: str, counter: str = "failed_reads", cause: int = 0) -> None:
-        self.tolls.setdefault((lun, cause), dict(_NO_TOLL))[counter] += 1
+        counts = self.counts.setdefault((lun, cause), {})
+        counts[counter] = counts.get(counter, 0) + 1
 
-    def _kill(self, service: str) -> dict[str, int]:
+    def _kill(self, service: str) -> Killed:
         self.killed.append(service)
         alive = service in self.alive
         self.alive.discard(service)
-        return {"alive": int(alive), "received_bytes": self.received_bytes}
-
-
-_NO_TOLL = dict.fromkeys(("failed_reads", "failed_writes", "failed_flushes", "held"), 0)
+        return Killed(alive, self.received_bytes)
 
 
 class Bench:
@@ -160,9 +183,9 @@ class Bench:
         self.mended: list[float] = []
         self.began = self.loop.time()
         self._operations = 0
-        self.injector = Injector(
-            schedule, stack(*also), cast(Agent, self.agent), self.recorder, self.told.append, self._mend
-        )
+        there, agent = stack(*also), cast(Agent, self.agent)
+        at = Surroundings(there, agent, Roles(there, agent))
+        self.injector = Injector(schedule, at, self.recorder, self.told.append, self._mend)
 
     async def _mend(self) -> None:
         self.mended.append(self.since())
@@ -211,9 +234,7 @@ def test_a_fault_strikes_so_many_seconds_after_the_load_began(play: Callable[...
         await asyncio.sleep(0.6)
         assert bench.happened() == ["injected"]
         assert bench.told[0].t == round((bench.began + 4) * 1e9)
-        assert bench.agent.applied == [
-            {"pgdata": {**BASELINE, "rules": [READS]}, "wal": {**BASELINE, "rules": [READS]}}
-        ]
+        assert bench.agent.applied == [{"pgdata": BASELINE.with_effect(READS), "wal": BASELINE.with_effect(READS)}]
         await bench.injector.end_load()
 
     play(io_error(Trigger(seconds=4)), act=act)
@@ -356,7 +377,7 @@ def test_a_fault_that_ended_by_itself_while_it_was_wanted_is_an_error_of_the_har
     async def act(bench: Bench) -> None:
         bench.injector.begin_load()
         await asyncio.sleep(1)
-        bench.agent.lapsed = ["pgdata"]
+        bench.agent.lapsed = ("pgdata",)
         with pytest.raises(AgentError, match=r"disk\.io_error: what was wanted of pgdata had ended by itself"):
             await bench.injector.end_load()
         assert bench.happened() == ["injected"], "never healed, so nobody takes it for a fault that was in force"
@@ -530,7 +551,7 @@ def test_an_array_lost_in_a_late_phase_is_counted_before_it_is_replaced_and_then
         assert bench.happened() == ["injected", "lasting"]
         assert bench.injector.damage.lost == set(), "blank LUNs stand there now"
         await bench.injector.enter_phase("converge")
-        assert not any(state["lost"] for state in bench.agent.applied[-1].values())
+        assert not any(state.lost for state in bench.agent.applied[-1].values())
 
     play(
         ScheduledFault("san.lose", ARRAY, Trigger(phase="recover")),
@@ -551,7 +572,7 @@ def test_the_length_of_a_fault_that_is_for_good_is_no_end_but_the_time_until_the
         assert bench.happened() == ["injected", "lasting"]
         assert len(bench.mended) == 1
         assert bench.injector.damage.lost == bench.injector.damage.replaceable == {"pgdata", "wal"}
-        assert bench.agent.state["pgdata"]["lost"]
+        assert bench.agent.state["pgdata"].lost
         await bench.injector.end_load()
 
     play(ScheduledFault("san.lose", ARRAY, Trigger(seconds=0.5), for_seconds=1), act=act)
@@ -603,7 +624,7 @@ def test_counters_of_a_lun_that_was_replaced_meanwhile_prove_nothing(play: Calla
         bench.agent.wrote("pgdata")
         await asyncio.sleep(0.2)
         bench.agent.failed("pgdata")
-        bench.agent.tolls.clear()
+        bench.agent.counts.clear()
         await bench.injector.end_load()
         await bench.injector.heal_all()
         assert (bench.told[-1].bit, bench.told[-1].why) == (False, "no I/O failed afterwards")
@@ -621,7 +642,7 @@ def test_a_kill_strikes_every_service_of_a_role_and_holds_them_down(play: Callab
         await bench.injector.heal_all()
         assert bench.injector.damage.held == set()
         assert bench.told[-1].bit
-        assert bench.agent.applied == [{}, {}], "no LUN is touched"
+        assert bench.agent.applied == [], "no LUN is touched"
 
     play(ScheduledFault("process.kill", ROLE, Trigger(seconds=0.5)), act=act)
 
@@ -646,9 +667,9 @@ def test_a_kill_of_a_dead_or_silent_service_does_not_bite(play: Callable[..., No
 def test_overlapping_faults_compose_and_healing_one_keeps_the_other(play: Callable[..., None]) -> None:
     async def act(bench: Bench) -> None:
         bench.injector.begin_load()
-        both = {**OFF, "rules": [READS]}
+        both = BASELINE.with_effect(READS).powered_off()
         await asyncio.sleep(1.5)
-        assert bench.agent.applied[-1]["pgdata"] == {**BASELINE, "rules": [READS]}
+        assert bench.agent.applied[-1]["pgdata"] == BASELINE.with_effect(READS)
         await asyncio.sleep(1)
         assert bench.agent.applied[-1]["pgdata"] == both
         await asyncio.sleep(1)
@@ -697,13 +718,13 @@ def test_two_equal_faults_on_one_lun_are_two(play: Callable[..., None]) -> None:
     async def act(bench: Bench) -> None:
         bench.injector.begin_load()
         await asyncio.sleep(2.5)
-        other = {**READS, "cause": 1}
-        assert bench.agent.applied[-1]["pgdata"]["rules"] == [READS, other]
+        other = replace(READS, cause=1)
+        assert bench.agent.applied[-1]["pgdata"].effects == (READS, other)
         await asyncio.sleep(1)
-        assert bench.agent.applied[-1]["pgdata"]["rules"] == [other]
+        assert bench.agent.applied[-1]["pgdata"].effects == (other,)
         await bench.injector.end_load()
         await bench.injector.heal_all()
-        assert bench.agent.applied[-1]["pgdata"]["rules"] == []
+        assert bench.agent.applied[-1]["pgdata"].effects == ()
 
     lun = Target("lun", "pgdata")
     play(io_error(Trigger(seconds=1), lun, for_seconds=2), io_error(Trigger(seconds=2), lun), act=act)
@@ -714,7 +735,7 @@ def test_a_lun_stays_lost_whatever_else_heals(play: Callable[..., None]) -> None
         bench.injector.begin_load()
         await asyncio.sleep(4)
         await bench.injector.end_load()
-        assert bench.agent.applied[-1] == {"pgdata": {**BASELINE, "lost": True}}
+        assert bench.agent.applied[-1] == {"pgdata": BASELINE.gone()}
 
     play(
         ScheduledFault("san.lose", ARRAY, Trigger(seconds=1)),
@@ -739,7 +760,8 @@ GATEWAY, DB, FILES = ("gateway",), ("db",), ("files",)
 
 def partition(at: Trigger, *sets: tuple[str, ...], isolate: tuple[str, ...] = (), **more: Any) -> ScheduledFault:
     parameters = {"one_way": more.pop("one_way", False)}
-    return ScheduledFault("network.partition", Target(between=sets, isolate=isolate), at, parameters=parameters, **more)
+    target = Target("isolate", isolate) if isolate else Target("between", sets)
+    return ScheduledFault("network.partition", target, at, parameters=parameters, **more)
 
 
 def test_a_pause_holds_its_service_and_lets_it_go_on(play: Callable[..., None]) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from chaos.agent.wire import Beat, CountIos, Counts, Drop, Event, Health, LunHealth, Save
 from chaos.errors import AgentError
-from chaos.stack.agent import Agent, Event, _door
+from chaos.stack.agent import Agent, _door
 from chaos.stack.identity import Run
 
 
@@ -75,26 +76,27 @@ def play(act: Act) -> None:
 @pytest.mark.parametrize("split", [False, True])
 def test_an_answer_finds_its_request_however_it_is_cut_up(split: bool) -> None:
     async def act(container: Container) -> None:
-        first = asyncio.create_task(container.agent.call("counters", luns=["a"]))
+        first = asyncio.create_task(container.agent.call(CountIos(("a",))))
         asked = await container.request()
-        second = asyncio.create_task(container.agent.call("health", lun="a"))
+        second = asyncio.create_task(container.agent.call(Health("a")))
         other = await container.request()
-        assert (asked["do"], asked["luns"], other["do"]) == ("counters", ["a"], "health")
-        answers = f'{{"id": {other["id"]}, "ok": 2}}\n{{"id": {asked["id"]}, "ok": 1}}\n'.encode()
+        assert (asked["do"], asked["luns"], other["do"]) == ("count_ios", ["a"], "health")
+        health, counts = '{"closed": true, "gave_up": false}', '{"luns": {}}'
+        answers = f'{{"id": {other["id"]}, "ok": {health}}}\n{{"id": {asked["id"]}, "ok": {counts}}}\n'.encode()
         await container.say(answers[:7], answers[7:], split=split)
-        assert (await first, await second) == (1, 2)
+        assert (await first, await second) == (Counts({}), LunHealth(closed=True, gave_up=False))
 
     play(act)
 
 
 def test_a_refusal_is_an_error_with_the_agents_reason_and_an_event() -> None:
     async def act(container: Container) -> None:
-        asking = asyncio.create_task(container.agent.call("drop", lun="nosuch"))
+        asking = asyncio.create_task(container.agent.call(Drop("nosuch")))
         number = (await container.request())["id"]
         await container.say(f'{{"id": {number}, "error": "drop: KeyError: nosuch", "trace": "t"}}\n'.encode())
         with pytest.raises(AgentError, match="the agent refused drop: KeyError: nosuch"):
             await asking
-        assert container.events[-1]["event"] == "refused"
+        assert container.events[-1] == Event("refused", error="drop: KeyError: nosuch", trace="t")
 
     play(act)
 
@@ -103,7 +105,7 @@ def test_events_are_handed_on() -> None:
     async def act(container: Container) -> None:
         await container.say(b'{"event": "exited", "service": "db"}\n')
         await container.heard(1)
-        assert container.events == [{"event": "exited", "service": "db"}]
+        assert container.events == [Event("exited", service="db")]
 
     play(act)
 
@@ -120,24 +122,24 @@ def test_the_door_is_there_for_one_agent_and_gone_afterwards(tmp_path: Path) -> 
 
 def test_the_end_of_the_stream_fails_who_waits_and_who_comes_later() -> None:
     async def act(container: Container) -> None:
-        asking = asyncio.create_task(container.agent.call("counters", luns=[]))
+        asking = asyncio.create_task(container.agent.call(CountIos(())))
         await container.request()
         await container.end()
         with pytest.raises(AgentError, match="the agent is gone"):
             await asking
-        with pytest.raises(AgentError, match="the agent is gone, apply cannot be done"):
-            await container.agent.call("apply")
+        with pytest.raises(AgentError, match="the agent is gone, beat cannot be done"):
+            await container.agent.call(Beat())
 
     play(act)
 
 
 def test_an_answer_to_a_request_that_was_given_up_is_nothing() -> None:
     async def act(container: Container) -> None:
-        asking = asyncio.create_task(container.agent.call("save"))
+        asking = asyncio.create_task(container.agent.call(Save("a", "a.img")))
         number = (await container.request())["id"]
         asking.cancel()
         await container.say(f'{{"id": {number}, "ok": 1}}\n'.encode())
-        await container.say(b'{"event": "here"}\n')
+        await container.say(b'{"event": "ready"}\n')
         await container.heard(1)
         assert not container.agent.lost.is_set()
 

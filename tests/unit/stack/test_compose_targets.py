@@ -7,12 +7,11 @@ import pytest
 
 from chaos.errors import SourceError
 from chaos.experiment.plan import Checks, Limits, Plan, ScheduledFault, Target, Trigger, Workload
-from chaos.faults import catalogue
-from chaos.stack.compose import load_stack
 from chaos.preflight.preview import preview
-from chaos.stack.spec import Stack
 from chaos.preflight.targets import check_targets
 from chaos.preflight.warnings import not_covered, topology_warnings
+from chaos.stack.compose import load_stack
+from chaos.stack.spec import Stack
 
 TEXT = """\
 services:
@@ -39,7 +38,9 @@ def stack_of(folder: Path, text: str = TEXT) -> Stack:
 
 
 def plan_with(*targets: Target) -> Plan:
-    schedule = tuple(ScheduledFault("san.lose", target, Trigger(acknowledged=200)) for target in targets)
+    faults = {"between": "network.partition", "isolate": "network.partition", "carrier": "carrier.down"}
+    at = Trigger(acknowledged=200)
+    schedule = tuple(ScheduledFault(faults.get(target.key, "san.lose"), target, at) for target in targets)
     return Plan("e", "", (Path("compose.yaml"),), 1, Workload(), schedule, Checks(), Limits())
 
 
@@ -95,14 +96,16 @@ def test_members_of_sets_are_looked_for_among_services_and_roles(tmp_path: Path)
     file = tmp_path / "e.yaml"
     file.write_text("schedule:\n  - {target: {between: [[db], [gatway]]}}\n  - {target: {isolate: [databse]}}\n")
     with pytest.raises(SourceError) as caught:
-        check_targets(plan_with(Target("between", (("db",), ("gatway",))), Target("isolate", ("databse",))), stack, file)
+        check_targets(
+            plan_with(Target("between", (("db",), ("gatway",))), Target("isolate", ("databse",))), stack, file
+        )
     assert "e.yaml:2:32: the stack has no service or role 'gatway'" in str(caught.value)
     assert "e.yaml:3:25: the stack has no service or role 'databse'" in str(caught.value)
 
 
 def test_each_of_several_arrays_must_be_there(tmp_path: Path) -> None:
     stack = stack_of(tmp_path)
-    check_targets(plan_with(Target(arrays=tuple(stack.arrays))), stack)
+    check_targets(plan_with(Target("arrays", tuple(stack.arrays))), stack)
     file = tmp_path / "e.yaml"
     file.write_text("schedule:\n  - {target: {arrays: [core, cor]}}\n")
     with pytest.raises(SourceError) as caught:
@@ -114,15 +117,19 @@ def test_a_disk_fault_on_a_service_without_a_lun_is_refused(tmp_path: Path) -> N
     stack = stack_of(tmp_path, TEXT.replace("  gateway: {", "  idle: {image: x}\n  gateway: {"))
     hang = replace(plan_with(), schedule=(ScheduledFault("disk.hang", Target("service", "idle"), Trigger(seconds=1)),))
     with pytest.raises(SourceError, match=r"idle mounts no LUN, and disk\.hang strikes LUNs"):
-        check_targets(hang, stack, None, catalogue())
-    kill = replace(plan_with(), schedule=(ScheduledFault("process.kill", Target("service", "idle"), Trigger(seconds=1)),))
-    check_targets(kill, stack, None, catalogue())
+        check_targets(hang, stack)
+    kill = replace(
+        plan_with(), schedule=(ScheduledFault("process.kill", Target("service", "idle"), Trigger(seconds=1)),)
+    )
+    check_targets(kill, stack)
 
 
 def test_a_role_that_moves_is_shown_with_all_who_may_have_it(tmp_path: Path) -> None:
     moving = TEXT.replace("{database: [db]}", "{leader: {of: [db, gateway], http: 8008/primary}}")
     stack = stack_of(tmp_path, moving)
-    pause = replace(plan_with(), schedule=(ScheduledFault("process.pause", Target("role", "leader"), Trigger(seconds=1)),))
+    pause = replace(
+        plan_with(), schedule=(ScheduledFault("process.pause", Target("role", "leader"), Trigger(seconds=1)),)
+    )
     assert "(strikes services db, gateway; of these whoever is leader then)" in "\n".join(preview(pause, stack))
 
 

@@ -17,7 +17,8 @@ from toxiproxy.api import APIConsumer
 
 from chaos.errors import CarrierError
 from chaos.stack import toxiproxy
-from chaos.stack.toxiproxy import ProxyState, Toxic, Toxiproxy
+from chaos.stack.toxic import Toxic
+from chaos.stack.toxiproxy import ProxyState, Toxiproxy
 
 LATE = Toxic("latency", "downstream", {"latency": 200, "jitter": 0})
 
