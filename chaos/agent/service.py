@@ -190,7 +190,10 @@ class Agent:
 
     def do_count_ios(self, asked: wire.CountIos) -> wire.Counts:
         """What was done to I/Os for one cause."""
-        return wire.Counts({name: dict(self._luns[name].counts[asked.cause]) for name in asked.luns})
+        targets = {name: self._luns[name] for name in asked.luns}
+        return wire.Counts(
+            {name: wire.LunCounts(each.traffic, dict(each.counts[asked.cause])) for name, each in targets.items()}
+        )
 
     def do_count_drops(self, asked: wire.CountDrops) -> wire.Drops:
         """Packets that were dropped so far."""

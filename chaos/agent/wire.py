@@ -1,8 +1,8 @@
 """What the controller and the agent say to each other: each request with its reply, and the events.
 
 Both sides import this file. A request is a line of JSON, `{"id": 7, "do": "attach", ...}`, whose further keys are the
-fields of its class below; the reply is `{"id": 7, "ok": {...}}`, or `{"id": 7, "error": "...", "trace": "..."}` where it
-was refused. The agent pushes events without being asked: `{"event": "exited", ...}`.
+fields of its class below; the reply is `{"id": 7, "ok": {...}}`, or `{"id": 7, "error": "...", "trace": "..."}` where
+it was refused. The agent pushes events without being asked: `{"event": "exited", ...}`.
 
 Times are ns of CLOCK_MONOTONIC, which controller and agent share.
 """
@@ -270,15 +270,26 @@ class ApplyLuns(Request[LunsApplied]):
 
 
 @dataclass(frozen=True)
-class Counts:
-    """By LUN, what was counted, by name: "failed_reads", "failed_writes", "failed_flushes", "held_ios"."""
+class LunCounts:
+    """What was counted of a LUN: all that went through it, and what was done to I/Os for one cause, by name.
 
-    luns: dict[str, dict[str, int]]
+    The names are those of the effects: "failed_reads", "failed_writes", "failed_flushes", "held_ios".
+    """
+
+    traffic: LunTraffic
+    ios: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """By LUN."""
+
+    luns: dict[str, LunCounts]
 
 
 @dataclass(frozen=True)
 class CountIos(Request[Counts]):
-    """What effects of this cause, or ports closed for it, did to I/Os."""
+    """What went through these LUNs so far, and what effects of this cause, or ports closed for it, did to I/Os."""
 
     luns: tuple[str, ...]
     cause: int = 0

@@ -13,10 +13,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from chaos.faults.state import CarrierState
-
 from chaos.experiment.plan import Parameter, ScheduledFault, Target, Trigger
 from chaos.faults import make
+from chaos.faults.carrier.medium import CarrierFault, CarrierState
 from chaos.stack.carrier import Carrier
 from chaos.stack.spec import Port, Service, Stack
 from tests.bench import phone
@@ -73,7 +72,9 @@ async def _stopped(carrier: Carrier, log: Log, name: str) -> float:
     fault, _, mode = name.partition(" ")
     parameters: dict[str, Parameter] = {"mode": mode} if mode else {}
     scheduled = ScheduledFault(fault, Target("carrier", True), Trigger(seconds=0), parameters=parameters)
-    wanted = make(scheduled).wanted_carrier(CarrierState())
+    made = make(scheduled)
+    assert isinstance(made, CarrierFault)
+    wanted = made.wanted(CarrierState())
     before = log.count
     called = time.monotonic_ns()
     await carrier.apply(wanted.listening, wanted.toxics)

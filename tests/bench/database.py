@@ -20,8 +20,8 @@ from pathlib import Path
 
 import asyncpg
 import docker
-from chaos.faults.state import LunState
 
+from chaos.agent.wire import ApplyLuns, CountIos, LunState
 from chaos.errors import HarnessError
 from chaos.stack import containers
 from chaos.stack.agent import CACHE_IN_AGENT
@@ -205,8 +205,8 @@ async def _cut_and_ask(made: Lab) -> float:
 
     await until(loaded, "pgbench does not write")
     called = time.monotonic()
-    off = {_LUN: LunState().powered_off().to_agent()}
-    await running.agent.call("apply", luns=off, kill=[_SERVICE], lease_seconds=_LEASE_SECONDS)
+    off = ApplyLuns({_LUN: LunState().powered_off()}, _LEASE_SECONDS, kill=(_SERVICE,))
+    await running.agent.call(off)
     back = running.bring_back(anew=[_SERVICE], checked=[_LUN], seconds_max=READY_SECONDS_MAX)
     _, answered = await asyncio.gather(back, _first_row(made))
     await asyncio.gather(loading, return_exceptions=True)  # it ended with its container
@@ -214,7 +214,7 @@ async def _cut_and_ask(made: Lab) -> float:
 
 
 async def _flushed(made: Lab) -> int:
-    return int((await made.running.agent.call("counters", luns=[_LUN]))[_LUN]["flushes"])
+    return (await made.running.agent.call(CountIos((_LUN,)))).luns[_LUN].traffic.flushes
 
 
 async def _first_row(made: Lab) -> float:

@@ -14,9 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from chaos.faults.disk import ALL
-from chaos.faults.state import HoldIo, LunState
-
+from chaos.agent.wire import ApplyLinks, ApplyLuns, ApplyServices, Hold, LinkState, LunState, Request, ServiceState
+from chaos.faults.lun.disk import ALL
 from chaos.stack.lifecycle import Lab
 from chaos.stack.spec import Build, Lun, Mount, Port, Service, Stack
 from tests.bench import probe
@@ -38,13 +37,11 @@ async def san(times: int) -> list[Figure]:
     mounts = tuple(Mount("lun", name, f"{probe.LUN_FOLDER}{number}") for number, name in enumerate(luns))
     async with _bench([_service("probe", ("writers", str(_LUNS)), mounts)], luns) as (made, folder):
         logs = [Log(str(folder / f"{probe.FILE}{number}")) for number in range(_LUNS)]
-        down = LunState().with_rule(HoldIo(ALL)).to_agent()
-        up = LunState().to_agent()
-        samples = []
-        for _ in range(times):
-            taken = {"luns": dict.fromkeys(luns, down), "kill": []}
-            given = {"luns": dict.fromkeys(luns, up), "kill": []}
-            samples.append(await _sample(made, logs, taken, given))
+        taken, given = (
+            ApplyLuns(dict.fromkeys(luns, state), _LEASE_SECONDS)
+            for state in (LunState().with_effect(Hold(ALL)), LunState())
+        )
+        samples = [await _sample(made, logs, taken, given) for _ in range(times)]
     return _figures("san", samples, 5.0)
 
 
@@ -53,11 +50,10 @@ async def pause(times: int) -> list[Figure]:
     mount = Mount("lun", "disk", probe.LUN_FOLDER)
     async with _bench([_service("probe", (), (mount,))], ["disk"]) as (made, folder):
         logs = [Log(str(folder / probe.FILE))]
-        nothing: dict[str, Any] = {"luns": {}, "kill": []}
-        samples = [
-            await _sample(made, logs, {**nothing, "pause": {"probe": True}}, {**nothing, "pause": {"probe": False}})
-            for _ in range(times)
-        ]
+        taken, given = (
+            ApplyServices({"probe": ServiceState(paused=is_paused)}, _LEASE_SECONDS) for is_paused in (True, False)
+        )
+        samples = [await _sample(made, logs, taken, given) for _ in range(times)]
     return _figures("pause", samples, 5.0)
 
 
@@ -67,12 +63,11 @@ async def partition(times: int) -> list[Figure]:
     links = [("talker", "listener"), ("listener", "talker")]
     async with _bench(ends, []) as (made, folder):
         logs = [Log(str(folder / probe.FILE))]
-        samples = []
-        for _ in range(times):
-            taken, given = (
-                {"luns": {}, "kill": [], "links": [(*link, is_open) for link in links]} for is_open in (False, True)
-            )
-            samples.append(await _sample(made, logs, taken, given))
+        taken, given = (
+            ApplyLinks(tuple((link, LinkState(open=is_open)) for link in links), _LEASE_SECONDS)
+            for is_open in (False, True)
+        )
+        samples = [await _sample(made, logs, taken, given) for _ in range(times)]
     return _figures("partition", samples, 10.0)
 
 
@@ -84,17 +79,17 @@ def _figures(name: str, samples: Sequence[float], most_ms: float) -> list[Figure
     ]
 
 
-async def _sample(made: Lab, logs: Sequence[Log], taken: dict[str, Any], given: dict[str, Any]) -> float:
+async def _sample(made: Lab, logs: Sequence[Log], taken: Request[Any], given: Request[Any]) -> float:
     """Milliseconds from the call to the end of the last traffic."""
     before = [log.count for log in logs]
     wanted = _EVENTS_BETWEEN + random.SystemRandom().randrange(_EVENTS_BETWEEN)
     await until(lambda: all(log.count >= b + wanted for log, b in zip(logs, before, strict=True)), "no traffic")
     before = [log.count for log in logs]
     called = time.monotonic_ns()
-    await made.running.agent.call("apply", **taken, lease_seconds=_LEASE_SECONDS)
+    await made.running.agent.call(taken)
     await _still(logs)
     ends = [each.end_ns for log, count in zip(logs, before, strict=True) for each in log.since(count)]
-    await made.running.agent.call("apply", **given, lease_seconds=_LEASE_SECONDS)
+    await made.running.agent.call(given)
     return max(0.0, (max(ends, default=called) - called) / _NS_IN_MS)
 
 

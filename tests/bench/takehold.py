@@ -18,8 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.faults.state import FailIo, LunState
-
+from chaos.agent.wire import ApplyLuns, ApplyServices, Fail, LunState
 from chaos.errors import HarnessError
 from chaos.stack.lifecycle import Lab
 from chaos.stack.spec import Build, Lun, Mount, Port, Service, Stack
@@ -94,7 +93,7 @@ def _stack(shared: Path) -> Stack:
 
 async def _io_error(made: Lab, log: Log) -> float:
     """Fail the writes to the probe's file, and only those: the file system's own journal goes on."""
-    fault = LunState().with_rule(FailIo(frozenset({"write"}), None, *log.extent))
+    fault = LunState().with_effect(Fail(frozenset({"write"}), None, *log.extent))
     before = log.count
     called = time.monotonic_ns()
     await _apply(made, fault)
@@ -128,7 +127,7 @@ async def _kill(made: Lab, log: Log) -> float:
     try:
         await asyncio.to_thread(looking.wait, _GONE_SECONDS_MAX)
         called = time.monotonic_ns()
-        await made.running.agent.call("apply", luns={}, kill=[_SERVICE], lease_seconds=_LEASE_SECONDS)
+        await made.running.agent.call(ApplyServices({}, _LEASE_SECONDS, kill=(_SERVICE,)))
         ended = await gone
     finally:
         os.close(handle)
@@ -150,8 +149,7 @@ def _gone_at(handle: int, looking: threading.Event) -> int:
 
 async def _apply(made: Lab, state: LunState, *kill: str) -> None:
     """As the injector does."""
-    wanted = {_LUN: state.to_agent()}
-    await made.running.agent.call("apply", luns=wanted, kill=list(kill), lease_seconds=_LEASE_SECONDS)
+    await made.running.agent.call(ApplyLuns({_LUN: state}, _LEASE_SECONDS, kill=kill))
 
 
 async def _writing(log: Log) -> None:

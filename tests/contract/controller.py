@@ -7,7 +7,21 @@ import dataclasses
 import sys
 from pathlib import Path
 
+from chaos.agent.wire import (
+    ApplyLinks,
+    ApplyLuns,
+    ApplyServices,
+    CountIos,
+    Fail,
+    Hold,
+    LinkState,
+    LunState,
+    ServiceState,
+)
+from chaos.faults.lun.disk import ALL
 from tests.contract.stage import DATA, WRITE, scene, service, stack_of, until
+
+LEASE_SECONDS = 60.0
 
 
 async def main(folder: Path) -> None:
@@ -15,28 +29,23 @@ async def main(folder: Path) -> None:
     stack = stack_of(service(), service("other", "second"), service("mute", "third"), service("still", "fourth"))
     stack = dataclasses.replace(stack, carrier=True)
     async with scene(stack, folder) as made:
-        rules = [{"fail": ["read", "write", "flush"], "times": None, "first": 0, "end": None}]
-        hold = [{"hold": ["read", "write", "flush"]}]
         await made.does(f"echo dirty > {DATA}/dirty", "other")
-        await made.running.agent.call(
-            "apply",
-            luns={
-                "disk": {"power": False, "lost": False, "rules": []},
-                "second": {"power": True, "lost": False, "rules": rules},
-                "third": {"power": True, "lost": False, "rules": hold},
-            },
-            kill=["box"],
-            pause={"still": True},
-            links=[("other", "mute", False), ("mute", "other", False)],
-            lease_seconds=60.0,
-        )
+        agent, cut = made.running.agent, LinkState(open=False)
+        wanted = {
+            "disk": LunState(power=False),
+            "second": LunState(effects=(Fail(ALL),)),
+            "third": LunState(effects=(Hold(ALL),)),
+        }
+        await agent.call(ApplyLuns(wanted, LEASE_SECONDS, kill=("box",)))
+        await agent.call(ApplyServices({"still": ServiceState(paused=True)}, LEASE_SECONDS))
+        await agent.call(ApplyLinks(((("other", "mute"), cut), (("mute", "other"), cut)), LEASE_SECONDS))
         assert made.running.carrier is not None
         await made.running.carrier.apply(False, [])
         writing = asyncio.create_task(made.tries(WRITE, "mute"))
 
         async def hangs() -> bool:
-            counters = await made.running.agent.call("counters", luns=["third"])
-            return int(counters["third"]["held"]) > 0
+            counts = await agent.call(CountIos(("third",)))
+            return counts.luns["third"].ios.get("held_ios", 0) > 0
 
         await until(hangs, "nothing hangs")
         assert not writing.done()

@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from chaos.agent.wire import Event
 from chaos.experiment.plan import Parameter, ScheduledFault, Target, Trigger
 from chaos.faults.injector import Injector
+from chaos.faults.live import Surroundings
 from chaos.history.events import FaultEvent
 from chaos.history.recorder import Recorder
-from chaos.stack.agent import Event
 from chaos.stack.identity import Run
 from chaos.stack.lifecycle import Lab, lab
 from chaos.stack.mending import Damage, mend
+from chaos.stack.roles import Roles
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Lun, Mount, Port, Service, Stack
 
@@ -78,6 +80,13 @@ class Scene:
     def running(self) -> RunningStack:
         return self.lab.running
 
+    @property
+    def surroundings(self) -> Surroundings:
+        """What faults may reach."""
+        running = self.running
+        roles = Roles(self.stack, running.agent)
+        return Surroundings(self.stack, running.agent, roles, running.carrier, execute=running.execute)
+
     async def tries(self, command: str, service: str = "box") -> tuple[int, str]:
         """Run a shell command inside a service, within 20 s; return its exit code and its last words."""
         return await self.running.execute(service, ["timeout", "20", "bash", "-c", command], 30.0)
@@ -100,7 +109,7 @@ class Scene:
         """An injector whose load has begun and whose one fault strikes when the phase "now" is entered."""
         aim = target or (Target("service", service) if service else Target("array", "core"))
         scheduled = ScheduledFault(fault, aim, Trigger(phase="now"), for_seconds, parameters)
-        injector = Injector([scheduled], self.stack, self.running.agent, self.recorder, self.faults.append, self.mended)
+        injector = Injector([scheduled], self.surroundings, self.recorder, self.faults.append, self.mended)
         injector.begin_load()
         return injector
 
@@ -120,7 +129,7 @@ class Scene:
         async with asyncio.timeout(20):
             while True:
                 for event in self.events:
-                    if event["event"] == name:
+                    if event.event == name:
                         return event
                 await asyncio.sleep(0.01)
 

@@ -17,7 +17,7 @@ from chaos.errors import CarrierError
 from chaos.experiment.plan import Parameter, ScheduledFault, Target, Trigger
 from chaos.faults.injector import Injector
 from chaos.stack.carrier import DOOR, Carrier
-from chaos.stack.toxiproxy import Toxic
+from chaos.stack.toxic import Toxic
 from tests.contract.stage import DATA, Scene, scene, service, stack_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("own_cache")]
@@ -91,9 +91,7 @@ def carrier_of(of: Scene) -> Carrier:
 
 def injector(of: Scene, fault: str, **parameters: Parameter) -> Injector:
     scheduled = ScheduledFault(fault, Target("carrier", True), Trigger(phase="now"), None, parameters)
-    made = Injector(
-        [scheduled], of.stack, of.running.agent, of.recorder, of.faults.append, of.mended, of.running.carrier
-    )
+    made = Injector([scheduled], of.surroundings, of.recorder, of.faults.append, of.mended)
     made.begin_load()
     return made
 

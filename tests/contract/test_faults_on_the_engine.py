@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from chaos.agent.wire import Event, Health
 from chaos.experiment.plan import Target
 from chaos.stack.spec import Mount
 from tests.contract.stage import (
@@ -38,7 +39,7 @@ def test_disk_power_cut_takes_what_was_not_flushed_names_included(play: Play) ->
         injector = scene.injector("disk.power_cut")
         await do_within_a_commit_interval(scene, CHANGE_NAMES)
         await injector.enter_phase("now")
-        assert await scene.heard("exited") == {"event": "exited", "service": "box"}
+        assert await scene.heard("exited") == Event("exited", service="box")
         assert not await greeted(*scene.running.front_door)
         assert injector.damage.held == {"box"}
         await injector.heal_all()
@@ -76,8 +77,8 @@ def test_disk_power_cut_of_one_lun_takes_the_machine_s_page_cache_of_the_others(
             scene, f"echo on > {DATA}/on && cd /more && rm -f cached && echo kept > kept && sync && echo lost > cached"
         )
         await injector.enter_phase("now")
-        states = [await scene.running.agent.call("health", lun=lun) for lun in ("disk", "second")]
-        assert all(state["closed"] for state in states)
+        states = [await scene.running.agent.call(Health(lun)) for lun in ("disk", "second")]
+        assert all(state.closed for state in states)
         await injector.heal_all()
         assert [topic for topic, _ in await scene.mend()] == ["fsck", "fsck"]
         assert await scene.does("ls /more && cat /more/kept") == "kept\nkept"
@@ -135,12 +136,12 @@ def test_a_file_system_that_gave_up_is_checked_and_mounted_again(play: Play) -> 
         )
         assert (code, "Read-only file system" in words) == (1, True), words
         await injector.heal_all()
-        assert (await scene.running.agent.call("health", lun="disk"))["gave_up"]
+        assert (await scene.running.agent.call(Health("disk"))).gave_up
         code, words = await scene.tries(f"touch {DATA}/still")
         assert "Read-only file system" in words
         done = await scene.mend()
         assert [topic for topic, _ in done] == ["fsck"]
-        assert not (await scene.running.agent.call("health", lun="disk"))["gave_up"]
+        assert not (await scene.running.agent.call(Health("disk"))).gave_up
         assert await scene.does(f"cat {DATA}/kept && {WRITE} && echo written") == "kept\nwritten"
 
     play(act)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
+from dataclasses import replace
 
 import docker
 import pytest
 
-from chaos.experiment.plan import Target
+from chaos.agent.wire import ApplyLinks, ApplyServices, Event, LinkState, ServiceState
+from chaos.experiment.plan import Target, Trigger
 from chaos.faults.injector import Injector
 from chaos.stack.engine import connect
 from chaos.stack.spec import Stack
@@ -88,7 +90,7 @@ async def stands_still(scene: Scene, caller: str) -> bool:
 
 
 def partition(scene: Scene, *sets: list[str], one_way: bool = False) -> Injector:
-    target = Target(between=tuple(tuple(each) for each in sets))
+    target = Target("between", tuple(tuple(each) for each in sets))
     return scene.injector("network.partition", target=target, one_way=one_way)
 
 
@@ -183,13 +185,14 @@ class Both:
     """Two faults of one schedule, which strike and heal when told."""
 
     def __init__(self, scene: Scene, first: Injector, second: Injector) -> None:
-        self._injector = first
-        self._injector._faults.append(second._faults[0])
+        schedule = [
+            replace(each._faults[0].scheduled, at=Trigger(phase=str(index)))
+            for index, each in enumerate((first, second))
+        ]
+        self._injector = Injector(schedule, scene.surroundings, scene.recorder, scene.faults.append, scene.mended)
 
     async def inject(self, index: int) -> None:
-        each = self._injector._faults[index]
-        assert await self._injector._takes_aim(each)
-        await self._injector._inject(each)
+        await self._injector.enter_phase(str(index))
 
     async def heal(self, index: int) -> None:
         await self._injector._heal(self._injector._faults[index])
@@ -259,7 +262,7 @@ def test_a_service_that_comes_back_during_a_partition_finds_it_in_force(play: Pl
     async def act(scene: Scene) -> None:
         injector = partition(scene, ["one"], ["two"])
         await injector.enter_phase("now")
-        await scene.running.agent.call("apply", luns={}, kill=["two"], lease_seconds=60.0)
+        await scene.running.agent.call(ApplyServices({}, 60.0, kill=("two",)))
         await scene.heard("exited")
 
         async def noticed() -> bool:
@@ -276,11 +279,10 @@ def test_a_service_that_comes_back_during_a_partition_finds_it_in_force(play: Pl
 
 def test_a_cut_link_opens_when_its_lease_ends(play: Play) -> None:
     async def act(scene: Scene) -> None:
-        links = [("one", "two", False)]
-        reply = await scene.running.agent.call("apply", luns={}, kill=[], lease_seconds=3.0, links=links)
-        assert reply["links"][0]["open"] is False
+        cut = ApplyLinks(((("one", "two"), LinkState(open=False)),), lease_seconds=3.0)
+        assert not (await scene.running.agent.call(cut)).links[0].state.open
         assert "one>two" not in await reach(scene)
-        assert (await scene.heard("lease-ended"))["links"] == [["one", "two"]]
+        assert (await scene.heard("lease-ended")).targets == ("one to two",)
         await opens(scene)
 
     play(act, trio())
@@ -337,7 +339,7 @@ def test_a_paused_service_that_is_killed_dies_at_once(play: Play) -> None:
         pause, kill = scene.injector("process.pause", service="one"), scene.injector("process.kill", service="one")
         await pause.enter_phase("now")
         await kill.enter_phase("now")
-        assert await scene.heard("exited") == {"event": "exited", "service": "one"}
+        assert await scene.heard("exited") == Event("exited", service="one")
         await pause.heal_all()
         await kill.heal_all()
         assert await scene.mend() == [("started", "one")]
@@ -348,10 +350,10 @@ def test_a_paused_service_that_is_killed_dies_at_once(play: Play) -> None:
 
 def test_a_pause_ends_with_its_lease(play: Play) -> None:
     async def act(scene: Scene) -> None:
-        reply = await scene.running.agent.call("apply", luns={}, kill=[], lease_seconds=8.0, pause={"one": True})
-        assert reply["paused"]["one"]["paused"] == 1
+        pause = ApplyServices({"one": ServiceState(paused=True)}, lease_seconds=8.0)
+        assert (await scene.running.agent.call(pause)).services["one"].paused
         assert not await greeted(*scene.running.front_door)
-        assert (await scene.heard("lease-ended"))["services"] == ["one"]
+        assert (await scene.heard("lease-ended")).targets == ("one",)
         await greets(*scene.running.front_door)
 
     play(act, trio())

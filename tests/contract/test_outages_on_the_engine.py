@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from chaos.agent.wire import CountIos
 from chaos.experiment.plan import Target
 from chaos.stack.spec import Stack
 from tests.contract.stage import (
@@ -30,8 +31,8 @@ def pair() -> Stack:
 
 
 async def held(scene: Scene, lun: str = "disk") -> int:
-    counters = await scene.running.agent.call("counters", luns=[lun])
-    return int(counters[lun]["held"])
+    counts = await scene.running.agent.call(CountIos((lun,)))
+    return counts.luns[lun].ios.get("held_ios", 0)
 
 
 async def hangs(scene: Scene, command: str) -> asyncio.Task[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from chaos.agent.wire import ApplyLuns, CountIos, Fail, LunState
 from chaos.errors import AgentError
 from chaos.stack import agent as controllers_end
 from chaos.stack.cache import cache_folder
@@ -141,7 +142,7 @@ def test_a_killed_agent_means_io_errors_and_a_named_error_never_a_hang(
             code, words = await made.tries(f"dd if={DATA}/kept of=/dev/null iflag=direct status=none")
             assert (code, "Input/output error" in words) == (1, True), words
             with pytest.raises(AgentError, match="the agent is gone"):
-                await agent.call("counters", luns=["disk"])
+                await agent.call(CountIos(("disk",)))
 
     asyncio.run(act())
 
@@ -149,14 +150,13 @@ def test_a_killed_agent_means_io_errors_and_a_named_error_never_a_hang(
 def test_the_lease_of_a_rule_ends_by_itself(tmp_path: Path) -> None:
     async def act() -> None:
         async with scene(stack_of(), tmp_path) as made:
-            rules = [{"fail": ["read"], "times": None, "first": 0, "end": None}]
             read = f"dd if={DATA}/kept of=/dev/null iflag=direct status=none"
             await made.does(f"echo kept > {DATA}/kept && sync {DATA}/kept")
-            wanted = {"disk": {"power": True, "lost": False, "rules": rules}}
-            await made.running.agent.call("apply", luns=wanted, kill=[], lease_seconds=1.5)
+            wanted = LunState(effects=(Fail(frozenset({"read"})),))
+            await made.running.agent.call(ApplyLuns({"disk": wanted}, lease_seconds=1.5))
             code, _ = await made.tries(read)
             assert code == 1
-            assert (await made.heard("lease-ended"))["luns"] == ["disk"]
+            assert (await made.heard("lease-ended")).targets == ("disk",)
             await made.does(read)
 
     asyncio.run(act())

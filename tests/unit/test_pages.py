@@ -101,7 +101,7 @@ def test_every_fault_has_its_section_with_its_targets_and_parameters_and_no_othe
     assert set(sections) == set(catalogue().known)
     for name, info in catalogue().known.items():
         (targets,) = re.findall(r"^\| targets \| (.*) \|$", sections[name], re.MULTILINE)
-        assert set(re.findall(r"`(\w+)`", targets)) == set(info.target_kinds)
+        assert set(re.findall(r"`(\w+)`", targets)) == set(info.targets)
         (parameters,) = re.findall(r"^\| parameters \| (.*) \|$", sections[name], re.MULTILINE)
         assert set(re.findall(r"`(\w+)[`:]", parameters)) >= set(info.parameters)
 

@@ -68,7 +68,7 @@ class LunStrike(Strike):
         self.in_force = self.fault.for_good
         if not self.fault.for_good:
             await self._medium.apply(self)
-        return self._evidence(counts.luns)
+        return self._evidence({name: each.ios for name, each in counts.luns.items()})
 
     def replaced(self, luns: Set[str]) -> None:
         """Blank LUNs take the place of these."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,7 +70,7 @@ class Late(Effect):
 
     def meets(self, io: Io) -> Fate:
         io.due_ns = io.since_ns + 10**9
-        return Fate.WAITS if effects.time.monotonic_ns() < io.due_ns else Fate.PASSES
+        return Fate.WAITS if time.monotonic_ns() < io.due_ns else Fate.PASSES
 
 
 class Elsewhere(Effect):
@@ -140,8 +141,8 @@ def test_an_effect_may_delay_and_the_rest_of_the_chain_comes_then(
     kernel.tell(fuse._WRITE, kernel.node, struct.pack("<QQIIQII", 0, 0, 512, 0, 0, 0, 0) + b"x" * 512)
     assert kernel.is_silent()
     assert 0 < kernel.front.seconds_until_due <= 1
-    now = effects.time.monotonic_ns() + 10**9
-    monkeypatch.setattr(effects.time, "monotonic_ns", lambda: now)
+    now = time.monotonic_ns() + 10**9
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now)
     assert kernel.front.seconds_until_due == 0
     kernel.front.reconsider()
     assert kernel.answer()[0] == 0

@@ -11,7 +11,7 @@ import pytest
 from chaos.agent import links, namespaces, netlink
 from chaos.agent.links import Links
 from chaos.agent.netlink import Rule
-from chaos.agent.wire import LinkState
+from chaos.agent.wire import LinkRead, LinkState
 
 CLOSED = {("one", "two"): LinkState(open=False)}
 
@@ -81,23 +81,23 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 def test_a_link_is_closed_where_it_ends_and_nowhere_else(wire: Wire) -> None:
     wrote = {pid: table.writes for pid, table in wire.tables.items()}
-    assert wire.links.apply(CLOSED) == {("one", "two"): {"was_open": True, "open": False, "carried": 0, "dropped": 0}}
+    assert wire.links.apply(CLOSED) == {("one", "two"): LinkRead(was_open=True, state=LinkState(open=False))}
     assert [wire.dropped_at(pid) for pid in (1, 2, 3)] == [set(), {address(1)}, set()]
     assert {pid: table.writes - wrote[pid] for pid, table in wire.tables.items()} == {1: 0, 2: 1, 3: 0}
-    assert wire.links.apply({("one", "two"): True})[("one", "two")].state.open is True
+    assert wire.links.apply({("one", "two"): LinkState(open=True)})[("one", "two")].state.open is True
     assert wire.dropped_at(2) == set()
 
 
 def test_a_link_that_was_closed_already_was_not_open(wire: Wire) -> None:
     wire.links.apply(CLOSED)
-    found = wire.links.apply({("one", "two"): False, ("three", "two"): False})
+    found = wire.links.apply({("one", "two"): LinkState(open=False), ("three", "two"): LinkState(open=False)})
     assert [link.was_open for link in found.values()] == [False, True]
-    assert wire.links.apply({("one", "two"): True})[("one", "two")].was_open is False
+    assert wire.links.apply({("one", "two"): LinkState(open=True)})[("one", "two")].was_open is False
 
 
 def test_a_link_of_another_fault_stays_as_it_is(wire: Wire) -> None:
-    wire.links.apply({("one", "two"): False, ("three", "two"): False})
-    wire.links.apply({("one", "two"): True})
+    wire.links.apply({("one", "two"): LinkState(open=False), ("three", "two"): LinkState(open=False)})
+    wire.links.apply({("one", "two"): LinkState(open=True)})
     assert wire.dropped_at(2) == {address(3)}
 
 
@@ -117,7 +117,7 @@ def test_what_a_link_carried_in_the_5_s_before_is_counted_and_what_came_earlier_
     for _ in range(24):  # 6 s
         wire.now_ns += 250_000_000
         wire.links.sample()
-    assert wire.links.apply({("one", "two"): True})[("one", "two")].carried == 0
+    assert wire.links.apply({("one", "two"): LinkState(open=True)})[("one", "two")].carried == 0
     wire.tables[2].arrives(address(1), 3)
     assert wire.links.apply(CLOSED)[("one", "two")].carried == 3
 
@@ -126,7 +126,7 @@ def test_dropped_packets_are_those_since_the_link_was_closed_over_all_changes_of
     wire.tables[2].arrives(address(1), 100)
     wire.links.apply(CLOSED)
     wire.tables[2].arrives(address(1), 5)
-    wire.links.apply({("three", "two"): False})  # writes the same receiver's rules anew
+    wire.links.apply({("three", "two"): LinkState(open=False)})  # writes the same receiver's rules anew
     wire.tables[2].arrives(address(1), 2)
     assert wire.links.dropped([("one", "two"), ("three", "two"), ("two", "one")]) == {
         ("one", "two"): 7,
@@ -147,7 +147,7 @@ def test_a_receiver_that_comes_back_finds_its_links_closed_and_its_count_kept(wi
 
 
 def test_a_sender_that_comes_back_under_another_hardware_address_is_still_dropped(wire: Wire) -> None:
-    wire.links.apply({("two", "one"): False})
+    wire.links.apply({("two", "one"): LinkState(open=False)})
     wire.links.forget("two")
     assert wire.dropped_at(1) == {address(2)}, "also while it is away"
     wire.links.add("two", 22)

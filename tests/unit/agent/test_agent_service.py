@@ -114,11 +114,11 @@ def test_what_was_counted_for_one_cause_outlives_the_rules_of_others_and_goes_wi
     agent._luns["disk"].chain[0].meets(Io("read", 0, 1))
     apply(agent, with_effects(first, second), cause=2)
     apply(agent, with_effects(second), cause=1)
-    counted = {cause: agent.do_count_ios(wire.CountIos(("disk",), cause)).luns["disk"] for cause in (1, 2)}
+    counted = {cause: agent.do_count_ios(wire.CountIos(("disk",), cause)).luns["disk"].ios for cause in (1, 2)}
     assert counted == {1: {"failed_reads": 1}, 2: {}}
     agent.do_drop(wire.Drop("disk"))
     agent.do_create(wire.Create("disk", SIZE))
-    assert agent.do_count_ios(wire.CountIos(("disk",), 1)).luns["disk"] == {}
+    assert agent.do_count_ios(wire.CountIos(("disk",), 1)).luns["disk"].ios == {}
 
 
 def test_of_two_equal_rules_the_one_that_stays_keeps_its_own_count(agent: Agent) -> None:

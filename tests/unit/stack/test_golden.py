@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from chaos.agent.wire import Format, Save, request_name
 from chaos.stack.agent import CACHE_IN_AGENT, Agent
 from chaos.stack.golden import Golden
 from chaos.stack.running import RunningStack
@@ -47,9 +48,10 @@ class Running:
     def made(self) -> RunningStack:
         return cast(RunningStack, self)
 
-    async def call(self, do: str, *, path: str, **_: object) -> None:
-        self.did.append(do)
-        if do == "save" and self._before_save is not None:
+    async def call(self, request: Save | Format) -> None:
+        self.did.append(request_name(type(request)))
+        path = request.path
+        if isinstance(request, Save) and self._before_save is not None:
             await self._before_save()
         (self._cache / Path(path).relative_to(CACHE_IN_AGENT)).write_text(self._content)
 

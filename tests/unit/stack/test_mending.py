@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Iterable, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from chaos.agent.wire import Health, LunHealth
 from chaos.stack.mending import Damage, mend
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Lun, Mount, RunbookStep, Service, Stack
 
-HEALTHY = {"closed": False, "gave_up": False}
+HEALTHY = LunHealth(closed=False, gave_up=False)
+CLOSED = LunHealth(closed=True, gave_up=False)
 NOTHING: Set[str] = frozenset()
 Said = list[tuple[str, str]]
 
@@ -37,7 +40,7 @@ class NotingStack:
             runbook=runbook,
         )
         self.agent = self
-        self.health = {name: dict(HEALTHY) for name in self.stack.luns}
+        self.health = dict.fromkeys(self.stack.luns, HEALTHY)
         self.running = dict.fromkeys(self.stack.services)
         self.ended: list[str] = []
         self.did: list[tuple[object, ...]] = []
@@ -47,9 +50,8 @@ class NotingStack:
     def made(self) -> RunningStack:
         return cast(RunningStack, self)
 
-    async def call(self, do: str, *, lun: str) -> dict[str, bool]:
-        assert do == "health"
-        return self.health[lun]
+    async def call(self, request: Health) -> LunHealth:
+        return self.health[request.lun]
 
     async def bring_back(
         self,
@@ -103,7 +105,7 @@ def test_a_healthy_stack_is_left_alone() -> None:
 @pytest.mark.parametrize("trouble", ["closed", "gave_up"])
 def test_a_sick_lun_is_checked_with_all_that_hangs_on_its_services(trouble: str) -> None:
     running = NotingStack()
-    running.health["wal"][trouble] = True
+    running.health["wal"] = replace(HEALTHY, **{trouble: True})
     assert mended(running) == [("fsck", "pgdata: clean"), ("fsck", "wal: clean")]
     assert running.did == [("bring back", {"anew": ("db",), "checked": ("pgdata", "wal")})]
 
@@ -124,7 +126,7 @@ def test_a_service_without_a_container_is_made_anew_with_its_disks() -> None:
 
 def test_everything_is_put_in_place_before_anybody_waits_for_a_service_to_be_healthy() -> None:
     running = NotingStack(INITIALISE)
-    running.health["photos"]["closed"] = True
+    running.health["photos"] = CLOSED
     running.ended = ["gateway"]
     mended(running, lost={"pgdata"}, replaceable={"pgdata"})
     work = {"anew": ("db", "files"), "ended": ("gateway",), "checked": ("wal", "photos"), "blank": ("pgdata",)}
@@ -133,7 +135,7 @@ def test_everything_is_put_in_place_before_anybody_waits_for_a_service_to_be_hea
 
 def test_what_a_fault_in_force_holds_down_stays_down() -> None:
     running = NotingStack()
-    running.health["pgdata"]["closed"] = running.health["photos"]["closed"] = True
+    running.health["pgdata"] = running.health["photos"] = CLOSED
     running.ended = ["db", "gateway"]
     assert mended(running, held={"db"}) == [("fsck", "photos: clean"), ("started", "gateway")]
     assert running.did == [("bring back", {"anew": ("files",), "ended": ("gateway",), "checked": ("photos",)})]
@@ -141,7 +143,7 @@ def test_what_a_fault_in_force_holds_down_stays_down() -> None:
 
 def test_what_is_lost_and_not_to_be_replaced_yet_is_left_alone_with_its_services() -> None:
     running = NotingStack()
-    running.health["pgdata"]["closed"] = running.health["wal"]["closed"] = True
+    running.health["pgdata"] = running.health["wal"] = CLOSED
     running.ended = ["db"]
     assert mended(running, lost={"pgdata"}) == []
     assert running.did == []

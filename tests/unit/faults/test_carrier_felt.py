@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from chaos.checks.carrier import Felt, felt
 
+from chaos.faults.base import Felt
+from chaos.faults.felt import felt
 from chaos.history.events import CANARY_OWNER, Act, Back, Event, FaultEvent, Header, Outcome, Row, Send
 from chaos.history.reader import read_history
 from tests.unit.checks.files import written
