@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chaos.agent import wire
+from chaos.agent import states
 
 FAILED: Final[Mapping[str, str]] = {"read": "failed_reads", "write": "failed_writes", "flush": "failed_flushes"}
 """The counter of an operation's failures."""
@@ -34,7 +34,7 @@ class Io:
             again, as it came but for this.
     """
 
-    operation: wire.Operation
+    operation: states.Operation
     offset: int = 0
     size: int = 0
     data: bytes | memoryview = b""
@@ -72,16 +72,16 @@ class Effect:
 
 
 class FailEffect(Effect):
-    """See `wire.Fail`."""
+    """See `states.Fail`."""
 
-    def __init__(self, wanted: wire.Fail, counts: Counter[str]) -> None:
+    def __init__(self, wanted: states.Fail, counts: Counter[str]) -> None:
         """Count down from `wanted.times`."""
         super().__init__(wanted, counts)
         self.left = wanted.times
 
     def meets(self, io: Io) -> Fate:
         """Fail it where it is one of those."""
-        wanted: wire.Fail = self.wanted
+        wanted: states.Fail = self.wanted
         if io.operation not in wanted.operations or self.left == 0:
             return Fate.PASSES
         end = wanted.end_byte
@@ -96,7 +96,7 @@ class FailEffect(Effect):
 
 
 class HoldEffect(Effect):
-    """See `wire.Hold`."""
+    """See `states.Hold`."""
 
     def meets(self, io: Io) -> Fate:
         """Hold it back where it is one of those; it counts once, however often it is looked at."""
@@ -108,10 +108,10 @@ class HoldEffect(Effect):
         return Fate.WAITS
 
 
-_MADE_OF: dict[type[Any], Callable[[Any, Counter[str]], Effect]] = {wire.Fail: FailEffect, wire.Hold: HoldEffect}
+_MADE_OF: dict[type[Any], Callable[[Any, Counter[str]], Effect]] = {states.Fail: FailEffect, states.Hold: HoldEffect}
 
 
-def make(wanted: wire.Effect, counts: Counter[str]) -> Effect:
+def make(wanted: states.Effect, counts: Counter[str]) -> Effect:
     """The effect that is wanted.
 
     Raises:

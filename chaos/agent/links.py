@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 
 from chaos.agent import namespaces
 from chaos.agent.netlink import Rule, Table
-from chaos.agent.wire import Link, LinkRead, LinkState
+from chaos.agent.states import LinkState
+from chaos.agent.wire import Link, LinkRead
 
 BASELINE = "holdfast"
 _SECONDS_MAX = 10

@@ -16,7 +16,8 @@ from chaos.agent.links import Links
 from chaos.agent.lun import Lun
 from chaos.agent.processes import Processes
 from chaos.agent.state import Port, Target
-from chaos.agent.wire import Done, Link, LinkState, LunState
+from chaos.agent.states import LinkState, LunState
+from chaos.agent.wire import Done, Link
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CHECK_SECONDS_MAX = 120

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from chaos.agent import effects, wire
+from chaos.agent import effects, states, wire
 from chaos.agent.effects import Effect
 from chaos.agent.lun import Lun
 
@@ -43,7 +43,7 @@ class Target:
         """What went through it so far."""
         return wire.LunTraffic(self.reads, self.writes, self.flushes, self.written_bytes, self.last_write_ns)
 
-    def chain_for(self, wanted: Iterable[wire.Effect]) -> list[Effect]:
+    def chain_for(self, wanted: Iterable[states.Effect]) -> list[Effect]:
         """The effects to come; those that are in force already go on, with their count of times.
 
         Raises:
@@ -75,12 +75,12 @@ class Port:
     failed: int = 0
     failed_changes: int = 0
 
-    def fails(self, operation: wire.Operation) -> None:
+    def fails(self, operation: states.Operation) -> None:
         """An I/O of it failed."""
         self.failed += 1
         self.failed_changes += operation != "read"
 
-    def refuse(self, operation: wire.Operation) -> int:
+    def refuse(self, operation: states.Operation) -> int:
         """An I/O came although it is closed: count it for the cause; return its errno."""
         self.fails(operation)
         self.target.counts[self.cause][effects.FAILED[operation]] += 1

@@ -9,13 +9,13 @@ Times are ns of CLOCK_MONOTONIC, which controller and agent share.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import typing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-Operation = Literal["read", "write", "flush"]
+from chaos.agent.states import LinkState, LunState, ServiceState
+
 Link = tuple[str, str]
 """Sender, receiver."""
 
@@ -153,67 +153,6 @@ class Health(Request[LunHealth]):
 
 
 @dataclass(frozen=True)
-class Fail:
-    """An effect: fail `operations` with EIO, `times` times (None: as long as it stands), on [first, end) bytes.
-
-    Flushes have no place, so a range is nothing to them. `cause`: the fault whose effect it is, by which evidence is
-    counted.
-    """
-
-    operations: frozenset[Operation]
-    times: int | None = None
-    first_byte: int = 0
-    end_byte: int | None = None
-    cause: int = 0
-    kind: Literal["fail"] = "fail"
-
-
-@dataclass(frozen=True)
-class Hold:
-    """An effect: hold back the answers of `operations` as long as it stands, or until the port closes."""
-
-    operations: frozenset[Operation]
-    cause: int = 0
-    kind: Literal["hold"] = "hold"
-
-
-Effect = Fail | Hold
-"""What happens to I/Os on their way to a LUN. A new one is a class here and one of the same kind in `effects`."""
-
-
-@dataclass(frozen=True)
-class LunState:
-    """The wanted state of a LUN; the default is its baseline.
-
-    Attributes:
-        power: Off: its port closes and unflushed writes are dropped.
-        lost: Gone for good, with everything on it.
-        effects: What happens to I/Os, each in its turn.
-    """
-
-    power: bool = True
-    lost: bool = False
-    effects: tuple[Effect, ...] = ()
-
-    @property
-    def serves(self) -> bool:
-        """Whether who writes to it gets an answer: it has power, and nothing holds the answers back."""
-        return self.power and not any(isinstance(effect, Hold) for effect in self.effects)
-
-    def with_effect(self, effect: Effect) -> LunState:
-        """The same with one more effect."""
-        return dataclasses.replace(self, effects=(*self.effects, effect))
-
-    def powered_off(self) -> LunState:
-        """The same without power."""
-        return dataclasses.replace(self, power=False)
-
-    def gone(self) -> LunState:
-        """The same, lost for good."""
-        return dataclasses.replace(self, lost=True)
-
-
-@dataclass(frozen=True)
 class LunTraffic:
     """What went through a LUN since it was made, over all ports."""
 
@@ -323,22 +262,6 @@ class Forget(Request[Done]):
 
 
 @dataclass(frozen=True)
-class ServiceState:
-    """The wanted state of a service; the default is its baseline."""
-
-    running: bool = True
-    paused: bool = False
-
-    def killed(self) -> ServiceState:
-        """The same, not running."""
-        return dataclasses.replace(self, running=False)
-
-    def frozen(self) -> ServiceState:
-        """The same, with its processes stopped where they stand."""
-        return dataclasses.replace(self, paused=True)
-
-
-@dataclass(frozen=True)
 class ServiceRead:
     """A service, read back: how it was before, what it had received in the second before, and `paused` now."""
 
@@ -393,17 +316,6 @@ class Ask(Request[Answers]):
 
 
 # --- links
-
-
-@dataclass(frozen=True)
-class LinkState:
-    """The wanted state of the link from one service to another; the default is its baseline."""
-
-    open: bool = True
-
-    def cut(self) -> LinkState:
-        """The same, with every packet dropped."""
-        return dataclasses.replace(self, open=False)
 
 
 @dataclass(frozen=True)

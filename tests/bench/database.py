@@ -21,7 +21,8 @@ from pathlib import Path
 import asyncpg
 import docker
 
-from chaos.agent.wire import ApplyLuns, CountIos, LunState
+from chaos.agent.states import LunState
+from chaos.agent.wire import ApplyLuns, CountIos
 from chaos.errors import HarnessError
 from chaos.stack import containers
 from chaos.stack.agent import CACHE_IN_AGENT

@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from chaos.agent.wire import ApplyLinks, ApplyLuns, ApplyServices, Hold, LinkState, LunState, Request, ServiceState
+from chaos.agent.states import Hold, LinkState, LunState, ServiceState
+from chaos.agent.wire import ApplyLinks, ApplyLuns, ApplyServices, Request
 from chaos.faults.lun.disk import ALL
 from chaos.stack.lifecycle import Lab
 from chaos.stack.spec import Build, Lun, Mount, Port, Service, Stack

@@ -18,7 +18,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.agent.wire import ApplyLuns, ApplyServices, Fail, LunState
+from chaos.agent.states import Fail, LunState
+from chaos.agent.wire import ApplyLuns, ApplyServices
 from chaos.errors import HarnessError
 from chaos.stack.lifecycle import Lab
 from chaos.stack.spec import Build, Lun, Mount, Port, Service, Stack

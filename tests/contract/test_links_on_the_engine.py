@@ -9,7 +9,8 @@ from dataclasses import replace
 import docker
 import pytest
 
-from chaos.agent.wire import ApplyLinks, ApplyServices, Event, LinkState, ServiceState
+from chaos.agent.states import LinkState, ServiceState
+from chaos.agent.wire import ApplyLinks, ApplyServices, Event
 from chaos.experiment.plan import Target, Trigger
 from chaos.faults.injector import Injector
 from chaos.stack.engine import connect

@@ -15,7 +15,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from chaos.agent.wire import ApplyLuns, CountIos, Fail, LunState
+from chaos.agent.states import Fail, LunState
+from chaos.agent.wire import ApplyLuns, CountIos
 from chaos.errors import AgentError
 from chaos.stack import agent as controllers_end
 from chaos.stack.cache import cache_folder

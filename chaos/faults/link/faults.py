@@ -7,7 +7,7 @@ loss of some packets, delay.
 
 from __future__ import annotations
 
-from chaos.agent.wire import LinkState
+from chaos.agent.states import LinkState
 from chaos.experiment.catalogue import ParameterInfo
 from chaos.faults.link.medium import LinkEvidence, LinkFault
 from chaos.faults.registry import fault

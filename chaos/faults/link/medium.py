@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chaos.agent.wire import LinkState
+from chaos.agent.states import LinkState
 from chaos.experiment.catalogue import TargetForm
 from chaos.faults.base import Evidence, Fault, Medium
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from chaos.agent.wire import Fail, Hold, LunState, Operation
+from chaos.agent.states import Fail, Hold, LunState, Operation
 from chaos.experiment.catalogue import ParameterInfo
 from chaos.faults.lun.medium import LunEvidence, LunFault
 from chaos.faults.registry import fault

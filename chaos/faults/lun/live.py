@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterable, Set
 from typing import Any
 
-from chaos.agent.wire import ApplyLuns, CountIos, LunsApplied, LunState
+from chaos.agent.states import LunState
+from chaos.agent.wire import ApplyLuns, CountIos, LunsApplied
 from chaos.experiment.plan import Target
 from chaos.faults.aim import NobodyThere, moved, services_named, with_notes
 from chaos.faults.base import Fault

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from chaos.agent.wire import LunState
+from chaos.agent.states import LunState
 from chaos.experiment.catalogue import TargetForm
 from chaos.experiment.plan import Target
 from chaos.faults.base import Evidence, Fault, Medium, Missing, places

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from chaos.agent.wire import Fail, Hold, LunState
+from chaos.agent.states import Fail, Hold, LunState
 from chaos.experiment.catalogue import ParameterInfo
 from chaos.faults.lun import disk
 from chaos.faults.lun.medium import LunEvidence, LunFault

@@ -7,7 +7,7 @@ injected here: signals that a service could catch, one process of several.
 
 from __future__ import annotations
 
-from chaos.agent.wire import ServiceState
+from chaos.agent.states import ServiceState
 from chaos.faults.process.medium import ProcessEvidence, ProcessFault
 from chaos.faults.registry import fault
 

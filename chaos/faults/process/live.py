@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from chaos.agent.wire import ApplyServices, ServicesApplied, ServiceState
+from chaos.agent.states import ServiceState
+from chaos.agent.wire import ApplyServices, ServicesApplied
 from chaos.experiment.plan import Target
 from chaos.faults.aim import moved, services_named, with_notes
 from chaos.faults.base import Fault

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos.agent import effects, fuse, wire
+from chaos.agent import effects, fuse, states
 from chaos.agent.effects import Effect, FailEffect, Fate, HoldEffect, Io
-from chaos.agent.wire import Fail, Hold, Operation
+from chaos.agent.states import Fail, Hold, Operation
 from tests.unit.agent.test_agent_fuse import Kernel
 
 READS: frozenset[Operation] = frozenset({"read"})
@@ -109,7 +109,7 @@ def kernel(tmp_path: Path) -> Iterator[Kernel]:
 
 
 def chain(kernel: Kernel, *kinds: type[Effect]) -> None:
-    kernel.target.chain = [kind(wire.Hold(READS), kernel.target.counts[7]) for kind in kinds]
+    kernel.target.chain = [kind(states.Hold(READS), kernel.target.counts[7]) for kind in kinds]
 
 
 def test_an_effect_may_redirect_and_counts_its_own_evidence(kernel: Kernel) -> None:

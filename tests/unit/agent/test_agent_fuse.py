@@ -16,7 +16,7 @@ from chaos.agent import fuse
 from chaos.agent.fuse import Front
 from chaos.agent.lun import BLOCK_BYTES, Lun
 from chaos.agent.state import Port, Target
-from chaos.agent.wire import Effect, Fail, Hold, Operation
+from chaos.agent.states import Effect, Fail, Hold, Operation
 
 SIZE = 16 * BLOCK_BYTES
 ALL: frozenset[Operation] = frozenset({"read", "write", "flush"})

@@ -11,7 +11,8 @@ import pytest
 from chaos.agent import links, namespaces, netlink
 from chaos.agent.links import Links
 from chaos.agent.netlink import Rule
-from chaos.agent.wire import LinkRead, LinkState
+from chaos.agent.states import LinkState
+from chaos.agent.wire import LinkRead
 
 CLOSED = {("one", "two"): LinkState(open=False)}
 

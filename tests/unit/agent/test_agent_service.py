@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from chaos.agent import __main__ as main
-from chaos.agent import loop, service, wire
+from chaos.agent import loop, service, states, wire
 from chaos.agent.effects import Effect, FailEffect, Fate, Io
 from chaos.agent.fuse import Front
 from chaos.agent.lun import BLOCK_BYTES
 from chaos.agent.service import Agent
-from chaos.agent.wire import Fail, LunsApplied, LunState
+from chaos.agent.states import Fail, LunState
+from chaos.agent.wire import LunsApplied
 
 SIZE = 16 * BLOCK_BYTES
 BASELINE = LunState()
@@ -77,7 +78,7 @@ def left(effect: Effect) -> int | None:
     return effect.left
 
 
-def with_effects(*effects: wire.Effect) -> LunState:
+def with_effects(*effects: states.Effect) -> LunState:
     return LunState(effects=effects)
 
 
@@ -218,8 +219,8 @@ def test_a_target_whose_lease_ran_out_is_told_of_until_nothing_is_wanted_of_it_a
 
 
 def test_links_and_services_whose_lease_ran_out_are_told_of_too(agent: Agent, clock: Clock) -> None:
-    pause = wire.ApplyServices({"db": wire.ServiceState(paused=True)}, 5.0)
-    cut = wire.ApplyLinks(((("db", "files"), wire.LinkState(open=False)),), 5.0)
+    pause = wire.ApplyServices({"db": states.ServiceState(paused=True)}, 5.0)
+    cut = wire.ApplyLinks(((("db", "files"), states.LinkState(open=False)),), 5.0)
     assert (agent.do_apply_services(pause).lapsed, agent.do_apply_links(cut).lapsed) == ((), ())
     clock.jump(6)
     agent.tick()

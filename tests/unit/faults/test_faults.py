@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.agent.wire import Fail, Hold, LunState, ServiceState
+from chaos.agent.states import Fail, Hold, LunState, ServiceState
 from chaos.errors import UsageError
 from chaos.experiment.plan import ScheduledFault, Target, Trigger
 from chaos.faults import catalogue, known_faults, make, registry

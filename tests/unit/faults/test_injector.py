@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from chaos.agent.states import Fail, LinkState, LunState
 from chaos.agent.wire import (
     Answers,
     ApplyLinks,
@@ -21,15 +22,12 @@ from chaos.agent.wire import (
     CountIos,
     Counts,
     Drops,
-    Fail,
     Killed,
     Link,
     LinkRead,
     LinksApplied,
-    LinkState,
     LunCounts,
     LunsApplied,
-    LunState,
     LunTraffic,
     Request,
     ServiceRead,

@@ -1,0 +1,100 @@
+"""The states that LUNs, services and links can be wanted in, as faults ask for them and the agent brings them about.
+
+Each takes what it would be without a fault and returns the next, so faults compose.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+Operation = Literal["read", "write", "flush"]
+
+
+@dataclass(frozen=True)
+class Fail:
+    """An effect: fail `operations` with EIO, `times` times (None: as long as it stands), on [first, end) bytes.
+
+    Flushes have no place, so a range is nothing to them. `cause`: the fault whose effect it is, by which evidence is
+    counted.
+    """
+
+    operations: frozenset[Operation]
+    times: int | None = None
+    first_byte: int = 0
+    end_byte: int | None = None
+    cause: int = 0
+    kind: Literal["fail"] = "fail"
+
+
+@dataclass(frozen=True)
+class Hold:
+    """An effect: hold back the answers of `operations` as long as it stands, or until the port closes."""
+
+    operations: frozenset[Operation]
+    cause: int = 0
+    kind: Literal["hold"] = "hold"
+
+
+Effect = Fail | Hold
+"""What happens to I/Os on their way to a LUN. A new one is a class here and one of the same kind in `effects`."""
+
+
+@dataclass(frozen=True)
+class LunState:
+    """The wanted state of a LUN; the default is its baseline.
+
+    Attributes:
+        power: Off: its port closes and unflushed writes are dropped.
+        lost: Gone for good, with everything on it.
+        effects: What happens to I/Os, each in its turn.
+    """
+
+    power: bool = True
+    lost: bool = False
+    effects: tuple[Effect, ...] = ()
+
+    @property
+    def serves(self) -> bool:
+        """Whether who writes to it gets an answer: it has power, and nothing holds the answers back."""
+        return self.power and not any(isinstance(effect, Hold) for effect in self.effects)
+
+    def with_effect(self, effect: Effect) -> LunState:
+        """The same with one more effect."""
+        return dataclasses.replace(self, effects=(*self.effects, effect))
+
+    def powered_off(self) -> LunState:
+        """The same without power."""
+        return dataclasses.replace(self, power=False)
+
+    def gone(self) -> LunState:
+        """The same, lost for good."""
+        return dataclasses.replace(self, lost=True)
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """The wanted state of a service; the default is its baseline."""
+
+    running: bool = True
+    paused: bool = False
+
+    def killed(self) -> ServiceState:
+        """The same, not running."""
+        return dataclasses.replace(self, running=False)
+
+    def frozen(self) -> ServiceState:
+        """The same, with its processes stopped where they stand."""
+        return dataclasses.replace(self, paused=True)
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """The wanted state of the link from one service to another; the default is its baseline."""
+
+    open: bool = True
+
+    def cut(self) -> LinkState:
+        """The same, with every packet dropped."""
+        return dataclasses.replace(self, open=False)
