@@ -68,9 +68,9 @@ class Luns(Medium):
 
     name = "lun"
     forms = (
-        TargetForm("array", "name", "array", "a array"),
+        TargetForm("array", "name", "array", "an array"),
         TargetForm("arrays", "names", "array", "several arrays"),
-        TargetForm("lun", "name", "lun", "a lun"),
+        TargetForm("lun", "name", "lun", "a LUN"),
         TargetForm("service", "name", "service", "a service"),
         TargetForm("role", "name", "role", "a role"),
     )

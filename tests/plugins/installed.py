@@ -1,0 +1,14 @@
+"""Has the package of `space` installed as pip would: a folder with its entry point, for the path of Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def installed(folder: Path) -> Path:
+    """Write the package's metadata into `folder`; put that on the path, and the fault is there."""
+    info = folder / "holdfast_space-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: holdfast-space\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[holdfast.faults]\nspace = tests.plugins.space\n")
+    return folder
