@@ -54,7 +54,7 @@ FAULTS = st.one_of(
         at=TRIGGERS,
         for_seconds=st.none() | st.floats(0, 3600),
         parameters=PARAMETERS,
-    ).filter(lambda fault: not (fault.at.phase and fault.for_seconds)),
+    ).filter(lambda fault: not (fault.at.phase and fault.for_seconds is not None)),
     st.builds(
         ScheduledFault,
         fault=st.just("process.kill"),

@@ -54,10 +54,11 @@ x-chaos: {arrays: {core: {luns: {data: {size: 32M}}}}, front_door: "db:1"}
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package is installed, and forgotten afterwards."""
+    own = dict(known_faults())
     folder = installed(tmp_path / "site")
     monkeypatch.syspath_prepend(str(folder))
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "_FAULTS", dict(registry._FAULTS))
+        patch.setattr(registry, "_FAULTS", own)
         registry._load.cache_clear()
         yield folder
     sys.modules.pop("tests.plugins.space", None)
