@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from chaos.experiment.plan import Plan, ScheduledFault, Trigger, Workload
 from chaos.stack.spec import ANY, Service, Stack
@@ -19,12 +19,16 @@ MIX_MIN: Mapping[str, float] = {
 """Below this a trial that requires the mix cannot be HELD."""
 
 
-def preview(plan: Plan, stack: Stack) -> list[str]:
-    """All of it, as `holdfast validate` prints it."""
+def preview(plans: Sequence[Plan], stack: Stack, differing: Sequence[str] = ()) -> list[str]:
+    """All of it, as `holdfast validate` prints it; `differing` is what is not as it was in the run of a plan."""
+    plan = plans[0]
     lines = [f"{plan.experiment} · seed {plan.seed} · expects {plan.expect}"]
     lines += [f"  {line}" for line in touched(stack)]
     lines += [f"  {line}" for line in drawn(plan, stack)]
-    return lines + [f"  warning: {line}" for line in warnings(plan, stack)]
+    for number, later in enumerate(plans[1:], start=2):
+        lines.append(f"trial {number} of {len(plans)} · seed {later.seed}")
+        lines += [f"  fault {i}: {_fault(fault, stack)}" for i, fault in enumerate(later.schedule, start=1)]
+    return lines + [f"  warning: {line}" for line in (*differing, *warnings(plan, stack))]
 
 
 def touched(stack: Stack) -> list[str]:
