@@ -89,10 +89,7 @@ def load_stack(
 
 def _dotenv(folder: Folder) -> dict[str, str]:
     file = folder.below(".env")
-    if not file.is_file():
-        return {}
-    folder.sources.env_files.add(folder.name / ".env")
-    found = read_env_file(file)
+    found = read_env_file(file) if file.is_file() else {}
     return {name: value for name, value in found.items() if value is not None}
 
 

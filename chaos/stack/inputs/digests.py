@@ -14,7 +14,7 @@ from chaos.stack.spec import Build
 
 READ_BYTES_MAX = 1 << 30
 """Of a larger folder, only names and sizes enter the digest."""
-_SCRYPT_COST = 2**14  # 16 MiB and some 40 ms for each guess; the values may be short
+SCRYPT_COST = 2**14  # 16 MiB and some 40 ms for each guess; the values may be short
 
 
 def listed(place: Path, dockerfile: str = "") -> list[str]:
@@ -72,5 +72,5 @@ def content(place: Path, paths: Collection[str]) -> str:
 
 def salted(value: bytes, salt: bytes, name: str) -> str:
     """A digest of what may be a secret: slow to guess, and another one in every run and for every name."""
-    made = hashlib.scrypt(value, salt=salt + name.encode(), n=_SCRYPT_COST, r=8, p=1, dklen=32)
+    made = hashlib.scrypt(value, salt=salt + name.encode(), n=SCRYPT_COST, r=8, p=1, dklen=32)
     return f"scrypt:{made.hex()}"

@@ -37,9 +37,9 @@ class Sources:
         self.relative: set[Path] = set()
         """Names of files and folders that the Compose files name by a relative path: they belong to the project."""
         self.env_files: set[Path] = set()
-        """Names of `env_file:` that are there, and of the `.env` beside the first Compose file."""
+        """Names of the files under `env_file:` that are there."""
         self.variables: dict[str, str | None] = {}
-        """Values of variables that were looked up and are not the plan's own; None where nothing had one."""
+        """Values, from the environment or a `.env`, of variables that were looked up; None where nothing had one."""
 
     def place(self, name: Path) -> Path:
         """Where it lies: in the run folder where that has it whole, else under its name where that is there."""
