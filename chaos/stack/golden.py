@@ -100,6 +100,9 @@ def _told(service: Service) -> dict[str, object]:
         described.pop(irrelevant)
     described["secrets"] = {name: _content(path) for name, path in service.secrets.items()}
     described["binds"] = [_content(Path(mount.source)) for mount in service.mounts if mount.kind == "bind"]
+    described["mounts"] = [  # what is bound counts, and not where it lies: a run folder carries a copy
+        dataclasses.replace(mount, source="") if mount.kind == "bind" else mount for mount in service.mounts
+    ]
     return described
 
 
