@@ -118,7 +118,7 @@ async def _run_trials(plans: Sequence[Plan], jobs: int, keep_luns: bool, runs: P
         for number, each in enumerate(plans, start=1)
     )
     for turn in turns:
-        turn.folder.mkdir(parents=True)
+        _make(turn.folder)
     await asyncio.to_thread(_keep_inputs, opened, tuple(turns))
     images = kept_images(plan.inputs.parent) if plan.inputs is not None else {}
     results: dict[int, TrialResult] = {}
@@ -184,6 +184,18 @@ def _require_free_ports(stack: Stack) -> None:
             f"several copies cannot publish the same port of this host ({', '.join(fixed)}); "
             "leave the host's port out and one is chosen, or run one job"
         )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise HarnessError(
+            f"the run folder {folder} cannot be made: {error.filename}: {error.strerror}; "
+            "run from a folder that you may write to (pytest: name one with --holdfast-runs)"
+        ) from error
 
 
 def _new_folder(runs: Path, run: Run, number: int) -> Path:

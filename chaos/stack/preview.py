@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from chaos.experiment.plan import Plan, ScheduledFault, Trigger, Workload
+from chaos.experiment.mix import too_thin
+from chaos.experiment.plan import Plan, ScheduledFault, Trigger
 from chaos.stack.spec import ANY, Service, Stack
 from chaos.stack.targets import luns_struck, services_struck
 from chaos.stack.warnings import not_covered, topology_warnings
-
-MIX_MIN: Mapping[str, float] = {
-    "updates": 0.25,
-    "deletes": 0.05,
-    "contended": 0.10,
-    "photos": 0.05,
-    "resets": 1,
-}
-"""Below this a trial that requires the mix cannot be HELD."""
 
 
 def preview(plans: Sequence[Plan], stack: Stack, differing: Sequence[str] = ()) -> list[str]:
@@ -66,7 +58,7 @@ def warnings(plan: Plan, stack: Stack) -> list[str]:
     """What may make the verdict thinner, or the loss wider, than meant."""
     found = topology_warnings(stack)
     found += [f"{path} is not on a LUN: lost in a power cut, and not covered" for path in not_covered(stack)]
-    if plan.checks.require_mix and (thin := _thin(plan.workload)):
+    if plan.checks.require_mix and (thin := too_thin(plan.workload)):
         found.append(f"the mix is too thin for HELD: {', '.join(thin)}")
     return found
 
@@ -106,8 +98,3 @@ def _when(at: Trigger) -> str:
 
 def _values(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
-
-
-def _thin(workload: Workload) -> list[str]:
-    given: Mapping[str, float] = vars(workload)
-    return [f"{name} {given[name]:g} is below {least:g}" for name, least in MIX_MIN.items() if given[name] < least]

@@ -137,6 +137,12 @@ def test_copies_that_nobody_rebuilds_are_worth_a_warning(tmp_path: Path) -> None
     assert not [line for line in topology_warnings(stack_of(tmp_path, rebuilt)) if "rebuild" in line]
 
 
+def test_copies_that_are_restored_are_worth_no_warning(tmp_path: Path) -> None:
+    restored = TEXT.replace("records: [pgdata]", "records: [pgdata, photos]")
+    restored += "  recovery: [{restore: {service: db, run: [restore]}}, {initialise: true}]\n"
+    assert not [line for line in topology_warnings(stack_of(tmp_path, restored)) if "empty" in line]
+
+
 def test_a_plan_without_a_file_still_says_which_target_is_missing(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"e: san.lose: the stack has no lun 'pg'"):
         check_targets(plan_with(Target(lun="pg")), stack_of(tmp_path))
