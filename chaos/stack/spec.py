@@ -63,7 +63,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Service:
-    """One service of the stack. Environment values and secrets are never printed or stored."""
+    """One service of the stack. Environment values and secrets are never printed, nor stored but by the user's own file."""
 
     name: str
     image: str = ""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import itertools
 import os
 import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from chaos.errors import ImageError
-from chaos.stack.context import Context
+from chaos.stack.context import Context, without_runs
 from chaos.stack.spec import Build
 
+LISTED_MAX = 50_000
+"""Of a folder with more files and folders, only its being there is asked for."""
 READ_BYTES_MAX = 1 << 30
 """Of a larger folder, only names and sizes enter the digest."""
 SCRYPT_COST = 2**14  # 16 MiB and some 40 ms for each guess; the values may be short
@@ -34,7 +38,10 @@ def listed(place: Path, dockerfile: str = "") -> list[str]:
         except ImageError as error:
             raise FileNotFoundError(str(error)) from None
         return sorted({*given, *([".dockerignore"] if (place / ".dockerignore").is_file() else [])})
-    return sorted(_walked(place))
+    found = set(itertools.islice(_walked(place), LISTED_MAX + 1))
+    if len(found) > LISTED_MAX:
+        raise OSError(errno.E2BIG, f"more than {LISTED_MAX} files", str(place))
+    return sorted(without_runs(found))
 
 
 def _walked(place: Path) -> Iterator[str]:
@@ -42,6 +49,8 @@ def _walked(place: Path) -> Iterator[str]:
         raise error
 
     for folder, folders, files in os.walk(place, onerror=refuse):
+        if "__pycache__" in folders:  # it changes when a module is imported
+            folders.remove("__pycache__")
         for name in (*folders, *files):
             yield os.path.relpath(Path(folder, name), place)
 
@@ -72,5 +81,5 @@ def content(place: Path, paths: Collection[str]) -> str:
 
 def salted(value: bytes, salt: bytes, name: str) -> str:
     """A digest of what may be a secret: slow to guess, and another one in every run and for every name."""
-    made = hashlib.scrypt(value, salt=salt + name.encode(), n=SCRYPT_COST, r=8, p=1, dklen=32)
+    made = hashlib.scrypt(value, salt=salt + os.fsencode(name), n=SCRYPT_COST, r=8, p=1, dklen=32)
     return f"scrypt:{made.hex()}"

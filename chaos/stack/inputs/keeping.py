@@ -136,6 +136,7 @@ class _Keeper:
         self._sources = sources
         self._withheld = withheld
         self._room = KEPT_BYTES_MAX
+        self._runs = folder.resolve().parents[1]
 
     def order(self, read: _Read) -> tuple[bool, int]:
         """What nothing runs without goes first, then the smaller."""
@@ -153,7 +154,7 @@ class _Keeper:
                 return Unit(str(read.name), read.what, digest, is_kept=False)
             if not place.is_dir() and not place.is_file():
                 return Unit(str(read.name), read.what, "", is_kept=False)  # such as a socket
-            every = listed(place, read.dockerfile)
+            every = [path for path in listed(place, read.dockerfile) if not self._is_run(place, path)]
             paths = [path for path in every if not self._is_withheld(read.name / path)]
             lacks = tuple(str(read.name / path) for path in every if self._is_withheld(read.name / path))
             size, digest = size_of(place, paths), content(place, paths)
@@ -165,13 +166,18 @@ class _Keeper:
             _copy(place, paths, self._folder / read.name.relative_to(self._root))
         return Unit(str(read.name), read.what, digest, is_kept, size, read.dockerfile, lacks)
 
+    def _is_run(self, place: Path, path: str) -> bool:
+        """Whether it is of the runs that are just being made, in a folder that is read."""
+        return self._runs in (place / path).parents and not place.is_relative_to(self._runs)
+
     def _is_withheld(self, name: Path) -> bool:
         return name in self._withheld or is_env_name(name.name)
 
 
 def is_env_name(name: str) -> bool:
     """Whether a file of this name holds variables by custom, so that it may hold secrets."""
-    return name == ".env" or name.startswith(".env.") or name.endswith(".env")
+    is_template = name.endswith((".example", ".sample", ".template", ".dist"))
+    return (name == ".env" or name.startswith(".env.") or name.endswith(".env")) and not is_template
 
 
 def _copy(place: Path, paths: Collection[str], target: Path) -> None:

@@ -59,7 +59,9 @@ class Manifest:
 
     def carried(self, run_dir: Path) -> Carried:
         """Where the files lie, in this run folder."""
-        lacking = {Path(unit.name): tuple(map(Path, unit.lacks)) for unit in self.units if unit.lacks}
+        lacking: dict[Path, tuple[Path, ...]] = {}
+        for unit in self.units:  # a folder may be a build context and bound, too
+            lacking[Path(unit.name)] = (*lacking.get(Path(unit.name), ()), *map(Path, unit.lacks))
         return Carried(run_dir.resolve() / FOLDER, Path(self.root), lacking)
 
     def write(self, run_dir: Path) -> None:

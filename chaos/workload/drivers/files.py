@@ -38,7 +38,7 @@ def _at(folder: Path, top: str) -> Path | None:
         return folder / top
     if (folder / f"{top}.py").is_file():
         return folder / f"{top}.py"
-    return folder / top if (folder / top).is_dir() else None
+    return folder / top if any((folder / top).glob("*.py")) else None
 
 
 def _imported(file: Path) -> Iterator[str]:

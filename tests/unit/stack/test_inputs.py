@@ -15,11 +15,12 @@ import pytest
 from chaos.errors import UsageError
 from chaos.experiment.loader import load_plan, write_plan
 from chaos.experiment.plan import Checks, Limits, Plan, Workload
+from chaos.stack.context import Context
 from chaos.stack.inputs import digests, keeping
 from chaos.stack.inputs.comparing import compare_images
 from chaos.stack.inputs.keeping import keep
 from chaos.stack.opening import Opened, open_plans
-from chaos.stack.spec import Stack
+from chaos.stack.spec import Build, Stack
 from chaos.workload.drivers.files import driver_files
 from tests.unit.experiment.samples import Catalogue
 
@@ -104,6 +105,12 @@ def refusal(run_dir: Path, environment: Mapping[str, str]) -> str:
         again(run_dir, environment)
     assert caught.value.exit_code == 64
     return str(caught.value)
+
+
+def open_context(opened: Opened) -> Context:
+    build = opened.stack.services["gateway"].build
+    assert build is not None
+    return Context.of(build)
 
 
 def files(folder: Path) -> set[str]:
@@ -288,6 +295,45 @@ def test_an_env_file_within_a_context_is_not_carried_and_the_context_is_taken_wh
     build = again(run_dir).stack.services["gateway"].build
     assert build is not None
     assert build.context == kept / "gateway"
+
+
+def test_a_run_folder_within_a_context_or_a_bind_is_no_part_of_it(project: Path, tmp_path: Path) -> None:
+    """With `build: .` each run would carry all runs before it, and build another image."""
+    text = COMPOSE.replace("context: ./gateway", "context: .").replace("./conf:", ".:")
+    (project / "compose.yaml").write_text(text)
+    (project / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    (project / "reports/runs/2").mkdir(parents=True)  # of a second trial, which is still empty
+    first = ran(plan_of(project), project / "reports/runs/1")
+    (project / "reports/runs/latest").symlink_to("1")
+    carried = files(first / "inputs")
+    (project / "reports/runs/2").rmdir()
+    found = [open_context(again(first)).digest()]
+    second = ran(plan_of(project), project / "reports/runs/2")
+    assert files(second / "inputs") == carried
+    assert not [name for name in carried if "runs" in name]
+    assert again(first).differing == []
+    found += [Context.of(Build(project)).digest(), open_context(again(second)).digest()]
+    assert len(set(found)) == 1
+
+
+def test_the_caches_of_a_drivers_package_do_not_count(project: Path, tmp_path: Path) -> None:
+    cache = project / "tests/copies/__pycache__"
+    cache.mkdir()
+    (cache / "door.pyc").write_bytes(b"1")
+    run_dir = ran(plan_of(project), tmp_path / "run")
+    (cache / "door.pyc").write_bytes(b"2")
+    assert again(run_dir).differing == []
+    assert "project/tests/copies/__pycache__/door.pyc" not in files(run_dir / "inputs")
+
+
+def test_a_folder_of_too_many_files_is_only_asked_to_be_there(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digests, "LISTED_MAX", 3)
+    run_dir = ran(plan_of(project), tmp_path / "run")
+    assert not (run_dir / "inputs/project/conf").exists()
+    (project / "conf/a/gateway.conf").write_text("x")
+    assert again(run_dir).differing == []
 
 
 def test_what_belongs_to_the_machine_is_not_carried(project: Path, tmp_path: Path) -> None:
