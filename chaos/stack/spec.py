@@ -63,7 +63,11 @@ class Port:
 
 @dataclass(frozen=True)
 class Service:
-    """One service of the stack. Environment values and secrets are never printed, nor stored but by the user's own file."""
+    """One service of the stack.
+
+    Values of its environment and its secrets are never printed; stored are those that stand in the Compose file itself,
+    of which a run folder has a copy.
+    """
 
     name: str
     image: str = ""

@@ -75,7 +75,9 @@ def keep(plan: Plan, stack: Stack, sources: Sources, driver_files: Collection[Pa
         OSError: The run folder cannot be written.
     """
     read = [*_read(plan, stack, sources, driver_files)]
-    root = Path(os.path.commonpath([each.name.parent for each in read if each.is_own]))
+    own = [each.name for each in read if each.is_own]
+    folders = [name if sources.place(name).is_dir() else name.parent for name in own]
+    root = Path(os.path.commonpath(folders))
     salt = secrets.token_bytes(_SALT_BYTES)
     (folder / FOLDER).mkdir()
     keeper = _Keeper(folder / FOLDER, root, salt, sources, {each.name for each in read if each.is_secret})
