@@ -38,13 +38,15 @@ def listed(place: Path, dockerfile: str = "") -> list[str]:
         except ImageError as error:
             raise FileNotFoundError(str(error)) from None
         return sorted({*given, *([".dockerignore"] if (place / ".dockerignore").is_file() else [])})
-    found = set(itertools.islice(_walked(place), LISTED_MAX + 1))
+    found = set(itertools.islice(walked(place), LISTED_MAX + 1))
     if len(found) > LISTED_MAX:
         raise OSError(errno.E2BIG, f"more than {LISTED_MAX} files", str(place))
     return sorted(without_runs(found))
 
 
-def _walked(place: Path) -> Iterator[str]:
+def walked(place: Path) -> Iterator[str]:
+    """Every path below a folder, Python's caches left out."""
+
     def refuse(error: OSError) -> None:
         raise error
 

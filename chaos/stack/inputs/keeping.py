@@ -8,17 +8,18 @@ of every value from the environment, the run folder has a salted digest. Of what
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import secrets
 import shutil
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.experiment.plan import Plan
-from chaos.stack.inputs.digests import content, listed, salted, size_of
+from chaos.stack.inputs.digests import content, listed, salted, size_of, walked
 from chaos.stack.inputs.manifest import FOLDER, MANIFEST_FILE, Manifest, Unit
 from chaos.stack.inputs.sources import Sources
 from chaos.stack.spec import Stack
@@ -50,7 +51,7 @@ class Kept:
         """Have the inputs in this run folder too, and return the plan that runs from there."""
         if folder != self._folder:
             shutil.copyfile(self._folder / MANIFEST_FILE, folder / MANIFEST_FILE)
-            shutil.copytree(self._folder / FOLDER, folder / FOLDER, symlinks=True, copy_function=_linked)
+            _copy(self._folder / FOLDER, sorted(walked(self._folder / FOLDER)), folder / FOLDER, _link)
         there = Sources(self._manifest.carried(folder))
         has_driver = any(unit.what == "driver" for unit in self._manifest.units)
         return dataclasses.replace(
@@ -80,7 +81,9 @@ def keep(plan: Plan, stack: Stack, sources: Sources, driver_files: Collection[Pa
     root = Path(os.path.commonpath(folders))
     salt = secrets.token_bytes(_SALT_BYTES)
     (folder / FOLDER).mkdir()
-    keeper = _Keeper(folder / FOLDER, root, salt, sources, {each.name for each in read if each.is_secret})
+    withheld = {each.name for each in read if each.is_secret}
+    withheld |= {sources.name(sources.place(name).resolve()) for name in withheld}  # a link may lead into a bind
+    keeper = _Keeper(folder / FOLDER, root, salt, sources, withheld)
     units = [keeper.keep(each) for each in sorted(read, key=keeper.order)]
     variables = {
         name: None if value is None else salted(value.encode("utf-8", "surrogateescape"), salt, name)
@@ -182,26 +185,42 @@ def is_env_name(name: str) -> bool:
     return (name == ".env" or name.startswith(".env.") or name.endswith(".env")) and not is_template
 
 
-def _copy(place: Path, paths: Collection[str], target: Path) -> None:
-    """Copy files, links and folders; what is neither, such as a socket, is left out."""
+def _copy(
+    place: Path, paths: Collection[str], target: Path, copy_file: Callable[[Path, Path], object] = shutil.copy2
+) -> None:
+    """Copy files, links and folders, with modes and owners; what is neither, such as a socket, is left out."""
+    folders = []
     if place.is_dir():
         target.mkdir(parents=True, exist_ok=True)
+        folders.append((place.stat(), target))
     for path in paths:
         source, copy = place / path, target / path
-        mode = source.lstat().st_mode if path else source.stat().st_mode
+        found = source.lstat() if path else source.stat()
         copy.parent.mkdir(parents=True, exist_ok=True)
-        if stat.S_ISLNK(mode):
-            if not copy.is_symlink():
-                copy.symlink_to(source.readlink())
-        elif stat.S_ISDIR(mode):
+        if stat.S_ISDIR(found.st_mode):
             copy.mkdir(exist_ok=True)
-        elif stat.S_ISREG(mode) and not copy.exists():
-            shutil.copy2(source, copy)
+            folders.append((found, copy))
+        elif not os.path.lexists(copy):
+            if stat.S_ISLNK(found.st_mode):
+                copy.symlink_to(source.readlink())
+            elif stat.S_ISREG(found.st_mode):
+                copy_file(source, copy)
+                _own(found, copy)
+    for found, copy in reversed(folders):  # last, since they may forbid to write into them
+        _own(found, copy)
+        copy.chmod(stat.S_IMODE(found.st_mode))
 
 
-def _linked(source: str, copy: str) -> None:
+def _own(found: os.stat_result, copy: Path) -> None:
+    """Only root may give a file away; a service of another user reads a bind as its owner."""
+    if (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
+        with contextlib.suppress(PermissionError):
+            os.chown(copy, found.st_uid, found.st_gid)
+
+
+def _link(source: Path, copy: Path) -> None:
     """One file for all trials of a run where the disk can; they are never written again."""
     try:
-        os.link(source, copy, follow_symlinks=False)
+        copy.hardlink_to(source)
     except OSError:
-        shutil.copy2(source, copy, follow_symlinks=False)
+        shutil.copy2(source, copy)

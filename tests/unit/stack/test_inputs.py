@@ -261,6 +261,7 @@ def test_each_trial_of_a_run_has_the_inputs(project: Path, tmp_path: Path) -> No
     kept = keep(plan, opened.stack, opened.sources, (), first)
     for folder in (first, other):
         write_plan(kept.into(folder, plan), folder / "plan.yaml")
+    assert files(other) == files(first)
     shutil.rmtree(first)
     assert again(other).differing == []
 
@@ -314,6 +315,28 @@ def test_a_run_folder_within_a_context_or_a_bind_is_no_part_of_it(project: Path,
     assert again(first).differing == []
     found += [Context.of(Build(project)).digest(), open_context(again(second)).digest()]
     assert len(set(found)) == 1
+
+
+def test_modes_and_owners_are_kept(project: Path, tmp_path: Path) -> None:
+    owner = (999, 999) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    (project / "conf/a/gateway.conf").chmod(0o640)
+    (project / "conf/a").chmod(0o550)
+    for name in ("conf", "conf/a", "conf/a/gateway.conf"):
+        os.chown(project / name, *owner)
+    run_dir = ran(plan_of(project), tmp_path / "run")
+    for name, mode in {"conf": 0o755, "conf/a": 0o550, "conf/a/gateway.conf": 0o640}.items():
+        found = (run_dir / "inputs/project" / name).stat()
+        assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (mode, *owner)
+
+
+def test_a_secret_that_is_reached_by_a_link_is_not_carried_with_the_folder_that_has_it(
+    project: Path, tmp_path: Path
+) -> None:
+    (project / "token.txt").rename(project / "conf/token")
+    (project / "token.txt").symlink_to("conf/token")
+    run_dir = ran(plan_of(project), tmp_path / "run")
+    assert "project/conf/token" not in files(run_dir / "inputs")
+    assert again(run_dir).differing == []
 
 
 def test_the_caches_of_a_drivers_package_do_not_count(project: Path, tmp_path: Path) -> None:
