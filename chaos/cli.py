@@ -8,6 +8,7 @@ they need when they run, so that `holdfast --help` answers at once.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
@@ -235,12 +236,13 @@ def _open(file: Path, seed: int | None) -> tuple[Plan, Stack]:
     from chaos.experiment.loader import load
     from chaos.faults import catalogue
     from chaos.stack.compose import load_stack
+    from chaos.stack.patience import with_patience
     from chaos.stack.targets import check_targets
 
     plan = load(file, seed, catalogue())
     stack = load_stack(plan.stack, plan.variables, plan.profiles, os.environ)
     check_targets(plan, stack, file, catalogue())
-    return plan, stack
+    return dataclasses.replace(plan, limits=with_patience(plan.limits, stack)), stack
 
 
 def _without_verdict(reason: str, found: Mapping[str, object]) -> Document:

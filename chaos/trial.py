@@ -40,6 +40,8 @@ from chaos.workload.fleet import Fleet
 from chaos.workload.logbook import Logbook
 from chaos.workload.session import FrontDoor
 
+LOGS_FOLDER = "logs"
+"""Of a run folder: what each service said."""
 _PROGRESS_SECONDS = 0.25
 
 
@@ -79,8 +81,8 @@ class Trial:
     async def run(self, *, keep: bool) -> TrialResult:
         """Run it and judge it."""
         write_plan(self._plan, self._folder / "plan.yaml")
-        self._running.logs = self._folder / "logs"
-        self._running.logs.mkdir()
+        self._running.logs = self._folder / LOGS_FOLDER
+        self._running.logs.mkdir(exist_ok=True)
         self._running.restarts.held = lambda: self._injector.damage.held
         judging: asyncio.Future[TrialResult] | None = None
         try:

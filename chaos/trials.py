@@ -26,8 +26,9 @@ from chaos.stack.compose import load_stack
 from chaos.stack.diary import Diary
 from chaos.stack.identity import Run
 from chaos.stack.lifecycle import lab
+from chaos.stack.patience import with_patience
 from chaos.stack.spec import Stack
-from chaos.trial import Trial
+from chaos.trial import LOGS_FOLDER, Trial
 from chaos.workload.doors import Readers
 
 
@@ -106,6 +107,7 @@ class _Turn:
 
 async def _run_trials(plan: Plan, times: int, jobs: int, keep: bool, runs: Path, fan: FanOut) -> list[TrialResult]:
     stack = load_stack(plan.stack, plan.variables, plan.profiles, os.environ)
+    plan = dataclasses.replace(plan, limits=with_patience(plan.limits, stack))
     jobs = min(jobs, times)
     if jobs > 1:
         _require_free_ports(stack)
@@ -131,7 +133,8 @@ async def _run_trials(plan: Plan, times: int, jobs: int, keep: bool, runs: Path,
         with contextlib.closing(diary), contextlib.closing(told):
             diary.open(turn.folder)
             told.started(turn.plan, turn.plan.seed, turn.number, times, turn.folder)
-            async with lab(stack, run, plan.limits.ready_seconds_max, diary.agent, told.log) as copy:
+            logs = turn.folder / LOGS_FOLDER / "initialising"
+            async with lab(stack, run, plan.limits.ready_seconds_max, diary.agent, told.log, logs) as copy:
                 made.set()
                 while True:
                     trial = Trial(turn.plan, stack, copy, readers, turn.folder, told)

@@ -14,6 +14,7 @@ import secrets
 import shutil
 from pathlib import Path
 
+from chaos.errors import AgentError
 from chaos.stack.agent import CACHE_IN_AGENT, Agent
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Service, Stack
@@ -49,8 +50,15 @@ class Golden:
 
     async def make(self, running: RunningStack, seconds_max: float) -> None:
         """Initialise the stack on blank LUNs, shut it down in order, and keep the LUNs; `running` ends cleared."""
-        await running.up(await self.blanks(running.agent), seconds_max)
-        await running.shut_down()
+        try:
+            await running.up(await self.blanks(running.agent), seconds_max)
+            await running.shut_down()
+            await self._keep(running)
+        finally:
+            with contextlib.suppress(AgentError):  # the agent's loss is the error; the sweep removes the rest
+                await running.clear()
+
+    async def _keep(self, running: RunningStack) -> None:
         self._forget_old()
         # in a folder of its own until it is whole: another run may be making the same set
         part = self._folder.with_name(f"{self._name}.{secrets.token_hex(4)}.part")
@@ -64,7 +72,6 @@ class Golden:
         with contextlib.suppress(OSError):  # it has made it meanwhile, and as well
             part.rename(self._folder)
         shutil.rmtree(part, ignore_errors=True)
-        await running.clear()
 
     async def blanks(self, agent: Agent) -> dict[str, str]:
         """Paths of empty file systems, in the agent, by LUN."""

@@ -201,14 +201,14 @@ class RunningStack:
             await self._steady(deadline, Unrecoverable)
 
     async def not_running(self) -> list[str]:
-        """Services whose container has ended (one that completed, as asked, is not among them)."""
+        """Services whose container has ended, or never started (one that completed, as asked, is not among them)."""
         states = await asyncio.gather(
             *(asyncio.to_thread(containers.state, self._client, each) for each in self.running.values())
         )
         return [
             name
             for name, (running, code) in zip(self.running, states, strict=True)
-            if not running and not (code == 0 and self.stack.is_job(name))
+            if not running and not self.stack.is_done(name, code)
         ]
 
     async def answers(self, seconds_max: float) -> None:
@@ -337,8 +337,7 @@ class RunningStack:
         """As its restart policy says; what ended as it should stays ended."""
         with contextlib.suppress(docker.errors.APIError):  # it was removed meanwhile
             running, code = await asyncio.to_thread(containers.state, self._client, self.running[name])
-            done = code == 0 and (self.stack.is_job(name) or self.stack.services[name].restart == "on-failure")
-            if not running and not done:
+            if not running and not self.stack.is_done(name, code):
                 await self._start(name)
 
     async def healthy(self, services: Iterable[str], seconds_max: float) -> None:
