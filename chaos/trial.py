@@ -71,6 +71,7 @@ class Trial:
             self._mend_in_load,
             lab_.running.carrier,
             self._look_beside,
+            self._recreate,
         )
         self._roles = Roles(stack, lab_.running.agent)
         self._watching: asyncio.Task[None] | None = None
@@ -107,6 +108,7 @@ class Trial:
         self._recorder.append(self._header())
         self._readers = [await self._all_readers.new() for _ in range(2)]
         async with self._phase("reset"):
+            self._running.hostnames.take(self._lab.golden.hostnames())
             await self._running.up(self._lab.golden.bases(), self._plan.limits.ready_seconds_max)
         self._note_copies()
         async with self._phase("canaries"):
@@ -257,6 +259,11 @@ class Trial:
             await self._bring_up(self._plan.limits.recover_seconds_max, wait=False)
         except Unrecoverable as error:
             self._fan.log(f"not back within the load: {error}")
+
+    async def _recreate(self, services: Sequence[str]) -> None:
+        """Make the containers of these services anew, while nobody else mends the stack."""
+        async with self._mending:
+            await self._running.recreate(services)
 
     async def _recover(self, seconds_max: float) -> None:
         """Bring back everything."""

@@ -24,7 +24,8 @@ class Evidence:
         failed: I/Os that failed by operation, afterwards.
         held_ios: I/Os whose answers were held back.
         discarded_bytes: Unflushed bytes dropped by a cut; 0 right after a flush.
-        killed, paused: Services whose processes were killed or paused, of `services` that should be.
+        killed, paused, recreated: Services whose processes were killed or paused, or which were stopped and got a new
+            container, of `services` that should be.
         received_bytes: What these services had received from others in the second before.
         links_in_use: Links that carried packets in the 5 s before, of `links` that were closed.
         dropped_packets: Dropped on links that had been in use.
@@ -43,6 +44,7 @@ class Evidence:
     services: int = 0
     killed: int = 0
     paused: int = 0
+    recreated: int = 0
     received_bytes: int = 0
     links: int = 0
     links_in_use: int = 0

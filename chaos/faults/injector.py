@@ -58,6 +58,8 @@ class Active:
     lost: Set[str] = frozenset()
     """LUNs that it took for good and that have not been replaced."""
     renewal: asyncio.Task[None] | None = None
+    recreated: Sequence[str] = ()
+    """Services whose containers were made anew for it."""
 
 
 class Injector:
@@ -73,6 +75,7 @@ class Injector:
         on_healed: Callable[[], Awaitable[None]],
         carrier: Carrier | None = None,
         witness: Callable[[], Awaitable[None]] | None = None,
+        recreate: Callable[[Sequence[str]], Awaitable[None]] | None = None,
     ) -> None:
         """Nothing is injected yet.
 
@@ -86,7 +89,9 @@ class Injector:
                 to bring back what it took down.
             carrier: Where the stack has one.
             witness: Awaited before a fault is healed that asks for it; must end in time by itself.
+            recreate: Stops services in order and makes their containers anew.
         """
+        self._recreate = recreate
         self._carrier = carrier
         self._witness = witness
         self._stack = stack
@@ -211,6 +216,10 @@ class Injector:
         each.reply = await self._apply(each, self._victims(each), self._unplugged(each))
         each.injected_at = each.reply["at"]
         self._record(each, "injected")
+        anew = [name for name in each.aim.services if each.fault.wanted_service(ServiceState()).anew]
+        if anew and self._recreate is not None:
+            await self._recreate(anew)
+            each.recreated = anew
         if not each.fault.for_good and not each.aim.carrier:  # what ends with the agent or the carrier has no lease
             each.renewal = asyncio.create_task(self._renew(each))
             each.renewal.add_done_callback(lambda done: done.cancelled() or done.exception())  # `_heal` raises it
@@ -375,6 +384,7 @@ class Injector:
             services=len(struck),
             killed=sum(each["alive"] for each in each.reply["killed"].values()),
             paused=sum(read["paused"] and not read["was_paused"] for read in each.reply["paused"].values()),
+            recreated=sum(struck[name]["alive"] for name in each.recreated),
             received_bytes=sum(each["received_bytes"] for each in struck.values()),
             links=len(each.aim.links),
             links_in_use=len(used),

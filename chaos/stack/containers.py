@@ -66,9 +66,12 @@ class Place:
 
 
 def create(
-    client: docker.DockerClient, service: Service, place: Place, attempt: int, volumes: Mapping[str, str]
+    client: docker.DockerClient, service: Service, place: Place, attempt: int, volumes: Mapping[str, str], hostname: str
 ) -> Container:
     """Create the container, not started. `volumes` maps named volumes to this attempt's engine names.
+
+    A host name that was drawn is known to the other containers, as an engine makes it known that took it from the
+    container's id.
 
     Raises:
         EngineError: The engine refuses it; the message says what.
@@ -88,9 +91,8 @@ def create(
         extra_hosts=dict(place.hosts),
         log_config=docker.types.LogConfig(type="json-file", config={"max-size": f"{LOG_BYTES_MAX}"}),
     )
-    endpoint = api.create_endpoint_config(
-        ipv4_address=place.network.address(place.index), aliases=[service.name, *service.aliases]
-    )
+    names = [service.name, *service.aliases, *(() if service.hostname else (hostname,))]
+    endpoint = api.create_endpoint_config(ipv4_address=place.network.address(place.index), aliases=names)
     networks: Any = {place.network.name: endpoint}  # the stubs forget that it is by name
     try:
         made = api.create_container(
@@ -98,7 +100,7 @@ def create(
             command=None if service.command is None else list(service.command),
             entrypoint=None if service.entrypoint is None else list(service.entrypoint),
             environment=dict(service.environment),
-            hostname=service.hostname or service.name,
+            hostname=hostname,
             user=service.user or None,
             working_dir=service.working_dir or None,
             ports=list(place.host_ports),
@@ -252,8 +254,11 @@ def remove(client: docker.DockerClient, container: Container) -> None:
 
 def stop(client: docker.DockerClient, container: Container, grace_seconds: float) -> None:
     """Stop in order: SIGTERM, the grace period, SIGKILL."""
-    with contextlib.suppress(docker.errors.NotFound):
+    try:
         client.api.stop(container.id, timeout=int(grace_seconds) or 1)
+    except docker.errors.APIError as error:
+        if error.status_code != 404:
+            raise EngineError(f"the engine does not stop {container.service}: {error.explanation}") from error
 
 
 def free_port() -> int:

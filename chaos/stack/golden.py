@@ -19,7 +19,7 @@ from chaos.stack.agent import CACHE_IN_AGENT, Agent
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Service, Stack
 
-_VERSION = 2
+_VERSION = 3
 _DONE = "golden.json"
 _KEPT = 12
 """Golden sets kept; the least recently used goes first."""
@@ -48,6 +48,11 @@ class Golden:
         (self._folder / _DONE).touch()
         return {name: f"{CACHE_IN_AGENT}/golden/{self._name}/{name}.img" for name in self._stack.luns}
 
+    def hostnames(self) -> dict[str, str]:
+        """What services that state no host name were called when the golden LUNs were made."""
+        kept: dict[str, str] = json.loads((self._folder / _DONE).read_text())["hostnames"]
+        return kept
+
     async def make(self, running: RunningStack, seconds_max: float) -> None:
         """Initialise the stack on blank LUNs, shut it down in order, and keep the LUNs; `running` ends cleared."""
         try:
@@ -65,7 +70,12 @@ class Golden:
         part.mkdir(parents=True)
         for name in self._stack.luns:
             await running.agent.call("save", lun=name, path=f"{CACHE_IN_AGENT}/golden/{part.name}/{name}.img")
-        document = {"version": _VERSION, "stack": self._stack.name, "luns": sorted(self._stack.luns)}
+        document = {
+            "version": _VERSION,
+            "stack": self._stack.name,
+            "luns": sorted(self._stack.luns),
+            "hostnames": running.hostnames.drawn,
+        }
         (part / _DONE).write_text(json.dumps(document))
         if not self.exists:
             shutil.rmtree(self._folder, ignore_errors=True)

@@ -22,6 +22,7 @@ from chaos.stack.agent import Agent
 from chaos.stack.carrier import Carrier, CarrierPlace
 from chaos.stack.containers import Container, Place
 from chaos.stack.disks import Disks, Unrecoverable
+from chaos.stack.hostnames import Hostnames
 from chaos.stack.hush import Hush
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
@@ -53,6 +54,7 @@ class RunningStack:
         self._network = net
         self._attempts = itertools.count(1)
         self._disks = Disks(client, stack, run, agent)
+        self.hostnames = Hostnames(stack)
         self._hush = Hush(stack)
         self.restarts = Restarts(stack, self._start_again)
         self._ready = Readiness(client, self.running, self.restarts.restarts, self._hush)
@@ -117,14 +119,31 @@ class RunningStack:
 
         async def stop(service: Service) -> None:
             await asyncio.gather(*(stopped[other] for other in self.stack.dependents(service.name)))
-            await self.agent.call("forget", service=service.name)
-            container = self.running[service.name]
-            await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
+            await self._stop(service)
 
         self.restarts.cancel(self.stack.services)
         for name in reversed(self.stack.in_start_order(self.stack.services)):
             stopped[name] = asyncio.create_task(stop(self.stack.services[name]))
         await asyncio.gather(*stopped.values())
+
+    async def _stop(self, service: Service) -> None:
+        await self.agent.call("forget", service=service.name)
+        container = self.running[service.name]
+        await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
+
+    async def recreate(self, names: Iterable[str]) -> None:
+        """Stop these services in order and make their containers anew, on the volumes that they have; none is started.
+
+        What an upgrade does. A service that states no `hostname` has another one afterwards.
+        """
+        names = list(names)
+        self.restarts.cancel(names)
+        await asyncio.gather(*(self._stop(self.stack.services[name]) for name in names))
+        await self._remove(names)
+        self.hostnames.draw(names)
+        attempt = next(self._attempts)
+        made = await asyncio.gather(*(self._create(name, attempt) for name in names))
+        self.running.update(zip(names, made, strict=True))
 
     async def bring_back(
         self,
@@ -142,7 +161,8 @@ class RunningStack:
             anew: Services whose containers are made anew: all that they had outside LUNs is gone.
             ended: Services that are started with what they had.
             checked: LUNs that get a boot-time check and come back through a new port.
-            blanks: Files (paths in the agent) of which LUNs are made in the place of those that there are.
+            blanks: Files (paths in the agent) of which LUNs are made in the place of those that there are. Their
+                services have new host names, unless they state them.
             seconds_max: For all of it.
             wait: Until all of them are healthy; else only until they are started.
 
@@ -158,6 +178,7 @@ class RunningStack:
         await self._disks.remove([*blanks, *checked, *self._private_volumes(anew)])
         await self._disks.make(blanks)
         said = await self._disks.reattach(checked)
+        self.hostnames.draw(self.stack.services_on(tuple(blanks)))
         await self._make(anew)
         await self._start_in_order([*anew, *ended], seconds_max, Unrecoverable, wait=wait)
         return said
@@ -286,7 +307,8 @@ class RunningStack:
 
     async def _create(self, name: str, attempt: int) -> Container:
         service, place = self.stack.services[name], self._places[name]
-        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, self._disks.names)
+        volumes, hostname = self._disks.names, self.hostnames[name]
+        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, volumes, hostname)
 
     async def _start_in_order(
         self, names: Iterable[str], seconds_max: float, error: type[HarnessError], *, wait: bool = True

@@ -11,6 +11,7 @@ from chaos.stack.spec import Mount
 from tests.contract.stage import (
     DATA,
     KEEP,
+    LISTENER,
     READ,
     WRITE,
     Play,
@@ -186,6 +187,74 @@ def test_process_kill_ends_the_service_and_spares_the_page_cache(play: Play) -> 
         assert event.evidence["killed"] == 1
 
     play(act)
+
+
+def test_process_recreate_stops_in_order_and_starts_a_new_container_on_the_same_volumes(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        injector = scene.injector("process.recreate", service="box")
+        before = await scene.does(
+            f"hostname && cat {DATA}/called && echo layer > /layer && echo cached > {DATA}/cached"
+        )
+        assert len(set(before.splitlines())) == 1, "as it was called when it was initialised"
+        await talk_until_counted(scene)
+        await injector.enter_phase("now")
+        assert injector.damage.held == {"box"}
+        assert not await greeted(*scene.running.front_door)
+        assert await scene.mend_held(injector) == [], "nobody starts it while the fault is in force"
+        await injector.heal_all()
+        assert await scene.mend() == [("started", "box")]
+        await greets(*scene.running.front_door)
+        found = await scene.does(f"cat {DATA}/cached {DATA}/asked; test -e /layer || echo gone")
+        assert found == "cached\nasked to stop\ngone"
+        called = await scene.does("hostname && getent hosts box $(hostname)")
+        assert before.splitlines()[0] not in called
+        assert len({line.split()[0] for line in called.splitlines()[1:]}) == 1, "its names are its own address"
+        event = scene.faults[-1]
+        assert (event.happened, event.bit, event.why) == ("healed", True, "")
+        assert event.evidence["recreated"] == 1
+
+    asked = f"exit 0 if system 'echo asked to stop > {DATA}/asked'; exit 0"
+    listener = LISTENER.replace("exit 0", asked)
+    first = f'test -e {DATA}/called || hostname > {DATA}/called; exec perl -e "$0"'
+    play(act, stack_of(service(command=("bash", "-c", first, listener))))
+
+
+def test_a_host_name_outlives_kills_cuts_and_cold_restarts_but_not_a_blank_disk(play: Play) -> None:
+    """A real machine boots the same container; on a blank disk operators make another one."""
+
+    async def act(scene: Scene) -> None:
+        called = await scene.does("hostname")
+        assert len(called) == 12
+        for fault in ("process.kill", "disk.power_cut"):
+            injector = scene.injector(fault, target=Target(service="box"))
+            await injector.enter_phase("now")
+            await injector.heal_all()
+            await scene.mend()
+            assert await scene.does("hostname") == called
+        await scene.running.cold_restart(30.0)
+        assert await scene.does("hostname") == called
+        injector = scene.injector("san.lose")
+        await injector.enter_phase("now")
+        await injector.heal_all()
+        await scene.mend(injector.damage)
+        anew = await scene.does("hostname")
+        assert (len(anew), anew != called) == (12, True)
+
+    play(act)
+
+
+def test_a_stated_host_name_stays_and_others_reach_a_service_by_a_drawn_one(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        drawn = await scene.does("hostname")
+        reached = await scene.does(f"getent hosts {drawn} box", "other")
+        assert len({line.split()[0] for line in reached.splitlines()}) == 1
+        injector = scene.injector("process.recreate", service="other")
+        await injector.enter_phase("now")
+        await injector.heal_all()
+        await scene.mend()
+        assert await scene.does("hostname", "other") == "stated"
+
+    play(act, stack_of(service(), service("other", lun="second", hostname="stated", ports=())))
 
 
 async def do_within_a_commit_interval(scene: Scene, command: str) -> None:

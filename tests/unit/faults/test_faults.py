@@ -41,6 +41,7 @@ def scheduled(name: str, **parameters: object) -> ScheduledFault:
         ("disk.hang", Evidence(luns=1, held_ios=1)),
         ("san.unavailable", Evidence(luns=1, held_ios=1)),
         ("process.kill", KILLED),
+        ("process.recreate", dataclasses.replace(KILLED, killed=0, recreated=2)),
     ],
 )
 def test_evidence_that_reaches_the_minimum_is_a_bite(name: str, evidence: Evidence) -> None:
@@ -66,6 +67,8 @@ def test_evidence_that_reaches_the_minimum_is_a_bite(name: str, evidence: Eviden
         ("san.lose", dataclasses.replace(LOST, closed=1), "1 of 2 LUNs were closed"),
         ("san.lose", dataclasses.replace(LOST, failed_reads=0), "no I/O failed afterwards"),
         ("process.kill", dataclasses.replace(KILLED, killed=1), "1 of 2 services were running and killed"),
+        ("process.recreate", KILLED, "0 of 2 services were running and made anew"),
+        ("process.recreate", Evidence(services=1, recreated=1), "received nothing in the second before"),
         ("process.kill", dataclasses.replace(KILLED, received_bytes=0), "received nothing in the second before"),
     ],
 )

@@ -158,14 +158,26 @@ class Bench:
         self.recorder = Recorder(folder / "history.jsonl")
         self.told: list[FaultEvent] = []
         self.mended: list[float] = []
+        self.recreated: list[tuple[float, Sequence[str]]] = []
         self.began = self.loop.time()
         self._operations = 0
         self.injector = Injector(
-            schedule, stack(*also), cast(Agent, self.agent), self.recorder, self.told.append, self._mend
+            schedule,
+            stack(*also),
+            cast(Agent, self.agent),
+            self.recorder,
+            self.told.append,
+            self._mend,
+            recreate=self._recreate,
         )
 
     async def _mend(self) -> None:
         self.mended.append(self.since())
+
+    async def _recreate(self, services: Sequence[str]) -> None:
+        assert self.injector.damage.held == set(services), "nobody starts what is just being stopped"
+        self.recreated.append((self.since(), services))
+        await asyncio.sleep(2)
 
     def since(self) -> float:
         return round(self.loop.time() - self.began, 3)
@@ -624,6 +636,34 @@ def test_a_kill_strikes_every_service_of_a_role_and_holds_them_down(play: Callab
         assert bench.agent.applied == [{}, {}], "no LUN is touched"
 
     play(ScheduledFault("process.kill", ROLE, Trigger(seconds=0.5)), act=act)
+
+
+def test_a_service_that_is_made_anew_is_stopped_by_nobody_else_and_started_when_the_fault_ends(
+    play: Callable[..., None],
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert (bench.agent.killed, bench.recreated) == ([], [(0.5, ["db"])])
+        assert bench.happened() == ["injected"], "it takes hold when the stop begins"
+        await bench.injector.end_load()
+        assert bench.injector.damage.held == set()
+        assert bench.mended == [3.5], "2 s to stop, and 1 s that it is away"
+        assert (bench.told[-1].bit, bench.told[-1].evidence["recreated"]) == (True, 1)
+
+    play(ScheduledFault("process.recreate", ROLE, Trigger(seconds=0.5), 1.0), act=act)
+
+
+def test_a_service_that_was_dead_already_was_not_made_anew(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.alive = {"gateway"}
+        bench.injector.begin_load()
+        await asyncio.sleep(4)
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert bench.told[-1].why == "0 of 1 services were running and made anew"
+
+    play(ScheduledFault("process.recreate", ROLE, Trigger(seconds=0.5)), act=act)
 
 
 def test_a_kill_of_a_dead_or_silent_service_does_not_bite(play: Callable[..., None]) -> None:
