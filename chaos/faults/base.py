@@ -20,6 +20,7 @@ class Evidence:
 
     Attributes:
         seconds_since_write: Between the last write that a target LUN took in the load and the fault; None: no write.
+        dirty_bytes: What the services on these LUNs had written and the kernel had not yet, just before.
         closed: LUNs that it closed, of `luns` aimed at.
         failed: I/Os that failed by operation, afterwards.
         held_ios: I/Os whose answers were held back.
@@ -35,6 +36,7 @@ class Evidence:
 
     luns: int = 0
     seconds_since_write: float | None = None
+    dirty_bytes: int = 0
     closed: int = 0
     failed_reads: int = 0
     failed_writes: int = 0
@@ -59,8 +61,12 @@ class Evidence:
 
     @property
     def was_written(self) -> bool:
-        """Whether a target LUN took a write of the load shortly before."""
-        return self.seconds_since_write is not None and self.seconds_since_write <= RECENT_WRITE_SECONDS
+        """Whether a target LUN took a write of the load shortly before, or one was under way to it.
+
+        A service that never flushes lets the kernel write when it likes, which may be half a minute later.
+        """
+        recent = self.seconds_since_write is not None and self.seconds_since_write <= RECENT_WRITE_SECONDS
+        return recent or self.dirty_bytes > 0
 
     def counted(self) -> Mapping[str, int | float | str]:
         """What there is to show: everything that is not zero, and the bytes that a cut discarded."""

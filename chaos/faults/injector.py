@@ -31,6 +31,7 @@ _LEASE_SECONDS_MAX = 900.0
 """A fault never outlives its last renewal by more, whatever happens to the controller (its heartbeat ends it first)."""
 _RENEWAL_SECONDS = _LEASE_SECONDS_MAX / 3
 _NO_REPLY: dict[str, Any] = {
+    "dirty": {},
     "killed": {},
     "paused": {},
     "before": {},
@@ -213,7 +214,7 @@ class Injector:
         each.in_force = True
         each.lost = frozenset(each.aim.luns) if each.fault.for_good else frozenset()
         each.injected_at = time.monotonic_ns()  # set at once, so that the end of the load does not call it missed
-        each.reply = await self._apply(each, self._victims(each), self._unplugged(each))
+        each.reply = await self._apply(each, self._victims(each), self._unplugged(each), self._writers(each))
         each.injected_at = each.reply["at"]
         self._record(each, "injected")
         anew = [name for name in each.aim.services if each.fault.wanted_service(ServiceState()).anew]
@@ -254,10 +255,13 @@ class Injector:
         # what phones felt of the carrier is judged by their own times, so its fault ends when healing begins
         self._record(each, happened, evidence=evidence, why=why, t=began if each.aim.carrier else 0)
 
-    async def _apply(self, each: Active, kill: Sequence[str] = (), unplug: Sequence[str] = ()) -> Any:
+    async def _apply(
+        self, each: Active, kill: Sequence[str] = (), unplug: Sequence[str] = (), dirty: Sequence[str] = ()
+    ) -> Any:
         """Bring the fault's targets into the state that all active faults together want, and see that they are in it.
 
-        In the same step services are killed, and LUNs that the fault is not aimed at go with their machine.
+        In the same step services are killed, and LUNs that the fault is not aimed at go with their machine; just before
+        it is read what services have `dirty`.
 
         Raises:
             AgentError: The agent refuses, what it reads back is something else, or what was wanted had ended by itself.
@@ -273,6 +277,7 @@ class Injector:
             luns={name: state.to_agent() for name, state in luns.items()},
             kill=list(kill),
             unplug=list(unplug),
+            dirty=list(dirty),
             lease_seconds=_LEASE_SECONDS_MAX,
             cause=each.index,
             pause={name: state.paused for name, state in services.items()},
@@ -335,6 +340,11 @@ class Injector:
             return self._stack.joined(each.aim.luns)[0] if each.fault.kills else ()
         return [name for name in each.aim.services if not each.fault.wanted_service(ServiceState()).running]
 
+    def _writers(self, each: Active) -> Sequence[str]:
+        """Services whose writes never reach a LUN once this fault has taken it away."""
+        taken = bool(each.aim.luns) and (each.fault.kills or each.fault.for_good)
+        return self._stack.services_on(each.aim.luns) if taken else ()
+
     def _unplugged(self, each: Active) -> Sequence[str]:
         """Further LUNs of the machines that die with this fault: its page cache dies too, their arrays do not."""
         luns = self._stack.joined(each.aim.luns)[1] if each.fault.kills else ()
@@ -375,6 +385,7 @@ class Injector:
         return Evidence(
             luns=len(each.aim.luns),
             seconds_since_write=max(0.0, min(writes)) if writes else None,
+            dirty_bytes=sum(each.reply["dirty"].values()),
             closed=len(closed),
             failed_reads=counted("failed_reads"),
             failed_writes=counted("failed_writes"),

@@ -88,6 +88,34 @@ def test_disk_power_cut_of_one_lun_takes_the_machine_s_page_cache_of_the_others(
     play(act, stack_of(service(mounts=two)))
 
 
+@pytest.mark.parametrize("fault", ["disk.power_cut", "disk.lose"])
+def test_what_a_service_never_flushed_is_a_write_under_way_and_what_was_written_back_is_none(
+    play: Play, fault: str
+) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.does(f"dd if=/dev/zero of=/layer bs=64k count=1 status=none && {KEEP}")
+        await scene.running.settle()
+        injector = scene.injector(fault, target=Target(service="box"))
+        await injector.enter_phase("now")
+        await scene.tries(READ)
+        await injector.heal_all()
+        assert scene.faults[-1].why.endswith("in the 5 s before, and none was under way"), scene.faults[-1]
+        await scene.mend(injector.damage)
+
+        await scene.does(KEEP)
+        await scene.running.settle()
+        await scene.does(f"dd if=/dev/zero of={DATA}/cached bs=64k count=10 status=none")
+        injector = scene.injector(fault, target=Target(service="box"))
+        await injector.enter_phase("now")
+        await scene.tries(READ)
+        await injector.heal_all()
+        assert scene.faults[-1].bit, scene.faults[-1]
+        assert int(scene.faults[-1].evidence["dirty_bytes"]) >= 10 * 65536
+        await scene.mend(injector.damage)
+
+    play(act)
+
+
 def test_disk_io_error_fails_what_it_names_and_stops_when_it_is_healed(play: Play) -> None:
     async def act(scene: Scene) -> None:
         await scene.does(KEEP)

@@ -32,6 +32,8 @@ def scheduled(name: str, **parameters: object) -> ScheduledFault:
         ("disk.power_cut", CUT),
         ("disk.power_cut", dataclasses.replace(CUT, seconds_since_write=5.0)),
         ("disk.power_cut", dataclasses.replace(CUT, discarded_bytes=0, received_bytes=0)),
+        ("disk.power_cut", dataclasses.replace(CUT, seconds_since_write=None, dirty_bytes=4096)),
+        ("san.lose", dataclasses.replace(LOST, seconds_since_write=9.0, dirty_bytes=4096)),
         ("disk.io_error", Evidence(luns=1, failed_reads=1)),
         ("disk.io_error", Evidence(luns=1, failed_writes=1)),
         ("disk.io_error", Evidence(luns=1, failed_flushes=1)),

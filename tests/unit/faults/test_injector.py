@@ -55,6 +55,7 @@ class NotingAgent:
         self.applied: list[dict[str, dict[str, Any]]] = []
         self.killed: list[str] = []
         self.unplugged: list[str] = []
+        self.dirty: dict[str, int] = {}
         self.alive = {"db", "files", "gateway"}
         self.received_bytes = 1000
         self.state: dict[str, dict[str, Any]] = {name: dict(BASELINE) for name in stack().luns}
@@ -92,6 +93,7 @@ class NotingAgent:
         assert do == "apply"
         self.leased.append((self.now_ns(), asked["lease_seconds"]))
         self.applied.append(asked["luns"])
+        dirty = {name: self.dirty.get(name, 0) for name in asked["dirty"]}
         killed = {name: self._kill(name) for name in asked["kill"]}
         before = {name: dict(self.counters[name]) for name in asked["luns"]}
         self.unplugged += asked["unplug"]
@@ -109,6 +111,7 @@ class NotingAgent:
         links = [self._link((sender, receiver), is_open) for sender, receiver, is_open in asked["links"]]
         return {
             "at": self.now_ns(),
+            "dirty": dirty,
             "killed": killed,
             "paused": paused,
             "links": links,
@@ -488,7 +491,7 @@ def test_a_write_before_the_load_is_no_write_of_the_load(play: Callable[..., Non
         await bench.injector.end_load()
         await bench.injector.heal_all()
         assert not bench.told[-1].bit
-        assert bench.told[-1].why == "the LUN took no write of the load in the 5 s before"
+        assert bench.told[-1].why == "the LUN took no write of the load in the 5 s before, and none was under way"
 
     play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=0.5)), act=act)
 
@@ -636,6 +639,35 @@ def test_a_kill_strikes_every_service_of_a_role_and_holds_them_down(play: Callab
         assert bench.agent.applied == [{}, {}], "no LUN is touched"
 
     play(ScheduledFault("process.kill", ROLE, Trigger(seconds=0.5)), act=act)
+
+
+@pytest.mark.parametrize("fault", ["disk.power_cut", "san.lose"])
+def test_what_a_service_had_not_flushed_was_under_way_though_the_lun_took_no_write(
+    play: Callable[..., None], fault: str
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.wrote("pgdata", "wal")
+        bench.agent.dirty = {"db": 8192, "files": 4096}
+        bench.injector.begin_load()
+        await asyncio.sleep(7)
+        bench.agent.failed("pgdata")
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert (bench.told[-1].bit, bench.told[-1].evidence["dirty_bytes"]) == (True, 8192), "of its own LUNs' alone"
+
+    play(ScheduledFault(fault, ARRAY, Trigger(seconds=6)), act=act)
+
+
+def test_what_cannot_take_a_write_away_does_not_ask_what_is_dirty(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.dirty = {"db": 8192}
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert "dirty_bytes" not in bench.told[-1].evidence
+
+    play(ScheduledFault("disk.io_error", ARRAY, Trigger(seconds=0.5)), act=act)
 
 
 def test_a_service_that_is_made_anew_is_stopped_by_nobody_else_and_started_when_the_fault_ends(
