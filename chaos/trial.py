@@ -176,7 +176,7 @@ class Trial:
                 self._injector.begin_load()
                 showing = asyncio.create_task(self._show_progress(fleet))
                 try:
-                    await fleet.work()
+                    await fleet.work(self._injector.awaits)
                 finally:
                     showing.cancel()
                 await self._injector.end_load()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from chaos.errors import AgentError, CarrierError
-from chaos.experiment.plan import ScheduledFault
+from chaos.experiment.plan import ScheduledFault, Trigger
 from chaos.faults.aim import Aim, Link, NobodyThere, take_aim
 from chaos.faults.base import Evidence, Fault
 from chaos.faults.registry import make
@@ -143,11 +143,34 @@ class Injector:
         for each, task in zip([e for e in self._faults if e.scheduled.at.phase is None], self._tasks, strict=True):
             if not each.injected_at and not each.ended:
                 task.cancel()
-                self._miss(each, each.waits_for or "its trigger did not come within the load")
+                self._miss(each, each.waits_for or self._why_never(each.scheduled.at))
         done = await asyncio.gather(*self._tasks, return_exceptions=True)
         for result in done:
             if isinstance(result, Exception):
                 raise result
+
+    def awaits(self, unsent: int) -> bool:
+        """Whether a trigger of the load can still come when phones have so many writes left to send."""
+        have = self._recorder.acknowledged
+        return any(
+            each.scheduled.at.acknowledged is None or each.scheduled.at.acknowledged - have <= unsent
+            for each in self._faults
+            if each.scheduled.at.phase is None and not (each.injected_at or each.ended or each.waits_for)
+        )
+
+    def _why_never(self, at: Trigger) -> str:
+        """What a trigger asked for, what the load came to, and what would do."""
+        if at.acknowledged is not None:
+            return (
+                f"the load ended after {self._recorder.acknowledged:,} acknowledgements, the trigger asked for "
+                f"{at.acknowledged:,}: ask for fewer, or give more operations, or a smaller rate_per_second where the "
+                "machine is slow"
+            )
+        lasted = (time.monotonic_ns() - self._load_began) / 1e9
+        return (
+            f"the load ended after {lasted:.1f} s, the trigger asked for {at.seconds:g} s: ask for fewer, or give more "
+            "operations"
+        )
 
     def close(self) -> None:
         """The trial broke off: nothing more is injected or healed; whoever removes the stack ends the faults."""
