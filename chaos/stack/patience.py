@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
+from typing import Any
 
 from chaos.experiment.plan import Limits
 from chaos.stack.spec import Service, Stack
@@ -19,9 +20,13 @@ _SECONDS_MAX = 3600.0
 
 
 def with_patience(limits: Limits, stack: Stack) -> Limits:
-    """The limits with those that the experiment did not state grown to what the health checks ask for."""
-    asked = min(_SECONDS_MAX, asked_for(stack)[0])
-    grown = {name: max(getattr(limits, name), asked) for name in WAITING if name not in limits.stated}
+    """The limits with those that the experiment did not state grown to what the health checks ask for.
+
+    One that is not the default was stated, too: in Python, or in a plan.
+    """
+    asked, default = min(_SECONDS_MAX, asked_for(stack)[0]), Limits().seconds
+    left = [name for name in WAITING if name not in limits.stated and limits.seconds[name] == default[name]]
+    grown: dict[str, Any] = {name: max(default[name], asked) for name in left}
     return dataclasses.replace(limits, **grown)
 
 

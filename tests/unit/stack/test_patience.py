@@ -30,6 +30,7 @@ def test_a_limit_that_nobody_stated_grows_with_the_health_check() -> None:
     assert with_patience(Limits(), stack_of(slow("db", 1, 1))).seconds == Limits().seconds, "never shorter"
     assert with_patience(Limits(), stack_of(Service("db"))).seconds == Limits().seconds
     assert with_patience(Limits(), stack_of(slow("db", 80_000))).ready_seconds_max == 3600
+    assert with_patience(Limits(ready_seconds_max=5), stack_of(slow("db", 120))).ready_seconds_max == 5, "in Python"
 
 
 def test_a_stated_limit_wins_with_a_warning_where_it_is_shorter() -> None:
