@@ -260,10 +260,10 @@ class Trial:
         except Unrecoverable as error:
             self._fan.log(f"not back within the load: {error}")
 
-    async def _recreate(self, services: Sequence[str]) -> None:
+    async def _recreate(self, services: Sequence[str]) -> Sequence[str]:
         """Make the containers of these services anew, while nobody else mends the stack."""
         async with self._mending:
-            await self._running.recreate(services)
+            return await self._running.recreate(services)
 
     async def _recover(self, seconds_max: float) -> None:
         """Bring back everything."""

@@ -76,7 +76,7 @@ class Injector:
         on_healed: Callable[[], Awaitable[None]],
         carrier: Carrier | None = None,
         witness: Callable[[], Awaitable[None]] | None = None,
-        recreate: Callable[[Sequence[str]], Awaitable[None]] | None = None,
+        recreate: Callable[[Sequence[str]], Awaitable[Sequence[str]]] | None = None,
     ) -> None:
         """Nothing is injected yet.
 
@@ -90,7 +90,7 @@ class Injector:
                 to bring back what it took down.
             carrier: Where the stack has one.
             witness: Awaited before a fault is healed that asks for it; must end in time by itself.
-            recreate: Stops services in order and makes their containers anew.
+            recreate: Stops services in order and makes their containers anew; tells of which it could.
         """
         self._recreate = recreate
         self._carrier = carrier
@@ -242,8 +242,7 @@ class Injector:
         self._record(each, "injected")
         anew = [name for name in each.aim.services if each.fault.wanted_service(ServiceState()).anew]
         if anew and self._recreate is not None:
-            await self._recreate(anew)
-            each.recreated = anew
+            each.recreated = await self._recreate(anew)
         if not each.fault.for_good and not each.aim.carrier:  # what ends with the agent or the carrier has no lease
             each.renewal = asyncio.create_task(self._renew(each))
             each.renewal.add_done_callback(lambda done: done.cancelled() or done.exception())  # `_heal` raises it

@@ -16,7 +16,7 @@ from pathlib import Path
 import docker
 import orjson
 
-from chaos.errors import CarrierError, HarnessError
+from chaos.errors import CarrierError, EngineError, HarnessError
 from chaos.stack import containers
 from chaos.stack.agent import Agent
 from chaos.stack.carrier import Carrier, CarrierPlace
@@ -29,6 +29,8 @@ from chaos.stack.network import Network
 from chaos.stack.readiness import Readiness
 from chaos.stack.restarts import Restarts
 from chaos.stack.spec import Condition, Service, Stack
+
+_RECREATE_SECONDS_MAX = 30.0
 
 
 class RunningStack:
@@ -131,19 +133,33 @@ class RunningStack:
         container = self.running[service.name]
         await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
 
-    async def recreate(self, names: Iterable[str]) -> None:
+    async def recreate(self, names: Iterable[str]) -> list[str]:
         """Stop these services in order and make their containers anew, on the volumes that they have; none is started.
 
         What an upgrade does. A service that states no `hostname` has another one afterwards.
+
+        Returns:
+            Those of which this is done; of the others a disk is in the way, and whoever mends that makes them anew.
         """
-        names = list(names)
+        names = [name for name in names if name in self.running]
         self.restarts.cancel(names)
-        await asyncio.gather(*(self._stop(self.stack.services[name]) for name in names))
-        await self._remove(names)
         self.hostnames.draw(names)
-        attempt = next(self._attempts)
-        made = await asyncio.gather(*(self._create(name, attempt) for name in names))
-        self.running.update(zip(names, made, strict=True))
+        done = await asyncio.gather(*(self._recreate(self.stack.services[name]) for name in names))
+        return [name for name, is_done in zip(names, done, strict=True) if is_done]
+
+    async def _recreate(self, service: Service) -> bool:
+        try:
+            async with asyncio.timeout(service.stop_grace_seconds + _RECREATE_SECONDS_MAX):
+                await self._stop(service)
+                await self._remove((service.name,))
+                self.running[service.name] = await self._create(service.name, next(self._attempts))
+        except (
+            EngineError,
+            OSError,
+            TimeoutError,
+        ):  # a lost disk cannot be mounted, and who waits for one not be ended
+            return False
+        return True
 
     async def bring_back(
         self,

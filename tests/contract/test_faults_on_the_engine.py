@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from chaos.experiment.plan import Target
-from chaos.stack.spec import Mount
+from chaos.stack.spec import Build, Mount
 from tests.contract.stage import (
     DATA,
     KEEP,
@@ -245,6 +246,27 @@ def test_process_recreate_stops_in_order_and_starts_a_new_container_on_the_same_
     listener = LISTENER.replace("exit 0", asked)
     first = f'test -e {DATA}/called || hostname > {DATA}/called; exec perl -e "$0"'
     play(act, stack_of(service(command=("bash", "-c", first, listener))))
+
+
+def test_a_service_on_a_lost_disk_is_not_made_anew_until_the_disk_is_replaced(play: Play, tmp_path: Path) -> None:
+    """Nor does it end the trial: an upgrade on a broken disk fails, and the operators bring both back.
+
+    Where the image has a folder at the mount point, the engine mounts the disk when it makes the container.
+    """
+    (tmp_path / "Dockerfile").write_text(f"FROM debian:bookworm-slim\nRUN mkdir {DATA} && echo seed > {DATA}/seed\n")
+
+    async def act(scene: Scene) -> None:
+        lose, anew = scene.injector("san.lose"), scene.injector("process.recreate", service="box")
+        await lose.enter_phase("now")
+        await anew.enter_phase("now")
+        await anew.heal_all()
+        assert scene.faults[-1].why == "0 of 1 services were running and made anew"
+        assert await scene.mend_held(lose) == [], "its disk is not there yet"
+        await lose.heal_all()
+        assert [topic for topic, _ in await scene.mend(lose.damage)] == ["runbook"]
+        await greets(*scene.running.front_door)
+
+    play(act, stack_of(service(build=Build(tmp_path), image="")))
 
 
 def test_a_host_name_outlives_kills_cuts_and_cold_restarts_but_not_a_blank_disk(play: Play) -> None:

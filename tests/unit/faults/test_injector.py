@@ -177,10 +177,11 @@ class Bench:
     async def _mend(self) -> None:
         self.mended.append(self.since())
 
-    async def _recreate(self, services: Sequence[str]) -> None:
+    async def _recreate(self, services: Sequence[str]) -> Sequence[str]:
         assert self.injector.damage.held == set(services), "nobody starts what is just being stopped"
         self.recreated.append((self.since(), services))
         await asyncio.sleep(2)
+        return services
 
     def since(self) -> float:
         return round(self.loop.time() - self.began, 3)
