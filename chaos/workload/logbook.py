@@ -11,6 +11,8 @@ from typing import Generic, Protocol, TypeVar
 
 from chaos.errors import NotNow, Refused
 from chaos.history.events import Act, Back, Event, Outcome, Row, Send
+from chaos.workload.returned import shown
+from chaos.workload.session import Ack
 
 T = TypeVar("T")
 
@@ -91,9 +93,12 @@ class Logbook:
         except TimeoutError:
             return self._failed(op, n, "info", f"no answer in {seconds_max:g} s", final=False)
         except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():  # the driver's own doing
+                return self._failed(op, n, "info", "the driver cancelled itself", final=False)
             self._failed(op, n, "info", "given up by the device", final=False)
             raise
-        except Exception as error:  # noqa: BLE001  (whatever a user's driver raises means unknown)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a user's driver raises means unknown)
             return self._failed(op, n, "info", error, final=False)
         now = self.clock()
         self.last_answer_at = now
@@ -118,7 +123,16 @@ class Logbook:
         return Answer(outcome, None, final, shown or outcome)
 
 
+def tell_ack(ack: Ack) -> Told:
+    """What an acknowledgement said."""
+    warning = one_line(shown(ack.warning)) if ack.warning else ""
+    return Told("degraded" if ack.warning else "ok", by=shown(ack.by), why=warning)
+
+
 def one_line(error: object) -> str:
     """An error as one line of at most 200 characters."""
-    text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
-    return " ".join(text.split())[:200]
+    try:
+        said = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
+    except Exception:  # noqa: BLE001  (an exception of a driver's that cannot even say what it is)
+        said = type(error).__name__
+    return " ".join(said.encode("utf-8", "backslashreplace").decode().split())[:200]

@@ -3,8 +3,8 @@
 The service is a register per record with conditional writes and tombstones; with idempotency keys it answers a
 repeated key as it did at first. It keeps photos' blobs by themselves: a blob is uploaded after its row and before the
 answer, goes at once when its version is replaced, and is fetched at the end of a read. What makes it hard to judge is
-between it and the phones: requests that are refused, lost, stuck and applied late, replies that are lost, warnings, phones
-that give up or are reset.
+between it and the phones: requests that are refused, lost, stuck and applied late, replies that are lost, warnings,
+phones that give up or are reset.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def test_what_may_replace_it_while_it_is_read_may_take_its_blob_away(
 def test_a_write_that_was_refused_or_waits_in_an_outbox_or_has_another_base_replaces_nothing(tmp_path: Path) -> None:
     assert found(tmp_path, sent(PHOTO), sent(update(2, 14, "w-1"), "fail"), read(8, 20))
     assert found(tmp_path, sent(PHOTO), [update(2, 14, "w-1")], read(8, 20))
-    late = [update(2, 14, "w-1"), Send(2, 1, 30), Back(2, 1, 40, "ok")]
+    late: list[Event] = [update(2, 14, "w-1"), Send(2, 1, 30), Back(2, 1, 40, "ok")]
     assert found(tmp_path, sent(PHOTO), late, read(8, 20))
     second, rival = update(2, 20, "w-1"), update(3, 21, "w-1")
     assert found(tmp_path, sent(PHOTO), sent(second), sent(rival, "info"), read(8, 40, second))
@@ -104,7 +104,7 @@ def test_an_older_version_is_no_excuse_unless_it_may_come_late(tmp_path: Path) -
     unconditional = update(2, 20)
     for policy in ("reject", "last-writer-wins"):
         assert found(tmp_path, sent(PHOTO), sent(unconditional), read(8, 30, unconditional), policy=policy)
-    twice_sent = [PHOTO, Send(1, 1, 11), Back(1, 1, 12, "info"), Send(1, 2, 13), Back(1, 2, 14, "ok")]
+    twice_sent: list[Event] = [PHOTO, Send(1, 1, 11), Back(1, 1, 12, "info"), Send(1, 2, 13), Back(1, 2, 14, "ok")]
     assert found(tmp_path, twice_sent, sent(unconditional), read(8, 30, unconditional))
     assert not found(tmp_path, twice_sent, sent(unconditional), read(8, 30, unconditional), idempotency="none")
 
@@ -124,7 +124,7 @@ def test_a_damaged_or_foreign_row_a_cached_answer_and_a_failed_read_say_nothing_
 
 
 def test_what_a_declared_loss_takes_is_not_owed_to_reads_after_it(tmp_path: Path) -> None:
-    strict = {"sessions": "strict", "rpo": 95}
+    strict: dict[str, Any] = {"sessions": "strict", "rpo": 95}
     doors = [*twice(1, "fresh", 400, PHOTO)]
     load = sent(PHOTO)
     assert "dangling-in-load" in after_a_loss(tmp_path, *load, *read(8, 90), *loss(PHOTO), *doors, **strict)

@@ -113,7 +113,11 @@ def test_of_several_attempts_the_one_that_tells_what_is_known_of_the_write_is_to
 def test_a_write_that_waited_in_an_outbox_is_told_with_the_time_of_the_act_and_of_the_answer_and_with_its_base(
     tmp_path: Path,
 ) -> None:
-    waited = [create(2, 7 * S, kind="update", base="w-1"), Send(2, 1, 12 * S), Back(2, 1, 13 * S, "ok", by="gateway-1")]
+    waited: list[Event] = [
+        create(2, 7 * S, kind="update", base="w-1"),
+        Send(2, 1, 12 * S),
+        Back(2, 1, 13 * S, "ok", by="gateway-1"),
+    ]
     assert story(tmp_path, *sent(FIRST), *waited, *fresh())[:2] == [
         (1.0, "d-1 created it", "acknowledged at 1.000 s, version w-1"),
         (2.0, "d-1 updated it", "acknowledged by gateway-1 at 8.000 s, version w-2 on w-1"),
