@@ -1,4 +1,4 @@
-"""A service that damages what it has acknowledged: PostgreSQL itself, told to by a driver, in ways that JSON can hold."""
+"""A service that damages what it has acknowledged: PostgreSQL itself, told to by a driver."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DAMAGE = (
     "'[1, 2e999, {}]'",
     "repeat(fields, 2000)",
 )
-"""What the fields become: names of nothing, no JSON, a lone surrogate in each text, no fields at all, half a megabyte."""
+"""What the fields become: all null, no JSON, a lone surrogate in each text, no fields at all, half a megabyte."""
 EVERY = 9
 
 
@@ -28,6 +28,6 @@ class Damaging(PlainPostgres):
         ack = await super().put(record, base, key)
         if record.owner != "u-canary" and next(self._count) % EVERY == 0:
             link = await self._connected()
-            sql = f"UPDATE notes SET fields = {next(self._ways)} WHERE owner = $1 AND name = $2"  # noqa: S608
+            sql = f"UPDATE notes SET fields = {next(self._ways)} WHERE owner = $1 AND name = $2"
             await link.execute(sql, record.owner, record.name)
         return ack

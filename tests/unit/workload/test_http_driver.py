@@ -150,7 +150,7 @@ def test_a_reply_that_was_cut_leaves_the_outcome_unknown_and_is_no_second_attemp
 def test_rows_without_what_belongs_to_them_are_passed_on_as_they_are_for_the_check_to_judge() -> None:
     whole = make("u-00", "ada-1", "w-1", "contact")
     good = {"row": 7, "name": "ada-1", "type": "contact", "write": "w-1", "revision": "1", "fields": dict(whole.fields)}
-    rows = [
+    rows: list[object] = [
         {**good, "blob": ""},
         {**good, "fields": None, "blob": None},
         dict.fromkeys(good),
