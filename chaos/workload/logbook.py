@@ -15,6 +15,8 @@ from chaos.workload.returned import shown
 from chaos.workload.session import Ack
 
 T = TypeVar("T")
+WORDS_MAX = 5_000
+"""Characters of what was said that are looked at; a part of them is kept."""
 
 
 class Sink(Protocol):
@@ -57,11 +59,13 @@ class Logbook:
     """Operation numbers and the clock of one trial.
 
     Attributes:
+        hush: What blanks out secrets in what services and drivers say.
         last_answer_at: CLOCK_MONOTONIC ns of the latest ok; how a fleet sees that the service still serves.
     """
 
     sink: Sink
     clock: Callable[[], int] = time.monotonic_ns
+    hush: Callable[[bytes], bytes] = bytes
     last_answer_at: int = 0
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -109,7 +113,7 @@ class Logbook:
                 now,
                 told.outcome,
                 by=told.by,
-                why=told.why,
+                why=quoted(told.why, self.hush),
                 full=told.full,
                 rows=told.rows,
                 gone=told.gone,
@@ -118,21 +122,34 @@ class Logbook:
         return Answer(told.outcome, result, final=True)
 
     def _failed(self, op: int, n: int, outcome: Outcome, why: object, *, final: bool) -> Answer[T]:
-        shown = one_line(why)
-        self.sink.append(Back(op, n, self.clock(), outcome, why=shown))
-        return Answer(outcome, None, final, shown or outcome)
+        told = quoted(why, self.hush)
+        self.sink.append(Back(op, n, self.clock(), outcome, why=told))
+        return Answer(outcome, None, final, told or outcome)
 
 
 def tell_ack(ack: Ack) -> Told:
     """What an acknowledgement said."""
-    warning = one_line(shown(ack.warning)) if ack.warning else ""
-    return Told("degraded" if ack.warning else "ok", by=shown(ack.by), why=warning)
+    warning = ack.warning if isinstance(ack.warning, str) else shown(ack.warning)
+    return Told("degraded" if ack.warning else "ok", by=shown(ack.by), why=warning if ack.warning else "")
+
+
+def quoted(words: object, hush: Callable[[bytes], bytes]) -> str:
+    """What a service or a driver said, for the history, without secrets.
+
+    They are blanked before the text is cut, or a part of one would be left.
+    """
+    return one_line(hush(said(words).encode()).decode("utf-8", "replace"))
 
 
 def one_line(error: object) -> str:
     """An error as one line of at most 200 characters."""
+    return " ".join(said(error).split())[:200]
+
+
+def said(error: object) -> str:
+    """The words of an error, or of anything else, as Unicode and of bounded length."""
     try:
-        said = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
+        words = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
     except Exception:  # noqa: BLE001  (an exception of a driver's that cannot even say what it is)
-        said = type(error).__name__
-    return " ".join(said.encode("utf-8", "backslashreplace").decode().split())[:200]
+        words = type(error).__name__
+    return words[:WORDS_MAX].encode("utf-8", "backslashreplace").decode()

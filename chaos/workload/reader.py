@@ -26,7 +26,7 @@ import orjson
 from chaos.errors import UsageError
 from chaos.history.events import DoorRead, Row
 from chaos.workload.drivers import load_doors, load_driver
-from chaos.workload.logbook import one_line
+from chaos.workload.logbook import said
 from chaos.workload.records import observed
 from chaos.workload.session import Copy, FrontDoor, Session
 
@@ -77,7 +77,7 @@ class _Reading:
                 # Whatever a driver raises: the door could not be read.
                 if _is_over(error):
                     raise
-                why = one_line(error)
+                why = said(error)
                 if time.monotonic() < self._deadline:
                     await asyncio.sleep(PAUSE_SECONDS)
                     continue

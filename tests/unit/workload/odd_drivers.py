@@ -98,3 +98,8 @@ class Unspeakable(Odd):
 class Surrogate(Odd):
     def answer(self) -> Any:
         raise ValueError("the service said \ud800")
+
+
+class Confiding(Odd):
+    def answer(self) -> Any:
+        raise ValueError(f"{'x' * 90}\n{'x' * 80} sword-and-fish")

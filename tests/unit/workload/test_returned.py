@@ -314,3 +314,57 @@ def test_what_a_driver_itself_does_wrong_is_a_door_that_could_not_be_read_and_sa
     (read,) = doors_of(driver, 0.3)
     assert (read.outcome, read.rows) == ("fail", ())
     assert why in read.why
+
+
+class Confiding(Answering):
+    """Says a secret in every way that it has, the last time where the text is cut."""
+
+    ack = Ack("degraded: sword-and-fish", "gateway-1")
+
+    async def delete(self, name: str, base: str | None, key: str) -> Ack:
+        raise ValueError(f"{'x' * 170} sword-and-fish")
+
+    async def changes(self, cursor: str | None) -> Changes:
+        raise ValueError("password sword-and-fish\nis wrong")
+
+
+def test_a_secret_that_a_service_says_is_in_no_line_of_the_history_nor_is_a_part_of_it() -> None:
+    sink = Events()
+
+    def hush(words: bytes) -> bytes:
+        return words.replace(b"sword-and-fish", b"***")
+
+    async def scene() -> str:
+        made = partial(Confiding, DOOR, user="u-1", device="d-1")
+        device = Device("d-1", "u-1", made, Logbook(sink, hush=hush), Habits(policy="last-writer-wins"))
+        device.resume()
+        device.create("contact")
+        await device.idle()
+        (name,) = device.choices()
+        device.delete(name)
+        device.sync()
+        await asyncio.sleep(0)
+        await device.pause()
+        return await device.sync_now()
+
+    assert asyncio.run(asyncio.wait_for(scene(), 20)) == "ValueError: password *** is wrong"
+    whys = [event.why for event in sink.events if isinstance(event, Back)]
+    assert whys[0] == "degraded: ***"
+    assert whys[1].endswith("x ***")
+    assert not any("sword-and" in why for why in whys)
+
+
+def test_a_secret_that_a_driver_says_at_a_door_is_blanked_before_its_text_is_cut() -> None:
+    async def scene() -> str:
+        async with Readers.open("odd_drivers:Confiding", HERE) as readers:
+            readers.hush = lambda words: words.replace(b"sword-and-fish", b"***")
+            reader = await readers.new()
+            try:
+                (read,) = await reader.read(DOOR, 1, [Door("fresh", "u-01", "x")], seconds_max=0.3)
+            finally:
+                await reader.close()
+            return read.why
+
+    why = asyncio.run(asyncio.wait_for(scene(), 60))
+    assert why.endswith("x ***")
+    assert "\n" not in why
