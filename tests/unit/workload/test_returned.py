@@ -26,6 +26,7 @@ from chaos.workload.returned import TEXT_MAX
 from chaos.workload.session import Ack, Changes, Record
 from tests.unit.checks.files import written
 from tests.unit.workload.fakes import DOOR, Events, MemorySession
+from tests.unit.workload.odd_drivers import UnspeakableError
 
 HERE = Path(__file__).parent
 TEXTS = st.text() | st.sampled_from(
@@ -314,6 +315,34 @@ def test_what_a_driver_itself_does_wrong_is_a_door_that_could_not_be_read_and_sa
     (read,) = doors_of(driver, 0.3)
     assert (read.outcome, read.rows) == ("fail", ())
     assert why in read.why
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), ValueError("\ud800"), UnspeakableError()])
+def test_a_driver_that_exits_cancels_itself_or_says_nothing_leaves_an_unknown_outcome_and_a_phone_that_goes_on(
+    error: BaseException,
+) -> None:
+    tries: list[str] = []
+
+    async def put(_session: Answering, _record: Record, _base: str | None, key: str) -> Ack:
+        tries.append(key)
+        if len(tries) == 1:
+            raise error
+        return Ack()
+
+    sink = Events()
+
+    async def scene() -> Device:
+        made = partial(type("Failing", (Answering,), {"put": put}), DOOR, user="u-1", device="d-1")
+        device = Device("d-1", "u-1", made, Logbook(sink), Habits())
+        device.resume()
+        device.create("contact")
+        await device.idle()
+        return device
+
+    device = asyncio.run(asyncio.wait_for(scene(), 20))
+    assert device.broken is None
+    assert [event.outcome for event in sink.events if isinstance(event, Back)] == ["info", "ok"]
+    assert len(set(tries)) == 1
 
 
 class Confiding(Answering):
