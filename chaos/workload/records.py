@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeGuard
 
+import orjson
+
 from chaos.history.events import Row
 from chaos.workload.returned import canonical, each_of, shown, text
 from chaos.workload.session import Record
@@ -35,9 +37,10 @@ _FILLER = random.Random(2009).randbytes(SECTOR_BYTES).replace(b"[", b"_").replac
 
 _IDENTITY = re.compile(r"[\w.:#-]{1,80}", re.ASCII)
 STAMPS_MAX = 16
-ANSWER_CHARACTERS_MAX = 8 << 20
-"""Of all rows of one answer. A line of a history may be of 64 MiB, and a character of four bytes."""
-_ROW_CHARACTERS = 128
+ANSWER_BYTES_MAX = 24 << 20
+"""Of all rows of one answer, some 150,000: a line of a history has a limit, too."""
+_ROW_BYTES = 128
+"""Of a row's hash and of what its members are called."""
 
 Stamp = tuple[str, str, str]
 
@@ -141,8 +144,8 @@ def observed(records: object, reader: str) -> list[tuple[Row, str]]:
     size = 0
     for record in each_of(records, "the list of records"):
         row = observe(record, reader)  # type: ignore[arg-type]  # whatever it is
-        size += _ROW_CHARACTERS + len(row.record) + len(row.write) + len(row.row) + 240 * len(row.stamps)
-        if size > ANSWER_CHARACTERS_MAX:
+        size += _ROW_BYTES + len(orjson.dumps((row.record, row.owner, row.write, row.row, row.stamps)))
+        if size > ANSWER_BYTES_MAX:
             raise ValueError(f"an answer of more than {len(found):,} records is more than the history can hold")
         found.append((row, text(getattr(record, "type", None))))
     return found

@@ -70,9 +70,12 @@ class Streamed(Odd):
 
 
 class Endless(Odd):
+    """Each of its rows is as large as one can be, so that the limit is met soon."""
+
     def answer(self) -> Iterator[Record]:
+        stamps = "".join(f"[{'u' * 80}|{'r' * 80}|{number:080}]" for number in range(20))
         while True:
-            yield WHOLE
+            yield Record("u-01", "ada-1", "contact", "w-1", {"note": stamps})
 
 
 class Exits(Odd):
