@@ -18,7 +18,6 @@ from pathlib import Path
 
 from chaos.checks.file import judge_file
 from chaos.errors import AgentError, HoldfastError
-from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
@@ -41,6 +40,8 @@ from chaos.workload.fleet import Fleet
 from chaos.workload.logbook import Logbook
 from chaos.workload.session import FrontDoor
 
+LOGS_FOLDER = "logs"
+"""Of a run folder: what each service said."""
 _PROGRESS_SECONDS = 0.25
 
 
@@ -56,14 +57,23 @@ class Trial:
         self._folder = folder
         self._fan = fan
         self._recorder = Recorder(folder / "history.jsonl")
-        self._logbook = Logbook(self._recorder)
+        self._logbook = Logbook(self._recorder, hush=lab_.running.hush)
         self._driver = load_driver(plan.driver or stack.driver, plan.driver_folder)
         load_doors(self._driver, (kind for kind, _, _ in stack.doors))
         self._all_readers = readers
+        readers.hush = lab_.running.hush
         self._mending = asyncio.Lock()
         running = lab_.running
         self._roles = Roles(stack, running.agent)
-        at = Surroundings(stack, running.agent, self._roles, running.carrier, self._look_beside, running.execute)
+        at = Surroundings(
+            stack,
+            running.agent,
+            self._roles,
+            running.carrier,
+            self._look_beside,
+            running.execute,
+            self._recreate,
+        )
         self._injector = Injector(plan.schedule, at, self._recorder, fan.fault, self._mend_in_load)
         self._watching: asyncio.Task[None] | None = None
         self._readers: list[Reader] = []
@@ -72,9 +82,8 @@ class Trial:
 
     async def run(self, *, keep: bool) -> TrialResult:
         """Run it and judge it."""
-        write_plan(self._plan, self._folder / "plan.yaml")
-        self._running.logs = self._folder / "logs"
-        self._running.logs.mkdir()
+        self._running.logs = self._folder / LOGS_FOLDER
+        self._running.logs.mkdir(exist_ok=True)
         self._running.restarts.held = lambda: self._injector.damage.held
         judging: asyncio.Future[TrialResult] | None = None
         try:
@@ -99,6 +108,7 @@ class Trial:
         self._recorder.append(self._header())
         self._readers = [await self._all_readers.new() for _ in range(2)]
         async with self._phase("reset"):
+            self._running.hostnames.take(self._lab.golden.hostnames())
             await self._running.up(self._lab.golden.bases(), self._plan.limits.ready_seconds_max)
         self._note_copies()
         async with self._phase("canaries"):
@@ -166,7 +176,7 @@ class Trial:
                 self._injector.begin_load()
                 showing = asyncio.create_task(self._show_progress(fleet))
                 try:
-                    await fleet.work()
+                    await fleet.work(self._injector.awaits)
                 finally:
                     showing.cancel()
                 await self._injector.end_load()
@@ -249,6 +259,11 @@ class Trial:
             await self._bring_up(self._plan.limits.recover_seconds_max, wait=False)
         except Unrecoverable as error:
             self._fan.log(f"not back within the load: {error}")
+
+    async def _recreate(self, services: Sequence[str]) -> Sequence[str]:
+        """Make the containers of these services anew, while nobody else mends the stack."""
+        async with self._mending:
+            return await self._running.recreate(services)
 
     async def _recover(self, seconds_max: float) -> None:
         """Bring back everything."""

@@ -127,6 +127,7 @@ class Agent:
                 raise OSError(ctypes.get_errno(), f"syncfs of {asked.path}")
         finally:
             os.close(folder)
+        self._processes.settle(asked.service)
         return Done()
 
     def do_health(self, asked: wire.Health) -> wire.LunHealth:
@@ -154,6 +155,7 @@ class Agent:
         chains = {name: target.chain_for(state.effects) for name, (target, state) in wanted.items()}
         lapsed = self._lapsed_of([("lun", name) for name in wanted])
         unplugged = [self._luns[name].name for name in asked.unplug]
+        dirty = {service: self._processes.dirty_bytes(service) for service in asked.dirty}
         killed = {service: self._processes.kill(service) for service in asked.kill}
         for name in unplugged:
             self._closes(name, asked.cause)
@@ -169,7 +171,7 @@ class Agent:
             self._lease(("lun", name), _until(asked.lease_seconds) if state.effects else None)
         self._front.reconsider()
         after = {name: self._read_back(name) for name in wanted}
-        return wire.LunsApplied(time.monotonic_ns(), killed, before, closed, after, lapsed)
+        return wire.LunsApplied(time.monotonic_ns(), dirty, killed, before, closed, after, lapsed)
 
     def do_apply_services(self, asked: wire.ApplyServices) -> wire.ServicesApplied:
         """Kill, pause, let go on, read back."""

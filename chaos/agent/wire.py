@@ -177,6 +177,7 @@ class LunsApplied:
 
     Attributes:
         at: When all of it was in force.
+        dirty: What the services asked for had to write back just before, in bytes.
         killed: By service.
         before: Each LUN's traffic until then.
         closed: Of the LUNs whose port this has closed, the bytes that were discarded.
@@ -185,6 +186,7 @@ class LunsApplied:
     """
 
     at: int
+    dirty: dict[str, int] = field(default_factory=dict)
     killed: dict[str, Killed] = field(default_factory=dict)
     before: dict[str, LunTraffic] = field(default_factory=dict)
     closed: dict[str, int] = field(default_factory=dict)
@@ -198,7 +200,8 @@ class ApplyLuns(Request[LunsApplied]):
 
     Services to `kill` die first, then LUNs close, so that nothing sneaks out of the page cache. LUNs to `unplug` close
     as well, while their arrays go on: what those have taken stays, what the page cache holds never gets there. Effects
-    are leased: they end by themselves after `lease_seconds`. Ports that this closes are closed for `cause`.
+    are leased: they end by themselves after `lease_seconds`. Ports that this closes are closed for `cause`. Before all
+    that it is read what the services under `dirty` have to write back.
     """
 
     luns: dict[str, LunState]
@@ -206,6 +209,7 @@ class ApplyLuns(Request[LunsApplied]):
     cause: int = 0
     kill: tuple[str, ...] = ()
     unplug: tuple[str, ...] = ()
+    dirty: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from chaos.experiment.plan import ScheduledFault
+from chaos.experiment.plan import ScheduledFault, Trigger
 from chaos.faults.aim import NobodyThere
 from chaos.faults.base import Evidence, Fault
 from chaos.faults.live import LEASE_SECONDS_MAX, LiveMedium, Strike, Surroundings
@@ -99,11 +99,34 @@ class Injector:
         for each, task in zip([e for e in self._faults if e.scheduled.at.phase is None], self._tasks, strict=True):
             if not each.injected_at and not each.ended:
                 task.cancel()
-                self._miss(each, each.waits_for or "its trigger did not come within the load")
+                self._miss(each, each.waits_for or self._why_never(each.scheduled.at))
         done = await asyncio.gather(*self._tasks, return_exceptions=True)
         for result in done:
             if isinstance(result, Exception):
                 raise result
+
+    def awaits(self, unsent: int) -> bool:
+        """Whether a trigger of the load can still come when phones have so many writes left to send."""
+        have = self._recorder.acknowledged
+        return any(
+            each.scheduled.at.acknowledged is None or each.scheduled.at.acknowledged - have <= unsent
+            for each in self._faults
+            if each.scheduled.at.phase is None and not (each.injected_at or each.ended or each.waits_for)
+        )
+
+    def _why_never(self, at: Trigger) -> str:
+        """What a trigger asked for, what the load came to, and what would do."""
+        if at.acknowledged is not None:
+            return (
+                f"the load ended after {self._recorder.acknowledged:,} acknowledgements, the trigger asked for "
+                f"{at.acknowledged:,}: ask for fewer, or give more operations, or a smaller rate_per_second where the "
+                "machine is slow"
+            )
+        lasted = (time.monotonic_ns() - self._at.load_began_ns) / 1e9
+        return (
+            f"the load ended after {lasted:.1f} s, the trigger asked for {at.seconds:g} s: ask for fewer, or give more "
+            "operations"
+        )
 
     def close(self) -> None:
         """The trial broke off: nothing more is injected or healed; whoever removes the stack ends the faults."""
@@ -170,6 +193,7 @@ class Injector:
         each.injected_at = time.monotonic_ns()  # set at once, so that the end of the load does not call it missed
         each.injected_at = await strike.inject()
         self._record(each, "injected", t=each.injected_at)
+        await strike.proceed()
         if strike.is_leased:
             each.renewal = asyncio.create_task(_renew(strike))
             each.renewal.add_done_callback(lambda done: done.cancelled() or done.exception())  # `_heal` raises it

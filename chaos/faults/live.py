@@ -33,6 +33,7 @@ class Surroundings:
         carrier: Where the stack has one.
         witness: Awaited before a fault is healed that asks for it; must end in time by itself.
         execute: Run a command inside a service, for at most so many seconds: its exit code and last words.
+        recreate: Stop services in order and make their containers anew; tells of which it could.
         load_began_ns: Of CLOCK_MONOTONIC; 0 before the load.
     """
 
@@ -42,6 +43,7 @@ class Surroundings:
     carrier: Carrier | None = None
     witness: Callable[[], Awaitable[None]] | None = None
     execute: Callable[[str, Sequence[str], float], Awaitable[tuple[int, str]]] | None = None
+    recreate: Callable[[Sequence[str]], Awaitable[Sequence[str]]] | None = None
     load_began_ns: int = field(default=0, kw_only=True)
 
 
@@ -76,6 +78,9 @@ class Strike(abc.ABC):
         Raises:
             AgentError, CarrierError: It cannot be, or what is read back is something else.
         """
+
+    async def proceed(self) -> None:  # noqa: B027 - most faults are done with that
+        """Go on with what takes its time once it is in force; it has been recorded as injected."""
 
     @abc.abstractmethod
     async def renew(self) -> None:

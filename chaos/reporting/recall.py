@@ -15,6 +15,7 @@ from chaos.experiment.plan import Plan, ScheduledFault
 from chaos.faults.felt import felt
 from chaos.history.events import FaultEvent
 from chaos.history.model import History
+from chaos.reporting.causes import causes_of
 from chaos.reporting.outage import outage_of
 from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, RESULT_FILE, FaultOutcome, TrialResult
 
@@ -37,6 +38,11 @@ def recall(run_dir: Path, faults: FaultCatalogue) -> TrialResult:
     history, judgement = judge_file(run_dir / HISTORY_FILE)
     not_covered, images = _kept(run_dir / RESULT_FILE)
     return result_of(plan, run_dir, history, judgement, not_covered, images)
+
+
+def kept_images(run_dir: Path) -> Mapping[str, str]:
+    """The digests of the images that a finished trial ran, by service; none of one that broke off."""
+    return _kept(run_dir / RESULT_FILE)[1]
 
 
 def result_of(
@@ -65,6 +71,7 @@ def result_of(
         not_covered=not_covered,
         images=images,
         outage=outage_of(run_dir / HISTORY_FILE),
+        causes=causes_of(run_dir / HISTORY_FILE),
     )
 
 

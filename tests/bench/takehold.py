@@ -150,7 +150,7 @@ def _gone_at(handle: int, looking: threading.Event) -> int:
 
 async def _apply(made: Lab, state: LunState, *kill: str) -> None:
     """As the injector does."""
-    await made.running.agent.call(ApplyLuns({_LUN: state}, _LEASE_SECONDS, kill=kill))
+    await made.running.agent.call(ApplyLuns({_LUN: state}, _LEASE_SECONDS, kill=kill, dirty=kill))
 
 
 async def _writing(log: Log) -> None:

@@ -53,8 +53,11 @@ class LunStrike(Strike):
         """In the same step services are killed, and further LUNs go with their machine."""
         self.in_force = True
         self.lost = frozenset(self.luns) if self.fault.for_good else frozenset()
-        victims = self._medium.at.stack.joined(self.luns)[0] if self.wants.kills else ()
-        self._applied = await self._medium.apply(self, victims, self.unplugged)
+        stack = self._medium.at.stack
+        victims = stack.joined(self.luns)[0] if self.wants.kills else ()
+        # their writes never reach a LUN once this has taken it away
+        writers = stack.services_on(self.luns) if self.wants.kills or self.fault.for_good else ()
+        self._applied = await self._medium.apply(self, victims, self.unplugged, writers)
         self._injected_ns = self._applied.at
         return self._injected_ns
 
@@ -91,6 +94,7 @@ class LunStrike(Strike):
         ios |= {name: sum(counts[lun].get(name, 0) for lun in self.luns) for name in more}
         return LunEvidence(
             luns=len(self.luns),
+            dirty_bytes=sum(applied.dirty.values()),
             closed=sum(lun in applied.closed for lun in self.luns),
             ios=ios,
             discarded_bytes=sum(applied.closed.get(lun, 0) for lun in self.luns),
@@ -137,8 +141,13 @@ class LiveLuns(LiveMedium[LunStrike]):
         for each in self._strikes:
             each.replaced(luns)
 
-    async def apply(self, strike: LunStrike, kill: Iterable[str] = (), unplug: Iterable[str] = ()) -> LunsApplied:
+    async def apply(
+        self, strike: LunStrike, kill: Iterable[str] = (), unplug: Iterable[str] = (), dirty: Iterable[str] = ()
+    ) -> LunsApplied:
         """Bring the LUNs of a strike into the state that all strikes in force together want, and see that they are.
+
+        In the same step services are killed, and LUNs that the fault is not aimed at go with their machine; just before
+        it is read what services have `dirty`.
 
         Power that is wanted again comes with the operators, who check the file system and attach the LUN through a new
         port (`chaos.stack.mending`): until then it is read back as off.
@@ -147,7 +156,7 @@ class LiveLuns(LiveMedium[LunStrike]):
             AgentError: They are not, or what was wanted had ended by itself.
         """
         wanted = {lun: self._wanted(lun) for lun in strike.luns}
-        request = ApplyLuns(wanted, LEASE_SECONDS_MAX, strike.index, tuple(kill), tuple(unplug))
+        request = ApplyLuns(wanted, LEASE_SECONDS_MAX, strike.index, tuple(kill), tuple(unplug), tuple(dirty))
         applied = await self.at.agent.call(request)
         wrong = [
             lun

@@ -20,6 +20,7 @@ class LunEvidence(Evidence):
     """What a fault did to LUNs.
 
     Attributes:
+        dirty_bytes: What the services on these LUNs had written and the kernel had not yet, just before.
         closed: LUNs that it closed, of `luns` aimed at.
         ios: What its effects and the ports that it closed did to I/Os afterwards, by name: "failed_reads",
             "failed_writes", "failed_flushes", "held_ios".
@@ -30,6 +31,7 @@ class LunEvidence(Evidence):
     """
 
     luns: int = 0
+    dirty_bytes: int = 0
     closed: int = 0
     ios: Mapping[str, int] = field(default_factory=dict)
     discarded_bytes: int = 0
@@ -50,8 +52,12 @@ class LunEvidence(Evidence):
 
     @property
     def was_written(self) -> bool:
-        """Whether a target LUN took a write of the load shortly before."""
-        return self.seconds_since_write is not None and self.seconds_since_write <= RECENT_WRITE_SECONDS
+        """Whether a target LUN took a write of the load shortly before, or one was under way to it.
+
+        A service that never flushes lets the kernel write when it likes, which may be half a minute later.
+        """
+        recent = self.seconds_since_write is not None and self.seconds_since_write <= RECENT_WRITE_SECONDS
+        return recent or self.dirty_bytes > 0
 
     def counted(self) -> Mapping[str, int | float | str]:
         """Everything that is not zero, and the bytes that a cut discarded."""

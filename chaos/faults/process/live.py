@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from chaos.agent.states import ServiceState
@@ -27,6 +28,7 @@ class ProcessStrike(Strike):
         self.wants = fault
         self._medium = medium
         self._applied: ServicesApplied | None = None
+        self._recreated: Sequence[str] = ()
 
     async def inject(self) -> int:
         """Who is not to run is killed."""
@@ -34,6 +36,11 @@ class ProcessStrike(Strike):
         kill = self.services if not self.wants.wanted(ServiceState()).running else ()
         self._applied = await self._medium.apply(self, kill)
         return self._applied.at
+
+    async def proceed(self) -> None:
+        """Containers that are wanted anew are made so, which takes as long as their services take to end."""
+        if self.wants.wanted(ServiceState()).anew and self._medium.at.recreate is not None:
+            self._recreated = await self._medium.at.recreate(self.services)
 
     async def renew(self) -> None:
         """Apply again."""
@@ -50,6 +57,7 @@ class ProcessStrike(Strike):
             services=len(struck),
             killed=sum(each.alive for each in killed.values()),
             paused=sum(each.paused and not each.was_paused for each in read.values()),
+            recreated=sum(read[name].alive for name in self._recreated),
             received_bytes=sum(each.received_bytes for each in struck.values()),
         )
 

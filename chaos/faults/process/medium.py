@@ -14,13 +14,15 @@ class ProcessEvidence(Evidence):
     """What a fault did to services.
 
     Attributes:
-        killed, paused: Services whose processes were killed or paused, of `services` that should be.
+        killed, paused, recreated: Services whose processes were killed or paused, or which were stopped and got a new
+            container, of `services` that should be.
         received_bytes: What these services had received from others in the second before.
     """
 
     services: int = 0
     killed: int = 0
     paused: int = 0
+    recreated: int = 0
     received_bytes: int = 0
 
 

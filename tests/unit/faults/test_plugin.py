@@ -119,7 +119,7 @@ def test_its_target_must_be_in_the_stack(plugin: Path, tmp_path: Path) -> None:
 
 
 def test_validate_tells_what_it_would_strike(plugin: Path, tmp_path: Path) -> None:
-    lines = preview(drawn(tmp_path), stack())
+    lines = preview([drawn(tmp_path)], stack())
     assert any("space.fill db:/data" in line and "(strikes services db)" in line for line in lines)
 
 
