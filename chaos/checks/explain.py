@@ -8,11 +8,12 @@ from difflib import get_close_matches
 from chaos.checks.agreement import classes_of
 from chaos.checks.allowed import Logical
 from chaos.checks.classes import MEANING
-from chaos.checks.doors import RecordJudge, Rule, Sight, readings
+from chaos.checks.doors import RecordJudge, Sight, readings
 from chaos.checks.logical import Cut
 from chaos.checks.restore import restored
 from chaos.checks.story import life_story
 from chaos.checks.verdict import INFO_SHARE_MAX, Judgement
+from chaos.checks.ways import Rule
 from chaos.errors import UsageError
 from chaos.history.model import RESTORE_STEP, History, RecordId
 
@@ -48,12 +49,12 @@ def explain_record(history: History, name: RecordId) -> list[str]:
     operations = history.records[name]
     judge_of = RecordJudge(history, name, operations, loss.rollback)
     sights = judge_of.sights([r for r in read.get(name[0], ()) if r.door.step != RESTORE_STEP])
-    classes = sorted(classes_of(operations, sights) | judge_of.rule.broken | {*filter(None, [loss.classes.get(name)])})
+    classes = sorted(classes_of(judge_of, sights) | judge_of.broken | {*filter(None, [loss.classes.get(name)])})
     lines = [f"{operations[0].type or 'record'} {name[1]} of {name[0]}: {', '.join(classes) or 'as it must be'}", ""]
     for told in life_story(history, name, operations, sights, lines_max=len(operations) * 4 + 200):
         lines.append(f"  {told.t_seconds_from_load_begin:9.3f} s  {told.what:<34} {told.detail}".rstrip())
     lines += ["", f"  policy {history.header.policy}, idempotency {history.header.idempotency}"]
-    lines += [f"  {name_of}: {MEANING[name_of]}" for name_of in sorted(judge_of.rule.broken)]
+    lines += [f"  {name_of}: {MEANING[name_of]}" for name_of in sorted(judge_of.broken)]
     shown: list[str] = []
     for sight in sights:
         why = list(_why(judge_of, sight))
