@@ -192,9 +192,10 @@ def allowed_after(
     found = Logical("", True, None, 0, t, "ok") if last is None else last
     rest = [Logical(found.write, found.delete, None, 0, t, "ok")]
     spent = _late_path(first, found.write, operations, conditional)
+    last_inv = max((o.inv for o in operations if o.write in first.acknowledged), default=-1)
     for operation in sorted(_beside(operations, first.acknowledged), key=lambda o: o.ret):
-        if operation.write in spent:
-            spent.remove(operation.write)
+        if operation.write in spent and operation.ret >= last_inv:
+            spent.remove(operation.write)  # of several one took effect by then; the others may for longer
         elif operation.inv > t:
             rest.append(operation)
         elif operation.ret >= invoked:

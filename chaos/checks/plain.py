@@ -33,6 +33,7 @@ class Doors:
 
     def __init__(self, lines: list[DoorLine]) -> None:
         rounds: dict[tuple[str, int, str], list[DoorLine]] = {}
+        self.shown_at: dict[int, int] = {}
         for line in lines:
             rounds.setdefault((line.owner, line.step, line.door), []).append(line)
             self.shown_at[line.rows_of] = min(self.shown_at.get(line.rows_of, line.t), line.t)
@@ -40,7 +41,6 @@ class Doors:
         self.count: Counter[str] = Counter()
         self.begun: dict[str, int] = {}
         self.weight: Counter[int] = Counter()
-        self.shown_at: dict[int, int] = {}
         self.read: dict[str, set[tuple[int, str]]] = {}
         for (owner, step, door), of_door in rounds.items():
             last = of_door[-1]
