@@ -143,7 +143,7 @@ class Oracle:
         """Whether the case is a legal one, once all is over."""
         if not any(self._ends(known, NEVER - 1, NEVER - 1) for known in self.known):
             self.wrong.add("no linearization at the end")
-        self.wrong.update(self._shown_too_early())
+        self.wrong.update(self.shown_too_early())
         return not self.wrong
 
     def _learn(self, look: Look, found: State, each: Mapping[Known, Ends]) -> None:
@@ -156,7 +156,8 @@ class Oracle:
         self.open += len(set(learned)) > 1
         self.known = list(dict.fromkeys(learned))
 
-    def _shown_too_early(self) -> Iterator[str]:
+    def shown_too_early(self) -> Iterator[str]:
+        """Versions that a read showed before anything was sent, or that were refused for good."""
         for write in self.case.writes:
             seen = self._seen(write, NEVER)
             until_then = [a for a in write.tries if a.sent <= seen]
