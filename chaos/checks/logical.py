@@ -82,9 +82,11 @@ def logical_operations(
         if keyed or not attempts:
             logical.append(_merged(first, inv, attempts, cut, seen))
         else:
-            # A read cannot have shown the work of an attempt that left after it had returned.
+            # A read cannot have shown the work of an attempt that left after it had returned, unless all others failed.
+            shown = [a for a in attempts if a.sent <= seen and (a.outcome != "fail" or a.back > cut.begun)]
             logical.extend(
-                _merged(first, inv, (attempt,), cut, seen if attempt.sent <= seen else INFINITY) for attempt in attempts
+                _merged(first, inv, (attempt,), cut, seen if attempt in shown or not shown else INFINITY)
+                for attempt in attempts
             )
     return logical
 

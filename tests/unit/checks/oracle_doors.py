@@ -227,14 +227,13 @@ class Oracle:
         base = None if self.case.policy == "last-writer-wins" else write.base
         answered = {a: a.back if a.outcome == "ok" else NEVER for a in possible}
         ret = min(seen, *answered.values())
-        if not self.case.keyed and all(a.sent > ret for a in possible):
-            ret = min(answered.values())  # what was shown is the work of a request that was refused in the end
         if self.case.keyed or self.case.policy == "keep-both":
             yield (_Effect(write.name, delete, base, write.t, ret, ret < NEVER),)
             return
-        for number, first in enumerate(possible):
-            if ret < NEVER and first.sent > ret:
-                continue
+        until_then = [a.sent <= ret for a in possible]
+        for number, early in enumerate(until_then):
+            if any(until_then) and not early:
+                continue  # it cannot have been the one that is known
             others = [a for n, a in enumerate(possible) if n != number]
             yield (
                 _Effect(write.name, delete, base, write.t, ret, ret < NEVER),
