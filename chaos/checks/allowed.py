@@ -198,7 +198,7 @@ def allowed_after(
             spent.remove(operation.write)  # of several one took effect by then; the others may for longer
         elif operation.inv > t:
             rest.append(operation)
-        elif operation.ret >= invoked:
+        elif operation.ret > invoked:
             # It may have taken effect before the read, too.
             write, delete, base = operation.write, operation.delete, operation.base
             rest.append(Logical(write, delete, base, operation.inv, operation.ret, "info"))

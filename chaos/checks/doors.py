@@ -195,8 +195,9 @@ class RecordJudge:
         if first.states is None or second.states is None or first.rule.broken or second.rule.broken:
             return True
         if self._policy == "keep-both":
-            gave = second.states - first.states or second.rule.deletes
-            return any(write not in first.rule.acknowledged for write in gave)
+            if gave := second.states - first.states:
+                return gave.isdisjoint(first.rule.acknowledged)
+            return not second.rule.deletes <= first.rule.acknowledged
         read = (first.reading.door.invoked, first.reading.door.t)
         cut = Cut(second.reading.door.invoked, second.reading.door.t, self.rollback)
         before = first.rule.rules if isinstance(first.rule, Either) else (first.rule,)

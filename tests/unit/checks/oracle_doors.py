@@ -173,12 +173,14 @@ class Oracle:
 
     def _may_turn(self, before: Look, there: State, look: Look, found: State) -> bool:
         """Whether some linearization passes the one state at the one door and ends in the other at the other."""
-        if self.case.policy == "keep-both":
-            return True
         for known in self.known:
             done = {
                 name for some in self._effects(dict(known), before.invoked, before.t) for name in _acknowledged(some)
             }
+            if self.case.policy == "keep-both":
+                if not (found - there) & done:  # a version that was replaced is never there again
+                    return True
+                continue
             # What had returned when the read was invoked came before it, were it at that very instant.
             read = _Effect("", False, None, before.invoked + 1, before.t, True, at=there, done=frozenset(done))
             if found in self._ends(known, look.invoked, look.t, (read, *self._refused_between(before, look))):
