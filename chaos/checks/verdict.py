@@ -182,7 +182,7 @@ def _records(history: History, read: Mapping[str, list[Reading]], loss: Restored
         if not judge_of.certain:
             findings.reported += uncertain(judge_of.logical, judge_of.rule, sights)
             findings.reported["late-effect"] += late_effect(operations, sights)
-        classes = classes_of(operations, sights) | judge_of.rule.broken
+        classes = classes_of(judge_of, sights) | judge_of.broken
         if classes:
             findings.classes[name] = classes
             findings.sights[name] = sights

@@ -104,6 +104,7 @@ class Door:
     Attributes:
         whole: By record: the write of which the read returned one whole, rightly attributed copy.
         rows: The server's row of each of them, where it said so.
+        beside: The writes of further whole copies of records in `whole`: versions beside each other.
         odd: Every other row: damaged, unknown, of someone else, or a further one of a record in `whole`.
         settled: Whether the round before returned the same.
     """
@@ -119,6 +120,7 @@ class Door:
     settled: bool = False
     whole: dict[str, Operation] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)
+    beside: list[Operation] = field(default_factory=list)
     odd: list[Row] = field(default_factory=list)
 
 

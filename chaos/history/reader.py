@@ -345,6 +345,7 @@ class _Reader:
             if write is None:
                 door.odd.append(row_of(row))
             elif write.record in door.whole:
+                door.beside.append(write)
                 if row.get("row", "") != door.rows.get(write.record, "") or not row.get("row"):
                     door.odd.append(row_of(row))
             else:
@@ -353,7 +354,7 @@ class _Reader:
                     door.rows[write.record] = server_row
         if door.ok and door.step != CACHE_STEP:
             # A final read is a read too: what it showed must not be gone at a later one.
-            for write in door.whole.values():
+            for write in (*door.whole.values(), *door.beside):
                 if door.t < write.seen_first:
                     write.seen_first = door.t
         self._round(door, settled)
