@@ -22,6 +22,7 @@ from chaos.errors import HarnessError, Terminated, UsageError
 from chaos.experiment.plan import Plan
 from chaos.reporting.listener import FanOut, Held, Listener
 from chaos.reporting.result import TrialResult
+from chaos.stack.cache import cache_folder
 from chaos.stack.compose import load_stack
 from chaos.stack.diary import Diary
 from chaos.stack.identity import Run
@@ -150,7 +151,9 @@ async def _run_trials(plan: Plan, times: int, jobs: int, keep: bool, runs: Path,
         if turns:
             await work(Run.begin(plan.seed))
 
-    async with Readers.open(plan.driver or stack.driver, plan.driver_folder) as readers:
+    scratch = cache_folder() / "scratch"  # the one place where a killed run may leave something
+    scratch.mkdir(exist_ok=True)
+    async with Readers.open(plan.driver or stack.driver, plan.driver_folder, scratch) as readers:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(work(run))

@@ -148,6 +148,17 @@ class Back:
     gone: tuple[str, ...] = ()
 
 
+ANSWER_BYTES_A_ROW = 12
+"""An answer has more than this for each row, however it is packed: a hundred records by LZMA have 24 bytes each."""
+
+
+def is_unasked(asked_bytes: int | None, answered_bytes: int | None, rows: int) -> bool:
+    """Whether a final read of so many rows returned them without the service: then it proves nothing of it."""
+    if asked_bytes == 0:
+        return True
+    return answered_bytes is not None and answered_bytes < max(1, ANSWER_BYTES_A_ROW * rows)
+
+
 @dataclass(frozen=True, slots=True)
 class DoorRead:
     """One final read of all records of one owner through one door.
@@ -160,6 +171,9 @@ class DoorRead:
         settled: Whether this round equals the one before it (else not-quiescent, if it is the last).
         invoked, t: Begin and end of the read.
         outcome: ok, or fail with `why`.
+        asked_bytes: What this very read sent to the service (to the copy, at a copy's door) while it was made.
+        answered_bytes: What came back. Of step 2, where a cache is read, only the first is known. Both are None where
+            they were not measured, as in older histories.
     """
 
     step: int
@@ -170,6 +184,8 @@ class DoorRead:
     t: int
     outcome: Literal["ok", "fail"]
     settled: bool = False
+    asked_bytes: int | None = field(default=None, kw_only=True)
+    answered_bytes: int | None = field(default=None, kw_only=True)
     rows: tuple[Row, ...] = ()
     why: str = ""
 

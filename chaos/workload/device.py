@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from chaos.history.events import Act, Kind, Policy, Row
+from chaos.workload.blame import checked_ack, checked_changes, checked_records
 from chaos.workload.cache import Cache, Known
 from chaos.workload.logbook import Answer, Logbook, Told
 from chaos.workload.records import digest, make, observe, size_of
@@ -286,10 +287,10 @@ class Device:
     async def _send(self, entry: _Entry) -> Answer[None]:
         session, record = self._session, entry.record
 
-        def call() -> Awaitable[Ack]:
+        async def call() -> Ack:
             if record is None:
-                return session.delete(entry.name, entry.base, entry.key)
-            return session.put(record, entry.base, entry.key)
+                return checked_ack(await session.delete(entry.name, entry.base, entry.key), "delete")
+            return checked_ack(await session.put(record, entry.base, entry.key), "put")
 
         answer = await self._attempt(entry, call, _tell_ack)
         if answer.outcome == "fail" and answer.final:
@@ -320,11 +321,11 @@ class Device:
         session, cursor = self._session, self._cursor
 
         async def changes() -> _Fetched:
-            found = await session.changes(cursor)
+            found = checked_changes(await session.changes(cursor))
             return _Fetched(_known(found.records), tuple(found.deleted), found.cursor, found.by)
 
         async def everything() -> _Fetched:
-            return _Fetched(_known(await session.everything()), full=True)
+            return _Fetched(_known(checked_records(await session.everything(), "everything")), full=True)
 
         answer = await self._attempt(entry, everything if entry.kind == "list" else changes, _tell_fetched)
         if (fetched := answer.result) and fetched.full:

@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from chaos.errors import NotNow, Refused
 from chaos.history.events import Act, Back, Event, Outcome, Row, Send
+from chaos.workload.blame import defect_of, told
 
 T = TypeVar("T")
 
@@ -42,12 +43,14 @@ class Answer(Generic[T]):
         result: What the driver returned; None unless `outcome` is ok or degraded.
         final: Trying again cannot help: acknowledged, or refused for good.
         why: Why there is no result.
+        defect: What is wrong with the driver, and where, if it was the driver.
     """
 
     outcome: Outcome
     result: T | None
     final: bool
     why: str = ""
+    defect: str = ""
 
 
 @dataclass
@@ -112,13 +115,8 @@ class Logbook:
         )
         return Answer(told.outcome, result, final=True)
 
-    def _failed(self, op: int, n: int, outcome: Outcome, why: object, *, final: bool) -> Answer[T]:
-        shown = one_line(why)
+    def _failed(self, op: int, n: int, outcome: Outcome, why: BaseException | str, *, final: bool) -> Answer[T]:
+        shown = told(why) if isinstance(why, BaseException) else why
         self.sink.append(Back(op, n, self.clock(), outcome, why=shown))
-        return Answer(outcome, None, final, shown or outcome)
-
-
-def one_line(error: object) -> str:
-    """An error as one line of at most 200 characters."""
-    text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
-    return " ".join(text.split())[:200]
+        defect = defect_of(why) if isinstance(why, BaseException) else ""
+        return Answer(outcome, None, final, shown or outcome, defect)
