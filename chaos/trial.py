@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from chaos.checks.file import judge_file
-from chaos.errors import AgentError, HoldfastError
+from chaos.errors import AgentError, DriverError, HoldfastError
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
@@ -29,11 +29,13 @@ from chaos.reporting.result import TrialResult, write_result
 from chaos.stack.agent import CACHE_IN_AGENT
 from chaos.stack.cache import cache_folder
 from chaos.stack.disks import Unrecoverable
+from chaos.stack.heartbeat import Stall
 from chaos.stack.lifecycle import Lab
 from chaos.stack.mending import mend
 from chaos.stack.roles import Roles
 from chaos.stack.spec import Stack
 from chaos.workload import canaries
+from chaos.workload.blame import place_in
 from chaos.workload.doors import Door, Reader, Readers, copy_door, copy_doors, fresh_doors, read_doors, reset_doors
 from chaos.workload.drivers import load_doors, load_driver
 from chaos.workload.fleet import Fleet
@@ -74,6 +76,7 @@ class Trial:
         self._watching: asyncio.Task[None] | None = None
         self._readers: list[Reader] = []
         self._unrecoverable = ""
+        self._stalls: dict[str, float] = {}
         self._fleet: Fleet | None = None
 
     async def run(self, *, keep: bool) -> TrialResult:
@@ -82,6 +85,7 @@ class Trial:
         self._running.logs = self._folder / "logs"
         self._running.logs.mkdir()
         self._running.restarts.held = lambda: self._injector.damage.held
+        self._running.agent.on_stall = self._note_stall
         judging: asyncio.Future[TrialResult] | None = None
         try:
             not_covered = await self._unless_the_agent_dies(self._execute())
@@ -122,6 +126,7 @@ class Trial:
         return not_covered
 
     async def _stop_watching(self) -> None:
+        self._running.agent.on_stall = lambda stall: None
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)  # who asks next is told of a dead agent
@@ -133,6 +138,11 @@ class Trial:
         try:
             await asyncio.wait([running, dying], return_when=asyncio.FIRST_COMPLETED)
             if dying.done():
+                if (stall := self._running.agent.given_up) is not None:
+                    raise DriverError(
+                        f"nothing moved for {stall.seconds:.0f} s, so the agent let go of every fault: all waited for "
+                        f"{place_in(stall.stack)}; a driver has to await, or to block in a thread (asyncio.to_thread)"
+                    )
                 raise AgentError(f"the agent is gone, so the trial says nothing; {self._folder} has its last words")
             return await running
         finally:
@@ -315,6 +325,18 @@ class Trial:
     def _note(self, topic: str, text: str) -> None:
         self._recorder.append(Note(topic, time.monotonic_ns(), text))
         self._fan.log(f"{topic}: {text}")
+
+    def _note_stall(self, stall: Stall) -> None:
+        """All phones stood still together: what was measured meanwhile is late, and nothing else than that."""
+        place = place_in(stall.stack)
+        if stall.seconds < 2 * self._stalls.get(place, 0.0):
+            return
+        self._stalls[place] = stall.seconds
+        self._note(
+            "stalled",
+            f"all phones stood still for {stall.seconds:.1f} s at {place}; what was measured then is late; a driver "
+            f"has to await, or to block in a thread (asyncio.to_thread)",
+        )
 
     def _note_role(self, role: str, services: tuple[str, ...]) -> None:
         self._note("role", f"{role}: {', '.join(services) or 'nobody'}")

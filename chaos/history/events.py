@@ -240,7 +240,7 @@ class Note:
         topic: "runbook", "fsck", "copies", "unrecoverable" (the service does not serve after the runbook),
             "unprotected" (all copies of acknowledged data share one array, or no restore younger than the RPO was
             verified; written where the experiment asks for it), "role" (who has a role that moves from here on:
-            "primary: pg1", "primary: pg1, pg2", "primary: nobody").
+            "primary: pg1", "primary: pg1, pg2", "primary: nobody"), "stalled" (a driver held up all phones).
     """
 
     topic: str

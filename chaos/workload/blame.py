@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import chaos
 from chaos.workload.session import Ack, Changes, Record
@@ -45,13 +44,14 @@ def told(error: BaseException) -> str:
     return " ".join(text.split())[:200]
 
 
-def place_in(frame: FrameType) -> str:
-    """Where a thread is: the innermost line of the driver's, or of whatever runs."""
-    stack = traceback.extract_stack(frame)
+def place_in(stack: Sequence[traceback.FrameSummary]) -> str:
+    """Where a thread is: the innermost line of the driver's, or else of whatever runs."""
+    if not stack:
+        return "an unknown place"
     own = next((each for each in reversed(stack) if _is_drivers(each.filename)), None)
     inner = stack[-1]
     if own is None or own is inner:
-        return _place(own or inner)
+        return _place(inner)
     return f"{_place(own)}, which waits in {_place(inner)}"
 
 
