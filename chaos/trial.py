@@ -21,7 +21,7 @@ from chaos.errors import AgentError, DriverError, HoldfastError
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
-from chaos.history.events import Header, Note, PhaseEvent
+from chaos.history.events import CANARY_OWNER, Header, Note, PhaseEvent
 from chaos.history.recorder import Recorder
 from chaos.reporting.listener import FanOut
 from chaos.reporting.recall import result_of
@@ -38,7 +38,7 @@ from chaos.workload import canaries
 from chaos.workload.blame import place_in
 from chaos.workload.doors import Door, Reader, Readers, copy_door, copy_doors, fresh_doors, read_doors, reset_doors
 from chaos.workload.drivers import load_doors, load_driver
-from chaos.workload.fleet import Fleet
+from chaos.workload.fleet import Fleet, ask_nobody
 from chaos.workload.logbook import Logbook
 from chaos.workload.session import FrontDoor
 
@@ -154,6 +154,7 @@ class Trial:
 
     async def _plant_canaries(self) -> None:
         """And write everything back, so that what a LUN takes from here on is the workload's."""
+        await ask_nobody(self._driver, self._front_door, CANARY_OWNER, canaries.DEVICE, None)
         await canaries.plant(
             self._driver,
             self._front_door,
@@ -227,6 +228,7 @@ class Trial:
             await self._read(1, fresh_doors(fleet.owners))
         async with self._phase("door 2"):
             await fleet.flush_and_sync(time.monotonic() + self._plan.limits.door_seconds_max)
+            await fleet.ask_nobody()
         not_covered = await self._running.not_covered()
         try:
             async with self._phase("cold restart"):

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from chaos.errors import HarnessError, Terminated, UsageError
 from chaos.experiment.plan import Plan
@@ -30,6 +31,8 @@ from chaos.stack.lifecycle import lab
 from chaos.stack.spec import Stack
 from chaos.trial import Trial
 from chaos.workload.doors import Readers
+
+T = TypeVar("T")
 
 
 def run_trials(
@@ -59,7 +62,7 @@ def run_trials(
     fan = FanOut(listeners)
     try:
         with asyncio.Runner() as runner:
-            return runner.run(_with_sigterm(_run_trials(plan, times, jobs, keep, runs, fan)))
+            return runner.run(with_sigterm(_run_trials(plan, times, jobs, keep, runs, fan)))
     except BaseException as error:
         fan.failed(error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -68,9 +71,9 @@ def run_trials(
         raise
 
 
-async def _with_sigterm(trials: Coroutine[None, None, list[TrialResult]]) -> list[TrialResult]:
-    """Let SIGTERM cancel the trials in order, as the runner does for SIGINT."""
-    task = asyncio.ensure_future(trials)
+async def with_sigterm(work: Coroutine[None, None, T]) -> T:
+    """Let SIGTERM cancel what is done in order, as the runner does for SIGINT."""
+    task = asyncio.ensure_future(work)
     terminated = False
 
     def terminate() -> None:
@@ -121,6 +124,7 @@ async def _run_trials(plan: Plan, times: int, jobs: int, keep: bool, runs: Path,
     )
     for turn in turns:
         turn.folder.mkdir(parents=True)
+    _link_latest(runs, turns[0].folder)  # a trial that breaks off is found there, too
     results: dict[int, TrialResult] = {}
     made = asyncio.Event()
 
@@ -143,6 +147,8 @@ async def _run_trials(plan: Plan, times: int, jobs: int, keep: bool, runs: Path,
                     if not turns:
                         return
                     turn = turns.popleft()
+                    if jobs == 1:
+                        _link_latest(runs, turn.folder)
                     diary.open(turn.folder)
                     told.started(turn.plan, turn.plan.seed, turn.number, times, turn.folder)
 

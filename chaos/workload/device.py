@@ -141,6 +141,11 @@ class Device:
         return f"{self.name}#{self._incarnation}"
 
     @property
+    def cursor(self) -> str | None:
+        """Up to where it has synced."""
+        return self._cursor
+
+    @property
     def unsent(self) -> int:
         """Creates, updates and deletes in the outbox."""
         return sum(1 for entry in self._outbox if entry.name)

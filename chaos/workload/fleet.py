@@ -7,12 +7,13 @@ import contextlib
 import time
 from collections.abc import Awaitable, Iterable
 
-from chaos.errors import HarnessError
+from chaos.errors import DriverError, HarnessError
 from chaos.experiment.plan import Workload
 from chaos.history.events import CANARY_OWNER, DoorRead, Policy, Row
 from chaos.workload.device import Device, Habits
 from chaos.workload.generator import Action, draw
 from chaos.workload.logbook import Logbook
+from chaos.workload.relay import DEAD_SECONDS_MAX, dead
 from chaos.workload.session import FrontDoor, Session
 
 DRAIN_PATIENCE_SECONDS = 0.5
@@ -41,6 +42,7 @@ class Fleet:
         """Make the phones; nothing is sent yet."""
         self._actions = draw(workload, seed)
         self._logbook = logbook
+        self._front_door = front_door
         self._driver, self._habits = driver, Habits(policy, workload.request_seconds_max)
         # How long two phones that are to contend wait for a version that both have.
         self._meet_seconds_max = workload.request_seconds_max
@@ -104,6 +106,17 @@ class Fleet:
         await self._together(self._read_cache(device, deadline) for device in everyone)
         await self._together(device.pause() for device in everyone)
         self._raise_if_broken()
+
+    async def ask_nobody(self) -> None:
+        """Let a phone of every user sync once at an address where nobody listens, which has to fail.
+
+        Raises:
+            DriverError: It does not.
+        """
+        first = {device.owner: device for device in reversed(self.devices)}
+        await asyncio.gather(
+            *(ask_nobody(self._driver, self._front_door, each.owner, each.name, each.cursor) for each in first.values())
+        )
 
     async def witness(self, beside: FrontDoor) -> None:
         """Read, by a way beside the carrier's, the records of some users who wait for the outcome of a write.
@@ -216,6 +229,30 @@ class Fleet:
                 if isinstance(device.broken, HarnessError):
                     raise device.broken
                 raise HarnessError(f"phone {device.name} broke down: {device.broken!r}") from device.broken
+
+
+async def ask_nobody(driver: type[Session], service: FrontDoor, owner: str, device: str, cursor: str | None) -> None:
+    """One delta sync at an address where nobody listens.
+
+    Raises:
+        DriverError: It returns, so the driver's syncs prove nothing of the service.
+    """
+    with dead(service) as nobody:
+        session = driver(nobody, user=owner, device=device)
+        try:
+            async with asyncio.timeout(DEAD_SECONDS_MAX):
+                found = await session.changes(cursor)
+        except Exception:  # noqa: BLE001  (as it must be; in what words is the driver's)
+            return
+        finally:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(DEAD_SECONDS_MAX):
+                    await session.close()
+    raise DriverError(
+        f"driver {driver.__module__}:{driver.__qualname__}: a sync of {owner} returned {found!r:.60} from an address "
+        f"where nobody listens, so it answers without the service and proves nothing; let `changes` ask the address "
+        f"that the session was given, each time, and raise where nobody answers there"
+    )
 
 
 async def run_load(

@@ -34,12 +34,10 @@ from chaos.history.events import DoorRead, Row
 from chaos.workload.blame import checked_records, defect_of, told
 from chaos.workload.drivers import load_doors, load_driver
 from chaos.workload.records import observe
-from chaos.workload.relay import Carried, Relays, dead
+from chaos.workload.relay import DEAD_SECONDS_MAX, Carried, Relays, dead
 from chaos.workload.session import Copy, FrontDoor, Session
 
 DOORS_AT_ONCE = 6
-DEAD_SECONDS_MAX = 2.0
-"""So long a read of a dead address may try; whoever tries longer has no answer either."""
 ROUNDS_MAX = 10
 PAUSE_SECONDS = 0.1
 LINE_BYTES_MAX = 16 << 20

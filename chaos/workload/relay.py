@@ -1,4 +1,5 @@
-"""Whether a final read really asked the service: ports of 127.0.0.1 that lead to it and count what goes through.
+"""Whether a final read really asked the service: ports of 127.0.0.1 that lead to it and count what goes through,
+and one that leads nowhere.
 
 Every read gets ports of its own, so what a port carried was this read's and nobody else's, on every engine, whatever
 way leads from the host into a container, and however often it fetched. The relays run in a thread: a driver that
@@ -19,6 +20,8 @@ from typing import Any
 
 from chaos.workload.session import FrontDoor
 
+DEAD_SECONDS_MAX = 2.0
+"""So long a read of a dead address may try; whoever tries longer has no answer either."""
 _CHUNK_BYTES = 1 << 16
 _FRONT = ""
 """The name of the front door among those of the copies."""
@@ -75,6 +78,7 @@ class Relay:
         self.front_door = FrontDoor(host, port, ports)
         self.refused = ""
         self._carried: dict[str, list[Carried]] = {name: [] for name in addresses}
+        self._before_cut: dict[int, int] | None = None
         self._servers: list[asyncio.Server] = []
         self._talks: set[asyncio.Task[None]] = set()
 
@@ -84,9 +88,22 @@ class Relay:
         Args:
             at: Asked of this copy alone, by "service:port"; empty: of the front door and every other published port.
         """
-        every = [one for of_door in self._carried.values() for one in of_door if one.answered_bytes]
+        every = [one for one in self._connections() if one.answered_bytes]
         asked = [one for one in self._carried.get(at, ()) if one.answered_bytes] if at else every
         return Carried(sum(one.asked_bytes for one in asked), sum(one.answered_bytes for one in every))
+
+    def cut(self) -> None:
+        """From now on, end each connection when the service has answered, and pass the answer on to nobody."""
+        self._before_cut = {id(one): one.asked_bytes for one in self._connections()}
+
+    @property
+    def asked_since_cut(self) -> int:
+        """Over how many connections something was asked since."""
+        before = self._before_cut or {}
+        return sum(one.asked_bytes > before.get(id(one), 0) for one in self._connections())
+
+    def _connections(self) -> list[Carried]:
+        return [one for of_door in self._carried.values() for one in of_door]
 
     async def open(self) -> None:
         """Let clients in."""
@@ -112,8 +129,8 @@ class Relay:
             talk = Carried()
             self._carried[name].append(talk)
             async with asyncio.TaskGroup() as both:
-                both.create_task(_pump(reader, there, talk, asks=True))
-                both.create_task(_pump(answers, writer, talk, asks=False))
+                both.create_task(self._ask(reader, there, talk))
+                both.create_task(self._answer(answers, writer, talk))
         except OSError as error:
             self.refused = self.refused or f"{name or 'the front door'} cannot be reached: {error}"
         except (asyncio.CancelledError, ExceptionGroup):
@@ -123,16 +140,27 @@ class Relay:
                 if end is not None:
                     end.transport.abort()
 
-
-async def _pump(source: asyncio.StreamReader, to: asyncio.StreamWriter, talk: Carried, *, asks: bool) -> None:
-    """Pass on one direction until its end, and count it."""
-    while chunk := await source.read(_CHUNK_BYTES):
-        if asks:
+    async def _ask(self, client: asyncio.StreamReader, service: asyncio.StreamWriter, talk: Carried) -> None:
+        while chunk := await client.read(_CHUNK_BYTES):
             talk.asked_bytes += len(chunk)
-        else:
+            await _pass_on(chunk, service)
+        _end(service)
+
+    async def _answer(self, service: asyncio.StreamReader, client: asyncio.StreamWriter, talk: Carried) -> None:
+        while chunk := await service.read(_CHUNK_BYTES):
             talk.answered_bytes += len(chunk)
-        to.write(chunk)
-        await to.drain()
+            if self._before_cut is not None:
+                raise ConnectionResetError("cut")
+            await _pass_on(chunk, client)
+        _end(client)
+
+
+async def _pass_on(chunk: bytes, to: asyncio.StreamWriter) -> None:
+    to.write(chunk)
+    await to.drain()
+
+
+def _end(to: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         to.write_eof()
 
