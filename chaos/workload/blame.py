@@ -44,15 +44,12 @@ def told(error: BaseException) -> str:
     return " ".join(text.split())[:200]
 
 
-def place_in(stack: Sequence[traceback.FrameSummary]) -> str:
-    """Where a thread is: the innermost line of the driver's, or else of whatever runs."""
-    if not stack:
-        return "an unknown place"
+def drivers_place(stack: Sequence[traceback.FrameSummary]) -> str:
+    """The innermost line of the driver's in a thread's stack, and what it waits in; empty if it has none there."""
     own = next((each for each in reversed(stack) if _is_drivers(each.filename)), None)
-    inner = stack[-1]
-    if own is None or own is inner:
-        return _place(inner)
-    return f"{_place(own)}, which waits in {_place(inner)}"
+    if own is None or own is stack[-1]:
+        return _place(own) if own else ""
+    return f"{_place(own)}, which waits in {_place(stack[-1])}"
 
 
 def checked_ack(found: object, method: str) -> Ack:
