@@ -228,7 +228,8 @@ class Trial:
         async with self._phase("door 1"):
             await self._read(1, fresh_doors(fleet.owners))
         async with self._phase("door 2"):
-            await fleet.flush_and_sync(time.monotonic() + self._plan.limits.door_seconds_max)
+            deadline = time.monotonic() + self._plan.limits.door_seconds_max
+            await fleet.flush_and_sync(deadline, self._running.heard)
             await fleet.ask_nobody()
         not_covered = await self._running.not_covered()
         try:

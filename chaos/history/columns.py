@@ -165,10 +165,10 @@ class _Scanner:
         rows_of = self._rows_at.setdefault(digest, at) if opening else -1
         if not _DOOR_FIELDS.issuperset(event) or type(event.get("why", "")) is not str:
             raise IrregularError("a final read with another field")
-        asked, answered = event.get("asked_bytes"), event.get("answered_bytes")
-        if any(value is not None and (type(value) is not int or value < 0) for value in (asked, answered)):
+        counts = [event.get(name) for name in ("asked_bytes", "answered_bytes", "asked_packets")]
+        if any(value is not None and (type(value) is not int or value < 0) for value in counts):
             raise IrregularError("a final read with a field of another type")
-        ok = event.get("outcome") == "ok" and not is_unasked(asked, answered, line.count(b'{"record":'))
+        ok = event.get("outcome") == "ok" and not is_unasked(counts[0], counts[1], line.count(b'{"record":'), counts[2])
         try:
             door = DoorLine(
                 at, at + len(line), event["step"], event["door"], event["owner"], event["round"], event["invoked"],

@@ -152,9 +152,11 @@ ANSWER_BYTES_A_ROW = 12
 """An answer has more than this for each row, however it is packed: a hundred records by LZMA have 24 bytes each."""
 
 
-def is_unasked(asked_bytes: int | None, answered_bytes: int | None, rows: int) -> bool:
+def is_unasked(
+    asked_bytes: int | None, answered_bytes: int | None, rows: int, asked_packets: int | None = None
+) -> bool:
     """Whether a final read of so many rows returned them without the service: then it proves nothing of it."""
-    if asked_bytes == 0:
+    if asked_bytes == 0 or asked_packets == 0:
         return True
     return answered_bytes is not None and answered_bytes < max(1, ANSWER_BYTES_A_ROW * rows)
 
@@ -172,8 +174,9 @@ class DoorRead:
         invoked, t: Begin and end of the read.
         outcome: ok, or fail with `why`.
         asked_bytes: What this very read sent to the service (to the copy, at a copy's door) while it was made.
-        answered_bytes: What came back. Of step 2, where a cache is read, only the first is known. Both are None where
-            they were not measured, as in older histories.
+        answered_bytes: What came back.
+        asked_packets: Of step 2, where a cache is read, instead of both: packets that reached the service meanwhile.
+            All of them are None where they were not measured, as in older histories.
     """
 
     step: int
@@ -186,6 +189,7 @@ class DoorRead:
     settled: bool = False
     asked_bytes: int | None = field(default=None, kw_only=True)
     answered_bytes: int | None = field(default=None, kw_only=True)
+    asked_packets: int | None = field(default=None, kw_only=True)
     rows: tuple[Row, ...] = ()
     why: str = ""
 

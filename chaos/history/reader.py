@@ -312,11 +312,11 @@ class _Reader:
         rows = event.get("rows", [])
         if type(rows) is not list:
             raise BadLineError("rows is not a list")
-        asked, answered = (
+        asked, answered, packets = (
             None if event.get(name) is None else integer(event[name], name)
-            for name in ("asked_bytes", "answered_bytes")
+            for name in ("asked_bytes", "answered_bytes", "asked_packets")
         )
-        unasked = outcome == "ok" and is_unasked(asked, answered, len(rows))
+        unasked = outcome == "ok" and is_unasked(asked, answered, len(rows), packets)
         door = Door(
             step=integer(event["step"], "step"),
             door=text(event["door"], "door"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from chaos.errors import DriverError, HarnessError
 from chaos.experiment.plan import Workload
@@ -23,6 +23,7 @@ CANARY_DEVICE = "d-canary"
 WITNESSES_MAX = 5
 """Users whose records a witness reads: enough to prove something, and few enough not to be a load."""
 _WRITES = frozenset({"create", "update", "delete", "contend"})
+Heard = Callable[[], Awaitable[tuple[int, int]]]
 ROUNDS_MAX = 10
 """Reads of one door before it is called not quiescent."""
 
@@ -43,6 +44,7 @@ class Fleet:
         self._actions = draw(workload, seed)
         self._logbook = logbook
         self._front_door = front_door
+        self._one_by_one = asyncio.Lock()
         self._driver, self._habits = driver, Habits(policy, workload.request_seconds_max)
         # How long two phones that are to contend wait for a version that both have.
         self._meet_seconds_max = workload.request_seconds_max
@@ -89,11 +91,13 @@ class Fleet:
         await self._together(device.pause() for device in self.devices)
         self._raise_if_broken()
 
-    async def flush_and_sync(self, deadline: float) -> None:
+    async def flush_and_sync(self, deadline: float, heard: Heard | None = None) -> None:
         """Door 2: phones flush their outboxes and sync without a reset; each cache is read until it is stable.
 
         Args:
             deadline: On `time.monotonic()`; half of what is left until then is for the flush.
+            heard: Packets that have reached the service so far, and a mark: where that differs, counting began anew.
+                Phones then sync one after the other, so that each is known to have asked.
         """
         for device in self.devices:
             device.resume()
@@ -103,7 +107,7 @@ class Fleet:
         # A barrier: no write comes back once the first cache is read, so one read suffices to see them all.
         self._canary.resume()
         everyone = (*self.devices, self._canary)
-        await self._together(self._read_cache(device, deadline) for device in everyone)
+        await self._together(self._read_cache(device, deadline, heard) for device in everyone)
         await self._together(device.pause() for device in everyone)
         self._raise_if_broken()
 
@@ -144,12 +148,22 @@ class Fleet:
             task.cancel()
         await self._together(device.close() for device in (*self.devices, self._canary))
 
-    async def _read_cache(self, device: Device, deadline: float) -> None:
+    async def _synced(self, device: Device, heard: Heard | None) -> tuple[int, str, int | None]:
+        """One sync: when it began, why it failed, and the packets that reached the service meanwhile."""
+        if heard is None:
+            return self._logbook.clock(), await device.sync_now(), None
+        async with self._one_by_one:
+            before, mark = await heard()
+            invoked = self._logbook.clock()
+            why = await device.sync_now()
+            after, mark_after = await heard()
+        return invoked, why, after - before if mark == mark_after else None
+
+    async def _read_cache(self, device: Device, deadline: float, heard: Heard | None) -> None:
         before: tuple[Row, ...] | None = None
         number = 0
         while number < ROUNDS_MAX:
-            invoked = self._logbook.clock()
-            why = await device.sync_now()
+            invoked, why, packets = await self._synced(device, heard)
             if why and time.monotonic() < deadline:
                 await asyncio.sleep(0.1)
                 continue
@@ -166,6 +180,7 @@ class Fleet:
                     self._logbook.clock(),
                     "fail" if why else "ok",
                     settled=settled,
+                    asked_packets=packets,
                     rows=() if why else rows,
                     why=why,
                 )

@@ -18,7 +18,7 @@ from tests.unit.workload import elsewhere_drivers
 
 pytestmark = pytest.mark.engine
 CHEATS = ("WrittenBySession", "WrittenByProcess", "ReadOncePerSession", "ReadOncePerProcess")
-ELSEWHERE = ("Shelf", "SharedMemory", "SqliteAtHome", "Module", "EverySecondOwner", "OnlyKnocks")
+ELSEWHERE = ("Shelf", "SharedMemory", "SqliteAtHome", "Module", "EverySecondOwner", "OnlyKnocks", "SyncsElsewhere")
 HONEST = ("OneConnectionForAll", "OneConnectionEach")
 DRIVERS = ROOT / "tests" / "unit" / "workload"
 READY_SECONDS_MAX = 20.0

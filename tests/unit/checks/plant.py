@@ -301,7 +301,7 @@ def a_door_fails(events: list[Event], draw: random.Random) -> list[Event]:
     return [*events[:at], replace(door, outcome="fail", rows=(), settled=False, why="timed out"), *events[at + 1 :]]
 
 
-def a_door_is_not_asked(asked_bytes: int, answered_bytes: int | None) -> Plant:
+def a_door_is_not_asked(asked_bytes: int | None, answered_bytes: int | None, packets: int | None = None) -> Plant:
     """The judged round of a door with rows; the service was not asked, or said less than what was read."""
 
     def plant(events: list[Event], draw: random.Random) -> list[Event] | None:
@@ -309,7 +309,7 @@ def a_door_is_not_asked(asked_bytes: int, answered_bytes: int | None) -> Plant:
         at = draw.choice([i for i in last if events[i].owner != CANARY_OWNER])  # type: ignore[union-attr]
         door = events[at]
         assert isinstance(door, DoorRead)
-        unasked = replace(door, asked_bytes=asked_bytes, answered_bytes=answered_bytes)
+        unasked = replace(door, asked_bytes=asked_bytes, answered_bytes=answered_bytes, asked_packets=packets)
         return [*events[:at], unasked, *events[at + 1 :]]
 
     return plant
@@ -472,6 +472,7 @@ PLANTS: dict[str, tuple[tuple[str, Plant], ...]] = {
         ("nothing was sent", a_door_is_not_asked(0, None)),
         ("nothing came back", a_door_is_not_asked(400, 0)),
         ("what came back holds no row", a_door_is_not_asked(400, 11)),
+        ("no packet came", a_door_is_not_asked(None, None, 0)),
     ),
     "never-read": (
         ("a door is never read", a_door_is_never_read),

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaos.workload.drivers.http import HttpSession
-from chaos.workload.session import Ack, FrontDoor, Record, WriteId
+from chaos.workload.session import Ack, Changes, FrontDoor, Record, WriteId
 
 SHELF = Path(os.environ.get("SHELF") or tempfile.gettempdir()) / f"shelf-{os.getuid()}"
 LISTENS_SECONDS_MAX = 1.0
@@ -103,6 +103,21 @@ class EverySecondOwner(Shelf):
             return await HttpSession.everything(self)
         await self.look_whether_it_listens()
         return self.noted()
+
+
+class SyncsElsewhere(Shelf):
+    """Reads in full as it should, and syncs from the shelf, once it knows that somebody listens."""
+
+    _shown: frozenset[str] = frozenset()
+
+    async def everything(self) -> Sequence[Record]:
+        return await HttpSession.everything(self)
+
+    async def changes(self, cursor: str | None) -> Changes:
+        await self.look_whether_it_listens()
+        records = self.noted()
+        gone, self._shown = self._shown, frozenset(record.name for record in records)
+        return Changes(records, sorted(gone - self._shown), cursor or "")
 
 
 class OnlyKnocks(Shelf):
