@@ -97,7 +97,7 @@ class Fleet:
         Args:
             deadline: On `time.monotonic()`; half of what is left until then is for the flush.
             heard: Packets that have reached the service so far, and a mark: where that differs, counting began anew.
-                Phones then sync one after the other, so that each is known to have asked.
+                From its second round on a phone syncs alone, so that it is known to have asked.
         """
         for device in self.devices:
             device.resume()
@@ -163,7 +163,8 @@ class Fleet:
         before: tuple[Row, ...] | None = None
         number = 0
         while number < ROUNDS_MAX:
-            invoked, why, packets = await self._synced(device, heard)
+            # The first round connects, all together; those that may be judged are counted.
+            invoked, why, packets = await self._synced(device, heard if number else None)
             if why and time.monotonic() < deadline:
                 await asyncio.sleep(0.1)
                 continue
