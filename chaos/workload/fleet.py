@@ -97,7 +97,7 @@ class Fleet:
         Args:
             deadline: On `time.monotonic()`; half of what is left until then is for the flush.
             heard: Packets that have reached the service so far, and a mark: where that differs, counting began anew.
-                From its second round on a phone syncs alone, so that it is known to have asked.
+                Phones then sync one after the other, so that each is known to have asked.
         """
         for device in self.devices:
             device.resume()
@@ -107,6 +107,8 @@ class Fleet:
         # A barrier: no write comes back once the first cache is read, so one read suffices to see them all.
         self._canary.resume()
         everyone = (*self.devices, self._canary)
+        if heard is not None:  # connect all together: that takes longer than a sync
+            await asyncio.gather(*(device.sync_now() for device in everyone))
         await self._together(self._read_cache(device, deadline, heard) for device in everyone)
         await self._together(device.pause() for device in everyone)
         self._raise_if_broken()
@@ -163,8 +165,7 @@ class Fleet:
         before: tuple[Row, ...] | None = None
         number = 0
         while number < ROUNDS_MAX:
-            # The first round connects, all together; those that may be judged are counted.
-            invoked, why, packets = await self._synced(device, heard if number else None)
+            invoked, why, packets = await self._synced(device, heard)
             if why and time.monotonic() < deadline:
                 await asyncio.sleep(0.1)
                 continue
