@@ -217,6 +217,8 @@ def _become_reader(driver: type[Session], link: socket.socket, folder: Path) -> 
             asyncio.run(_serve(driver, link))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.parent.rmdir()  # the last one out: where others are left, it is not empty
         os._exit(0)
 
 
