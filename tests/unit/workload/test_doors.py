@@ -23,6 +23,7 @@ from tests.unit.workload.fakes import Events, Service, served
 
 HERE = Path(__file__).parent
 SECONDS_MAX = 20.0
+FOR_EVER = 1e12
 CHEATS = ("WrittenBySession", "WrittenByProcess", "ReadOncePerSession", "ReadOncePerProcess")
 
 
@@ -193,7 +194,7 @@ def test_a_driver_whose_full_read_is_kept_elsewhere_is_found_out_where_nobody_li
         if cheat != "SharedMemory":
             monkeypatch.setattr(driver, "place", tmp_path / elsewhere_drivers.SHELF.name)
         with pytest.raises(DriverError, match=f"{name}: .*returned 1 record from an address where nobody listens"):
-            await plant(driver, front_door, Logbook(Events()), reader, deadline=time.monotonic() + 1.5)
+            await plant(driver, front_door, Logbook(Events()), reader, deadline=time.monotonic() + SECONDS_MAX)
 
     try:
         play(scene, name, HERE)
@@ -207,7 +208,7 @@ def test_what_a_phone_keeps_under_home_a_reader_does_not_find(monkeypatch: pytes
     async def scene(reader: Reader, front_door: FrontDoor, _service: Service) -> None:
         driver = load_driver("elsewhere_drivers:SqliteAtHome", HERE)
         with pytest.raises(HarnessError, match="from a cache"):
-            await plant(driver, front_door, Logbook(Events()), reader, deadline=time.monotonic() + 1.5)
+            await plant(driver, front_door, Logbook(Events()), reader, deadline=time.monotonic() + 3.0)
 
     play(scene, "elsewhere_drivers:SqliteAtHome", HERE)
     assert [path.suffix for path in tmp_path.iterdir()] == [".sqlite"]
@@ -262,6 +263,22 @@ def test_every_reader_has_a_folder_a_home_and_a_tmpdir_of_its_own_that_go_with_i
     assert all(place.is_relative_to(scratch) for place in places)
     assert len(set(places)) == 5, "folder and HOME are one, TMPDIR is another; each reader has its own, and the import"
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("driver", "words"),
+    [
+        ("honest_drivers:MisspellsAField", r"KeyError: 'servd_by', honest_drivers\.py:\d+ in put"),
+        ("bad_drivers:NoAck", "put returned None, not an Ack"),
+        ("bad_drivers:WrongArgument", r"TypeError: Record\.__init__.*, bad_drivers\.py:\d+ in "),
+    ],
+)
+def test_a_defect_of_the_driver_ends_the_planting_at_once_with_its_line(driver: str, words: str) -> None:
+    async def scene(reader: Reader, front_door: FrontDoor, _service: Service) -> None:
+        with pytest.raises(DriverError, match=f"driver {driver}: {words}"):
+            await plant(load_driver(driver, HERE), front_door, Logbook(Events()), reader, deadline=FOR_EVER)
+
+    play(scene, driver, HERE)
 
 
 def test_canaries_that_the_service_does_not_take_end_the_trial_as_a_harness_error() -> None:
