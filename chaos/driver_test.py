@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 
 from chaos.experiment.plan import Plan
 from chaos.stack.cache import cache_folder
-from chaos.stack.compose import load_stack
 from chaos.stack.identity import Run
 from chaos.stack.lifecycle import lab
 from chaos.stack.spec import Stack
@@ -21,11 +19,12 @@ from chaos.workload.tryout import Finding, Promises, Tryout
 Tell = Callable[[Finding], None]
 
 
-def try_driver(plan: Plan, tell: Tell, log: Callable[[str], None]) -> list[Finding]:
+def try_driver(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None]) -> list[Finding]:
     """Start the plan's stack, try its driver, and remove everything.
 
     Args:
         plan: Of its schedule nothing is done.
+        stack: The plan's.
         tell: Hears each finding when it is made.
         log: Hears what takes its time meanwhile.
 
@@ -33,7 +32,6 @@ def try_driver(plan: Plan, tell: Tell, log: Callable[[str], None]) -> list[Findi
         UsageError: The driver cannot be imported, or lacks a method.
         HarnessError: The stack does not come up; everything is cleaned up.
     """
-    stack = load_stack(plan.stack, plan.variables, plan.profiles, os.environ)
     with asyncio.Runner() as runner:
         return runner.run(with_sigterm(_tried(plan, stack, tell, log)))
 
@@ -60,6 +58,7 @@ async def _tried(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None
         reader = await readers.new()
         try:
             log(f"starting {stack.name}")
+            copy.running.hostnames.take(copy.golden.hostnames())
             await copy.running.up(copy.golden.bases(), ready_seconds_max)
             host, port = copy.running.front_door
             service = FrontDoor(host, port, copy.running.published)

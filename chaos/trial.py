@@ -18,7 +18,6 @@ from pathlib import Path
 
 from chaos.checks.file import judge_file
 from chaos.errors import AgentError, DriverError, HoldfastError
-from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.history.events import CANARY_OWNER, Header, Note, PhaseEvent
@@ -42,6 +41,8 @@ from chaos.workload.fleet import Fleet, ask_nobody
 from chaos.workload.logbook import Logbook
 from chaos.workload.session import FrontDoor
 
+LOGS_FOLDER = "logs"
+"""Of a run folder: what each service said."""
 _PROGRESS_SECONDS = 0.25
 
 
@@ -71,6 +72,7 @@ class Trial:
             self._mend_in_load,
             lab_.running.carrier,
             self._look_beside,
+            self._recreate,
         )
         self._roles = Roles(stack, lab_.running.agent)
         self._watching: asyncio.Task[None] | None = None
@@ -81,9 +83,8 @@ class Trial:
 
     async def run(self, *, keep: bool) -> TrialResult:
         """Run it and judge it."""
-        write_plan(self._plan, self._folder / "plan.yaml")
-        self._running.logs = self._folder / "logs"
-        self._running.logs.mkdir()
+        self._running.logs = self._folder / LOGS_FOLDER
+        self._running.logs.mkdir(exist_ok=True)
         self._running.restarts.held = lambda: self._injector.damage.held
         judging: asyncio.Future[TrialResult] | None = None
         try:
@@ -109,6 +110,7 @@ class Trial:
         self._running.agent.on_stall = self._note_stall
         self._readers = [await self._all_readers.new() for _ in range(2)]
         async with self._phase("reset"):
+            self._running.hostnames.take(self._lab.golden.hostnames())
             await self._running.up(self._lab.golden.bases(), self._plan.limits.ready_seconds_max)
         self._note_copies()
         async with self._phase("canaries"):
@@ -184,7 +186,7 @@ class Trial:
                 self._injector.begin_load()
                 showing = asyncio.create_task(self._show_progress(fleet))
                 try:
-                    await fleet.work()
+                    await fleet.work(self._injector.awaits)
                 finally:
                     showing.cancel()
                 await self._injector.end_load()
@@ -269,6 +271,11 @@ class Trial:
             await self._bring_up(self._plan.limits.recover_seconds_max, wait=False)
         except Unrecoverable as error:
             self._fan.log(f"not back within the load: {error}")
+
+    async def _recreate(self, services: Sequence[str]) -> Sequence[str]:
+        """Make the containers of these services anew, while nobody else mends the stack."""
+        async with self._mending:
+            return await self._running.recreate(services)
 
     async def _recover(self, seconds_max: float) -> None:
         """Bring back everything."""
