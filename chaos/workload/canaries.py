@@ -16,7 +16,7 @@ from chaos.errors import DriverError, HarnessError
 from chaos.history.events import CANARY_OWNER, Act, Back, Kind, Policy, Send, is_unasked
 from chaos.workload.blame import checked_ack
 from chaos.workload.doors import Door, Reader
-from chaos.workload.logbook import Logbook, Told
+from chaos.workload.logbook import Logbook, tell_ack
 from chaos.workload.records import digest, make, size_of
 from chaos.workload.session import Ack, FrontDoor, Record, Session
 
@@ -122,7 +122,7 @@ class _Planting:
 
         while True:
             attempts += 1
-            answer = await self._logbook.attempt(op, attempts, put, _tell, self._request_seconds_max)
+            answer = await self._logbook.attempt(op, attempts, put, tell_ack, self._request_seconds_max)
             if answer.outcome in ("ok", "degraded"):
                 return
             if answer.defect:
@@ -153,7 +153,10 @@ class _Planting:
             if record.write in seen:
                 return
             if time.monotonic() >= self._deadline:
-                why = reads[-1].why or f"it returned {', '.join(sorted(seen)) or 'nothing'}"
+                why = (
+                    reads[-1].why
+                    or f"it returned {', '.join(sorted(write or 'what is no record' for write in seen)) or 'nothing'}"
+                )
                 raise HarnessError(
                     f"a full read by another device does not show the acknowledged canary write {record.write}: "
                     f"{why}; "
@@ -174,7 +177,3 @@ class _Planting:
                 f"driver {self._reader.driver}: a full read returned {len(reads[-1].rows)} records and did not ask the "
                 f"service; `everything` must ask the front door that the session was given, each time"
             )
-
-
-def _tell(ack: Ack) -> Told:
-    return Told("degraded" if ack.warning else "ok", by=ack.by, why=ack.warning)

@@ -31,16 +31,17 @@ import orjson
 
 from chaos.errors import UsageError
 from chaos.history.events import DoorRead, Row
-from chaos.workload.blame import checked_records, defect_of, told
+from chaos.workload.blame import defect_of, told
 from chaos.workload.drivers import load_doors, load_driver
-from chaos.workload.records import observe
+from chaos.workload.logbook import said
+from chaos.workload.records import observed
 from chaos.workload.relay import DEAD_SECONDS_MAX, Carried, Relays, dead
 from chaos.workload.session import Copy, FrontDoor, Session
 
 DOORS_AT_ONCE = 6
 ROUNDS_MAX = 10
 PAUSE_SECONDS = 0.1
-LINE_BYTES_MAX = 16 << 20
+LINE_BYTES_MAX = 64 << 20
 
 
 class _Reading:
@@ -80,10 +81,12 @@ class _Reading:
             return
         with dead(self._front_door) as nobody:
             try:
-                records = await self._read(self._session(nobody, owner, device, kind, at), DEAD_SECONDS_MAX)
-            except Exception:  # noqa: BLE001  (as it must be; in what words is the driver's)
-                return
-        self._say({"undead": {"owner": owner, "kind": kind, "rows": len(records)}})
+                rows = await self._read(self._session(nobody, owner, device, kind, at), owner, DEAD_SECONDS_MAX)
+            except (Exception, SystemExit, asyncio.CancelledError) as error:
+                if _is_over(error):
+                    raise
+                return  # as it must be; in what words is the driver's
+        self._say({"undead": {"owner": owner, "kind": kind, "rows": len(rows)}})
 
     async def _door(self, door: str, owner: str, device: str, kind: str, at: str) -> None:
         """Read until two rounds agree, the rounds or the time are used up."""
@@ -98,9 +101,13 @@ class _Reading:
                 async with self._gate:
                     invoked = time.monotonic_ns()
                     rows, carried = await self._ask(owner, device, kind, at)
-            except Exception as error:  # noqa: BLE001  (whatever a driver raises: the door could not be read)
-                why = told(error)
-                if self._impatient and (defect := defect_of(error)):
+            except (Exception, SystemExit, asyncio.CancelledError) as error:
+                # Whatever a driver raises: the door could not be read.
+                if _is_over(error):
+                    raise
+                defect = defect_of(error)
+                why = defect or said(error)
+                if self._impatient and defect:
                     self._say({"defect": defect})
                     return
                 if time.monotonic() < self._deadline:
@@ -134,19 +141,18 @@ class _Reading:
         if self._keep:
             session = self._kept.get(device) or self._session(self._front_door, owner, device, kind, at)
             self._kept[device] = session
-            records = await self._read(session, self._request_seconds_max)
+            rows = await self._read(session, owner, self._request_seconds_max)
         else:
             with self._relays.to(self._front_door) as relay:
                 try:
                     session = self._session(relay.front_door, owner, device, kind, at)
-                    records = await self._read(session, self._request_seconds_max)
+                    rows = await self._read(session, owner, self._request_seconds_max)
                 except Exception as error:
                     if relay.refused:
                         raise ConnectionError(f"{relay.refused}; {told(error)}") from error
                     raise
-                spared = getattr(session, "blobs_alone", False) and not any(record.blob for record in records)
+                spared = getattr(session, "blobs_alone", False) and not any(row.blob for row in rows)
                 carried = relay.carried("" if spared else at)
-        rows = (observe(record) for record in records)
         return tuple(sorted(rows, key=lambda row: (row.record, row.row, row.hash))), carried
 
     def _session(self, front_door: FrontDoor, owner: str, device: str, kind: str, at: str) -> Session | Copy:
@@ -154,10 +160,11 @@ class _Reading:
             return load_doors(self._driver, [kind])[kind](front_door, at, user=owner)
         return self._driver(front_door, user=owner, device=device)
 
-    async def _read(self, session: Session | Copy, seconds_max: float) -> Sequence[Any]:
+    async def _read(self, session: Session | Copy, owner: str, seconds_max: float) -> list[Row]:
         try:
             async with asyncio.timeout(seconds_max):
-                return checked_records(await session.everything(), "everything")
+                # Within the time and before the session is closed: it may be a generator.
+                rows = [row for row, _ in observed(await session.everything(), owner)]
         except TimeoutError:
             raise TimeoutError(f"no answer in {seconds_max:g} s") from None
         finally:
@@ -165,6 +172,13 @@ class _Reading:
                 with contextlib.suppress(Exception):
                     async with asyncio.timeout(self._request_seconds_max):
                         await session.close()
+        return rows
+
+
+def _is_over(error: BaseException) -> bool:
+    """Whether this reader has been cancelled; a driver may raise the same by itself."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 async def _serve(driver: type[Session], link: socket.socket) -> None:
