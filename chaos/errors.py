@@ -6,6 +6,7 @@
     |- HarnessError          exit 3    Holdfast or the host failed; says nothing about the service
     |  |- EngineError        exit 3    no engine, or it refused
     |  |- AgentError         exit 3    the agent is gone, or refused a request
+    |  |- DriverError        exit 3    the driver has a defect, or does not ask the service
     |  |- CarrierError       exit 3    the proxy between phones and front door is gone, or refused
     |  |- ImageError         exit 3    an image cannot be built or found
     |  `- MalformedHistory   exit 3    a history that cannot be judged
@@ -99,6 +100,10 @@ class EngineError(HarnessError):
 
 class AgentError(HarnessError):
     """The agent is gone or refused a request."""
+
+
+class DriverError(HarnessError):
+    """The driver has a defect, or answers without the service; the message names it and the line."""
 
 
 class CarrierError(HarnessError):

@@ -17,10 +17,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from chaos.checks.file import judge_file
-from chaos.errors import AgentError, HoldfastError
+from chaos.errors import AgentError, DriverError, HoldfastError
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
-from chaos.history.events import Header, Note, PhaseEvent
+from chaos.history.events import CANARY_OWNER, Header, Note, PhaseEvent
 from chaos.history.recorder import Recorder
 from chaos.reporting.listener import FanOut
 from chaos.reporting.recall import result_of
@@ -28,14 +28,16 @@ from chaos.reporting.result import TrialResult, write_result
 from chaos.stack.agent import CACHE_IN_AGENT
 from chaos.stack.cache import cache_folder
 from chaos.stack.disks import Unrecoverable
+from chaos.stack.heartbeat import Stall
 from chaos.stack.lifecycle import Lab
 from chaos.stack.mending import mend
 from chaos.stack.roles import Roles
 from chaos.stack.spec import Stack
 from chaos.workload import canaries
+from chaos.workload.blame import drivers_place
 from chaos.workload.doors import Door, Reader, Readers, copy_door, copy_doors, fresh_doors, read_doors, reset_doors
 from chaos.workload.drivers import load_doors, load_driver
-from chaos.workload.fleet import Fleet
+from chaos.workload.fleet import Fleet, ask_nobody
 from chaos.workload.logbook import Logbook
 from chaos.workload.session import FrontDoor
 
@@ -77,6 +79,7 @@ class Trial:
         self._watching: asyncio.Task[None] | None = None
         self._readers: list[Reader] = []
         self._unrecoverable = ""
+        self._stalls: dict[str, float] = {}
         self._fleet: Fleet | None = None
 
     async def run(self, *, keep: bool) -> TrialResult:
@@ -105,6 +108,7 @@ class Trial:
         begun = time.time()
         not_covered: tuple[str, ...] = ()
         self._recorder.append(self._header())
+        self._running.agent.on_stall = self._note_stall
         self._readers = [await self._all_readers.new() for _ in range(2)]
         async with self._phase("reset"):
             self._running.hostnames.take(self._lab.golden.hostnames())
@@ -125,6 +129,7 @@ class Trial:
         return not_covered
 
     async def _stop_watching(self) -> None:
+        self._running.agent.on_stall = lambda stall: None
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)  # who asks next is told of a dead agent
@@ -136,6 +141,12 @@ class Trial:
         try:
             await asyncio.wait([running, dying], return_when=asyncio.FIRST_COMPLETED)
             if dying.done():
+                if (stall := self._running.agent.given_up) is not None:
+                    place = drivers_place(stall.stack) or "a line that is not the driver's"
+                    raise DriverError(
+                        f"nothing moved for {stall.seconds:.0f} s, so the agent let go of every fault; all waited for "
+                        f"{place}; a driver has to await, or to block in a thread (asyncio.to_thread)"
+                    )
                 raise AgentError(f"the agent is gone, so the trial says nothing; {self._folder} has its last words")
             return await running
         finally:
@@ -147,6 +158,7 @@ class Trial:
 
     async def _plant_canaries(self) -> None:
         """And write everything back, so that what a LUN takes from here on is the workload's."""
+        await ask_nobody(self._driver, self._front_door, CANARY_OWNER, canaries.DEVICE, None)
         await canaries.plant(
             self._driver,
             self._front_door,
@@ -219,7 +231,9 @@ class Trial:
         async with self._phase("door 1"):
             await self._read(1, fresh_doors(fleet.owners))
         async with self._phase("door 2"):
-            await fleet.flush_and_sync(time.monotonic() + self._plan.limits.door_seconds_max)
+            deadline = time.monotonic() + self._plan.limits.door_seconds_max
+            await fleet.flush_and_sync(deadline, self._running.heard)
+            await fleet.ask_nobody()
         not_covered = await self._running.not_covered()
         try:
             async with self._phase("cold restart"):
@@ -323,6 +337,21 @@ class Trial:
     def _note(self, topic: str, text: str) -> None:
         self._recorder.append(Note(topic, time.monotonic_ns(), text))
         self._fan.log(f"{topic}: {text}")
+
+    def _note_stall(self, stall: Stall) -> None:
+        """All phones stood still together: what was measured meanwhile is late, and nothing else than that.
+
+        Late answers only make the time longer in which a write may have taken effect, so no verdict gets stricter.
+        """
+        place = drivers_place(stall.stack)
+        if not place or stall.seconds < 2 * self._stalls.get(place, 0.0):
+            return
+        self._stalls[place] = stall.seconds
+        self._note(
+            "stalled",
+            f"all phones stood still for {stall.seconds:.1f} s at {place}; what was measured then is late; a driver "
+            f"has to await, or to block in a thread (asyncio.to_thread)",
+        )
 
     def _note_role(self, role: str, services: tuple[str, ...]) -> None:
         self._note("role", f"{role}: {', '.join(services) or 'nobody'}")

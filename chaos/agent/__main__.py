@@ -7,7 +7,7 @@
 They come over the controller's socket in the folder for logs, which the agent connects to first of all.
 
 Dead-man's switch: at end-of-file, without a first request in 5 s, or without any request within the deadline
-(the controller sends "beat"), everything is let go and the agent exits.
+(the controller sends "beat", without an id where it wants no answer), everything is let go and the agent exits.
 """
 
 from __future__ import annotations
@@ -122,9 +122,10 @@ def _loop(
 
 def _handle(agent: Agent, workers: ThreadPoolExecutor, line: Line, text: bytes) -> None:
     request: dict[str, Any] = json.loads(text)
-    number, name = request.pop("id"), request.pop("do")
+    number, name = request.pop("id", None), request.pop("do")
     if name == "beat":
-        line.say({"id": number, "ok": {}})
+        if number is not None:
+            line.say({"id": number, "ok": {}})
     elif name in Agent.SLOW:
         workers.submit(_answer, agent, line, number, name, request)
     else:

@@ -229,6 +229,10 @@ class Agent:
         """Packets that these links, as [sender, receiver], have dropped so far."""
         return list(self._links.dropped([(sender, receiver) for sender, receiver in links]).values())
 
+    def do_heard(self, *, ends: list[tuple[str, str]]) -> list[int]:
+        """Packets that services had so far, each [service, sender], "" being outside, and how often rules changed."""
+        return list(self._links.heard([(service, sender) for service, sender in ends]))
+
     def do_watch(self, *, service: str, pid: int) -> Reply:
         """Know the init process of a service's container."""
         self._processes.watch(service, pid)

@@ -82,7 +82,7 @@ async def lab(
         yield Lab(run, running, golden, {**images, carrier.NAME: carrier_image} if carrier_image else images)
         orderly = True
     except HarnessError as error:
-        if agent is None or not agent.lost.is_set():
+        if agent is None or not agent.lost.is_set() or agent.given_up:
             raise
         # whatever else failed meanwhile, this is why
         said = f": {agent.last_words}" if agent.last_words else ""

@@ -19,6 +19,7 @@ import orjson
 from chaos.errors import CarrierError, EngineError, HarnessError
 from chaos.stack import containers
 from chaos.stack.agent import Agent
+from chaos.stack.carrier import NAME as CARRIER
 from chaos.stack.carrier import Carrier, CarrierPlace
 from chaos.stack.containers import Container, Place
 from chaos.stack.disks import Disks, Unrecoverable
@@ -275,6 +276,18 @@ class RunningStack:
         """Wait until each command of `x-chaos.steady` succeeds."""
         steady = self.stack.steady.items()
         await asyncio.gather(*(self._ready.steady(name, command, deadline, error) for name, command in steady))
+
+    async def heard(self) -> tuple[int, int]:
+        """Packets that came so far by the phones' ways: to published ports, and from the carrier to the front door.
+
+        Returns:
+            Their number, and a mark: between two counts with different marks counting began anew.
+        """
+        ends = [(service.name, "") for service in self.stack.services.values() if service.ports]
+        if self.carrier:
+            ends.append((self.stack.front_door[0], CARRIER))
+        packets, mark = await self.agent.call("heard", ends=ends)
+        return packets, mark
 
     async def settle(self) -> None:
         """Write back what is dirty on every LUN, so that what a LUN takes from now on is the workload's."""

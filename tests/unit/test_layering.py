@@ -29,6 +29,7 @@ ALLOWED = {
     "doctor": {"errors", "stack", "faults", "experiment"},
     "trial": {"errors", "history", "experiment", "stack", "faults", "workload", "checks", "reporting"},
     "trials": {"errors", "experiment", "stack", "workload", "reporting", "trial"},
+    "driver_test": {"errors", "experiment", "stack", "workload", "trials"},
     "pytest_plugin": {"errors", "experiment", "faults", "stack", "reporting", "doctor", "trials"},
     "cli": {
         "errors",
@@ -41,6 +42,7 @@ ALLOWED = {
         "reporting",
         "doctor",
         "trials",
+        "driver_test",
     },
 }
 """What each part may import besides itself; a part is a folder of the package, or a module beside them."""

@@ -282,6 +282,10 @@ class TestRequests:
     def test_a_beat_is_answered(self, agent: Agent, controller: socket.socket) -> None:
         assert self.ask(agent, controller, {"id": 1, "do": "beat"}) == {"id": 1, "ok": {}}
 
+    def test_a_beat_without_an_id_is_not_answered(self, agent: Agent, controller: socket.socket) -> None:
+        controller.sendall(b'{"do": "beat"}\n')
+        assert self.ask(agent, controller, {"id": 1, "do": "beat"}) == {"id": 1, "ok": {}}
+
     def test_slow_requests_are_answered_too(self, agent: Agent, controller: socket.socket) -> None:
         assert self.ask(agent, controller, {"id": 2, "do": "detach", "lun": "disk"}) == {"id": 2, "ok": {}}
 
