@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chaos.errors import SourceError, UsageError
 from chaos.stack.compose import load_stack
-from chaos.stack.compose_refused import REFUSED
+from chaos.stack.compose.refused import REFUSED
 from tests.unit.stack.test_compose_load import MINIMAL
 
 SECRET = "hunter2-planted"

@@ -30,14 +30,14 @@ from chaos.experiment.source import (
     leaves,
     read,
 )
-from chaos.stack.compose_canonical import canonical, text_of
-from chaos.stack.compose_checks import Checked, cross_check
-from chaos.stack.compose_dotenv import read_env_file
-from chaos.stack.compose_interpolate import Lookup, interpolate
-from chaos.stack.compose_make import make_stack
-from chaos.stack.compose_merge import merge
-from chaos.stack.compose_refused import unsupported
-from chaos.stack.compose_schema import ComposeModel
+from chaos.stack.compose.canonical import canonical, text_of
+from chaos.stack.compose.checks import Checked, cross_check
+from chaos.stack.compose.dotenv import read_env_file
+from chaos.stack.compose.interpolate import Lookup, interpolate
+from chaos.stack.compose.make import make_stack
+from chaos.stack.compose.merge import merge
+from chaos.stack.compose.refused import unsupported
+from chaos.stack.compose.schema import ComposeModel
 from chaos.stack.spec import Stack
 
 SECRET_LENGTH_MIN = 4

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from chaos.errors import Problem, SourceError
 from chaos.experiment.source import Loc, Node, did_you_mean, find, key_place
-from chaos.stack.compose_dotenv import read_env_file
-from chaos.stack.compose_schema import ComposeModel, RoleModel, ServiceModel
-from chaos.stack.compose_values import below, what_is
+from chaos.stack.compose.dotenv import read_env_file
+from chaos.stack.compose.schema import ComposeModel, RoleModel, ServiceModel
+from chaos.stack.compose.values import below, what_is
 
 Found = Iterator[Problem]
 

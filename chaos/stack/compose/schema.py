@@ -1,6 +1,6 @@
 """The part of the Compose specification that Holdfast loads, in canonical form, and `x-chaos`.
 
-Strict: what is not here is refused by name, and `compose_refused` gives the reason or the remedy for what
+Strict: what is not here is refused by name, and `refused` gives the reason or the remedy for what
 Compose has and Holdfast does not load. `docs/compose.md` is the same as a table.
 """
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from chaos.experiment.explain import fail
 from chaos.experiment.schema import driver_form
 from chaos.experiment.source import did_you_mean
-from chaos.stack.compose_values import Duration, Flag, Number, Size, Texts, Whole, Words
+from chaos.stack.compose.values import Duration, Flag, Number, Size, Texts, Whole, Words
 
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", max_length=63)]
 InContainer = Annotated[str, Field(pattern=r"^/", max_length=1000)]

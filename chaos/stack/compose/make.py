@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from chaos.stack.compose_dotenv import read_env_file
-from chaos.stack.compose_interpolate import Lookup
-from chaos.stack.compose_schema import ChaosModel, ComposeModel, RoleModel, ServiceModel, StepModel
-from chaos.stack.compose_values import below, what_is
+from chaos.stack.compose.dotenv import read_env_file
+from chaos.stack.compose.interpolate import Lookup
+from chaos.stack.compose.schema import ChaosModel, ComposeModel, RoleModel, ServiceModel, StepModel
+from chaos.stack.compose.values import below, what_is
 from chaos.stack.spec import Build, Healthcheck, Lun, Mount, Port, RoleCheck, RunbookStep, Service, Stack
 
 

@@ -1,6 +1,6 @@
 """Compose's short forms written out as its long ones, on the tree, so that every place is kept.
 
-What remains for the model (`compose_schema`) and for merging (`compose_merge`) is one form of each key.
+What remains for the model (`schema`) and for merging (`merge`) is one form of each key.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from chaos.errors import Problem
 from chaos.experiment.source import Items, Node, Place, Scalar, Table
-from chaos.stack.compose_values import WrongValueError, port_parts, volume_parts
+from chaos.stack.compose.values import WrongValueError, port_parts, volume_parts
 
 _FREE = frozenset({"environment", "labels", "args", "variables"})
 """Mappings in which a key beginning with x- is no extension."""
