@@ -60,7 +60,7 @@ def drawn(plan: Plan, stack: Stack) -> list[str]:
 
 def warnings(plan: Plan, stack: Stack) -> list[str]:
     """What may make the verdict thinner, or the loss wider, than meant."""
-    found = topology_warnings(stack)
+    found = [*stack.notes, *topology_warnings(stack)]
     found += [f"{path} is not on a LUN: lost in a power cut, and not covered" for path in not_covered(stack)]
     if plan.checks.require_mix and (thin := _thin(plan.workload)):
         found.append(f"the mix is too thin for HELD: {', '.join(thin)}")

@@ -28,10 +28,14 @@ class Restarts:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, float] = {}
         self._pauses: dict[str, float] = {}
+        self._count: dict[str, int] = {}
+        """How often a service was started again since somebody else started it."""
 
     def restarts(self, service: str) -> bool:
         """Whether this service's policy wants it back once it has ended."""
-        return self._stack.services[service].restart != "no"
+        policy = self._stack.services[service]
+        spent = policy.restarts_max and self._count.get(service, 0) >= policy.restarts_max
+        return policy.restart != "no" and not spent
 
     def exited(self, service: str) -> None:
         """A service ended without our doing."""
@@ -40,12 +44,15 @@ class Restarts:
         stayed_up = time.monotonic() - self._ended.get(service, 0.0) > _STAYED_UP_SECONDS
         pause = _PAUSE_SECONDS if stayed_up else min(_PAUSE_SECONDS_MAX, 2 * self._pauses[service])
         self._ended[service], self._pauses[service] = time.monotonic(), pause
+        count = self._count.get(service, 0) + 1
         self.cancel((service,))
+        self._count[service] = count
         self._tasks[service] = asyncio.create_task(self._again(service, pause))
 
     def cancel(self, services: Iterable[str]) -> None:
         """Somebody else stops or starts these: what was about to be done is not."""
         for service in services:
+            self._count.pop(service, None)
             task = self._tasks.pop(service, None)
             if task is not None:
                 task.cancel()

@@ -1,187 +1,20 @@
-"""What a Compose file's parts must be to each other: every name that is used exists, nothing stands twice."""
+"""What a Compose file's parts must be to each other; here those of `x-chaos`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from chaos.errors import Problem, SourceError
-from chaos.experiment.source import Loc, Node, did_you_mean, find, key_place
-from chaos.stack.compose.dotenv import read_env_file
-from chaos.stack.compose.schema import ComposeModel, RoleModel, ServiceModel
-from chaos.stack.compose.values import below, what_is
-
-Found = Iterator[Problem]
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A Compose file that is right in shape.
-
-    Attributes:
-        active: Names of the services that the profiles leave switched on.
-        folder: To which relative paths are relative.
-    """
-
-    model: ComposeModel
-    root: Node
-    active: Collection[str]
-    folder: Path
-
-    def services(self) -> Iterable[tuple[str, ServiceModel]]:
-        """The active ones."""
-        return [(name, service) for name, service in self.model.services.items() if name in self.active]
-
-    def at(self, loc: Loc, message: str, hint: str) -> Problem:
-        """A problem at a value."""
-        return find(self.root, loc)[1].problem(message, hint)
-
-    def at_key(self, loc: Loc, message: str, hint: str) -> Problem:
-        """A problem at a key."""
-        return key_place(self.root, loc).problem(message, hint)
+from chaos.errors import Problem
+from chaos.experiment.source import Loc, Table, did_you_mean
+from chaos.stack.compose.checked import Checked, Found
+from chaos.stack.compose.make import tcp_ports
+from chaos.stack.compose.schema import RoleModel
+from chaos.stack.compose.service_checks import SERVICE_CHECKS
 
 
 def cross_check(file: Checked) -> list[Problem]:
     """All problems between the parts of a file."""
     return [problem for check in _CHECKS for problem in check(file)]
-
-
-def _images(file: Checked) -> Found:
-    for name, service in file.services():
-        loc = ("services", name)
-        if not service.image and service.build is None:
-            yield file.at_key(loc, f"service {name} has neither image nor build", "add one")
-        if service.build is None:
-            continue
-        context = below(file.folder, service.build.context)
-        if what_is(context) != "folder":
-            message = f"the build context {service.build.context!r} is no folder"
-            yield file.at((*loc, "build", "context"), message, f"it is looked for below {file.folder}")
-        elif what_is(context / service.build.dockerfile) != "file":
-            where = (*loc, "build", "dockerfile")
-            yield file.at(where, f"no {service.build.dockerfile} in the build context", "check the name")
-
-
-def _env_files(file: Checked) -> Found:
-    for name, service in file.services():
-        for i, env_file in enumerate(service.env_file):
-            path = below(file.folder, env_file.path)
-            if not env_file.required and not what_is(path):
-                continue
-            try:
-                read_env_file(path)
-            except SourceError as error:
-                for problem in error.problems:
-                    where = ("services", name, "env_file", i)
-                    yield problem if problem.line else file.at(where, problem.message, problem.hint)
-
-
-def _dependencies(file: Checked) -> Found:
-    for name, service in file.services():
-        for other, needs in service.depends_on.items():
-            loc = ("services", name, "depends_on", other)
-            if other not in file.model.services:
-                yield file.at_key(loc, f"unknown service {other!r}", did_you_mean(other, file.model.services))
-            elif other not in file.active:
-                profiles = " or ".join(file.model.services[other].profiles)
-                yield file.at_key(loc, f"service {other} is switched off", f"switch on the profile {profiles}")
-            elif needs.condition == "service_healthy" and _no_healthcheck(file.model.services[other]):
-                message = f"service {other} has no healthcheck here, and that of its image is not asked"
-                yield file.at(loc, message, "give it a healthcheck, or use service_started")
-
-
-def _no_healthcheck(service: ServiceModel) -> bool:
-    check = service.healthcheck
-    return check is None or check.disable or check.test == ["NONE"]
-
-
-def _cycles(file: Checked) -> Found:
-    done: set[str] = set()
-
-    def walk(name: str, path: tuple[str, ...]) -> Found:
-        if name in path:
-            ring = [*path[path.index(name) :], name]
-            loc = ("services", path[-1], "depends_on", name)
-            yield file.at_key(loc, f"services wait for each other: {' -> '.join(ring)}", "remove one depends_on")
-        elif name not in done and name in file.model.services:
-            for other in file.model.services[name].depends_on:
-                yield from walk(other, (*path, name))
-            done.add(name)
-
-    for name in file.active:
-        yield from walk(name, ())
-
-
-def _healthchecks(file: Checked) -> Found:
-    for name, service in file.services():
-        check = service.healthcheck
-        if check is None or check.disable:
-            continue
-        loc = ("services", name, "healthcheck")
-        if check.test is None:
-            yield file.at_key(loc, "a healthcheck without test", "add test, or disable: true")
-        elif not check.test or check.test[0] not in ("NONE", "CMD", "CMD-SHELL"):
-            yield file.at((*loc, "test"), "the first word of test should be CMD, CMD-SHELL or NONE", "add it")
-        elif check.test[0] != "NONE" and not _right_length(check.test):
-            yield file.at((*loc, "test"), "CMD takes words, CMD-SHELL takes one text", "change it")
-
-
-def _right_length(test: Sequence[str]) -> bool:
-    return len(test) == 2 if test[0] == "CMD-SHELL" else len(test) >= 2
-
-
-def _mounts(file: Checked) -> Found:
-    for name, service in file.services():
-        targets: set[str] = set()
-        for i, volume in enumerate(service.volumes):
-            loc = ("services", name, "volumes", i)
-            if volume.target in targets:
-                yield file.at(loc, f"two volumes at {volume.target}", "remove one")
-            targets.add(volume.target)
-            if volume.type == "volume" and volume.source and volume.source not in file.model.volumes:
-                hint = f"{did_you_mean(volume.source, file.model.volumes)} Volumes are declared under volumes:"
-                yield file.at(loc, f"unknown volume {volume.source!r}", hint)
-            if volume.type == "bind" and not what_is(below(file.folder, volume.source)):
-                yield file.at(loc, f"no such file or folder: {volume.source}", "create it, or remove the volume")
-
-
-def _secrets(file: Checked) -> Found:
-    for name, service in file.services():
-        for i, use in enumerate(service.secrets):
-            if use.source not in file.model.secrets:
-                loc = ("services", name, "secrets", i)
-                hint = did_you_mean(use.source, file.model.secrets)
-                yield file.at(loc, f"unknown secret {use.source!r}", hint)
-    for name, secret in file.model.secrets.items():
-        if what_is(below(file.folder, secret.file)) != "file":
-            yield file.at(("secrets", name, "file"), f"no such file: {secret.file}", "create it")
-
-
-def _networks(file: Checked) -> Found:
-    taken = {name: name for name in file.model.services}
-    for name, service in file.services():
-        for network, use in service.networks.items():
-            loc = ("services", name, "networks", network)
-            if network != "default" and network not in file.model.networks:
-                hint = did_you_mean(network, [*file.model.networks, "default"])
-                yield file.at_key(loc, f"unknown network {network!r}", hint)
-            for i, alias in enumerate(use.aliases if use else ()):
-                if taken.setdefault(alias, name) != name:
-                    message = f"the alias {alias} is already a name of {taken[alias]}"
-                    yield file.at((*loc, "aliases", i), message, "choose another")
-
-
-def _ports(file: Checked) -> Found:
-    taken: dict[int, str] = {}
-    for name, service in file.services():
-        for i, port in enumerate(service.ports):
-            if port.published and taken.setdefault(port.published, name) != name:
-                message = f"port {port.published} is already published by {taken[port.published]}"
-                yield file.at(("services", name, "ports", i), message, "leave the published port out")
-        for i, text in enumerate(service.expose):
-            if not text.removesuffix("/tcp").isdecimal():
-                yield file.at(("services", name, "expose", i), "this should be a port", "such as 8080")
 
 
 def _luns(file: Checked) -> Found:
@@ -198,7 +31,12 @@ def _luns(file: Checked) -> Found:
 
 def _doors(file: Checked) -> Found:
     chaos = file.model.chaos
-    yield from _door(file, ("x-chaos", "front_door"), *chaos.front_door)
+    if chaos.front_door is not None:
+        yield from _door(file, ("x-chaos", "front_door"), *chaos.front_door)
+    elif file.is_whole("x-chaos", "front_door"):
+        missing = "front_door" if isinstance(file.root, Table) and "x-chaos" in file.root.entries else "x-chaos"
+        hint = "add x-chaos: {front_door: service:port}; docs/compose.md shows the rest"
+        yield file.at_key(("x-chaos",), f"the key {missing!r} is missing here", hint)
     for kind, places in chaos.doors.items():
         for i, place in enumerate(places):
             yield from _door(file, ("x-chaos", "doors", kind, i), *place)
@@ -208,9 +46,11 @@ def _door(file: Checked, loc: Loc, name: str, port: int) -> Found:
     if name not in file.model.services:
         hint = did_you_mean(name, file.model.services)
         yield file.at(loc, f"unknown service {name!r}", hint)
+    elif not file.is_whole("services", name, "ports"):
+        return
     elif name not in file.active:
         yield file.at(loc, f"service {name} is switched off", "switch on its profile")
-    elif port not in (published.target for published in file.model.services[name].ports):
+    elif port not in (published.target for published in tcp_ports(file.model.services[name])):
         yield file.at(loc, f"{name} does not publish port {port}", f'add ports: ["{port}"] to {name}')
 
 
@@ -269,18 +109,4 @@ def _rebuilt(file: Checked, step: int, names: Sequence[str]) -> Found:
             yield file.at(loc, message, "name its volume, and that of its peers, under x-chaos.copies")
 
 
-_CHECKS: tuple[Callable[[Checked], Found], ...] = (
-    _images,
-    _env_files,
-    _dependencies,
-    _cycles,
-    _healthchecks,
-    _mounts,
-    _secrets,
-    _networks,
-    _ports,
-    _luns,
-    _doors,
-    _used_names,
-    _recovery,
-)
+_CHECKS: tuple[Callable[[Checked], Found], ...] = (*SERVICE_CHECKS, _luns, _doors, _used_names, _recovery)
