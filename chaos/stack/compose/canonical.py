@@ -150,7 +150,10 @@ def _hosts(node: Node, problems: list[Problem]) -> Node:
             continue
         before = entries[name][1] if name in entries else Items(item.place, ())
         assert isinstance(before, Items)
-        entries[name] = (item.place, Items(item.place, (*before.items, Scalar(item.place, address.strip(), address))))
+        entries[name] = (
+            item.place,
+            Items(item.place, (*before.items, Scalar(item.place, address.strip(" []"), address))),
+        )
     return Table(node.place, entries)
 
 

@@ -22,7 +22,7 @@ SIZE_BYTES_MAX = 256 * 1024
 _BLANK = re.compile(r"(?:\s+|#[^\n]*)*")
 _NAME = re.compile(r"(?:export[^\S\n]+)?([\w.\-\[\]]+)[^\S\n]*(?:([=:])[^\S\n]*|(?=\n)|\Z)")
 _LINE = re.compile(r"[^\n]*\n?")
-_ESCAPE = re.compile(r'\\(0[0-7]{3}|[abfnrtv"\\$])')
+_ESCAPE = re.compile(r'\\(0\d{0,3}|[abfnrtv"\\$])')
 _MEANS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "$": "$$"}
 
 
@@ -118,4 +118,6 @@ class _Reader:
 
 def _unescaped(match: re.Match[str]) -> str:
     letter = match[1]
-    return chr(int(letter, 8)) if letter[0] == "0" else _MEANS.get(letter, letter)
+    if letter[0] == "0":  # an octal number has three digits; of others Compose takes the zero away
+        return chr(int(letter, 8)) if re.fullmatch("0[0-3][0-7]{2}", letter) else f"\\{letter[1:]}"
+    return _MEANS.get(letter, letter)

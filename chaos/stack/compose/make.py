@@ -239,12 +239,12 @@ def _limits(service: ServiceModel, pids: int | None) -> Limits:
     return Limits(
         pids=pids or service.pids_limit or 0,
         memory_and_swap_bytes=service.memswap_limit,
-        swappiness=service.mem_swappiness,
+        swappiness=service.mem_swappiness or None,
         cpu_shares=service.cpu_shares,
         cpuset=service.cpuset,
         oom_kill_disable=service.oom_kill_disable,
         oom_score_adj=service.oom_score_adj,
-        ulimits=tuple(Ulimit(name, one.soft, one.hard) for name, one in service.ulimits.items()),
+        ulimits=tuple(Ulimit(name, one.soft, one.hard) for name, one in sorted(service.ulimits.items())),
     )
 
 

@@ -35,9 +35,11 @@ def merge(base: Node, over: Node, loc: Loc = ()) -> Node:
             else:
                 entries[key] = (place, node)
         return Table(base.place, entries)
+    if loc and loc[-1] in _REPLACED:
+        return over
     if isinstance(over, Scalar) and over.value is None and not isinstance(base, Scalar):
         return base
-    if isinstance(base, Items) and isinstance(over, Items) and loc[-1] not in _REPLACED:
+    if isinstance(base, Items) and isinstance(over, Items):
         by_identity = {_identity(item, loc): item for item in (*base.items, *over.items)}
         return Items(over.place, tuple(by_identity.values()))
     return over

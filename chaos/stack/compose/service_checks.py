@@ -1,4 +1,4 @@
-"""What services must be to each other and to the files around: every name that is used exists, none means two things."""
+"""What services must be to each other and to the files around: every name exists, and none means two things."""
 
 from __future__ import annotations
 
