@@ -22,12 +22,13 @@ from chaos.experiment.source import Document, Items, Loc, Node, Plain, Scalar, T
 from chaos.stack.compose.canonical import text_of
 from chaos.stack.compose.checked import Checked
 from chaos.stack.compose.checks import cross_check
+from chaos.stack.compose.dotenv import read_env_file
 from chaos.stack.compose.interpolate import Lookup, WrongError, expand
 from chaos.stack.compose.make import make_stack, ports_notes
 from chaos.stack.compose.refused import known_keys, sift
 from chaos.stack.compose.replicas import replicas_of, replicated
 from chaos.stack.compose.schema import ComposeModel
-from chaos.stack.compose.sources import Sources, dotenv
+from chaos.stack.compose.sources import Sources
 from chaos.stack.compose.tree import each_service, table_at
 from chaos.stack.compose.values import Unquoted
 from chaos.stack.spec import Stack
@@ -63,7 +64,7 @@ def load_stack(
     folder = files[0].parent.resolve()
     file = folder / ".env"
     outside = Lookup(variables, environment)
-    lookup = outside.below(dotenv([file] if file.is_file() else [], outside))
+    lookup = outside.below(read_env_file(file, outside.get) if file.is_file() else {})
     name = _name(files, folder, lookup)
     sources = Sources()
     lookup = lookup.below({"COMPOSE_PROJECT_NAME": name})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from chaos.stack.compose.tree import changed, each_service, table_at
 from chaos.stack.compose.values import below
 
 _IMPORTED = ("services", "volumes", "networks", "secrets", "configs")
+_INCLUDE = ("path", "project_directory", "env_file")
 FILES_MAX = 100
 Trail = tuple[tuple[Path, str], ...]
 
@@ -60,9 +61,7 @@ class Sources:
         try:
             return list(self._documents(file, lookup))
         except SourceError as error:
-            self.problems += [
-                one if one.line else place.problem(f"{one.path}: {one.message}", one.hint) for one in error.problems
-            ]
+            self._cannot_follow(place, error)
             return []
 
     # --- include
@@ -84,41 +83,43 @@ class Sources:
         return replace(root, entries=entries)
 
     def _include(self, item: Node, folder: Path, lookup: Lookup, including: tuple[Path, ...]) -> Node | None:
-        given = dict(item.entries) if isinstance(item, Table) else {"path": (item.place, item)}
-        files = [below(folder, text) for text in self._texts(given.pop("path", (item.place, item))[1])]
+        given = {key: node for key, (_, node) in item.entries.items()} if isinstance(item, Table) else {"path": item}
+        files, home, env_files = (self._paths(given.get(key), folder) for key in _INCLUDE)
+        if unknown := [key for key in given if key not in _INCLUDE]:
+            message = f"unknown key {unknown[0]!r}"
+            self.problems.append(given[unknown[0]].place.problem(message, did_you_mean(unknown[0], _INCLUDE)))
         if not files:
             return None
-        home = [below(folder, text) for text in self._texts(given.pop("project_directory", (item.place, None))[1])]
-        inner = home[0] if home else files[0].parent
-        env_files = [below(folder, text) for text in self._texts(given.pop("env_file", (item.place, None))[1])]
-        for key, (place, _) in given.items():
-            hint = did_you_mean(key, ("path", "project_directory", "env_file"))
-            self.problems.append(place.problem(f"unknown key {key!r}", hint))
-        if again := [file for file in files if file.resolve() in including]:
-            self.problems.append(item.place.problem(f"{again[0].name} includes itself", "remove one include"))
+        place, inner = files[0][0], home[0][1] if home else files[0][1].parent
+        if again := [file.name for _, file in files if file.resolve() in including]:
+            self.problems.append(place.problem(f"{again[0]} includes itself", "remove one include"))
             return None
+        if not env_files and (inner / ".env").is_file():
+            env_files = [(place, inner / ".env")]
+        values: dict[str, str] = {}
         try:
-            found = env_files or [inner / ".env"] * (inner / ".env").is_file()
-            inside = lookup.below(dotenv(found, lookup))
-            tree = self.tree(files, inner, inside, including)
+            for at, file in env_files:
+                place = at
+                values |= read_env_file(file, lookup.get, values)
+            inside, place = lookup.below(values), files[0][0]
+            tree = self.tree([file for _, file in files], inner, inside, including)
         except SourceError as error:
-            self.problems += [
-                one if one.line else item.place.problem(f"{one.path}: {one.message}", one.hint)
-                for one in error.problems
-            ]
+            self._cannot_follow(place, error)
             return None
         return _filled_in(_absolute(tree, inner), inside)
 
-    def _texts(self, node: Node | None) -> list[str]:
-        """One text, or a list of them."""
+    def _paths(self, node: Node | None, folder: Path) -> list[tuple[Place, Path]]:
+        """One path, or a list of them, each with its place in the file."""
         items = node.items if isinstance(node, Items) else () if node is None else (node,)
-        texts = [text_of(item) for item in items]
+        texts = [(item.place, text_of(item)) for item in items]
+        self.problems += [at.problem("this should be a path", "write it as text") for at, text in texts if not text]
+        return [(at, below(folder, text)) for at, text in texts if text]
+
+    def _cannot_follow(self, place: Place, error: SourceError) -> None:
+        """What is wrong with a file that is named at a place: told there, unless it has a place of its own."""
         self.problems += [
-            item.place.problem("this should be a path", "write it as text")
-            for item, text in zip(items, texts, strict=True)
-            if not text
+            one if one.line else place.problem(f"{one.path}: {one.message}", one.hint) for one in error.problems
         ]
-        return [text for text in texts if text]
 
     # --- extends
 
@@ -135,25 +136,28 @@ class Sources:
             return service
         place, extends = service.entries["extends"]
         own = replace(service, entries={key: entry for key, entry in service.entries.items() if key != "extends"})
-        given = {key: text_of(node) for key, (_, node) in extends.entries.items()} if isinstance(extends, Table) else {}
-        other, base = given.get("service"), None
-        if not other or given.keys() - {"service", "file"}:
+        given = {key: node for key, (_, node) in extends.entries.items()} if isinstance(extends, Table) else {}
+        where = {key: node.place for key, node in given.items()}
+        other, elsewhere, base = text_of(given.pop("service", extends)), text_of(given.pop("file", extends)), None
+        if not other or given or not isinstance(extends, Table):
             self.problems.append(place.problem("extends names a service", "write {file: other.yaml, service: name}"))
         elif (file.resolve(), name) in trail:
             self.problems.append(place.problem(f"{name} extends itself", "remove one extends"))
         else:
             trail = (*trail, (file.resolve(), name))
-            if given.get("file"):
-                base = self._elsewhere(place, below(folder, str(given["file"])), other, lookup, trail)
+            if elsewhere:
+                base = self._elsewhere(where, below(folder, elsewhere), other, lookup, trail)
             elif other in services.entries:
                 base = self._service(other, services, file, folder, lookup, trail)
             else:
                 hint = did_you_mean(other, services.entries)
-                self.problems.append(place.problem(f"no service {other!r} to extend in this file", hint))
+                self.problems.append(where["service"].problem(f"no service {other!r} to extend in this file", hint))
         return own if base is None else merge(base, own, ("services", name))
 
-    def _elsewhere(self, place: Place, file: Path, name: str, lookup: Lookup, trail: Trail) -> Node | None:
-        roots = self._followed(place, file, lookup)
+    def _elsewhere(
+        self, where: Mapping[str, Place], file: Path, name: str, lookup: Lookup, trail: Trail
+    ) -> Node | None:
+        place, roots = where["service"], self._followed(where["file"], file, lookup)
         found: Node | None = None
         for root in roots:
             found = root if found is None else merge(found, root)
@@ -161,23 +165,11 @@ class Sources:
         if services is None or name not in services.entries:
             if roots:
                 hint = did_you_mean(name, services.entries if services else ())
-                self.problems.append(place.problem(f"no service {name!r} to extend in {file.name}", hint))
+                self.problems.append(place.problem(f"no service {name!r} to extend in that file", hint))
             return None
         service = self._service(name, services, file, file.parent, lookup, trail)
         alone = Table(place, {"services": (place, Table(place, {name: (place, service)}))})
         return table_at(_absolute(alone, file.parent), "services", name)
-
-
-def dotenv(files: Sequence[Path], lookup: Lookup) -> dict[str, str]:
-    """The variables of `.env` files, the later before the earlier.
-
-    Raises:
-        SourceError: One cannot be read.
-    """
-    found: dict[str, str] = {}
-    for file in files:
-        found |= read_env_file(file, lookup.get, found)
-    return found
 
 
 _PATHS = (

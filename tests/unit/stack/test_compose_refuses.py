@@ -254,7 +254,10 @@ def test_a_problem_of_an_overlay_shows_the_overlay() -> None:
         "security_opt: ['seccomp:${PASSWORD}']",
         "networks: {'n': {aliases: ['${PASSWORD}']}}",
         "init: '${PASSWORD}', ulimits: {a: '${PASSWORD}'}, cap_add: '${PASSWORD}'",
-        "ports: [{target: '${PASSWORD}', protocol: '${PASSWORD}'}], deploy: {restart_policy: {condition: '${PASSWORD}'}}",
+        "ports: [{target: '${PASSWORD}', protocol: '${PASSWORD}'}], cpus: '${PASSWORD}'",
+        "deploy: {restart_policy: {condition: '${PASSWORD}'}}",
+        "extends: {service: '${PASSWORD}', file: '${PASSWORD}'}",
+        "extends: {service: '${PASSWORD}', file: c0.yaml}",
         "shm_size: '${PASSWORD}'",
         "ports: ['${PASSWORD}']",
         "restart: '${PASSWORD}'",
@@ -267,6 +270,13 @@ def test_a_problem_of_an_overlay_shows_the_overlay() -> None:
 )
 def test_no_error_shows_a_value_of_an_environment(keys: str) -> None:
     assert SECRET not in refusal(with_db(keys))
+
+
+@pytest.mark.parametrize(
+    "include", ["['${PASSWORD}']", "[{path: '${PASSWORD}'}]", "[{path: [x], env_file: '${PASSWORD}'}]"]
+)
+def test_no_error_of_an_included_file_shows_a_variable(include: str) -> None:
+    assert SECRET not in refusal(f"include: {include}\n{MINIMAL}")
 
 
 def test_no_error_shows_a_line_of_an_env_file() -> None:
