@@ -361,7 +361,7 @@ def _healthcheck(service: ServiceModel) -> Healthcheck | None:
     if not check.test:  # the image's own
         return Healthcheck((), *(value or 0 for value in given))  # type: ignore[arg-type]
     shell = check.test[0] == "CMD-SHELL"
-    test = ("/bin/sh", "-c", check.test[1]) if shell else tuple(check.test[1:])
+    test = ("/bin/sh", "-c", *check.test[1:]) if shell else tuple(check.test[1:])
     usual = Healthcheck(test)
     interval, timeout, retries, start_period = given
     return Healthcheck(

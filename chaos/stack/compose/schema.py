@@ -16,7 +16,7 @@ from chaos.experiment.schema import driver_form
 from chaos.experiment.source import did_you_mean
 from chaos.stack.compose.values import Duration, Flag, Mode, Number, Size, Text, Texts, Whole, Words, size
 
-Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", max_length=63)]
+Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$", max_length=63)]
 InContainer = Annotated[str, Field(pattern=r"^/", max_length=1000)]
 Capability = Annotated[str, BeforeValidator(lambda value: _capability(value))]
 PortNumber = Annotated[Whole, Field(ge=1, le=65535)]
@@ -115,7 +115,7 @@ class EnvFileModel(Strict):
 class DependModel(Strict):
     """One of `depends_on`."""
 
-    condition: Literal["service_started", "service_healthy", "service_completed_successfully"] = "service_started"
+    condition: Literal["service_started", "service_healthy", "service_completed_successfully"]
     required: Flag = True
 
 

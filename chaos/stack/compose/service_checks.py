@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from chaos.errors import SourceError
 from chaos.experiment.source import Loc, did_you_mean
@@ -95,12 +95,8 @@ def _healthchecks(file: Checked) -> Found:
             continue  # the image's own
         if check.test[0] not in ("NONE", "CMD", "CMD-SHELL"):
             yield file.at((*loc, "test"), "the first word of test should be CMD, CMD-SHELL or NONE", "add it")
-        elif check.test[0] != "NONE" and not _right_length(check.test):
-            yield file.at((*loc, "test"), "CMD takes words, CMD-SHELL takes one text", "change it")
-
-
-def _right_length(test: Sequence[str]) -> bool:
-    return len(test) == 2 if test[0] == "CMD-SHELL" else len(test) >= 2
+        elif check.test[0] != "NONE" and len(check.test) < 2:
+            yield file.at((*loc, "test"), f"{check.test[0]} without a command", "add it")
 
 
 def _mounts(file: Checked) -> Found:

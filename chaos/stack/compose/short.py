@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 _PORT = re.compile(
-    r"(?:(?P<host_ip>\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\]|(?:[0-9a-fA-F]*:){2,}[0-9a-fA-F]*):(?=.*:))?"
+    r"(?:(?P<host_ip>\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\]|(?:[0-9a-fA-F]*:){2,}[0-9a-fA-F]*|):(?=.*:))?"
     r"(?:(?P<published>\d*|\d+-\d+):)?(?P<target>\d+|\d+-\d+)(?:/(?P<protocol>\w+))?"
 )
 _WITHOUT_MEANING = frozenset(
@@ -30,7 +30,7 @@ def port_parts(text: str) -> list[dict[str, str]]:
     match = _PORT.fullmatch(text)
     if match is None:
         raise WrongValueError("this should be a port", "write one port, such as 8080 or 8000:8080")
-    found = {key: value for key, value in match.groupdict().items() if value}
+    found = {key: value.lower() for key, value in match.groupdict().items() if value}
     targets, published = _range(found["target"]), _range(found.get("published", ""))
     if len(targets) > 1 and published and len(published) != len(targets):
         message = f"{len(published)} published ports for {len(targets)} of the container"

@@ -73,10 +73,10 @@ def whole(value: object) -> object:
 
 
 def mode(value: object) -> object:
-    """Permissions: in octal, as in `0440` or `"440"`; a number without a leading zero is decimal, as in YAML."""
+    """Permissions: octal as `0440`; a number without a leading zero is decimal, as in YAML."""
     if isinstance(value, str):
-        octal = value.startswith("0") or not isinstance(value, Unquoted)
-        if not re.fullmatch(r"0?o?[0-7]{1,6}" if octal else r"\d{1,6}", value):
+        octal = value.startswith("0")
+        if not isinstance(value, Unquoted) or not re.fullmatch(r"0o?[0-7]{1,6}" if octal else r"\d{1,6}", value):
             fail("this should be permissions", "such as 0440")
         return int(value.lstrip("0o") or "0", 8) if octal else int(value)
     return value

@@ -31,6 +31,7 @@ ONLY_COMPOSE = {
 ONLY_HOLDFAST = {
     "env_file-format": "`format: raw`",
     "depends-unknown-optional": "`required: false`",
+    "command-number": "a number in a list of words",
 }
 OTHERWISE = {
     **dict.fromkeys(

@@ -298,6 +298,10 @@ PIECES = st.sampled_from(
         *("services", "db", "gateway", "image", "build", "command", "environment", "ports", "volumes", "networks"),
         *("depends_on", "healthcheck", "test", "deploy", "resources", "limits", "x-chaos", "arrays", "luns", "size"),
         *("front_door", "gateway:8080", "recovery", "copies", "secrets", "file", "pgdata", "pgdata:/data", "8080"),
+        *("extends", "service", "include", "path", "configs", "content", "links", "volumes_from", "scale", "replicas"),
+        *("ulimits", "extra_hosts", "sysctls", "security_opt", "restart_policy", "tmpfs", "mode", "target", "source"),
+        *("type", "bind", "subpath", "reservations", "a.yaml", "b.yaml", "3", "1-3:4-6/udp", "db:x", "on-failure:2"),
+        *("external", "driver_opts", "interval", "condition", "service_healthy", "seccomp:a.yaml", "a=::1"),
         *("${A", "${A:-$", "$", "512M", "true", "x-y", "profiles", "env_file", ".", "\0", "~", "/", "a" * 300),
     ]
 )
@@ -309,7 +313,7 @@ TREES = st.recursive(
 
 
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(TREES, TREES, st.sampled_from(["services", "x-chaos", "volumes", "networks", "secrets"]))
+@given(TREES, TREES, st.sampled_from(["services", "x-chaos", "volumes", "networks", "secrets", "configs", "include"]))
 def test_whatever_the_files_say_loading_ends_in_a_stack_or_in_a_usage_error(
     tmp_path: Path, tree: object, other: object, key: str
 ) -> None:
