@@ -21,6 +21,7 @@ _LOGS = "every container's log is kept in the run's folder"
 _NO_LIMIT = "limits hold, reservations and weights do not"
 _HOST_BUILD = "images are built with the engine's own settings"
 _FILE = "the file is mounted as it is"
+_OWN_NAMESPACE = "it is the container's own, and nothing of the host is touched"
 _SWARM = "there is one copy of the service, on one engine"
 _MEANINGLESS = "it has no meaning in a trial"
 _OF_THE_RUN = "a volume belongs to the run and begins blank"
@@ -35,7 +36,8 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
         "privileged": f"{_OF_THE_HOST}; name the capabilities that it needs under cap_add",
         "devices": "a block device is a LUN: see x-chaos.arrays",
         "network_mode": _ONE_BRIDGE,
-        **_all("device_cgroup_rules gpus use_api_socket pid ipc uts cgroup", _OF_THE_HOST),
+        **_all("device_cgroup_rules gpus use_api_socket", _OF_THE_HOST),
+        **_all("pid ipc uts cgroup", "a container has these for itself"),
         **_all("runtime isolation credential_spec", "containers run as the engine runs them"),
         **_all("pre_start post_start pre_stop provider models", _NOT_LOADED),
     },
@@ -106,6 +108,8 @@ _HARMLESS: Mapping[str, Collection[str]] = {
     "enable_ipv4": ("true",),
 }
 """Values that are the engine's own defaults; no value, false, 0 and nothing at all are harmless everywhere."""
+_NAMESPACES = frozenset({"pid", "ipc", "uts", "cgroup"})
+"""Where `host` is read over: without it a service runs on, and sees less."""
 _NOTHING = frozenset({"", "false", "no", "n", "off", "0"})
 
 
@@ -154,7 +158,10 @@ class _Sieve:
         refused, over, silent = REFUSED.get(where, {}), READ_OVER.get(where, {}), SILENT.get(where, ())
         entries = {}
         for key, (place, item) in node.entries.items():
-            if where == "top networks" and key in ("name", "driver") and text_of(item) == "host":
+            if key in _NAMESPACES and text_of(item) == "host":
+                if self._counts(loc):
+                    self._note((*loc, key), _OWN_NAMESPACE)
+            elif where == "top networks" and key in ("name", "driver") and text_of(item) == "host":
                 self.problems.append(place.problem("the host's network is not supported", _ONE_BRIDGE))
             elif key in refused or key in over:
                 if not _is_harmless(key, item) and self._counts(loc):

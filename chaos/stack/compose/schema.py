@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from chaos.experiment.explain import fail
 from chaos.experiment.schema import driver_form
 from chaos.experiment.source import did_you_mean
-from chaos.stack.compose.values import Duration, Flag, Mode, Number, Size, Text, Texts, Whole, Words, size
+from chaos.stack.compose.values import Argv, Duration, Flag, Mode, Number, Size, Text, Texts, Whole, Words, size
 
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$", max_length=63)]
 InContainer = Annotated[str, Field(pattern=r"^/", max_length=1000)]
@@ -275,7 +275,7 @@ class RestoreModel(Strict):
     """How to restore: a command inside a service."""
 
     service: Name
-    run: Annotated[Words, Field(min_length=1)]
+    run: Annotated[Argv, Field(min_length=1)]
 
 
 class StepModel(Strict):
@@ -341,7 +341,7 @@ class ChaosModel(Strict):
     roles: dict[Name, list[str] | RoleModel] = {}
     copies: dict[Name, list[str]] = {}
     may_lose: list[str] = []
-    steady: dict[Name, Annotated[Words, Field(min_length=1)]] = {}
+    steady: dict[Name, Annotated[Argv, Field(min_length=1)]] = {}
     doors: dict[Name, list[Annotated[tuple[str, int], _address("a door")]]] = {}
     carrier: Annotated[Literal["toxiproxy", "none"], BeforeValidator(_carrier)] = "none"
     recovery: list[StepModel] = []

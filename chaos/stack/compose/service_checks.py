@@ -117,15 +117,16 @@ def _uses(file: Checked, volume: str) -> int:
     return sum(each.source == volume for _, service in file.services() for each in service.volumes)
 
 
+_RUN = ("/run", "/var/run")
 _SOCKETS = ("docker.sock", "podman.sock", "containerd.sock", "crio.sock")
-_LIVE = ("/dev", "/proc", "/sys", "/run", "/var/run")
+_LIVE = ("/dev", "/proc", "/sys", *(f"{run}/{name}" for run in _RUN for name in ("dbus", "systemd", "udev", "user")))
 
 
 def _bind(file: Checked, loc: Loc, volume: VolumeModel) -> Found:
     source = below(file.folder, volume.source)
     if not volume.source:
         yield file.at(loc, "a bind without source", "name a file or folder")
-    elif source.name in _SOCKETS or str(source) in ("/run", "/var/run", "/run/user"):
+    elif source.name in _SOCKETS or str(source) in _RUN:
         message = "the engine's socket is not supported"
         yield file.at((*loc, "source"), message, "whoever has it rules the host; leave the service out by a profile")
     elif not volume.read_only and (str(source) == "/" or any(source.is_relative_to(live) for live in _LIVE)):

@@ -1,4 +1,4 @@
-"""The short forms of ports and volumes taken apart, as Compose does it."""
+"""The short forms of ports, volumes and commands taken apart, as Compose does it."""
 
 from __future__ import annotations
 
@@ -68,3 +68,39 @@ def volume_parts(text: str) -> dict[str, str | Mapping[str, str]]:
     made: dict[str, str | Mapping[str, str]] = {"type": kind, "source": source, "target": target}
     made |= {"read_only": "true"} if "ro" in options else {}
     return made | ({"volume": {"nocopy": "true"}} if "nocopy" in options and kind == "volume" else {})
+
+
+_WORD = re.compile(
+    r"(?P<space>[ \t\r\n]+)|(?P<operator>[;&|<>])|\\(?P<escaped>.)|'(?P<single>[^']*)'"
+    r'|"(?P<double>(?:[^"\\]|\\.)*)"'
+    r"|(?P<kept>`[^`]*`|\$\([^)]*\)|[^()`'\"\\;&|<> \t\r\n])",
+    re.DOTALL,
+)
+_AS_LIST = "write it as a list"
+
+
+def command_words(text: str) -> tuple[str, ...]:
+    """A command as its argument vector.
+
+    No shell: `$(...)` and backquotes are kept as one word, and at an operator such as `&&` or `>` the command ends,
+    as it does with Compose.
+    """
+    words: list[str] = []
+    word: str | None = None
+    at = 0
+    while at < len(text):
+        match = _WORD.match(text, at)
+        if match is None:
+            raise WrongValueError("this cannot be split into words: a quote or a bracket is not closed", _AS_LIST)
+        at = match.end()
+        if match["space"] or match["operator"]:
+            number = match["operator"] == ">" and (word or "")[:1].isdecimal()  # as in 2>
+            words += [] if word is None or number else [word]
+            word = None
+            if match["operator"]:
+                break
+        else:
+            kind = str(match.lastgroup)
+            part = match[kind]
+            word = (word or "") + (re.sub(r"(?s)\\(.)", r"\1", part) if kind == "double" else part)
+    return tuple(words if word is None else [*words, word])

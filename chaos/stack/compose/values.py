@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from chaos.experiment.explain import fail
+from chaos.stack.compose.short import WrongValueError, command_words
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(w|d|h|ms|m|s|us|µs|ns))")
 _SECONDS = {"w": 604_800.0, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
@@ -99,7 +100,17 @@ def number(value: object) -> object:
 
 
 def words(value: object) -> object:
-    """An argument vector: a list as it is, a text split as a shell would."""
+    """An argument vector: a list as it is, a text split as Compose does it."""
+    if isinstance(value, str):
+        try:
+            return command_words(value)
+        except WrongValueError as wrong:
+            fail(wrong.message, wrong.hint)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def argv(value: object) -> object:
+    """An argument vector of our own keys: a list as it is, a text split as a shell would."""
     if isinstance(value, str):
         try:
             return tuple(shlex.split(value))
@@ -121,6 +132,7 @@ Mode = Annotated[int, BeforeValidator(mode)]
 Text = Annotated[str, BeforeValidator(quoted)]
 Number = Annotated[float, BeforeValidator(number)]
 Words = Annotated[tuple[str, ...], BeforeValidator(words)]
+Argv = Annotated[tuple[str, ...], BeforeValidator(argv)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(listed)]
 
 

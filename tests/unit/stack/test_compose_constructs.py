@@ -137,6 +137,14 @@ def test_what_has_no_meaning_is_told_once_a_key() -> None:
     )
 
 
+def test_namespaces_of_the_host_are_read_over() -> None:
+    stack = web("pid: host\nipc: host")
+    assert stack.notes == (
+        "pid is read over (web): it is the container's own, and nothing of the host is touched",
+        "ipc is read over (web): it is the container's own, and nothing of the host is touched",
+    )
+
+
 def test_replicas_are_services_of_their_own_that_share_a_name() -> None:
     stack = loaded(
         WEB.replace('["80"]', '["8000:80"]') + "    scale: 2\n  b: {image: x, depends_on: [web]}\n",

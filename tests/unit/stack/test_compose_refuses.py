@@ -65,6 +65,8 @@ def test_every_such_key_of_a_service_is_refused(key: str) -> None:
         ("volumes: ['/var/run:/host']", "the engine's socket is not supported"),
         ("volumes: ['/dev:/dev']", "/dev is the host's own"),
         ("volumes: ['/:/host']", "/ is the host's own"),
+        ("pid: 'service:gateway'", "pid is not supported"),
+        ("volumes: ['/run/systemd:/x']", "/run/systemd is the host's own"),
         ("comand: x", "unknown key 'comand'\n"),
         ("command: 'a \"b'", "this cannot be split into words"),
         ("depends_on: [dbb]", "unknown service 'dbb'"),
