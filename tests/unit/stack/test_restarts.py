@@ -14,7 +14,11 @@ from chaos.stack.restarts import Restarts
 from chaos.stack.spec import Service, Stack
 from tests.unit.faults.jumping import run
 
-SERVICES = {"once": Service("once"), "again": Service("again", restart="always")}
+SERVICES = {
+    "once": Service("once"),
+    "again": Service("again", restart="always"),
+    "twice": Service("twice", restart="on-failure", restarts_max=2),
+}
 STACK = Stack("unit", Path("compose.yaml"), SERVICES, {}, (), ("once", 1), "http")
 Act = Callable[[Restarts], Awaitable[None]]
 Play = Callable[[Act], list[float]]
@@ -32,7 +36,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
             began = loop.time()
 
             async def start(service: str) -> None:
-                assert service == "again"
+                assert service in ("again", "twice")
                 started.append(round(loop.time() - began, 3))
                 raise HarnessError("it cannot be started just now")
 
@@ -46,12 +50,25 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
 
 def test_a_service_is_started_again_when_its_policy_says_so(play: Play) -> None:
     async def act(policies: Restarts) -> None:
-        assert [policies.restarts(name) for name in SERVICES] == [False, True]
+        assert [policies.restarts(name) for name in SERVICES] == [False, True, True]
         policies.exited("once")
         policies.exited("again")
         await asyncio.sleep(1)
 
     assert play(act) == [0.1]
+
+
+def test_one_with_a_number_of_restarts_is_started_so_often_and_anew_once_somebody_else_started_it(play: Play) -> None:
+    async def act(policies: Restarts) -> None:
+        for _ in range(4):
+            policies.exited("twice")
+            await asyncio.sleep(20)
+        assert not policies.restarts("twice")
+        policies.cancel(("twice",))
+        policies.exited("twice")
+        await asyncio.sleep(20)
+
+    assert play(act) == [0.1, 20.1, 80.1]
 
 
 def test_one_that_ends_again_and_again_is_started_ever_later_and_one_that_had_stayed_up_at_once(play: Play) -> None:
