@@ -18,7 +18,6 @@ from pathlib import Path
 
 from chaos.checks.file import judge_file
 from chaos.errors import AgentError, HoldfastError
-from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.history.events import Header, Note, PhaseEvent
@@ -40,6 +39,8 @@ from chaos.workload.fleet import Fleet
 from chaos.workload.logbook import Logbook
 from chaos.workload.session import FrontDoor
 
+LOGS_FOLDER = "logs"
+"""Of a run folder: what each service said."""
 _PROGRESS_SECONDS = 0.25
 
 
@@ -69,6 +70,7 @@ class Trial:
             self._mend_in_load,
             lab_.running.carrier,
             self._look_beside,
+            self._recreate,
         )
         self._roles = Roles(stack, lab_.running.agent)
         self._watching: asyncio.Task[None] | None = None
@@ -78,9 +80,8 @@ class Trial:
 
     async def run(self, *, keep: bool) -> TrialResult:
         """Run it and judge it."""
-        write_plan(self._plan, self._folder / "plan.yaml")
-        self._running.logs = self._folder / "logs"
-        self._running.logs.mkdir()
+        self._running.logs = self._folder / LOGS_FOLDER
+        self._running.logs.mkdir(exist_ok=True)
         self._running.restarts.held = lambda: self._injector.damage.held
         judging: asyncio.Future[TrialResult] | None = None
         try:
@@ -105,6 +106,7 @@ class Trial:
         self._recorder.append(self._header())
         self._readers = [await self._all_readers.new() for _ in range(2)]
         async with self._phase("reset"):
+            self._running.hostnames.take(self._lab.golden.hostnames())
             await self._running.up(self._lab.golden.bases(), self._plan.limits.ready_seconds_max)
         self._note_copies()
         async with self._phase("canaries"):
@@ -172,7 +174,7 @@ class Trial:
                 self._injector.begin_load()
                 showing = asyncio.create_task(self._show_progress(fleet))
                 try:
-                    await fleet.work()
+                    await fleet.work(self._injector.awaits)
                 finally:
                     showing.cancel()
                 await self._injector.end_load()
@@ -255,6 +257,11 @@ class Trial:
             await self._bring_up(self._plan.limits.recover_seconds_max, wait=False)
         except Unrecoverable as error:
             self._fan.log(f"not back within the load: {error}")
+
+    async def _recreate(self, services: Sequence[str]) -> Sequence[str]:
+        """Make the containers of these services anew, while nobody else mends the stack."""
+        async with self._mending:
+            return await self._running.recreate(services)
 
     async def _recover(self, seconds_max: float) -> None:
         """Bring back everything."""

@@ -127,6 +127,7 @@ class Agent:
                 raise OSError(ctypes.get_errno(), f"syncfs of {path}")
         finally:
             os.close(folder)
+        self._processes.settle(service)
         return {}
 
     def do_health(self, *, lun: str) -> Reply:
@@ -156,6 +157,7 @@ class Agent:
         lease_seconds: float,
         cause: int = 0,
         unplug: Sequence[str] = (),
+        dirty: Sequence[str] = (),
         pause: dict[str, bool] | None = None,
         links: list[tuple[str, str, bool]] | None = None,
     ) -> Reply:
@@ -168,7 +170,8 @@ class Agent:
         its own.
 
         Returns:
-            When (ns of CLOCK_MONOTONIC), what was killed and paused, each LUN's counters before and state after,
+            When (ns of CLOCK_MONOTONIC), what the services asked for under `dirty` had to write back just before, what
+            was killed and paused, each LUN's counters before and state after,
             those whose port this has `closed` with the bytes discarded, the links in their order, and which of all
             these targets have `lapsed`: something was wanted of them, and its lease ran out.
         """
@@ -178,6 +181,7 @@ class Agent:
         leased = [("lun", name) for name in luns] + [("service", name) for name in pause or ()]
         lapsed = self._lapsed.intersection([*leased, *(("link", link) for link in wanted_links)])
         unplugged = [self._luns[name].name for name in unplug]
+        dirty_bytes = {service: self._processes.dirty_bytes(service) for service in dirty}
         killed = {service: self._processes.kill(service) for service in kill}
         for name in unplugged:
             self._closes(name, cause)
@@ -203,6 +207,7 @@ class Agent:
         self._front.reconsider()
         return {
             "at": time.monotonic_ns(),
+            "dirty": dirty_bytes,
             "killed": killed,
             "paused": paused,
             "links": list(applied.values()),

@@ -127,6 +127,8 @@ def _judge(history: History, beside: Beside) -> Judgement:
     anomalies = _anomalies(history, findings, covered)
     violated = _violated(history, findings, anomalies)
     thin = _thin(history, findings, covered, mix)
+    if not violated:  # a loss is proven by itself, however its fault took hold
+        thin = [*toothless(history, beside.traffic), *thin]
     verdict: Verdict | None = "VIOLATED" if violated else "INCONCLUSIVE" if thin else "HELD"
     reasons = [*violated, *thin]
     if seen.blind:
@@ -254,7 +256,7 @@ def _lost(history: History, findings: _Findings, lost: set[RecordId]) -> str:
 
 
 def _thin(history: History, findings: _Findings, covered: Coverage, mix: Mix) -> list[str]:
-    lines = [*toothless(history, findings.beside.traffic)]
+    lines: list[str] = []
     doors = [rounds[-1] for rounds in history.doors.values()]
     every = len(doors) + findings.beside.doors
     if not every:

@@ -14,11 +14,12 @@ import secrets
 import shutil
 from pathlib import Path
 
+from chaos.errors import AgentError
 from chaos.stack.agent import CACHE_IN_AGENT, Agent
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Service, Stack
 
-_VERSION = 2
+_VERSION = 3
 _DONE = "golden.json"
 _KEPT = 12
 """Golden sets kept; the least recently used goes first."""
@@ -47,24 +48,40 @@ class Golden:
         (self._folder / _DONE).touch()
         return {name: f"{CACHE_IN_AGENT}/golden/{self._name}/{name}.img" for name in self._stack.luns}
 
+    def hostnames(self) -> dict[str, str]:
+        """What services that state no host name were called when the golden LUNs were made."""
+        kept: dict[str, str] = json.loads((self._folder / _DONE).read_text())["hostnames"]
+        return kept
+
     async def make(self, running: RunningStack, seconds_max: float) -> None:
         """Initialise the stack on blank LUNs, shut it down in order, and keep the LUNs; `running` ends cleared."""
-        await running.up(await self.blanks(running.agent), seconds_max)
-        await running.shut_down()
+        try:
+            await running.up(await self.blanks(running.agent), seconds_max)
+            await running.shut_down()
+            await self._keep(running)
+        finally:
+            with contextlib.suppress(AgentError):  # the agent's loss is the error; the sweep removes the rest
+                await running.clear()
+
+    async def _keep(self, running: RunningStack) -> None:
         self._forget_old()
         # in a folder of its own until it is whole: another run may be making the same set
         part = self._folder.with_name(f"{self._name}.{secrets.token_hex(4)}.part")
         part.mkdir(parents=True)
         for name in self._stack.luns:
             await running.agent.call("save", lun=name, path=f"{CACHE_IN_AGENT}/golden/{part.name}/{name}.img")
-        document = {"version": _VERSION, "stack": self._stack.name, "luns": sorted(self._stack.luns)}
+        document = {
+            "version": _VERSION,
+            "stack": self._stack.name,
+            "luns": sorted(self._stack.luns),
+            "hostnames": running.hostnames.drawn,
+        }
         (part / _DONE).write_text(json.dumps(document))
         if not self.exists:
             shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # it has made it meanwhile, and as well
             part.rename(self._folder)
         shutil.rmtree(part, ignore_errors=True)
-        await running.clear()
 
     async def blanks(self, agent: Agent) -> dict[str, str]:
         """Paths of empty file systems, in the agent, by LUN."""
@@ -113,6 +130,9 @@ def _told(service: Service) -> dict[str, object]:
         described.pop(irrelevant)
     described["secrets"] = {name: _content(path) for name, path in service.secrets.items()}
     described["binds"] = [_content(Path(mount.source)) for mount in service.mounts if mount.kind == "bind"]
+    described["mounts"] = [  # what is bound counts, and not where it lies: a run folder carries a copy
+        dataclasses.replace(mount, source="") if mount.kind == "bind" else mount for mount in service.mounts
+    ]
     return described
 
 

@@ -16,18 +16,21 @@ from pathlib import Path
 import docker
 import orjson
 
-from chaos.errors import CarrierError, HarnessError
+from chaos.errors import CarrierError, EngineError, HarnessError
 from chaos.stack import containers
 from chaos.stack.agent import Agent
 from chaos.stack.carrier import Carrier, CarrierPlace
 from chaos.stack.containers import Container, Place
 from chaos.stack.disks import Disks, Unrecoverable
+from chaos.stack.hostnames import Hostnames
 from chaos.stack.hush import Hush
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
 from chaos.stack.readiness import Readiness
 from chaos.stack.restarts import Restarts
 from chaos.stack.spec import Condition, Service, Stack
+
+_RECREATE_SECONDS_MAX = 30.0
 
 
 class RunningStack:
@@ -53,6 +56,7 @@ class RunningStack:
         self._network = net
         self._attempts = itertools.count(1)
         self._disks = Disks(client, stack, run, agent)
+        self.hostnames = Hostnames(stack)
         self._hush = Hush(stack)
         self.restarts = Restarts(stack, self._start_again)
         self._ready = Readiness(client, self.running, self.restarts.restarts, self._hush)
@@ -117,14 +121,45 @@ class RunningStack:
 
         async def stop(service: Service) -> None:
             await asyncio.gather(*(stopped[other] for other in self.stack.dependents(service.name)))
-            await self.agent.call("forget", service=service.name)
-            container = self.running[service.name]
-            await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
+            await self._stop(service)
 
         self.restarts.cancel(self.stack.services)
         for name in reversed(self.stack.in_start_order(self.stack.services)):
             stopped[name] = asyncio.create_task(stop(self.stack.services[name]))
         await asyncio.gather(*stopped.values())
+
+    async def _stop(self, service: Service) -> None:
+        await self.agent.call("forget", service=service.name)
+        container = self.running[service.name]
+        await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
+
+    async def recreate(self, names: Iterable[str]) -> list[str]:
+        """Stop these services in order and make their containers anew, on the volumes that they have; none is started.
+
+        What an upgrade does. A service that states no `hostname` has another one afterwards.
+
+        Returns:
+            Those of which this is done; of the others a disk is in the way, and whoever mends that makes them anew.
+        """
+        names = [name for name in names if name in self.running]
+        self.restarts.cancel(names)
+        self.hostnames.draw(names)
+        done = await asyncio.gather(*(self._recreate(self.stack.services[name]) for name in names))
+        return [name for name, is_done in zip(names, done, strict=True) if is_done]
+
+    async def _recreate(self, service: Service) -> bool:
+        try:
+            async with asyncio.timeout(service.stop_grace_seconds + _RECREATE_SECONDS_MAX):
+                await self._stop(service)
+                await self._remove((service.name,))
+                self.running[service.name] = await self._create(service.name, next(self._attempts))
+        except (
+            EngineError,
+            OSError,
+            TimeoutError,
+        ):  # a lost disk cannot be mounted, and who waits for one not be ended
+            return False
+        return True
 
     async def bring_back(
         self,
@@ -142,7 +177,8 @@ class RunningStack:
             anew: Services whose containers are made anew: all that they had outside LUNs is gone.
             ended: Services that are started with what they had.
             checked: LUNs that get a boot-time check and come back through a new port.
-            blanks: Files (paths in the agent) of which LUNs are made in the place of those that there are.
+            blanks: Files (paths in the agent) of which LUNs are made in the place of those that there are. Their
+                services have new host names, unless they state them.
             seconds_max: For all of it.
             wait: Until all of them are healthy; else only until they are started.
 
@@ -158,6 +194,7 @@ class RunningStack:
         await self._disks.remove([*blanks, *checked, *self._private_volumes(anew)])
         await self._disks.make(blanks)
         said = await self._disks.reattach(checked)
+        self.hostnames.draw(self.stack.services_on(tuple(blanks)))
         await self._make(anew)
         await self._start_in_order([*anew, *ended], seconds_max, Unrecoverable, wait=wait)
         return said
@@ -201,14 +238,14 @@ class RunningStack:
             await self._steady(deadline, Unrecoverable)
 
     async def not_running(self) -> list[str]:
-        """Services whose container has ended (one that completed, as asked, is not among them)."""
+        """Services whose container has ended, or never started (one that completed, as asked, is not among them)."""
         states = await asyncio.gather(
             *(asyncio.to_thread(containers.state, self._client, each) for each in self.running.values())
         )
         return [
             name
             for name, (running, code) in zip(self.running, states, strict=True)
-            if not running and not (code == 0 and self.stack.is_job(name))
+            if not running and not self.stack.is_done(name, code)
         ]
 
     async def answers(self, seconds_max: float) -> None:
@@ -289,7 +326,8 @@ class RunningStack:
 
     async def _create(self, name: str, attempt: int) -> Container:
         service, place = self.stack.services[name], self._places[name]
-        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, self._disks.names)
+        volumes, hostname = self._disks.names, self.hostnames[name]
+        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, volumes, hostname)
 
     async def _start_in_order(
         self, names: Iterable[str], seconds_max: float, error: type[HarnessError], *, wait: bool = True
@@ -340,8 +378,7 @@ class RunningStack:
         """As its restart policy says; what ended as it should stays ended."""
         with contextlib.suppress(docker.errors.APIError):  # it was removed meanwhile
             running, code = await asyncio.to_thread(containers.state, self._client, self.running[name])
-            done = code == 0 and (self.stack.is_job(name) or self.stack.services[name].restart == "on-failure")
-            if not running and not done:
+            if not running and not self.stack.is_done(name, code):
                 await self._start(name)
 
     async def healthy(self, services: Iterable[str], seconds_max: float) -> None:

@@ -95,10 +95,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Service:
-    """One service of the stack. Environment values and secrets are never printed or stored.
+    """One service of the stack.
+
+    Values of its environment and its secrets are never printed; stored are those that stand in the Compose file itself,
+    of which a run folder has a copy.
 
     Attributes:
-        restarts_max: How often `on-failure` starts it again; 0 is without end.
+        restarts_max: Of `on-failure`: how often it is started again; 0: as often as it fails.
         hosts: Further lines of /etc/hosts: (name, address).
         links: Names by which this service alone knows others.
         secrets: Files by their target: a name below /run/secrets, or a path.
@@ -275,6 +278,10 @@ class Stack:
     def is_job(self, name: str) -> bool:
         """Whether somebody waits for this service's successful end, so that its end is no failure."""
         return any(each.depends_on.get(name) == "service_completed_successfully" for each in self.services.values())
+
+    def is_done(self, name: str, code: int) -> bool:
+        """Whether an end of this service with this exit code is as it should be, so that nobody starts it again."""
+        return code == 0 and (self.is_job(name) or self.services[name].restart == "on-failure")
 
     def dependents(self, name: str) -> list[str]:
         """The services that depend on this one."""

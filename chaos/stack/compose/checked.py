@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from chaos.errors import Problem
 from chaos.experiment.source import Loc, Node, find, key_place
 from chaos.stack.compose.interpolate import Lookup
 from chaos.stack.compose.schema import ComposeModel, ServiceModel
+from chaos.stack.inputs.sources import Folder
 
 Found = Iterator[Problem]
 
@@ -27,7 +27,7 @@ class Checked:
     model: ComposeModel
     root: Node
     active: Collection[str]
-    folder: Path
+    folder: Folder
     lookup: Lookup
     wrong: Collection[Loc] = ()
 

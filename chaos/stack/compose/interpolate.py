@@ -32,19 +32,25 @@ class Lookup:
         self._sources = sources
         self.used: dict[str, str] = {}
         self.at: dict[Place, dict[str, str]] = {}
+        self.asked: dict[str, Mapping[str, str] | None] = {}
+        """The source that had each variable that was asked for; None where none had it."""
 
     def below(self, last: Mapping[str, str]) -> Lookup:
         """The same with a further source, behind all others; what is used counts as used here, too."""
         made = Lookup(*self._sources, last)
-        made.used, made.at = self.used, self.at
+        made.used, made.at, made.asked = self.used, self.at, self.asked
+        for name in last:
+            if name in self.asked and self.asked[name] is None:
+                del self.asked[name]  # asked for too early to be found
         return made
 
     def get(self, name: str) -> str | None:
         """The value, or None where no source has one."""
         for source in self._sources:
             if name in source:
-                self.used[name] = source[name]
+                self.used[name], self.asked[name] = source[name], source
                 return source[name]
+        self.asked[name] = None
         return None
 
 

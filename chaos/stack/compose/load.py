@@ -23,14 +23,15 @@ from chaos.stack.compose.canonical import text_of
 from chaos.stack.compose.checked import Checked
 from chaos.stack.compose.checks import cross_check
 from chaos.stack.compose.dotenv import read_env_file
+from chaos.stack.compose.gather import Gathered
 from chaos.stack.compose.interpolate import Lookup, WrongError, expand
 from chaos.stack.compose.make import make_stack, ports_notes
 from chaos.stack.compose.refused import known_keys, sift
 from chaos.stack.compose.replicas import replicas_of, replicated
 from chaos.stack.compose.schema import ComposeModel
-from chaos.stack.compose.sources import Sources
 from chaos.stack.compose.tree import each_service, table_at
 from chaos.stack.compose.values import Unquoted
+from chaos.stack.inputs.sources import Folder, Sources
 from chaos.stack.spec import Stack
 
 SECRET_LENGTH_MIN = 4
@@ -46,6 +47,7 @@ def load_stack(
     variables: Mapping[str, str],
     profiles: Sequence[str],
     environment: Mapping[str, str],
+    sources: Sources | None = None,
 ) -> Stack:
     """Load Compose files into a stack.
 
@@ -54,6 +56,7 @@ def load_stack(
         variables: For `${NAME}`, before `environment`, before a `.env` beside the first file.
         profiles: That are switched on, besides those of COMPOSE_PROFILES.
         environment: The process environment.
+        sources: Finds the files, and learns what was read.
 
     Raises:
         SourceError: With every problem of the files, none showing a value of an environment.
@@ -61,26 +64,31 @@ def load_stack(
     """
     if not files:
         raise UsageError("a stack needs at least one Compose file")
-    folder = files[0].parent.resolve()
-    file = folder / ".env"
+    sources = sources or Sources()
+    folder = Folder(sources.name(files[0].parent.resolve()), sources)
+    file = folder.below(".env")
     outside = Lookup(variables, environment)
     lookup = outside.below(read_env_file(file, outside.get) if file.is_file() else {})
-    name = _name(files, folder, lookup)
-    sources = Sources()
-    lookup = lookup.below({"COMPOSE_PROJECT_NAME": name})
-    root = sources.tree(files, folder, lookup)
+    name = _name(files, folder.name, lookup)
+    gathered, internal = Gathered(), {"COMPOSE_PROJECT_NAME": name}
+    lookup = lookup.below(internal)
+    root = gathered.tree(files, folder, lookup)
     names = replicas_of(root)
     root = _implied(replicated(root, names))
     active = _active(root, profiles, lookup)
     sifted = sift(root, active)
     model, wrong, shapes = _validated(sifted.root)
-    problems = [*sources.problems, *sifted.problems, *shapes]
+    problems = [*gathered.problems, *sifted.problems, *shapes]
     if model is not None:
         problems += cross_check(Checked(model, sifted.root, active, folder, lookup, wrong))
     if problems or model is None:
-        raise _error(problems, sources.documents, lookup, {loc[-1] for loc, kind in wrong.items() if kind == _UNKNOWN})
+        raise _error(problems, gathered.documents, lookup, {loc[-1] for loc, kind in wrong.items() if kind == _UNKNOWN})
     several = [f"{one} runs as {', '.join(each)}; phones knock at the first" for one, each in names.items()]
-    return make_stack(model, active, files[0], lookup, name, [*sifted.notes, *several, *ports_notes(model, active)])
+    notes = [*sifted.notes, *several, *ports_notes(model, active)]
+    stack = make_stack(model, active, files[0], folder, lookup, name, notes)
+    foreign = [one for one, given in lookup.asked.items() if given is not variables and given is not internal]
+    sources.variables |= {one: lookup.used.get(one) for one in foreign}
+    return stack
 
 
 def _name(files: Sequence[Path], folder: Path, lookup: Lookup) -> str:

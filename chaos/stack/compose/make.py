@@ -23,7 +23,8 @@ from chaos.stack.compose.schema import (
     StepModel,
     VolumeModel,
 )
-from chaos.stack.compose.values import below, what_is
+from chaos.stack.compose.values import what_is
+from chaos.stack.inputs.sources import Folder
 from chaos.stack.spec import (
     Build,
     Healthcheck,
@@ -44,14 +45,19 @@ SECRETS = PurePosixPath("/run/secrets")
 
 
 def make_stack(
-    model: ComposeModel, active: Collection[str], source: Path, lookup: Lookup, name: str, notes: Collection[str]
+    model: ComposeModel,
+    active: Collection[str],
+    source: Path,
+    folder: Folder,
+    lookup: Lookup,
+    name: str,
+    notes: Collection[str],
 ) -> Stack:
     """The stack of the active services.
 
     LUNs and volumes that only switched-off services mount are left out, and with them their names under
     copies and roles.
     """
-    folder = source.parent.resolve()
     chaos = model.chaos
     assert chaos.front_door is not None, "checked"
     gone = _mounted_by(model, set(model.services) - set(active)) - _mounted_by(model, active)
@@ -125,7 +131,7 @@ def _service(
     service: ServiceModel,
     model: ComposeModel,
     luns: Mapping[str, Lun],
-    folder: Path,
+    folder: Folder,
     lookup: Lookup,
 ) -> Service:
     deploy = service.deploy or DeployModel()
@@ -165,7 +171,7 @@ def _service(
         stop_grace_seconds=service.stop_grace_period,
         platform=service.platform,
         secrets={
-            _secret_target(use): below(folder, file)
+            _secret_target(use): folder.below(file)
             for use in service.secrets
             if (file := model.secrets[use.source].file) is not None
         },
@@ -248,11 +254,13 @@ def _limits(service: ServiceModel, pids: int | None) -> Limits:
     )
 
 
-def _security(option: str, folder: Path) -> str:
+def _security(option: str, folder: Folder) -> str:
     """As the engine wants it: with `=`, and a profile's text in the place of its file."""
     name, _, value = option.replace(":", "=", 1).partition("=")
     if name == "seccomp" and value not in ("unconfined", "builtin", ""):
-        value = below(folder, value).read_text()
+        file = folder.below(value)
+        folder.sources.files.add(folder.sources.name(file))
+        value = file.read_text()
     return f"{name}={value}" if value else name
 
 
@@ -276,24 +284,24 @@ def _config_target(use: FileUse) -> str:
     return use.target or f"/{use.source}"
 
 
-def _build(service: ServiceModel, folder: Path, lookup: Lookup) -> Build | None:
+def _build(service: ServiceModel, folder: Folder, lookup: Lookup) -> Build | None:
     build = service.build
     if build is None:
         return None
     args = {name: value if value is not None else lookup.get(name) for name, value in build.args.items()}
     given = {name: value for name, value in args.items() if value is not None}
     return Build(
-        below(folder, build.context), build.dockerfile, given, build.target, build.dockerfile_inline, service.platform
+        folder.below(build.context), build.dockerfile, given, build.target, build.dockerfile_inline, service.platform
     )
 
 
-def _environment(service: ServiceModel, folder: Path, lookup: Lookup) -> dict[str, str]:
+def _environment(service: ServiceModel, folder: Folder, lookup: Lookup) -> dict[str, str]:
     given = {name: value if value is not None else lookup.get(name) for name, value in service.environment.items()}
     own = {name: value for name, value in given.items() if value is not None}
     return read_env_files(service, folder, lookup, own) | own
 
 
-def read_env_files(service: ServiceModel, folder: Path, lookup: Lookup, own: Mapping[str, str]) -> dict[str, str]:
+def read_env_files(service: ServiceModel, folder: Folder, lookup: Lookup, own: Mapping[str, str]) -> dict[str, str]:
     """What the env files of a service say; their values may name variables of `own`, its `environment`.
 
     Raises:
@@ -306,14 +314,16 @@ def read_env_files(service: ServiceModel, folder: Path, lookup: Lookup, own: Map
         return value if value is not None else own.get(name)
 
     for file in service.env_file:
-        path = below(folder, file.path)
+        path = folder.below(file.path)
         if file.required or what_is(path):
+            if what_is(path):
+                folder.sources.env_files.add(folder.sources.name(path))
             found |= read_env_file(path, outside, found, raw=file.format == "raw")
     return found
 
 
 def _mounts(
-    name: str, service: ServiceModel, model: ComposeModel, luns: Mapping[str, Lun], folder: Path
+    name: str, service: ServiceModel, model: ComposeModel, luns: Mapping[str, Lun], folder: Folder
 ) -> tuple[Mount, ...]:
     mounts = [mount for text in service.volumes_from for mount in _mounts_from(text, model, luns, folder)]
     for volume in service.volumes:
@@ -333,22 +343,22 @@ def _mounts(
         mounts.append(Mount("tmpfs", "", target, options=of_tmpfs))
     for use in service.configs:
         if (file := model.configs[use.source].file) is not None:
-            mounts.append(Mount("bind", str(below(folder, file)), _config_target(use), read_only=True))
+            mounts.append(Mount("bind", str(folder.below(file)), _config_target(use), read_only=True))
     return tuple({mount.target: mount for mount in mounts}.values())
 
 
-def _mounts_from(text: str, model: ComposeModel, luns: Mapping[str, Lun], folder: Path) -> list[Mount]:
+def _mounts_from(text: str, model: ComposeModel, luns: Mapping[str, Lun], folder: Folder) -> list[Mount]:
     other, _, mode = text.partition(":")
     mounts = _mounts(other, model.services[other], model, luns, folder)
     return [replace(mount, read_only=mount.read_only or mode == "ro") for mount in mounts]
 
 
-def _bind(volume: VolumeModel, folder: Path) -> Mount:
-    source = below(folder, volume.source)
+def _bind(volume: VolumeModel, folder: Folder) -> Mount:
+    source = folder.below(volume.source)
     if what_is(source):
         return Mount("bind", str(source), volume.target, volume.read_only)
     # as with Compose, an empty folder, but one of the run
-    digest = hashlib.sha256(str(source).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(str(folder.named(volume.source)).encode()).hexdigest()[:8]
     name = re.sub(r"[^a-zA-Z0-9_.-]+", "-", source.name).lstrip("-._") or "folder"
     return Mount("volume", f"{name}.{digest}", volume.target, volume.read_only)
 

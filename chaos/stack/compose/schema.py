@@ -14,7 +14,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from chaos.experiment.explain import fail
 from chaos.experiment.schema import driver_form
 from chaos.experiment.source import did_you_mean
-from chaos.stack.compose.values import Argv, Duration, Flag, Mode, Number, Size, Text, Texts, Whole, Words, size
+from chaos.stack.compose.values import (
+    Argv,
+    Duration,
+    Flag,
+    Mode,
+    Number,
+    RestartPolicy,
+    Size,
+    Text,
+    Texts,
+    Whole,
+    Words,
+    size,
+)
 
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$", max_length=63)]
 InContainer = Annotated[str, Field(pattern=r"^/", max_length=1000)]
@@ -190,7 +203,7 @@ class ServiceModel(Strict):
     extra_hosts: dict[str, list[str]] = {}
     depends_on: dict[str, DependModel] = {}
     healthcheck: HealthcheckModel | None = None
-    restart: Annotated[Text, BeforeValidator(lambda value: _restart(value))] = ""
+    restart: RestartPolicy = ""
     container_name: Annotated[Text, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")] = ""
     user: Text = ""
     group_add: list[str] = []
@@ -227,12 +240,6 @@ class ServiceModel(Strict):
     pids_limit: Whole | None = None
     oom_kill_disable: Flag = False
     oom_score_adj: Annotated[Whole, Field(ge=-1000, le=1000)] = 0
-
-
-def _restart(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(r"no|always|unless-stopped|on-failure(:\d{1,6})?|", value):
-        fail("restart should be no, always, on-failure, on-failure:N or unless-stopped", "change it")
-    return value
 
 
 class NamedVolume(Strict):

@@ -10,7 +10,7 @@ from chaos.stack.compose.checked import Checked, Found
 from chaos.stack.compose.make import links_of, read_env_files
 from chaos.stack.compose.replicas import REPLICAS_MAX
 from chaos.stack.compose.schema import BuildModel, DeployModel, FileModel, ServiceModel, VolumeModel
-from chaos.stack.compose.values import below, what_is
+from chaos.stack.compose.values import what_is
 
 
 def _images(file: Checked) -> Found:
@@ -24,13 +24,13 @@ def _images(file: Checked) -> Found:
 
 
 def _context(file: Checked, loc: Loc, build: BuildModel) -> Found:
-    context = below(file.folder, build.context)
+    context = file.folder.below(build.context)
     if "://" in build.context or build.context.startswith("git@"):
         hint = "clone it and name the folder, or name an image without build"
         yield file.at((*loc, "context"), f"the build context {build.context!r} is no folder", hint)
     elif what_is(context) != "folder":
         message = f"the build context {build.context!r} is no folder"
-        yield file.at((*loc, "context"), message, f"it is looked for below {file.folder}")
+        yield file.at((*loc, "context"), message, f"it is looked for below {file.folder.name}")
     elif not build.dockerfile_inline and what_is(context / build.dockerfile) != "file":
         yield file.at((*loc, "dockerfile"), f"no {build.dockerfile} in the build context", "check the name")
 
@@ -123,7 +123,7 @@ _LIVE = ("/dev", "/proc", "/sys", *(f"{run}/{name}" for run in _RUN for name in 
 
 
 def _bind(file: Checked, loc: Loc, volume: VolumeModel) -> Found:
-    source = below(file.folder, volume.source)
+    source = file.folder.below(volume.source)
     if not volume.source:
         yield file.at(loc, "a bind without source", "name a file or folder")
     elif source.name in _SOCKETS or str(source) in _RUN:
@@ -161,7 +161,7 @@ def _file(file: Checked, loc: Loc, one: FileModel) -> Found:
     if len(given) != 1 or one.external not in (None, "false", {}):
         if file.is_whole(*map(str, loc)):
             yield file.at_key(loc, f"{loc[1]} is not one of file, environment and content", "write one of them")
-    elif one.file is not None and what_is(below(file.folder, one.file)) != "file":
+    elif one.file is not None and what_is(file.folder.below(one.file)) != "file":
         yield file.at((*loc, "file"), f"no such file: {one.file}", "create it")
     elif one.environment is not None and file.lookup.get(one.environment) is None:
         yield file.at((*loc, "environment"), f"the variable {one.environment} is not set", "set it")
@@ -241,7 +241,7 @@ def _limits(file: Checked) -> Found:
                 yield file.at(("services", name, key), message, "remove one")
         for i, option in enumerate(service.security_opt):
             profile = option.removeprefix("seccomp")[1:] if option.startswith(("seccomp:", "seccomp=")) else ""
-            if profile not in ("", "unconfined", "builtin") and what_is(below(file.folder, profile)) != "file":
+            if profile not in ("", "unconfined", "builtin") and what_is(file.folder.below(profile)) != "file":
                 loc = ("services", name, "security_opt", i)
                 yield file.at(loc, "no such file: the profile of seccomp", "create it")
 

@@ -5,7 +5,6 @@ All leaves of a Compose file arrive as text (or None for null), since interpolat
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import stat
@@ -99,6 +98,13 @@ def number(value: object) -> object:
     return value
 
 
+def restart_policy(value: object) -> object:
+    """`no`, `always`, `on-failure`, `on-failure:3` or `unless-stopped`."""
+    if isinstance(value, str) and not re.fullmatch(r"no|always|unless-stopped|on-failure(:\d{1,6})?|", value):
+        fail("this should be no, always, on-failure, on-failure:N or unless-stopped", "change it")
+    return value
+
+
 def words(value: object) -> object:
     """An argument vector: a list as it is, a text split as Compose does it."""
     if isinstance(value, str):
@@ -127,6 +133,7 @@ def listed(value: object) -> object:
 Duration = Annotated[float, BeforeValidator(duration), Field(ge=0, le=604_800)]
 Size = Annotated[int, BeforeValidator(size), Field(ge=0, le=2**50)]
 Flag = Annotated[bool, BeforeValidator(flag)]
+RestartPolicy = Annotated[str, BeforeValidator(restart_policy), BeforeValidator(quoted)]
 Whole = Annotated[int, BeforeValidator(whole)]
 Mode = Annotated[int, BeforeValidator(mode)]
 Text = Annotated[str, BeforeValidator(quoted)]
@@ -134,11 +141,6 @@ Number = Annotated[float, BeforeValidator(number)]
 Words = Annotated[tuple[str, ...], BeforeValidator(words)]
 Argv = Annotated[tuple[str, ...], BeforeValidator(argv)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(listed)]
-
-
-def below(folder: Path, text: str) -> Path:
-    """A path of a Compose file, relative to its folder, with `~` for the user's home."""
-    return Path(os.path.normpath(folder / os.path.expanduser(text)))  # noqa: PTH111 - Path's raises on ~nobody
 
 
 def what_is(path: Path) -> Literal["file", "folder", ""]:

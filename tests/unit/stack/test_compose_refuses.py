@@ -88,7 +88,7 @@ def test_every_such_key_of_a_service_is_refused(key: str) -> None:
         ("shm_size: many", "this should be a size"),
         ("init: maybe", "this should be true or false"),
         ("user: 1000", "this should be text, not 1000"),
-        ("restart: 'on-failure:x'", "restart should be no, always, on-failure, on-failure:N"),
+        ("restart: 'on-failure:x'", "this should be no, always, on-failure, on-failure:N"),
         ("configs: [nginx]", "unknown config 'nginx'"),
         ("secrets: [pw]", "unknown secret 'pw'"),
         ("networks: [back]", "unknown network 'back'"),

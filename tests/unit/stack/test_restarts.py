@@ -50,25 +50,13 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
 
 def test_a_service_is_started_again_when_its_policy_says_so(play: Play) -> None:
     async def act(policies: Restarts) -> None:
-        assert [policies.restarts(name) for name in SERVICES] == [False, True, True]
+        assert [policies.restarts(name, 1) for name in SERVICES] == [False, True, True]
+        assert [policies.restarts(name, 0) for name in SERVICES] == [False, True, False]
         policies.exited("once")
         policies.exited("again")
         await asyncio.sleep(1)
 
     assert play(act) == [0.1]
-
-
-def test_one_with_a_number_of_restarts_is_started_so_often_and_anew_once_somebody_else_started_it(play: Play) -> None:
-    async def act(policies: Restarts) -> None:
-        for _ in range(4):
-            policies.exited("twice")
-            await asyncio.sleep(20)
-        assert not policies.restarts("twice")
-        policies.cancel(("twice",))
-        policies.exited("twice")
-        await asyncio.sleep(20)
-
-    assert play(act) == [0.1, 20.1, 80.1]
 
 
 def test_one_that_ends_again_and_again_is_started_ever_later_and_one_that_had_stayed_up_at_once(play: Play) -> None:
@@ -96,3 +84,19 @@ def test_one_that_somebody_else_stops_meanwhile_stays_down(play: Play) -> None:
         await asyncio.sleep(1)
 
     assert play(act) == []
+
+
+def test_one_that_is_started_again_so_often_stays_down_then_until_somebody_starts_it(play: Play) -> None:
+    async def act(policies: Restarts) -> None:
+        comes_back = []
+        for _ in range(3):
+            policies.exited("twice")
+            comes_back.append(policies.restarts("twice", 1))
+            await asyncio.sleep(3)
+        assert comes_back == [True, True, False], "the second restart is still to come when it is asked"
+        policies.cancel(["twice"])
+        assert policies.restarts("twice", 1)
+        policies.exited("twice")
+        await asyncio.sleep(3)
+
+    assert play(act) == [0.1, 3.2, 9.4]

@@ -13,7 +13,7 @@ from chaos.stack.compose.dotenv import read_env_file
 from chaos.stack.compose.interpolate import Lookup, interpolate
 from chaos.stack.compose.merge import merge, settled
 from chaos.stack.compose.tree import changed, each_service, table_at
-from chaos.stack.compose.values import below
+from chaos.stack.inputs.sources import Folder
 
 _IMPORTED = ("services", "volumes", "networks", "secrets", "configs")
 _INCLUDE = ("path", "project_directory", "env_file")
@@ -21,7 +21,7 @@ FILES_MAX = 100
 Trail = tuple[tuple[Path, str], ...]
 
 
-class Sources:
+class Gathered:
     """Reads the files, and those that they name.
 
     Attributes:
@@ -33,7 +33,7 @@ class Sources:
         self.documents: list[Document] = []
         self.problems: list[Problem] = []
 
-    def tree(self, files: Sequence[Path], folder: Path, lookup: Lookup, including: tuple[Path, ...] = ()) -> Node:
+    def tree(self, files: Sequence[Path], folder: Folder, lookup: Lookup, including: tuple[Path, ...] = ()) -> Node:
         """The files laid over each other, relative paths being relative to `folder`.
 
         Raises:
@@ -66,7 +66,7 @@ class Sources:
 
     # --- include
 
-    def _included(self, root: Node, folder: Path, lookup: Lookup, including: tuple[Path, ...]) -> Node:
+    def _included(self, root: Node, folder: Folder, lookup: Lookup, including: tuple[Path, ...]) -> Node:
         if not isinstance(root, Table) or "include" not in root.entries:
             return root
         _, listed = root.entries["include"]
@@ -82,7 +82,7 @@ class Sources:
                     entries[key] = (place, merge(there, entries[key][1], (key,)) if key in entries else there)
         return replace(root, entries=entries)
 
-    def _include(self, item: Node, folder: Path, lookup: Lookup, including: tuple[Path, ...]) -> Node | None:
+    def _include(self, item: Node, folder: Folder, lookup: Lookup, including: tuple[Path, ...]) -> Node | None:
         given = {key: node for key, (_, node) in item.entries.items()} if isinstance(item, Table) else {"path": item}
         files, home, env_files = (self._paths(given.get(key), folder) for key in _INCLUDE)
         if unknown := [key for key in given if key not in _INCLUDE]:
@@ -90,30 +90,32 @@ class Sources:
             self.problems.append(given[unknown[0]].place.problem(message, did_you_mean(unknown[0], _INCLUDE)))
         if not files:
             return None
-        place, inner = files[0][0], home[0][1] if home else files[0][1].parent
+        place, inner = files[0][0], folder.of(home[0][1] if home else files[0][1].parent)
         if again := [file.name for _, file in files if file.resolve() in including]:
             self.problems.append(place.problem(f"{again[0]} includes itself", "remove one include"))
             return None
-        if not env_files and (inner / ".env").is_file():
-            env_files = [(place, inner / ".env")]
+        if not env_files and (beside := inner.below(".env")).is_file():
+            env_files = [(place, beside)]
         values: dict[str, str] = {}
         try:
             for at, file in env_files:
                 place = at
                 values |= read_env_file(file, lookup.get, values)
+                folder.sources.env_files.add(folder.sources.name(file))
             inside, place = lookup.below(values), files[0][0]
+            folder.sources.files |= {folder.sources.name(file) for _, file in files}
             tree = self.tree([file for _, file in files], inner, inside, including)
         except SourceError as error:
             self._cannot_follow(place, error)
             return None
         return _filled_in(_absolute(tree, inner), inside)
 
-    def _paths(self, node: Node | None, folder: Path) -> list[tuple[Place, Path]]:
+    def _paths(self, node: Node | None, folder: Folder) -> list[tuple[Place, Path]]:
         """One path, or a list of them, each with its place in the file."""
         items = node.items if isinstance(node, Items) else () if node is None else (node,)
         texts = [(item.place, text_of(item)) for item in items]
         self.problems += [at.problem("this should be a path", "write it as text") for at, text in texts if not text]
-        return [(at, below(folder, text)) for at, text in texts if text]
+        return [(at, folder.below(text)) for at, text in texts if text]
 
     def _cannot_follow(self, place: Place, error: SourceError) -> None:
         """What is wrong with a file that is named at a place: told there, unless it has a place of its own."""
@@ -123,13 +125,13 @@ class Sources:
 
     # --- extends
 
-    def _extended(self, root: Node, file: Path, folder: Path, lookup: Lookup) -> Node:
+    def _extended(self, root: Node, file: Path, folder: Folder, lookup: Lookup) -> Node:
         services = table_at(root, "services")
         if services is None:
             return root
         return each_service(root, lambda name, _: self._service(name, services, file, folder, lookup, ()))
 
-    def _service(self, name: str, services: Table, file: Path, folder: Path, lookup: Lookup, trail: Trail) -> Node:
+    def _service(self, name: str, services: Table, file: Path, folder: Folder, lookup: Lookup, trail: Trail) -> Node:
         """A service with all that it extends."""
         service = services.entries[name][1]
         if not isinstance(service, Table) or "extends" not in service.entries:
@@ -146,7 +148,7 @@ class Sources:
         else:
             trail = (*trail, (file.resolve(), name))
             if elsewhere:
-                base = self._elsewhere(where, below(folder, elsewhere), other, lookup, trail)
+                base = self._elsewhere(where, folder.below(elsewhere), folder, other, lookup, trail)
             elif other in services.entries:
                 base = self._service(other, services, file, folder, lookup, trail)
             else:
@@ -155,7 +157,7 @@ class Sources:
         return own if base is None else merge(base, own, ("services", name))
 
     def _elsewhere(
-        self, where: Mapping[str, Place], file: Path, name: str, lookup: Lookup, trail: Trail
+        self, where: Mapping[str, Place], file: Path, folder: Folder, name: str, lookup: Lookup, trail: Trail
     ) -> Node | None:
         place, roots = where["service"], self._followed(where["file"], file, lookup)
         found: Node | None = None
@@ -167,9 +169,11 @@ class Sources:
                 hint = did_you_mean(name, services.entries if services else ())
                 self.problems.append(place.problem(f"no service {name!r} to extend in that file", hint))
             return None
-        service = self._service(name, services, file, file.parent, lookup, trail)
+        folder.sources.files.add(folder.sources.name(file))
+        inner = folder.of(file.parent)
+        service = self._service(name, services, file, inner, lookup, trail)
         alone = Table(place, {"services": (place, Table(place, {name: (place, service)}))})
-        return table_at(_absolute(alone, file.parent), "services", name)
+        return table_at(_absolute(alone, inner), "services", name)
 
 
 _PATHS = (
@@ -180,14 +184,14 @@ _PATHS = (
 )
 
 
-def _absolute(root: Node, folder: Path) -> Node:
+def _absolute(root: Node, folder: Folder) -> Node:
     """The tree with paths that are relative to `folder` made absolute."""
 
     def path(node: Node) -> Node:
         text = text_of(node)
         if text is None or not isinstance(node, Scalar) or "://" in text or text.startswith("git@"):
             return node
-        return replace(node, value=str(below(folder, text)))
+        return replace(node, value=str(folder.named(text)))
 
     def bind(node: Node) -> Node:
         kind = node.entries.get("type") if isinstance(node, Table) else None
