@@ -8,6 +8,7 @@ import pytest
 
 from chaos.errors import SourceError
 from chaos.stack.compose import load_stack
+from chaos.stack.inputs.sources import Sources
 from chaos.stack.spec import Healthcheck, Limits, Mount, Port, Stack, Ulimit
 
 CHAOS = "x-chaos: {front_door: web:80}\n"
@@ -200,3 +201,24 @@ def test_the_name_of_the_project_is_known_to_the_file() -> None:
 def test_a_raw_env_file_is_taken_as_it_is() -> None:
     Path("e").write_text("A='x' # y\nB=${A}\n")
     assert web("env_file: [{path: e, format: raw}]").services["web"].environment == {"A": "'x' # y", "B": "${A}"}
+
+
+def test_further_files_of_a_stack_are_known_as_read() -> None:
+    Path("sub").mkdir()
+    Path("sub/o.yaml").write_text('services: {b: {image: "x:${V}"}}\n')
+    Path("sub/.env").write_text("V=7\n")
+    Path("sub/p.yaml").write_text("services: {c: {image: x}}\n")
+    Path("profile.json").write_text("{}")
+    Path(".env").write_text("A=1\nB=${A}${OUTER}\n")
+    keys = "    user: '${B}'\n    security_opt: ['seccomp=profile.json']\n"
+    text = f"include: [sub/o.yaml]\n{WEB}{keys}  d: {{extends: {{file: sub/p.yaml, service: c}}}}\n{CHAOS}"
+    Path("c.yaml").write_text(text)
+    sources, here = Sources(), Path.cwd()
+    load_stack([Path("c.yaml")], {}, [], {"OUTER": "o"}, sources)
+    assert sources.files == {here / "sub/o.yaml", here / "sub/p.yaml", here / "profile.json"}
+    assert sources.env_files == {here / "sub/.env"}
+    assert {name: value for name, value in sources.variables.items() if value is not None} == {
+        "B": "1o",
+        "OUTER": "o",
+        "V": "7",
+    }
