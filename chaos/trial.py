@@ -56,10 +56,11 @@ class Trial:
         self._folder = folder
         self._fan = fan
         self._recorder = Recorder(folder / "history.jsonl")
-        self._logbook = Logbook(self._recorder)
+        self._logbook = Logbook(self._recorder, hush=lab_.running.hush)
         self._driver = load_driver(plan.driver or stack.driver, plan.driver_folder)
         load_doors(self._driver, (kind for kind, _, _ in stack.doors))
         self._all_readers = readers
+        readers.hush = lab_.running.hush
         self._mending = asyncio.Lock()
         self._injector = Injector(
             plan.schedule,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from chaos.experiment.plan import Verdict
+from chaos.reporting.causes import Causes
 from chaos.reporting.copies import TOPIC, stores_of
 from chaos.reporting.result import REPORT_FILE, WORST_FIRST, FaultOutcome, TrialResult, worst
 from chaos.reporting.words import DOT, classes, count, counted, evidence, one_line, outcomes, phases
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 12
 _REASONS_MAX = 4
+_CAUSES_MAX = 5
 _FIRST_LINES, _LAST_LINES = 6, 14  # of a life story; a fault, the runbook and the doors are among the last
 
 
@@ -32,6 +34,7 @@ def verdict_block(result: TrialResult) -> list[str]:
         for record in judgement.records[:1]:
             lines += [*life_story(record, of=judgement.records_total), ""]
         lines += [f"  {line}" for line in _counts(judgement)]
+    lines += [f"  {line}" for line in _causes(result.causes)]
     lines += [f"  {_fault(fault, result.verdict)}" for fault in result.faults]
     if result.outage is not None:
         lines.append(f"  service away for {result.outage.length}: {result.outage.when}")
@@ -95,6 +98,17 @@ def _counts(judgement: Judgement) -> Iterator[str]:
     if judgement.reported:
         yield f"reported: {classes(judgement.reported)}"
     yield f"mix: {judgement.mix}"
+
+
+def _causes(causes: Causes) -> Iterator[str]:
+    if not causes.listed:
+        return
+    yield "attempts that failed or stayed unknown:"
+    for cause in causes.listed[:_CAUSES_MAX]:
+        yield f"  {count(cause.attempts):>7} {cause.of:<5} {cause.outcome}  {one_line(cause.text)}"
+    further = causes.further + sum(cause.attempts for cause in causes.listed[_CAUSES_MAX:])
+    if further:
+        yield f"  {count(further):>7} of other causes, the report has them"
 
 
 def _fault(fault: FaultOutcome, verdict: Verdict) -> str:

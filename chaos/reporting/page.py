@@ -22,6 +22,7 @@ from chaos.experiment.plan import Plan
 from chaos.history.events import CANARY_OWNER
 from chaos.history.model import History
 from chaos.reporting import figures
+from chaos.reporting.causes import NONE, Causes
 from chaos.reporting.copies import TOPIC, Store, stores_of
 from chaos.reporting.meanings import meaning
 from chaos.reporting.outage import Outage
@@ -102,6 +103,7 @@ def page(result: TrialResult, history: History) -> str:
         judgement=judgement,
         faults=result.faults,
         outage=result.outage,
+        causes=result.causes,
         not_covered=result.not_covered,
         images=result.images,
         phases=result.phases,
@@ -138,6 +140,7 @@ def _rendered(
     judgement: Judgement | None = None,
     faults: Iterable[FaultOutcome] = (),
     outage: Outage | None = None,
+    causes: Causes = NONE,
     not_covered: Iterable[str] = (),
     images: Mapping[str, str] | None = None,
     phases: Mapping[str, float] | None = None,
@@ -159,6 +162,7 @@ def _rendered(
             again=rerun,
             facts=[*_judged(judgement), *_measured(outage)],
             judgement=judgement,
+            causes=causes,
             faults=list(faults),
             not_covered=list(not_covered),
             images=images or {},

@@ -57,9 +57,9 @@ class RunningStack:
         self._attempts = itertools.count(1)
         self._disks = Disks(client, stack, run, agent)
         self.hostnames = Hostnames(stack)
-        self._hush = Hush(stack)
+        self.hush = Hush(stack)
         self.restarts = Restarts(stack, self._start_again)
-        self._ready = Readiness(client, self.running, self.restarts.restarts, self._hush)
+        self._ready = Readiness(client, self.running, self.restarts.restarts, self.hush)
         hosts = _addresses(stack, net)
         self._places = {
             service.name: Place(run, net, index, images[service.name], _host_ports(service), hosts)
@@ -112,7 +112,7 @@ class RunningStack:
         await self.agent.call("release")
         await self._remove(list(self.running))
         if self.carrier:
-            await self.carrier.remove(self.logs, self._hush)
+            await self.carrier.remove(self.logs, self.hush)
         await self._disks.clear()
 
     async def shut_down(self) -> None:
@@ -205,7 +205,7 @@ class RunningStack:
         Raises:
             Unrecoverable: It takes too long.
         """
-        call = asyncio.to_thread(containers.execute, self._client, self.running[service], list(command), self._hush)
+        call = asyncio.to_thread(containers.execute, self._client, self.running[service], list(command), self.hush)
         try:
             async with asyncio.timeout(max(0.0, seconds_max)):
                 return await call
@@ -409,7 +409,7 @@ class RunningStack:
             self.restarts.cancel((name,))
             await self.agent.call("forget", service=name)
             if self.logs is not None:
-                await asyncio.to_thread(containers.save_log, self._client, container, self.logs, self._hush)
+                await asyncio.to_thread(containers.save_log, self._client, container, self.logs, self.hush)
             await asyncio.to_thread(containers.remove, self._client, container)
 
         await asyncio.gather(*(remove(name) for name in list(names)))
