@@ -30,6 +30,8 @@ EXIT_USAGE = 64
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
 
+PROBLEMS_SHOWN_MAX = 100
+
 
 class HoldfastError(Exception):
     """Root of all errors that Holdfast raises on purpose."""
@@ -70,7 +72,10 @@ class SourceError(UsageError):
         self.problems = tuple(problems)
         texts = {problem.path: text for problem in problems} if isinstance(text, str) else text
         lines = {path: content.splitlines() for path, content in texts.items()}
-        super().__init__("\n".join(_show(problem, lines.get(problem.path, ())) for problem in self.problems))
+        shown = [_show(problem, lines.get(problem.path, ())) for problem in self.problems[:PROBLEMS_SHOWN_MAX]]
+        if more := len(self.problems) - len(shown):
+            shown.append(f"... and {more} more; correct these first")
+        super().__init__("\n".join(shown))
 
 
 def _show(problem: Problem, lines: Sequence[str]) -> str:

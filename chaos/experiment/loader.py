@@ -37,7 +37,6 @@ from chaos.experiment.schema import (
     TriggerModel,
 )
 from chaos.experiment.source import (
-    PROBLEMS_MAX,
     Document,
     Loc,
     Node,
@@ -151,7 +150,7 @@ def _validated(document: Document, model: type[M], faults: FaultCatalogue) -> M:
             problems += _undrawn(made, root)
     if made is None or problems:
         ordered = sorted(set(problems), key=lambda problem: (problem.line, problem.column))
-        raise SourceError(ordered[:PROBLEMS_MAX], document.text)
+        raise SourceError(ordered, document.text)
     return made
 
 

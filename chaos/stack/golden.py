@@ -110,10 +110,13 @@ def _digest(stack: Stack, images: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
+_IRRELEVANT = ("build", "image", "ports", "healthcheck", "restart", "restarts_max", "cpus", "memory_bytes", "limits")
+
+
 def _told(service: Service) -> dict[str, object]:
     """Everything about a service that can shape what it writes on its LUNs."""
     described: dict[str, object] = dataclasses.asdict(service)
-    for irrelevant in ("build", "image", "ports", "healthcheck", "restart", "cpus", "memory_bytes"):
+    for irrelevant in _IRRELEVANT:
         described.pop(irrelevant)
     described["secrets"] = {name: _content(path) for name, path in service.secrets.items()}
     described["binds"] = [_content(Path(mount.source)) for mount in service.mounts if mount.kind == "bind"]

@@ -18,6 +18,7 @@ from chaos.stack.cache import cache_folder
 from chaos.stack.engine import connect
 from chaos.stack.golden import Golden
 from chaos.stack.guard import Guard
+from chaos.stack.health import with_image_checks
 from chaos.stack.identity import Run
 from chaos.stack.images import ensure_agent_image, ensure_image
 from chaos.stack.programs import in_own_thread
@@ -67,6 +68,7 @@ async def lab(
 
     try:
         images = await _images(client, stack, log)
+        stack = await asyncio.to_thread(with_image_checks, client, stack, images)
         carrier_image = await _carrier_image(client, stack, log)
         agent_image = (await in_own_thread(ensure_agent_image, client)).id
         net = await asyncio.to_thread(network.create, client, run)

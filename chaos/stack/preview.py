@@ -57,7 +57,7 @@ def drawn(plan: Plan, stack: Stack) -> list[str]:
 
 def warnings(plan: Plan, stack: Stack) -> list[str]:
     """What may make the verdict thinner, or the loss wider, than meant."""
-    found = topology_warnings(stack)
+    found = [*stack.notes, *topology_warnings(stack)]
     found += [f"{path} is not on a LUN: lost in a power cut, and not covered" for path in not_covered(stack)]
     found += patience_warnings(plan.limits, stack)
     if plan.checks.require_mix and (thin := too_thin(plan.workload)):

@@ -304,7 +304,10 @@ class RunningStack:
         found = await asyncio.gather(
             *(asyncio.to_thread(containers.changed_paths, self._client, each) for each in self.running.values())
         )
-        luns = {name: [m.target for m in self.stack.services[name].mounts] for name in self.running}
+        luns = {
+            name: [*(m.target for m in self.stack.services[name].mounts), *self.stack.services[name].texts]
+            for name in self.running
+        }
         paths = [
             f"{name}:{path}"
             for name, changed in zip(self.running, found, strict=True)

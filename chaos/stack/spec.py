@@ -18,17 +18,25 @@ Restart = Literal["no", "always", "on-failure", "unless-stopped"]
 
 @dataclass(frozen=True)
 class Build:
-    """How an image is made: a folder, a Dockerfile in it, build arguments and a target stage."""
+    """How an image is made: a folder, a Dockerfile in it, build arguments and a target stage.
+
+    `inline` is the Dockerfile's text where it stands in the Compose file.
+    """
 
     context: Path
     dockerfile: str = "Dockerfile"
     args: Mapping[str, str] = field(default_factory=dict, repr=False)
     target: str = ""
+    inline: str = ""
+    platform: str = ""
 
 
 @dataclass(frozen=True)
 class Healthcheck:
-    """A service's own check. `test` is the argument vector inside the container; times in seconds."""
+    """A service's own check. `test` is the argument vector inside the container; times in seconds.
+
+    Without a test it is that of the image, if it has one, and what is 0 is the image's own.
+    """
 
     test: tuple[str, ...]
     interval_seconds: float = 30.0
@@ -44,6 +52,7 @@ class Mount:
     Attributes:
         kind: "lun" and "volume" have a volume name as source, "bind" a host path, "tmpfs" nothing.
         target: Path inside the container.
+        options: Of a tmpfs; "nocopy" of a volume that does not begin with what the image has there.
     """
 
     kind: Literal["lun", "volume", "bind", "tmpfs"]
@@ -62,6 +71,29 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Ulimit:
+    """One limit of processes, such as nofile; -1 is none."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a container may use, besides its processors and memory; 0 and None leave it to the engine."""
+
+    pids: int = 0
+    memory_and_swap_bytes: int = 0
+    swappiness: int | None = None
+    cpu_shares: int = 0
+    cpuset: str = ""
+    oom_kill_disable: bool = False
+    oom_score_adj: int = 0
+    ulimits: tuple[Ulimit, ...] = ()
+
+
+@dataclass(frozen=True)
 class Service:
     """One service of the stack.
 
@@ -70,6 +102,10 @@ class Service:
 
     Attributes:
         restarts_max: Of `on-failure`: how often it is started again; 0: as often as it fails.
+        hosts: Further lines of /etc/hosts: (name, address).
+        links: Names by which this service alone knows others.
+        secrets: Files by their target: a name below /run/secrets, or a path.
+        texts: Files of which the Compose file or a variable has the content, by path.
     """
 
     name: str
@@ -85,16 +121,30 @@ class Service:
     restart: Restart = "no"
     restarts_max: int = 0
     user: str = ""
+    group_add: tuple[str, ...] = ()
     working_dir: str = ""
     hostname: str = ""
+    domainname: str = ""
     aliases: tuple[str, ...] = ()
+    hosts: tuple[tuple[str, str], ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
     cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    read_only: bool = False
+    tty: bool = False
+    stdin_open: bool = False
     init: bool = False
     shm_size_bytes: int = 0
+    stop_signal: str = ""
     stop_grace_seconds: float = 10.0
+    platform: str = ""
     secrets: Mapping[str, Path] = field(default_factory=dict, repr=False)
+    texts: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     cpus: float = 0.0
     memory_bytes: int = 0
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True)
@@ -154,6 +204,7 @@ class Stack:
         steady: Commands by service that succeed there once the whole stack is in its steady state.
         doors: Copies that are read directly at the end: (kind, service, container port).
         carrier: Whether phones reach the front door through a Toxiproxy of the run.
+        notes: What the Compose file says and has no meaning in a trial, a line each.
     """
 
     name: str
@@ -173,6 +224,7 @@ class Stack:
     steady: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doors: tuple[tuple[str, str, int], ...] = ()
     carrier: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def arrays(self) -> dict[str, tuple[str, ...]]:

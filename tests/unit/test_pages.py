@@ -116,7 +116,7 @@ def test_the_design_names_every_module_and_no_other() -> None:
     table = text.partition("## Modules, in reading order")[2].partition("\n## ")[0]
     folder, named = "chaos/", set()
     for cell in re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE):
-        if heading := re.match(r"\*\*`(chaos/\w+/)`\*\*", cell):
+        if heading := re.match(r"\*\*`(chaos/[\w/]+/)`\*\*", cell):
             folder = heading[1]
         named |= {
             module if module.startswith("chaos/") else folder + module for module in re.findall(r"`([\w/]+\.py)`", cell)

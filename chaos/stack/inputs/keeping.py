@@ -109,6 +109,8 @@ def _read(plan: Plan, stack: Stack, sources: Sources, driver_files: Collection[P
     services = stack.services.values()
     for name in sorted(files):
         yield _Read(name, "Compose file", True)
+    for name in sorted(sources.files - files):
+        yield _Read(name, "file of the stack", own(name))
     for name in sorted(modules):
         yield _Read(name, "driver", True)
     for name in sorted(sources.env_files):
