@@ -134,7 +134,7 @@ async def _run_trials(plan: Plan, times: int, jobs: int, keep: bool, runs: Path,
             async with lab(stack, run, plan.limits.ready_seconds_max, diary.agent, told.log) as copy:
                 made.set()
                 while True:
-                    trial = Trial(turn.plan, stack, copy, readers, turn.folder, told)
+                    trial = Trial(turn.plan, copy, readers, turn.folder, told)
                     results[turn.number] = await trial.run(keep=keep)
                     _link_latest(runs, turn.folder)
                     told.finished(results[turn.number])

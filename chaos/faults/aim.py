@@ -59,6 +59,8 @@ async def take_aim(fault: Fault, target: Target, stack: Stack, roles: Roles) -> 
         raise NobodyThere(f"{', '.join(services)} mounts no LUN")
     if fault.whole_arrays and services:
         luns = stack.beside(luns)
+        if not luns:
+            raise NobodyThere(f"{', '.join(services)} is on local disks alone, which are no array of a SAN")
         who = _with_notes(
             target, [*moved, *(f"array {name}" for name in dict.fromkeys(stack.luns[n].array for n in luns))]
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -73,6 +73,7 @@ class Injector:
         on_healed: Callable[[], Awaitable[None]],
         carrier: Carrier | None = None,
         witness: Callable[[], Awaitable[None]] | None = None,
+        finished: Callable[[Iterable[str]], Awaitable[Set[str]]] | None = None,
     ) -> None:
         """Nothing is injected yet.
 
@@ -86,9 +87,11 @@ class Injector:
                 to bring back what it took down.
             carrier: Where the stack has one.
             witness: Awaited before a fault is healed that asks for it; must end in time by itself.
+            finished: Tells which of some services that do not run have ended as they should: nobody can kill those.
         """
         self._carrier = carrier
         self._witness = witness
+        self._finished = finished
         self._stack = stack
         self._agent = agent
         self._recorder = recorder
@@ -208,7 +211,7 @@ class Injector:
         each.in_force = True
         each.lost = frozenset(each.aim.luns) if each.fault.for_good else frozenset()
         each.injected_at = time.monotonic_ns()  # set at once, so that the end of the load does not call it missed
-        each.reply = await self._apply(each, self._victims(each), self._unplugged(each))
+        each.reply = await self._apply(each, self._victims(each), self._beside(each))
         each.injected_at = each.reply["at"]
         self._record(each, "injected")
         if not each.fault.for_good and not each.aim.carrier:  # what ends with the agent or the carrier has no lease
@@ -239,16 +242,16 @@ class Injector:
         began = time.monotonic_ns()
         if not each.fault.for_good:
             await self._apply(each)
-        evidence = self._evidence(each, counters, dropped)
+        evidence = self._evidence(each, counters, dropped, await self._done(each))
         why = each.fault.why_not_bitten(evidence)
         happened = "lasting" if each.fault.for_good else "healed"
         # what phones felt of the carrier is judged by their own times, so its fault ends when healing begins
         self._record(each, happened, evidence=evidence, why=why, t=began if each.aim.carrier else 0)
 
-    async def _apply(self, each: Active, kill: Sequence[str] = (), unplug: Sequence[str] = ()) -> Any:
+    async def _apply(self, each: Active, kill: Sequence[str] = (), beside: Sequence[str] = ()) -> Any:
         """Bring the fault's targets into the state that all active faults together want, and see that they are in it.
 
-        In the same step services are killed, and LUNs that the fault is not aimed at go with their machine.
+        In the same step services are killed, and LUNs that the fault is not aimed at, `beside`, go with their machine.
 
         Raises:
             AgentError: The agent refuses, what it reads back is something else, or what was wanted had ended by itself.
@@ -263,7 +266,8 @@ class Injector:
             "apply",
             luns={name: state.to_agent() for name, state in luns.items()},
             kill=list(kill),
-            unplug=list(unplug),
+            unplug=[name for name in beside if not self._stack.luns[name].is_local],
+            within=[name for name in beside if self._stack.luns[name].is_local],
             lease_seconds=_LEASE_SECONDS_MAX,
             cause=each.index,
             pause={name: state.paused for name, state in services.items()},
@@ -326,14 +330,17 @@ class Injector:
             return self._stack.joined(each.aim.luns)[0] if each.fault.kills else ()
         return [name for name in each.aim.services if not each.fault.wanted_service(ServiceState()).running]
 
-    def _unplugged(self, each: Active) -> Sequence[str]:
-        """Further LUNs of the machines that die with this fault: its page cache dies too, their arrays do not."""
+    def _beside(self, each: Active) -> Sequence[str]:
+        """Further LUNs of the machines that die with this fault: the page cache dies, and so do local disks.
+
+        A SAN's arrays go on.
+        """
         luns = self._stack.joined(each.aim.luns)[1] if each.fault.kills else ()
         return [lun for lun in luns if lun not in each.aim.luns]
 
     def _dark_luns(self) -> set[str]:
-        unplugged = {lun for each in self._faults if each.in_force for lun in self._unplugged(each)}
-        return unplugged | {
+        beside = {lun for each in self._faults if each.in_force for lun in self._beside(each)}
+        return beside | {
             lun
             for each in self._faults
             for lun in each.aim.luns
@@ -344,11 +351,20 @@ class Injector:
         self._record(each, "missed", why=why)
         each.ended = True
 
-    def _evidence(self, each: Active, now: dict[str, dict[str, int]], dropped: list[int]) -> Evidence:
+    async def _done(self, each: Active) -> Set[str]:
+        """Services that this fault would have killed, had they not ended as they should before."""
+        idle = [name for name, found in each.reply["killed"].items() if not found["alive"]]
+        return await self._finished(idle) if idle and self._finished is not None else frozenset()
+
+    def _evidence(
+        self, each: Active, now: dict[str, dict[str, int]], dropped: list[int], done: Set[str] = frozenset()
+    ) -> Evidence:
         """What this fault itself did, and nothing that others did to the same targets."""
         before = each.reply["before"]
         closed = [each.reply["closed"][lun] for lun in each.aim.luns if lun in each.reply["closed"]]
-        struck = each.reply["killed"] or each.reply["paused"]
+        struck = {
+            name: found for name, found in (each.reply["killed"] or each.reply["paused"]).items() if name not in done
+        }
         used = [
             max(0, count - link["dropped"])
             for count, link in zip(dropped, each.reply["links"], strict=True)

@@ -1,6 +1,6 @@
 """The user's own Compose files read into a `Stack`.
 
-    read -> interpolate -> canonical form -> merge -> model -> cross-checks -> Stack
+    read -> interpolate -> canonical form -> merge -> model -> cross-checks -> Stack -> local disks
 
 Every step but the last two works on the tree of nodes, so that each problem has its file, line and column.
 Lines that errors show have the values of `environment`, `build.args` and of unknown keys struck out.
@@ -38,6 +38,7 @@ from chaos.stack.compose_make import make_stack
 from chaos.stack.compose_merge import merge
 from chaos.stack.compose_refused import unsupported
 from chaos.stack.compose_schema import ComposeModel
+from chaos.stack.local import on_local_disks
 from chaos.stack.spec import Stack
 
 SECRET_LENGTH_MIN = 4
@@ -78,7 +79,7 @@ def load_stack(
     active = _active(model, profiles)
     if problems := cross_check(Checked(model, root, active, folder)):
         raise _error(problems, documents, lookup)
-    return make_stack(model, active, files[0], lookup)
+    return on_local_disks(make_stack(model, active, files[0], lookup))
 
 
 def _dotenv(folder: Path) -> dict[str, str]:

@@ -152,7 +152,7 @@ def _mounts(name: str, service: ServiceModel, luns: Mapping[str, Lun], folder: P
             mounts.append(Mount("tmpfs", "", volume.target, volume.read_only, options))
         else:
             kind: Literal["lun", "volume"] = "lun" if volume.source in luns else "volume"
-            source = volume.source or f"{name}.anonymous.{len(mounts)}"
+            source = volume.source or f"{name}:{volume.target}"
             mounts.append(Mount(kind, source, volume.target, volume.read_only))
     for text in service.tmpfs:
         target, _, options = text.partition(":")

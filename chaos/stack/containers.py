@@ -6,7 +6,6 @@ Blocking calls of the engine's API; `chaos.stack.running` runs them in threads.
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ import docker.types
 from chaos.errors import EngineError, HarnessError
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
-from chaos.stack.spec import Mount, Service
+from chaos.stack.spec import NOCOPY, Mount, Service
 
 LOG_BYTES_MAX = 4 << 20
 _LOOK_SECONDS = 0.01
@@ -59,16 +58,16 @@ class Place:
 
 
 def create(
-    client: docker.DockerClient, service: Service, place: Place, attempt: int, volumes: Mapping[str, str]
+    client: docker.DockerClient, service: Service, place: Place, attempt: int, sources: Mapping[str, str]
 ) -> Container:
-    """Create the container, not started. `volumes` maps named volumes to this attempt's engine names.
+    """Create the container, not started. `sources` has the engine's volume of each LUN, and the copy of each file.
 
     Raises:
         EngineError: The engine refuses it; the message says what.
     """
     api = client.api
     host = api.create_host_config(
-        binds=[_bind(mount, volumes) for mount in service.mounts if mount.kind != "tmpfs"]
+        binds=[_bind(mount, sources) for mount in service.mounts if mount.kind != "tmpfs"]
         + [f"{path}:/run/secrets/{name}:ro" for name, path in service.secrets.items()],
         tmpfs={mount.target: mount.options for mount in service.mounts if mount.kind == "tmpfs"},
         port_bindings={port: ("127.0.0.1", host_port) for port, host_port in place.host_ports.items()},
@@ -102,7 +101,13 @@ def create(
             networking_config=api.create_networking_config(networks),
         )
     except docker.errors.APIError as error:
-        raise EngineError(f"the engine refuses to create {service.name}: {error.explanation}") from error
+        reason = str(error.explanation)
+        remedy = (
+            "; what its image has there does not fit on the LUN: give that a greater size under x-chaos.arrays"
+            if "no space left on device" in reason
+            else ""
+        )
+        raise EngineError(f"the engine refuses to create {service.name}: {reason}{remedy}") from error
     return Container(made["Id"], service.name)
 
 
@@ -174,21 +179,6 @@ def state(client: docker.DockerClient, container: Container) -> tuple[bool, int]
     return bool(found["Running"]), int(found["ExitCode"])
 
 
-def changed_paths(client: docker.DockerClient, container: Container) -> list[str]:
-    """Paths outside every mount that the service wrote, parents left out.
-
-    The engine's own answer compares whole images and takes a second; the writable layer of an overlay holds just
-    what was written, where this process may look into it.
-    """
-    driver = client.api.inspect_container(container.id).get("GraphDriver") or {}
-    layer = Path((driver.get("Data") or {}).get("UpperDir") or "/nowhere")
-    if driver.get("Name") == "overlay2" and os.access(layer, os.R_OK | os.X_OK):
-        paths = sorted(f"/{path.relative_to(layer)}" for path in layer.rglob("*"))
-    else:
-        paths = sorted(change["Path"] for change in client.api.diff(container.id) or [])
-    return [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
-
-
 def save_log(client: docker.DockerClient, container: Container, folder: Path, hush: Callable[[bytes], bytes]) -> None:
     """Append the end of the container's output to `<folder>/<service>.log`, which stays within 4 MiB."""
     with contextlib.suppress(docker.errors.APIError):
@@ -235,6 +225,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _bind(mount: Mount, volumes: Mapping[str, str]) -> str:
-    source = mount.source if mount.kind == "bind" else volumes[mount.source]
-    return f"{source}:{mount.target}:{'ro' if mount.read_only else 'rw'}"
+def _bind(mount: Mount, sources: Mapping[str, str]) -> str:
+    source = mount.source if mount.kind == "bind" else sources[mount.source]
+    options = ["ro" if mount.read_only else "rw", *([NOCOPY] if NOCOPY in mount.options else [])]
+    return f"{source}:{mount.target}:{','.join(options)}"

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 import docker
 
 from chaos.errors import HarnessError
-from chaos.stack import volumes
+from chaos.stack import contents, volumes
 from chaos.stack.agent import Agent
 from chaos.stack.identity import Run
+from chaos.stack.programs import in_own_thread
 from chaos.stack.spec import Stack
 
 
@@ -45,9 +46,20 @@ class Disks:
         """
         return list(await asyncio.gather(*(self._reattach(name) for name in luns)))
 
-    async def make_plain(self, names: Iterable[str]) -> None:
-        """Make named volumes that are on no LUN, empty."""
-        await asyncio.gather(*(self._make_plain(name) for name in names))
+    async def fill(self, name: str, base: str, image: str, path: str) -> None:
+        """Copy what the bound folder of a LUN has on a clone of `base`, and write that into a file.
+
+        Args:
+            name: The LUN.
+            base: A file with an empty file system, a path in the agent, as `path` is.
+            image: One that has `cp`.
+            path: Of the file that is made.
+        """
+        await self._make(name, base)
+        folder, volume = self._stack.luns[name].contents, self.names[name]
+        await in_own_thread(contents.copy, self._client, self._run, image, folder, volume)
+        await self.remove([name])
+        await self._agent.call("save", lun=name, path=path)
 
     async def remove(self, names: Iterable[str]) -> None:
         """Remove volumes whose containers are gone; the LUNs stay."""
@@ -63,7 +75,7 @@ class Disks:
     async def save(self, folder: str) -> None:
         """Write every LUN's content into `folder`, a path in the agent."""
         for name in self._luns:
-            await self._agent.call("save", lun=name, path=f"{folder}/{name}.img")
+            await self._agent.call("save", lun=name, path=f"{folder}/{self._stack.luns[name].file_name}.img")
 
     async def _make(self, name: str, base: str) -> None:
         if name in self._luns:
@@ -87,10 +99,5 @@ class Disks:
         await asyncio.to_thread(volumes.create_on_lun, self._client, self._run, volume, lun, device)
         self.names[name] = volume
 
-    async def _make_plain(self, name: str) -> None:
-        volume = self._new_name(name)
-        await asyncio.to_thread(volumes.create_plain, self._client, self._run, volume)
-        self.names[name] = volume
-
     def _new_name(self, name: str) -> str:
-        return f"holdfast-{self._run.id}-{name}-{next(self._attempts)}"
+        return f"holdfast-{self._run.id}-{self._stack.luns[name].file_name}-{next(self._attempts)}"

@@ -6,6 +6,7 @@ change of any makes new ones. Values of the environment enter the digest and are
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import hashlib
@@ -14,12 +15,17 @@ import secrets
 import shutil
 from pathlib import Path
 
+from chaos.stack import contents
 from chaos.stack.agent import CACHE_IN_AGENT, Agent
+from chaos.stack.local import what_is_bound
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Service, Stack
 
-_VERSION = 2
+_VERSION = 3
 _DONE = "golden.json"
+_FIRST = ".first.img"
+"""Of a LUN as it was before any service had it, with what a bound folder has."""
+_FILES = "files"
 _KEPT = 12
 """Golden sets kept; the least recently used goes first."""
 
@@ -28,7 +34,10 @@ class Golden:
     """The golden LUNs of one stack."""
 
     def __init__(self, stack: Stack, images: dict[str, str], cache: Path) -> None:
-        """`cache` is the host's folder that the agent sees as CACHE_IN_AGENT."""
+        """`cache` is the host's folder that the agent sees as CACHE_IN_AGENT.
+
+        This reads what services bind, and blocks for as long as it takes.
+        """
         self._stack = stack
         self._cache = cache
         self._name = _digest(stack, images)
@@ -45,28 +54,54 @@ class Golden:
     def bases(self) -> dict[str, str]:
         """Paths of the golden files, in the agent, by LUN."""
         (self._folder / _DONE).touch()
-        return {name: f"{CACHE_IN_AGENT}/golden/{self._name}/{name}.img" for name in self._stack.luns}
+        luns = self._stack.luns.values()
+        return {lun.name: f"{CACHE_IN_AGENT}/golden/{self._name}/{lun.file_name}.img" for lun in luns}
+
+    @property
+    def files(self) -> Path:
+        """Where bound files are, as services left them."""
+        return self._folder / _FILES
 
     async def make(self, running: RunningStack, seconds_max: float) -> None:
-        """Initialise the stack on blank LUNs, shut it down in order, and keep the LUNs; `running` ends cleared."""
-        await running.up(await self.blanks(running.agent), seconds_max)
-        await running.shut_down()
-        self._forget_old()
+        """Initialise the stack on new LUNs, shut it down in order, and keep the LUNs; `running` ends cleared."""
         # in a folder of its own until it is whole: another run may be making the same set
         part = self._folder.with_name(f"{self._name}.{secrets.token_hex(4)}.part")
         part.mkdir(parents=True)
-        for name in self._stack.luns:
-            await running.agent.call("save", lun=name, path=f"{CACHE_IN_AGENT}/golden/{part.name}/{name}.img")
-        document = {"version": _VERSION, "stack": self._stack.name, "luns": sorted(self._stack.luns)}
-        (part / _DONE).write_text(json.dumps(document))
-        if not self.exists:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # it has made it meanwhile, and as well
-            part.rename(self._folder)
-        shutil.rmtree(part, ignore_errors=True)
+        try:
+            await running.up(await self._filled(running, part.name), seconds_max)
+            await running.shut_down()
+            self._forget_old()
+            for lun in self._stack.luns.values():
+                path = f"{CACHE_IN_AGENT}/golden/{part.name}/{lun.file_name}.img"
+                await running.agent.call("save", lun=lun.name, path=path)
+            await asyncio.to_thread(running.files.keep, part / _FILES)
+            document = {"version": _VERSION, "stack": self._stack.name, "luns": sorted(self._stack.luns)}
+            (part / _DONE).write_text(json.dumps(document))
+            if not self.exists:
+                shutil.rmtree(self._folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # it has made it meanwhile, and as well
+                part.rename(self._folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
         await running.clear()
 
+    async def _filled(self, running: RunningStack, part: str) -> dict[str, str]:
+        """As `blanks`, while this set is made: what bound folders have is copied here."""
+        found = await self._formatted(running.agent)
+        for lun in self._stack.luns.values():
+            if lun.contents:
+                path = f"{CACHE_IN_AGENT}/golden/{part}/{lun.file_name}{_FIRST}"
+                await running.fill(lun.name, found[lun.name], path)
+                found[lun.name] = path
+        return found
+
     async def blanks(self, agent: Agent) -> dict[str, str]:
+        """Paths of the file systems of new LUNs, in the agent: empty, or with what a bound folder has."""
+        found = await self._formatted(agent)
+        bound = [lun for lun in self._stack.luns.values() if lun.contents]
+        return found | {lun.name: f"{CACHE_IN_AGENT}/golden/{self._name}/{lun.file_name}{_FIRST}" for lun in bound}
+
+    async def _formatted(self, agent: Agent) -> dict[str, str]:
         """Paths of empty file systems, in the agent, by LUN."""
         found: dict[str, str] = {}
         (self._cache / "golden").mkdir(parents=True, exist_ok=True)
@@ -88,6 +123,7 @@ def _digest(stack: Stack, images: dict[str, str]) -> str:
         "version": _VERSION,
         "images": images,
         "luns": [dataclasses.astuple(lun) for lun in stack.luns.values()],
+        "contents": [contents.digest(Path(lun.contents)) for lun in stack.luns.values() if lun.contents],
         "services": [_told(service) for service in stack.services.values()],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
@@ -98,17 +134,7 @@ def _told(service: Service) -> dict[str, object]:
     described: dict[str, object] = dataclasses.asdict(service)
     for irrelevant in ("build", "image", "ports", "healthcheck", "restart", "cpus", "memory_bytes"):
         described.pop(irrelevant)
-    described["secrets"] = {name: _content(path) for name, path in service.secrets.items()}
-    described["binds"] = [_content(Path(mount.source)) for mount in service.mounts if mount.kind == "bind"]
+    described["secrets"] = {name: contents.digest(path) for name, path in service.secrets.items()}
+    bound = [Path(mount.source) for mount in service.mounts if mount.kind in ("bind", "file")]
+    described["binds"] = [contents.digest(path) for path in bound if what_is_bound(str(path)) != "special"]
     return described
-
-
-def _content(path: Path) -> str:
-    """A digest of a file, or of every file in a folder with its name; of what is no file (a socket) the name alone."""
-    total = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        total.update(f"{file.relative_to(path)}\0".encode())
-        if file.is_file():
-            with file.open("rb") as content:
-                total.update(hashlib.file_digest(content, "sha256").digest())
-    return total.hexdigest()

@@ -100,7 +100,15 @@ class Scene:
         """An injector whose load has begun and whose one fault strikes when the phase "now" is entered."""
         aim = target or (Target(service=service) if service else Target(array="core"))
         scheduled = ScheduledFault(fault, aim, Trigger(phase="now"), for_seconds, parameters)
-        injector = Injector([scheduled], self.stack, self.running.agent, self.recorder, self.faults.append, self.mended)
+        injector = Injector(
+            [scheduled],
+            self.stack,
+            self.running.agent,
+            self.recorder,
+            self.faults.append,
+            self.mended,
+            finished=self.running.finished,
+        )
         injector.begin_load()
         return injector
 
@@ -161,7 +169,7 @@ async def scene(stack: Stack, folder: Path) -> AsyncIterator[Scene]:
             try:
                 await made.running.up(made.golden.bases(), 30.0)
                 await made.running.answers(30.0)
-                yield Scene(made, recorder, stack, events)
+                yield Scene(made, recorder, made.running.stack, events)
             finally:
                 recorder.close()
 

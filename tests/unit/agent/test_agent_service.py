@@ -128,6 +128,17 @@ def test_a_lun_that_is_unplugged_refuses_what_comes_and_keeps_what_its_array_had
     assert spare.lun.volatile_bytes == BLOCK_BYTES, "in the array's own cache, as it was"
 
 
+def test_a_disk_within_the_machine_loses_what_was_not_flushed_and_keeps_what_was(agent: Agent) -> None:
+    spare = agent._luns["spare"]
+    spare.lun.write(0, b"flushed".ljust(BLOCK_BYTES))
+    spare.lun.flush()
+    spare.lun.write(0, b"cached".ljust(BLOCK_BYTES))
+    reply = apply(agent, OFF, kill=["db"], within=["spare"], cause=3)
+    assert reply["closed"] == {"disk": 0}, "the evidence is of the disk that was aimed at"
+    assert (agent.do_health(lun="spare")["closed"], agent._ports["spare"].cause) == (True, 3)
+    assert (spare.lun.read(0, 7), spare.lun.volatile_bytes) == (b"flushed", 0)
+
+
 def test_an_array_that_loses_power_after_its_lun_was_unplugged_loses_what_was_not_flushed(agent: Agent) -> None:
     agent._luns["spare"].lun.write(0, b"taken".ljust(BLOCK_BYTES))
     apply(agent, OFF, unplug=["spare"])
