@@ -175,7 +175,7 @@ class Bench:
         )
 
     async def _finished(self, names: Iterable[str]) -> Set[str]:
-        return self.finished.intersection(names)
+        return self.finished & set(names)
 
     async def _mend(self) -> None:
         self.mended.append(self.since())

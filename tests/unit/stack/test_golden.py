@@ -182,7 +182,7 @@ def test_a_bound_folder_that_is_written_to_is_copied_once_and_is_part_of_the_key
         "mode": lambda: file.chmod(0o600),
         "owner": lambda: os.chown(file, 1234, -1),
         "name": lambda: file.rename(folder / "other"),
-        "link": lambda: (link.unlink(), link.symlink_to("b")),
+        "link": lambda: link.rename(file),
         "folder": lambda: (folder / "empty").mkdir(),
     }
     assert Golden(made, {"db": "sha256:1"}, cache).exists
