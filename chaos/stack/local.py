@@ -28,6 +28,8 @@ _BYTES_A_FILE = 16 << 10
 _MIB = 1 << 20
 _OF_THE_HOST = (Path("/proc"), Path("/sys"), Path("/dev"))
 """With all below them, and the root itself: of these nobody wants a copy."""
+_IN_MEMORY = Path("/dev/shm")
+"""What is below it is as any other file."""
 
 KEPT_FROM_WRITING = "kept from writing"
 """Among a bind's options: the Compose file would have it written to."""
@@ -53,7 +55,7 @@ def on_local_disks(stack: Stack, image_volumes: Mapping[str, Collection[str]] = 
 def what_is_bound(source: str) -> Literal["folder", "file", "special", "nothing"]:
     """What a bind's source is; "special" is bound as it is, and never written to."""
     path = Path(os.path.realpath(source))
-    if path == Path("/") or any(path.is_relative_to(other) for other in _OF_THE_HOST):
+    if path == Path("/") or (any(map(path.is_relative_to, _OF_THE_HOST)) and _IN_MEMORY not in path.parents):
         return "special"
     try:
         mode = path.stat().st_mode

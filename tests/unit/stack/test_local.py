@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,11 @@ def test_a_bind_is_made_such_that_nothing_of_the_users_is_written_to(
 def test_of_the_hosts_own_folders_nobody_makes_a_copy(source: str) -> None:
     made = on_local_disks(stack_of(Mount("bind", source, "/x")))
     assert made.services["db"].mounts == (Mount("bind", source, "/x", True, options=KEPT_FROM_WRITING),)
+
+
+def test_a_folder_in_shared_memory_is_one_as_any_other() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        assert on_local_disks(stack_of(Mount("bind", folder, "/x"))).luns["db:/x"].contents == folder
 
 
 def test_whoever_binds_a_folder_that_is_written_to_sees_the_same_disk(tmp_path: Path) -> None:
