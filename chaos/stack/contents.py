@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
-import docker.errors
-import docker.types
 
 from chaos.errors import EngineError
+from chaos.stack.engine import engine_errors
 from chaos.stack.identity import Run
 
 _READ_BYTES_MAX = 1 << 20
@@ -49,11 +48,12 @@ def copy(client: docker.DockerClient, run: Run, image: str, folder: str, volume:
     """
     api = client.api
     host = api.create_host_config(binds=[f"{folder}:/from:ro", f"{volume}:/to:rw,nocopy"], network_mode="none")
-    try:
+    with engine_errors(f"copying the bound folder {folder}"):
         made = api.create_container(
             image,
-            entrypoint=["cp"],
-            command=["-a", "--", "/from/.", "/to/"],
+            # written back at once: else the engine waits for that while it unmounts, and says nothing meanwhile
+            entrypoint=["sh", "-c", "cp -a -- /from/. /to/ && sync -f /to"],
+            command=[],
             user="0",
             labels=run.labels("copy"),
             name=f"holdfast-{run.id}-copy-{next(_NUMBERS)}",
@@ -63,8 +63,6 @@ def copy(client: docker.DockerClient, run: Run, image: str, folder: str, volume:
         code = int(api.wait(made, timeout=_COPY_SECONDS_MAX)["StatusCode"])
         said = api.logs(made, tail=5).decode(errors="replace").strip() if code else ""
         api.remove_container(made, force=True)
-    except docker.errors.APIError as error:
-        raise EngineError(f"the bound folder {folder} cannot be copied: {error.explanation}") from error
     if code:
         raise EngineError(f"the bound folder {folder} cannot be copied on its LUN: {said}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -41,7 +41,7 @@ def changed_paths(client: docker.DockerClient, container: Container, points: Col
     driver: Mapping[str, Any] = client.api.inspect_container(container.id).get("GraphDriver") or {}
     data = driver.get("Data") or {}
     layer = Path(data.get("UpperDir") or "/nowhere")
-    if driver.get("Name") == "overlay2" and os.access(layer, os.R_OK | os.X_OK):
+    if driver.get("Name") == "overlay2" and _may_look_into(layer):
         below = [Path(each) for each in (data.get("LowerDir") or "").split(":")]
         return written(_in_layer(layer, below), points)
     return written(_told(client, container), points)
@@ -57,7 +57,7 @@ def written(paths: Mapping[str, str], points: Collection[str]) -> list[str]:
         paths: What each is: NEW, KNOWN, or empty for no folder.
         points: Mount points.
     """
-    outer = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
+    outer = _parents(paths)
     mounted = [PurePosixPath(point) for point in points if point != "/"]
 
     def is_made_by_the_engine(path: PurePosixPath, kind: str) -> bool:
@@ -68,6 +68,10 @@ def written(paths: Mapping[str, str], points: Collection[str]) -> list[str]:
         for path, kind in sorted(paths.items())
         if path not in outer and kind != KNOWN and not is_made_by_the_engine(PurePosixPath(path), kind)
     ]
+
+
+def _may_look_into(layer: Path) -> bool:
+    return os.access(layer, os.R_OK | os.X_OK)
 
 
 def _in_layer(layer: Path, below: Collection[Path]) -> dict[str, str]:
@@ -83,13 +87,14 @@ def _in_layer(layer: Path, below: Collection[Path]) -> dict[str, str]:
 
 def _told(client: docker.DockerClient, container: Container) -> dict[str, str]:
     """The same, as the engine tells it."""
-    changes = client.api.diff(container.id) or []
-    return {
-        each["Path"]: (KNOWN if each["Kind"] == _CHANGED else NEW)
-        if _is_folder(client, container, each["Path"])
-        else ""
-        for each in changes
-    }
+    kinds = {each["Path"]: each["Kind"] for each in client.api.diff(container.id) or []}
+    outer = _parents(kinds)
+    folders = {path for path in kinds if path in outer or _is_folder(client, container, path)}
+    return {path: (KNOWN if kind == _CHANGED else NEW) if path in folders else "" for path, kind in kinds.items()}
+
+
+def _parents(paths: Iterable[str]) -> set[str]:
+    return {str(parent) for path in paths for parent in PurePosixPath(path).parents}
 
 
 def _is_folder(client: docker.DockerClient, container: Container, path: str) -> bool:

@@ -11,6 +11,8 @@ from chaos.experiment.plan import Plan, Target
 from chaos.experiment.source import did_you_mean, find, read
 from chaos.stack.spec import ANY, Stack
 
+_ON_A_LUN = "name a service on a LUN; a volume that its image alone declares counts once `volumes` has its path, too"
+
 
 def check_targets(plan: Plan, stack: Stack, file: Path | None = None, faults: FaultCatalogue | None = None) -> None:
     """Refuse a plan that strikes what its stack does not have.
@@ -70,7 +72,7 @@ def _without_luns(name: str, stack: Stack, fault: FaultInfo) -> list[tuple[str, 
     """What to say of a service or a role that has nothing which a fault of LUNs could strike, and the hint."""
     luns = stack.luns_of(stack.candidates(name))
     if not luns:
-        return [(f"{name} mounts no LUN, and {fault.name} strikes LUNs", "name a service on a LUN")]
+        return [(f"{name} mounts no LUN, and {fault.name} strikes LUNs", _ON_A_LUN)]
     if fault.whole_arrays and not stack.beside(luns):
         message = f"{name} is on local disks alone, and {fault.name} strikes the arrays of a SAN"
         return [(message, "put its volume on an array under x-chaos.arrays, or use a fault of disks")]

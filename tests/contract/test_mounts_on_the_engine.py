@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chaos.experiment.plan import Target
+from chaos.stack import layers
 from chaos.stack.mending import Damage
 from chaos.stack.spec import LOCAL, Build, Mount, Service, Stack
 from tests.contract.stage import DATA, KEEP, LISTENER, Play, Scene, service, stack_of
@@ -193,9 +194,12 @@ def test_a_bound_file_is_copied_and_named_when_its_service_changes_it(tmp_path: 
     assert state_of(files) == before
 
 
+@pytest.mark.parametrize("may_look", [True, False], ids=["told by the layer's folder", "told by the engine"])
 def test_what_is_written_above_a_mount_point_is_named_and_what_the_engine_makes_is_not(
-    tmp_path: Path, play: Play
+    may_look: bool, tmp_path: Path, play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not may_look:  # as where this process is not root
+        monkeypatch.setattr(layers, "_may_look_into", lambda layer: False)
     (tmp_path / "secret").write_text("secret")
     box = mounting(
         Mount("lun", "disk", "/srv/shelf/data"),
@@ -209,7 +213,7 @@ def test_what_is_written_above_a_mount_point_is_named_and_what_the_engine_makes_
     async def act(scene: Scene) -> None:
         assert await scene.running.not_covered() == ()
         await scene.does("echo 1 > /srv/shelf/records && echo 1 > /srv/quick/gone && echo 1 > /srv/shelf/data/kept")
-        await scene.does("mkdir /srv/shelfdata && echo 1 > /srv/shelfdata/records")
+        await scene.does("mkdir /srv/shelfdata && echo 1 > /srv/shelfdata/records && touch /etc/own && rm /etc/own")
         assert await scene.running.not_covered() == ("box:/srv/shelf/records", "box:/srv/shelfdata/records")
         scene.running.stack = dataclasses.replace(scene.stack, may_lose=("box:/srv/shelf",))
         assert await scene.running.not_covered() == ("box:/srv/shelfdata/records",)
