@@ -31,7 +31,7 @@ Reply = dict[str, Any]
 class Agent:
     """One run's LUNs, ports and processes."""
 
-    SLOW = frozenset({"attach", "detach", "drop", "save", "check", "links", "format", "sync", "ask"})
+    SLOW = frozenset({"attach", "detach", "drop", "save", "check", "links", "format", "show", "hide", "sync", "ask"})
     """Requests that wait for the kernel or a program, which may need FUSE answers meanwhile: done in a thread.
 
     Even closing a loop device does: the last close writes its dirty pages back, through FUSE.
@@ -48,6 +48,8 @@ class Agent:
         self._generation = 0
         self._processes = Processes()
         self._links = Links()
+        self._shown: dict[str, int] = {}
+        """Handles of the loop devices over files, by path."""
         self._leases: dict[tuple[str, Any], int] = {}
         """When what is wanted of a ("lun", name), ("service", name) or ("link", (sender, receiver)) ends."""
         self._lapsed: set[tuple[str, Any]] = set()
@@ -108,6 +110,16 @@ class Agent:
         _run_program("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-E", options, part)
         _run_program("debugfs", "-w", "-R", "rmdir lost+found", part)
         os.replace(part, path)
+        return {}
+
+    def do_show(self, *, path: str) -> Reply:
+        """Show a file as a loop device, beside every LUN: what is to be on a LUN from the first is copied there."""
+        device, self._shown[path] = loop.attach(path, direct=False)
+        return {"device": device}
+
+    def do_hide(self, *, path: str) -> Reply:
+        """The loop device of a file goes, once nothing has it mounted."""
+        os.close(self._shown.pop(path))
         return {}
 
     def do_check(self, *, lun: str) -> Reply:

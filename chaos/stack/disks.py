@@ -46,20 +46,22 @@ class Disks:
         """
         return list(await asyncio.gather(*(self._reattach(name) for name in luns)))
 
-    async def fill(self, name: str, base: str, image: str, path: str) -> None:
-        """Copy what the bound folder of a LUN has on a clone of `base`, and write that into a file.
+    async def fill(self, name: str, image: str, path: str) -> None:
+        """Make a file, a path in the agent, of which a LUN is cloned that has what its bound folder has.
+
+        The copy does not go through the array, which may take ten times as long.
 
         Args:
             name: The LUN.
-            base: A file with an empty file system, a path in the agent, as `path` is.
             image: One that has `cp`.
             path: Of the file that is made.
         """
-        await self._make(name, base)
-        folder, volume = self._stack.luns[name].contents, self.names[name]
-        await in_own_thread(contents.copy, self._client, self._run, image, folder, volume)
+        lun = self._stack.luns[name]
+        await self._agent.call("format", path=path, size=lun.size_bytes)
+        await self._mount(name, (await self._agent.call("show", path=path))["device"])
+        await in_own_thread(contents.copy, self._client, self._run, image, lun.contents, self.names[name])
         await self.remove([name])
-        await self._agent.call("save", lun=name, path=path)
+        await self._agent.call("hide", path=path)
 
     async def remove(self, names: Iterable[str]) -> None:
         """Remove volumes whose containers are gone; the LUNs stay."""

@@ -19,12 +19,10 @@ from chaos.stack import contents
 from chaos.stack.agent import CACHE_IN_AGENT, Agent
 from chaos.stack.local import what_is_bound
 from chaos.stack.running import RunningStack
-from chaos.stack.spec import Service, Stack
+from chaos.stack.spec import Lun, Service, Stack
 
 _VERSION = 3
 _DONE = "golden.json"
-_FIRST = ".first.img"
-"""Of a LUN as it was before any service had it, with what a bound folder has."""
 _FILES = "files"
 _KEPT = 12
 """Golden sets kept; the least recently used goes first."""
@@ -85,28 +83,28 @@ class Golden:
             shutil.rmtree(part, ignore_errors=True)
         await running.clear()
 
-    async def _filled(self, running: RunningStack, part: str) -> dict[str, str]:
-        """As `blanks`, while this set is made: what bound folders have is copied here."""
-        found = await self._formatted(running.agent)
-        for lun in self._stack.luns.values():
-            if lun.contents:
-                path = f"{CACHE_IN_AGENT}/golden/{part}/{lun.file_name}{_FIRST}"
-                await running.fill(lun.name, found[lun.name], path)
-                found[lun.name] = path
-        return found
-
     async def blanks(self, agent: Agent) -> dict[str, str]:
         """Paths of the file systems of new LUNs, in the agent: empty, or with what a bound folder has."""
-        found = await self._formatted(agent)
         bound = [lun for lun in self._stack.luns.values() if lun.contents]
-        return found | {lun.name: f"{CACHE_IN_AGENT}/golden/{self._name}/{lun.file_name}{_FIRST}" for lun in bound}
+        return await self._empty(agent) | {lun.name: _first(self._name, lun) for lun in bound}
 
-    async def _formatted(self, agent: Agent) -> dict[str, str]:
-        """Paths of empty file systems, in the agent, by LUN."""
+    async def _filled(self, running: RunningStack, part: str) -> dict[str, str]:
+        """The same, while this set is made in a folder: what bound folders have is copied there."""
+        found = await self._empty(running.agent)
+        for lun in self._stack.luns.values():
+            if lun.contents:
+                found[lun.name] = _first(part, lun)
+                await running.fill(lun.name, found[lun.name])
+        return found
+
+    async def _empty(self, agent: Agent) -> dict[str, str]:
+        """Paths of empty file systems, in the agent, by LUN; of those without a bound folder."""
         found: dict[str, str] = {}
         (self._cache / "golden").mkdir(parents=True, exist_ok=True)
         for lun in self._stack.luns.values():
             name = f"golden/blank-{lun.filesystem}-{lun.size_bytes}.img"
+            if lun.contents:
+                continue
             if not (self._cache / name).exists():
                 await agent.call("format", path=f"{CACHE_IN_AGENT}/{name}", size=lun.size_bytes)
             found[lun.name] = f"{CACHE_IN_AGENT}/{name}"
@@ -116,6 +114,11 @@ class Golden:
         found = sorted((self._cache / "golden").glob(f"*/{_DONE}"), key=lambda path: path.stat().st_mtime)
         for path in found[: max(0, len(found) - _KEPT + 1)]:
             shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def _first(folder: str, lun: Lun) -> str:
+    """The path, in the agent, of a LUN as it was before any service had it, with what a bound folder has."""
+    return f"{CACHE_IN_AGENT}/golden/{folder}/{lun.file_name}.first.img"
 
 
 def _digest(stack: Stack, images: dict[str, str]) -> str:

@@ -192,9 +192,9 @@ class RunningStack:
         except TimeoutError:
             raise Unrecoverable(f"the runbook's command in {service} did not end in time") from None
 
-    async def fill(self, lun: str, base: str, path: str) -> None:
-        """Make a file, a path in the agent as `base` is, of a LUN that has what its bound folder has."""
-        await self._disks.fill(lun, base, self._copy_image, path)
+    async def fill(self, lun: str, path: str) -> None:
+        """Make a file, a path in the agent, of which a LUN is cloned that has what its bound folder has."""
+        await self._disks.fill(lun, self._copy_image, path)
 
     async def save_luns(self, folder: str) -> None:
         """Write every LUN's content into `folder`, a path in the agent."""

@@ -7,6 +7,8 @@ from chaos.stack.spec import Stack
 
 GUARDED_ROLES = frozenset({"database", "standby", "replica", "backup"})
 """Roles whose LUNs should not all be on one array."""
+_LARGE_BYTES = 8 << 30
+"""Of a disk that has what a folder of half its size has; to copy that takes half a minute."""
 
 
 def topology_warnings(stack: Stack) -> list[str]:
@@ -57,6 +59,11 @@ def disk_warnings(stack: Stack) -> list[str]:
     warnings += [
         f"{outer} and {inner} are bound, and copied, each for itself: what is written to one is not seen in the other"
         for outer, inner in overlapping(stack)
+    ]
+    warnings += [
+        f"{lun.contents} has {lun.size_bytes >> 31} GiB, copied for {lun.name} again after any change"
+        for lun in stack.luns.values()
+        if lun.contents and lun.size_bytes > _LARGE_BYTES
     ]
     warnings += [
         f"{service.name}:{mount.target} is bound read-only: {mount.source} is no file and no folder to copy"

@@ -55,9 +55,9 @@ class Running:
             await self._before_save()
         (self._cache / Path(path).relative_to(CACHE_IN_AGENT)).write_text(self._content)
 
-    async def fill(self, lun: str, base: str, path: str) -> None:
+    async def fill(self, lun: str, path: str) -> None:
         self.did.append(f"fill {lun}")
-        (self._cache / Path(path).relative_to(CACHE_IN_AGENT)).write_text(f"filled from {Path(base).name}")
+        (self._cache / Path(path).relative_to(CACHE_IN_AGENT)).write_text("filled")
 
     @property
     def files(self) -> BoundFiles:
@@ -173,10 +173,10 @@ def test_a_bound_folder_that_is_written_to_is_copied_once_and_is_part_of_the_key
     running = Running(cache, "x")
     golden = Golden(made, {"db": "sha256:1"}, cache)
     asyncio.run(golden.make(running.made, 1.0))
-    assert running.did[:3] == ["format", "fill db:/own", "up"]
+    assert running.did[:2] == ["fill db:/own", "up"]
     assert running.bases["db:/own"].endswith(".first.img")
     first = asyncio.run(golden.blanks(running.agent))["db:/own"]
-    assert (cache / Path(first).relative_to(CACHE_IN_AGENT)).read_text() == "filled from blank-ext4-8388608.img"
+    assert (cache / Path(first).relative_to(CACHE_IN_AGENT)).read_text() == "filled"
     changes: dict[str, Callable[[], object]] = {
         "content": lambda: file.write_text("b"),
         "mode": lambda: file.chmod(0o600),
