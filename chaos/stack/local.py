@@ -26,7 +26,7 @@ _TIMES_CONTENTS = 2
 _BYTES_A_FILE = 16 << 10
 """A file system has an inode for so many bytes of its size."""
 _MIB = 1 << 20
-_OF_THE_HOST = (Path("/proc"), Path("/sys"), Path("/dev"))
+_OF_THE_HOST = (Path("/proc"), Path("/sys"), Path("/dev"), Path("/run"))
 """With all below them, and the root itself: of these nobody wants a copy."""
 _IN_MEMORY = Path("/dev/shm")
 """What is below it is as any other file."""

@@ -159,7 +159,7 @@ class Stack:
         name: Compose's `name`, else the folder's.
         source: The Compose file.
         luns: By volume name.
-        volumes: Further named volumes, not on a LUN.
+        volumes: Further named volumes; none once `chaos.stack.local` has put them on LUNs.
         front_door: (service, container port).
         driver: "http" or "module:Class".
         roles: Services by role, e.g. {"database": ("db",)}; of a role that moves, those that may have it.

@@ -74,7 +74,7 @@ def test_a_bind_is_made_such_that_nothing_of_the_users_is_written_to(
     assert made.services["db"].mounts == (dataclasses.replace(expected, source=expected.source.format(tmp_path)),)
 
 
-@pytest.mark.parametrize("source", ["/", "/dev/null", "/dev", "/proc/sys", "/sys"])
+@pytest.mark.parametrize("source", ["/", "/dev/null", "/dev", "/proc/sys", "/sys", "/run"])
 def test_of_the_hosts_own_folders_nobody_makes_a_copy(source: str) -> None:
     made = on_local_disks(stack_of(Mount("bind", source, "/x")))
     assert made.services["db"].mounts == (Mount("bind", source, "/x", True, options=KEPT_FROM_WRITING),)
