@@ -1,7 +1,8 @@
-"""What a service wrote into its container's own layer, which is on no LUN."""
+"""What services wrote that is on no LUN: into their containers' own layers, and into copies of bound files."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -10,8 +11,10 @@ from typing import Any
 import docker
 import docker.errors
 
+from chaos.stack.agent import Agent
 from chaos.stack.containers import Container
-from chaos.stack.spec import Service
+from chaos.stack.files import BoundFiles
+from chaos.stack.spec import Service, Stack
 
 _CHANGED = 0
 """The kind of a path in the engine's answer that the image has, too."""
@@ -21,6 +24,30 @@ _INIT = ("/sbin/docker-init", "/usr/sbin/docker-init", "/run/podman-init", "/dev
 """Where engines mount their own init."""
 
 NEW, KNOWN = "new folder", "folder of the image"
+
+
+async def not_covered(
+    client: docker.DockerClient,
+    stack: Stack,
+    agent: Agent,
+    running: Mapping[str, Container],
+    files: BoundFiles,
+) -> tuple[str, ...]:
+    """Paths that services wrote and that are on no LUN, as "service:/path", but for those that may be lost."""
+    seen = await agent.call("mounts", services=list(running))
+    points = {name: {*mount_points(stack.services[name]), *seen.get(name, ())} for name in running}
+    found = await asyncio.gather(
+        *(asyncio.to_thread(changed_paths, client, each, points[name]) for name, each in running.items())
+    )
+    paths = [(name, path) for name, changed in zip(running, found, strict=True) for path in changed]
+    changed_files = await asyncio.to_thread(files.changed)
+    paths += [
+        (service.name, mount.target)
+        for service in stack.services.values()
+        for mount in service.mounts
+        if mount.kind == "file" and mount.source in changed_files
+    ]
+    return tuple(f"{name}:{path}" for name, path in paths if not stack.is_harmless(name, path))
 
 
 def mount_points(service: Service) -> list[str]:

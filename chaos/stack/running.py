@@ -281,21 +281,7 @@ class RunningStack:
 
     async def not_covered(self) -> tuple[str, ...]:
         """Paths that services wrote and that are on no LUN, as "service:/path"."""
-        seen = await self.agent.call("mounts", services=list(self.running))
-        points = {name: {*layers.mount_points(self.stack.services[name]), *seen.get(name, ())} for name in self.running}
-        look, client = layers.changed_paths, self._client
-        found = await asyncio.gather(
-            *(asyncio.to_thread(look, client, each, points[name]) for name, each in self.running.items())
-        )
-        files = await asyncio.to_thread(self.files.changed)
-        paths = [(name, path) for name, changed in zip(self.running, found, strict=True) for path in changed]
-        paths += [
-            (service.name, mount.target)
-            for service in self.stack.services.values()
-            for mount in service.mounts
-            if mount.kind == "file" and mount.source in files
-        ]
-        return tuple(f"{name}:{path}" for name, path in paths if not self.stack.is_harmless(name, path))
+        return await layers.not_covered(self._client, self.stack, self.agent, self.running, self.files)
 
     async def keep_events(self, folder: Path, since: float) -> None:
         """Save what the engine did with this run's objects since a moment (seconds of the epoch)."""
