@@ -46,8 +46,7 @@ from chaos.reporting.result import (
 )
 
 if TYPE_CHECKING:
-    from chaos.experiment.plan import Plan
-    from chaos.stack.spec import Stack
+    from chaos.stack.opening import Opened
 
 TRACEBACK_FILE = "traceback.txt"
 
@@ -65,6 +64,9 @@ app = typer.Typer(
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="An experiment or a plan.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Draws the plan; itself drawn if not given.")]
+Times = Annotated[
+    int, typer.Option(min=1, help="So many trials: an experiment is drawn anew for each, with the next seed.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, all else on stderr.")]
 
 
@@ -97,17 +99,23 @@ def doctor(
 def validate(
     file: File,
     seed: Seed = None,
+    times: Times = 1,
     as_json: AsJson = False,
 ) -> Answer:
     """Tell what a run would touch and draw, and what to be wary of; touches nothing itself."""
     from chaos.stack.preview import preview, touched, warnings
     from chaos.workload.drivers import load_doors, load_driver
 
-    plan, stack = _open(file, seed)
+    opened = _open(file, seed, times)
+    plan, stack = opened.plans[0], opened.stack
     load_doors(load_driver(plan.driver or stack.driver, plan.driver_folder), (kind for kind, _, _ in stack.doors))
-    drawn = {name: jsonable(value) for name, value in vars(plan).items() if name != "variables"}
-    found: Document = {"plan": drawn, "touched": touched(stack), "warnings": warnings(plan, stack)}
-    return Answer(EXIT_HELD, _without_verdict("", found), "\n".join(preview(plan, stack)))
+    drawn = [
+        {name: jsonable(value) for name, value in vars(each).items() if name != "variables"} for each in opened.plans
+    ]
+    wary = [*opened.differing, *warnings(plan, stack)]
+    found: Document = {"plan": drawn[0], "plans": drawn, "touched": touched(stack), "warnings": wary}
+    lines = preview(opened.plans, stack, opened.differing)
+    return Answer(EXIT_HELD, _without_verdict("", found), "\n".join(lines))
 
 
 @app.command()
@@ -115,7 +123,7 @@ def run(
     context: typer.Context,
     file: File,
     seed: Seed = None,
-    times: Annotated[int, typer.Option(min=1, help="So many trials, each with the next seed.")] = 1,
+    times: Times = 1,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="On so many copies of the stack at once.")] = 1,
     as_json: AsJson = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the LUNs' data in the run folder.")] = False,
@@ -129,11 +137,11 @@ def run(
     from chaos.stack.sweep import sweep
     from chaos.trials import run_trials
 
-    plan, _ = _open(file, seed)
+    plans = _open(file, seed, times).plans
     sweep(all_=False)
     fan = FanOut([context.obj, HtmlReport(), terminal(sys.stderr if as_json else sys.stdout)])
     with logged_to_file():
-        results = run_trials(plan, times=times, jobs=jobs, keep=keep, listeners=(fan,))
+        results = run_trials(plans, jobs=jobs, keep=keep, listeners=(fan,))
     for crash in fan.crashes:
         _complain(str(crash))
     lines = [f"{result.verdict}  {result.reason}\n  run: {result.run_dir}" for result in results if fan.crashes]
@@ -230,17 +238,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return answer.code
 
 
-def _open(file: Path, seed: int | None) -> tuple[Plan, Stack]:
-    """Load an experiment or plan with its stack, every target looked for."""
-    from chaos.experiment.loader import load
+def _open(file: Path, seed: int | None, times: int) -> Opened:
     from chaos.faults import catalogue
-    from chaos.stack.compose import load_stack
-    from chaos.stack.targets import check_targets
+    from chaos.stack.opening import open_file
 
-    plan = load(file, seed, catalogue())
-    stack = load_stack(plan.stack, plan.variables, plan.profiles, os.environ)
-    check_targets(plan, stack, file, catalogue())
-    return plan, stack
+    return open_file(file, seed, times, catalogue(), os.environ)
 
 
 def _without_verdict(reason: str, found: Mapping[str, object]) -> Document:

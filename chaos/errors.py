@@ -91,6 +91,11 @@ class HarnessError(HoldfastError):
 class EngineError(HarnessError):
     """No container engine answers, or it refused a request."""
 
+    def __init__(self, message: str, *, is_forbidden: bool = False) -> None:
+        """`is_forbidden`: one is there, and this user may not use it; then another one would not help."""
+        super().__init__(message)
+        self.is_forbidden = is_forbidden
+
 
 class AgentError(HarnessError):
     """The agent is gone or refused a request."""

@@ -8,14 +8,14 @@ this host lacks is one on a laptop, and a failure where HOLDFAST_REQUIRED or CI 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from chaos.errors import HarnessError, HoldfastError, Terminated
+from chaos.experiment.files import is_experiment
 
 if TYPE_CHECKING:  # the plugin is loaded by every pytest run on this machine: light at import
     from chaos.doctor import Diagnosis
@@ -23,8 +23,6 @@ if TYPE_CHECKING:  # the plugin is loaded by every pytest run on this machine: l
     from chaos.reporting.listener import Listener
     from chaos.reporting.result import TrialResult
 
-_EXPERIMENT = re.compile(r"^experiment\s*:", re.MULTILINE)
-_HEAD_BYTES = 16_384
 _SWEPT: pytest.StashKey[str] = pytest.StashKey()
 _DIAGNOSIS: pytest.StashKey[Diagnosis] = pytest.StashKey()
 REQUIRED_BY = ("HOLDFAST_REQUIRED", "CI")
@@ -41,8 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ExperimentFile | None:
-    """Collect a YAML file that has `experiment:` at its top level."""
-    if file_path.suffix not in {".yaml", ".yml"} or not _is_experiment(file_path):
+    """Collect a YAML file that has `experiment:` and `stack:` at its top level."""
+    if file_path.suffix not in {".yaml", ".yml"} or not is_experiment(file_path):
         return None
     return ExperimentFile.from_parent(parent, path=file_path)
 
@@ -57,16 +55,6 @@ def pytest_runtest_makereport(
     if isinstance(item, ExperimentItem) and isinstance(error, UnexpectedVerdictError | HoldfastError):
         report.longrepr = str(error)
     return report
-
-
-def _is_experiment(path: Path) -> bool:
-    """Look at the file's head only: its problems are reported when it runs."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError:
-        return False
-    return _EXPERIMENT.search(head.decode("utf-8", errors="replace")) is not None
 
 
 class UnexpectedVerdictError(AssertionError):
@@ -100,14 +88,15 @@ class ExperimentItem(pytest.Item):
         from chaos.reporting.listener import Collector
         from chaos.trials import run_trials
 
-        plan = self._plan()
+        plans = self._plans()
+        plan = plans[0]
         self.user_properties.append(("seed", plan.seed))
         self._require(plan)
         _sweep_once(self.config)
         collector = Collector()
         try:
             [self.result] = run_trials(
-                plan, runs=self.config.getoption("--holdfast-runs"), listeners=(collector, *self._listeners())
+                plans, runs=self.config.getoption("--holdfast-runs"), listeners=(collector, *self._listeners())
             )
         except Terminated as stop:
             pytest.exit("SIGTERM; everything is cleaned up", returncode=int(stop.code or 1))
@@ -125,15 +114,12 @@ class ExperimentItem(pytest.Item):
         """Place and name in reports."""
         return self.path, None, self.name
 
-    def _plan(self) -> Plan:
-        from chaos.experiment.loader import load
+    def _plans(self) -> Sequence[Plan]:
         from chaos.faults import catalogue
-        from chaos.stack.compose import load_stack
-        from chaos.stack.targets import check_targets
+        from chaos.stack.opening import open_file
 
-        plan = load(self.path, self.config.getoption("--holdfast-seed"), catalogue())
-        check_targets(plan, load_stack(plan.stack, plan.variables, plan.profiles, os.environ), self.path, catalogue())
-        return plan
+        seed = self.config.getoption("--holdfast-seed")
+        return open_file(self.path, seed, 1, catalogue(), os.environ).plans
 
     def _listeners(self) -> list[Listener]:
         from chaos.reporting.html import HtmlReport

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from chaos.checks.file import judge_file
 from chaos.errors import AgentError, HoldfastError
-from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.history.events import Header, Note, PhaseEvent
@@ -78,7 +77,6 @@ class Trial:
 
     async def run(self, *, keep: bool) -> TrialResult:
         """Run it and judge it."""
-        write_plan(self._plan, self._folder / "plan.yaml")
         self._running.logs = self._folder / "logs"
         self._running.logs.mkdir()
         self._running.restarts.held = lambda: self._injector.damage.held

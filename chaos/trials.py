@@ -1,4 +1,4 @@
-"""Several trials of one plan, on one copy of its stack or on several at once.
+"""Several trials of one experiment, on one copy of its stack or on several at once.
 
 What the trials of a copy share is started before the first and removed after the last.
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import errno
 import os
 import signal
@@ -19,32 +18,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.errors import HarnessError, Terminated, UsageError
+from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.reporting.listener import FanOut, Held, Listener
-from chaos.reporting.result import TrialResult
-from chaos.stack.compose import load_stack
+from chaos.reporting.recall import kept_images
+from chaos.reporting.result import PLAN_FILE, TrialResult
 from chaos.stack.diary import Diary
 from chaos.stack.identity import Run
+from chaos.stack.inputs.comparing import compare_images
+from chaos.stack.inputs.keeping import keep
 from chaos.stack.lifecycle import lab
+from chaos.stack.opening import Opened, open_plans
 from chaos.stack.spec import Stack
 from chaos.trial import Trial
 from chaos.workload.doors import Readers
+from chaos.workload.drivers.files import driver_files
 
 
 def run_trials(
-    plan: Plan,
+    plans: Sequence[Plan],
     *,
-    times: int = 1,
     jobs: int = 1,
     keep: bool = False,
     runs: Path = Path("reports/runs"),
     listeners: Sequence[Listener] = (),
 ) -> list[TrialResult]:
-    """Run `times` trials of a plan, the i-th with seed + i.
+    """Run a trial of each plan.
 
     Args:
-        plan: Everything drawn.
-        times: How many trials.
+        plans: Of one experiment: they differ in what was drawn alone. `load_trials` draws them.
         jobs: How many copies of the stack they are shared out to; a trial's events are then told when it is over.
         keep: Keep the LUNs' data in each run folder.
         runs: Where the run folders are made.
@@ -58,7 +60,7 @@ def run_trials(
     fan = FanOut(listeners)
     try:
         with asyncio.Runner() as runner:
-            return runner.run(_with_sigterm(_run_trials(plan, times, jobs, keep, runs, fan)))
+            return runner.run(_with_sigterm(_run_trials(plans, jobs, keep, runs, fan)))
     except BaseException as error:
         fan.failed(error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -104,22 +106,21 @@ class _Turn:
     folder: Path
 
 
-async def _run_trials(plan: Plan, times: int, jobs: int, keep: bool, runs: Path, fan: FanOut) -> list[TrialResult]:
-    stack = load_stack(plan.stack, plan.variables, plan.profiles, os.environ)
+async def _run_trials(plans: Sequence[Plan], jobs: int, keep_luns: bool, runs: Path, fan: FanOut) -> list[TrialResult]:
+    opened = await asyncio.to_thread(open_plans, plans, os.environ)
+    plan, stack, times = plans[0], opened.stack, len(plans)
     jobs = min(jobs, times)
     if jobs > 1:
         _require_free_ports(stack)
     run = Run.begin(plan.seed)
     turns = deque(
-        _Turn(
-            number,
-            dataclasses.replace(plan, seed=plan.seed + number - 1),
-            _new_folder(runs, run, number if times > 1 else 0),
-        )
-        for number in range(1, times + 1)
+        _Turn(number, each, _new_folder(runs, run, number if times > 1 else 0))
+        for number, each in enumerate(plans, start=1)
     )
     for turn in turns:
-        turn.folder.mkdir(parents=True)
+        _make(turn.folder)
+    await asyncio.to_thread(_keep_inputs, opened, tuple(turns))
+    images = kept_images(plan.inputs.parent) if plan.inputs is not None else {}
     results: dict[int, TrialResult] = {}
     made = asyncio.Event()
 
@@ -131,11 +132,15 @@ async def _run_trials(plan: Plan, times: int, jobs: int, keep: bool, runs: Path,
         with contextlib.closing(diary), contextlib.closing(told):
             diary.open(turn.folder)
             told.started(turn.plan, turn.plan.seed, turn.number, times, turn.folder)
+            for line in opened.differing if turn.number == 1 else ():
+                told.log(f"warning: {line}")
             async with lab(stack, run, plan.limits.ready_seconds_max, diary.agent, told.log) as copy:
                 made.set()
+                for line in compare_images(images, copy.images) if turn.number == 1 else ():
+                    told.log(f"warning: {line}")
                 while True:
                     trial = Trial(turn.plan, copy, readers, turn.folder, told)
-                    results[turn.number] = await trial.run(keep=keep)
+                    results[turn.number] = await trial.run(keep=keep_luns)
                     _link_latest(runs, turn.folder)
                     told.finished(results[turn.number])
                     told.close()
@@ -161,6 +166,15 @@ async def _run_trials(plan: Plan, times: int, jobs: int, keep: bool, runs: Path,
     return [results[number] for number in sorted(results)]
 
 
+def _keep_inputs(opened: Opened, turns: Sequence[_Turn]) -> None:
+    """Have each run folder hold what its trial is run from, and the plan that runs it from there."""
+    plan, stack = turns[0].plan, opened.stack
+    files = driver_files(plan.driver or stack.driver, plan.driver_folder)
+    kept = keep(plan, stack, opened.sources, files, turns[0].folder)
+    for turn in turns:
+        write_plan(kept.into(turn.folder, turn.plan), turn.folder / PLAN_FILE)
+
+
 def _require_free_ports(stack: Stack) -> None:
     fixed = [
         f"{name}:{port.host_port}" for name, each in stack.services.items() for port in each.ports if port.host_port
@@ -170,6 +184,18 @@ def _require_free_ports(stack: Stack) -> None:
             f"several copies cannot publish the same port of this host ({', '.join(fixed)}); "
             "leave the host's port out and one is chosen, or run one job"
         )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise HarnessError(
+            f"the run folder {folder} cannot be made: {error.filename}: {error.strerror}; "
+            "run from a folder that you may write to (pytest: name one with --holdfast-runs)"
+        ) from error
 
 
 def _new_folder(runs: Path, run: Run, number: int) -> Path:

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.experiment.files import is_experiment
+
 FOLDER = Path(__file__).resolve().parent
 TRIAL_SECONDS_MAX = 300
 
@@ -54,11 +56,6 @@ def main() -> int:
     trials = sum(len(row.verdicts) for row in rows)
     say(f"{len(rows)} experiments, {trials} trials; missed: {', '.join(missed) or 'none'}")
     return 1 if missed or not rows else 0
-
-
-def is_experiment(file: Path) -> bool:
-    """Whether a YAML file is an experiment; a stack's Compose file may lie beside it."""
-    return any(line.startswith("experiment:") for line in file.read_text().splitlines())
 
 
 def run(file: Path, first_seed: int, seeds: int, jobs: int) -> Row:

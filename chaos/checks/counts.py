@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from chaos.checks.beside import Beside
-from chaos.checks.mix import PHOTO_BYTES_MAX, PHOTO_BYTES_MIN
 from chaos.checks.records import Records, in_groups
 from chaos.checks.traffic import NEVER as NO_ANSWER
 from chaos.checks.traffic import Traffic
+from chaos.experiment.mix import PHOTO_BYTES_MAX, PHOTO_BYTES_MIN
 from chaos.history.attempts import CREATE, DELETE, FAIL, NEVER, OK, UPDATE
 from chaos.history.compiled import compiled
 from chaos.history.hashes import hash_of, numbered, paired

@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
+from chaos.experiment.mix import (
+    CONTENDED_MIN,
+    DELETES_MIN,
+    FULL_RESETS_MIN,
+    PHOTO_BYTES_MAX,
+    PHOTO_BYTES_MIN,
+    PHOTO_SIZES,
+    PHOTOS_MIN,
+    UPDATES_MIN,
+)
 from chaos.history.events import CANARY_OWNER
 from chaos.history.model import INFINITY, History, Operation
-
-UPDATES_MIN: Final = 0.25
-DELETES_MIN: Final = 0.05
-CONTENDED_MIN: Final = 0.10
-PHOTOS_MIN: Final = 0.05
-FULL_RESETS_MIN: Final = 1
-PHOTO_BYTES_MIN: Final = 50_000
-PHOTO_BYTES_MAX: Final = 2 << 20
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Mix:
             ("updates", self.updates, UPDATES_MIN),
             ("deletes", self.deletes, DELETES_MIN),
             ("contended updates", self.contended, CONTENDED_MIN),
-            ("photos of 50 KB to 2 MB", self.photos, PHOTOS_MIN),
+            (f"photos of {PHOTO_SIZES}", self.photos, PHOTOS_MIN),
         )
         short = [f"{share:.1%} {name}, at least {least:.0%} wanted" for name, share, least in shares if share < least]
         if self.full_resets < FULL_RESETS_MIN:

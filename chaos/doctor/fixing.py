@@ -85,13 +85,12 @@ def reach_engine(say: Say) -> docker.DockerClient:
 
 
 def _may_act(refused: EngineError) -> None:
+    if refused.is_forbidden:
+        raise refused
     if os.environ.get("DOCKER_HOST"):
         raise EngineError(f"{refused}. DOCKER_HOST names an engine that Holdfast cannot start; correct or unset it")
     if os.geteuid() != 0:
-        raise EngineError(
-            f"{refused}. Only root may install or start one: `sudo holdfast doctor --fix`, "
-            "or ask for membership of the group that owns the engine's socket"
-        )
+        raise EngineError(f"{refused}. Only root may install or start one: `sudo holdfast doctor --fix`")
 
 
 def configure(say: Say) -> None:

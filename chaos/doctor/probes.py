@@ -61,7 +61,7 @@ def examine() -> Diagnosis:
     try:
         client, address = reach(_CONNECT_SECONDS_MAX)
     except EngineError as error:
-        engine = [Finding("engine", "gap", str(error), _engine_remedy())]
+        engine = [Finding("engine", "gap", str(error), _engine_remedy(error))]
         return conclude((*engine, _agent_finding(None), *_mechanisms(None, None), *_host()))
     with closing(client):
         try:
@@ -240,7 +240,9 @@ def _space() -> Finding:
     return Finding("disk space", "ok", value)
 
 
-def _engine_remedy() -> str:
+def _engine_remedy(error: EngineError) -> str:
+    if error.is_forbidden:
+        return "join the group of its socket, or run `sudo holdfast`"
     if os.geteuid() == 0:
         return f"`{_FIX}`, or start an engine, or name one with DOCKER_HOST"
     return f"`sudo {_FIX}`, or start an engine that you may reach, or name one with DOCKER_HOST"

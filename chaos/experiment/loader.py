@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -64,14 +65,24 @@ def load(path: Path, seed: int | None, faults: FaultCatalogue) -> Plan:
         SourceError: With every problem of the file.
         UsageError: A seed that cannot be.
     """
+    return load_trials(path, seed, 1, faults)[0]
+
+
+def load_trials(path: Path, seed: int | None, times: int, faults: FaultCatalogue) -> list[Plan]:
+    """Load the plans of several trials of one file.
+
+    An experiment is drawn anew for each: for the first as with `seed`, for the next as with `seed` + 1, and so on. A
+    plan is repeated as it is, its seed included. Arguments and errors as of `load`.
+    """
     document = read(path)
-    is_plan = isinstance(document.root, Table) and "plan" in document.root.entries
-    return _plan(document, path, faults, seed) if is_plan else _experiment(document, path, seed, faults)
+    if isinstance(document.root, Table) and "plan" in document.root.entries:
+        return [_plan(document, path, faults, seed)] * times
+    return _experiment(document, path, seed, times, faults)
 
 
 def load_experiment(path: Path, seed: int | None, faults: FaultCatalogue) -> Plan:
     """Load an experiment and draw its plan; see `load`."""
-    return _experiment(read(path), path, seed, faults)
+    return _experiment(read(path), path, seed, 1, faults)[0]
 
 
 def load_plan(path: Path, faults: FaultCatalogue) -> Plan:
@@ -101,15 +112,16 @@ def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text_node)
 
 
-def _experiment(document: Document, path: Path, seed: int | None, faults: FaultCatalogue) -> Plan:
+def _experiment(document: Document, path: Path, seed: int | None, times: int, faults: FaultCatalogue) -> list[Plan]:
     if seed is None:
         seed = random.SystemRandom().randint(1, DRAWN_SEED_MAX)
-    if not 0 <= seed <= SEED_MAX:
-        raise UsageError(f"seed {seed} is out of range; use 0 to {SEED_MAX}")
+    if not 0 <= seed <= SEED_MAX - (times - 1):
+        raise UsageError(f"seed {seed} is out of range; use 0 to {SEED_MAX - (times - 1)}")
     model = _validated(document, ExperimentModel, faults)
     folder = _folder(path)
     # Also where the experiment names no driver: the stack may name one that lies beside the experiment.
-    return _drawn(model, model.experiment, seed, folder, None if model.driver == "http" else folder)
+    driver_folder = None if model.driver == "http" else folder
+    return [_drawn(model, model.experiment, seed + i, folder, driver_folder) for i in range(times)]
 
 
 def _plan(document: Document, path: Path, faults: FaultCatalogue, seed: int | None) -> Plan:
@@ -121,7 +133,8 @@ def _plan(document: Document, path: Path, faults: FaultCatalogue, seed: int | No
         )
     folder = _folder(path)
     driver_folder = _absolute(folder, model.driver_folder) if model.driver_folder is not None else None
-    return _drawn(model, model.plan, model.seed, folder, driver_folder)
+    plan = _drawn(model, model.plan, model.seed, folder, driver_folder)
+    return replace(plan, inputs=_absolute(folder, model.inputs)) if model.inputs is not None else plan
 
 
 def _validated(document: Document, model: type[M], faults: FaultCatalogue) -> M:
@@ -253,6 +266,8 @@ def _as_file(plan: Plan, folder: Path) -> dict[str, object]:
         data["driver"] = plan.driver
     if plan.driver_folder is not None:
         data["driver_folder"] = _relative(plan.driver_folder, folder)
+    if plan.inputs is not None:
+        data["inputs"] = _relative(plan.inputs, folder)
     data["workload"] = dict(vars(plan.workload))
     data["schedule"] = [_entry(fault) for fault in plan.schedule]
     data["checks"] = dict(vars(plan.checks))

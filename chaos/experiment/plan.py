@@ -131,6 +131,7 @@ class Plan:
         driver: Overrides the stack's own where set.
         driver_folder: Where the module of a driver `module:Class` is looked for: the experiment's own folder.
         profiles: Compose profiles that are switched on.
+        inputs: Of a run folder's plan, the list of what the run read; the files lie beside it.
     """
 
     experiment: str
@@ -146,3 +147,4 @@ class Plan:
     driver_folder: Path | None = None
     profiles: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    inputs: Path | None = None

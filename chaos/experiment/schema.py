@@ -179,7 +179,7 @@ class FileModel(Strict):
 
     why: Annotated[str, Field(max_length=4000)] = ""
     stack: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=1000)]],
+        list[Annotated[str, Field(min_length=1, max_length=4096)]],
         BeforeValidator(_paths),
         Field(min_length=1, max_length=10),
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
@@ -205,7 +205,8 @@ class PlanModel(FileModel):
 
     plan: Name
     seed: Annotated[int, Field(ge=0, le=SEED_MAX)]
-    driver_folder: Text | None = None
+    driver_folder: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    inputs: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
 
 
 def json_schema() -> dict[str, Any]:

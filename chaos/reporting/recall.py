@@ -39,6 +39,11 @@ def recall(run_dir: Path, faults: FaultCatalogue) -> TrialResult:
     return result_of(plan, run_dir, history, judgement, not_covered, images)
 
 
+def kept_images(run_dir: Path) -> Mapping[str, str]:
+    """The digests of the images that a finished trial ran, by service; none of one that broke off."""
+    return _kept(run_dir / RESULT_FILE)[1]
+
+
 def result_of(
     plan: Plan,
     run_dir: Path,

@@ -61,9 +61,15 @@ def locked(name: str, timeout_seconds: float) -> Iterator[None]:
         HarnessError: Another process held it all the time.
     """
     folder = cache_folder() / "locks"
-    folder.mkdir(exist_ok=True)
     path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise HarnessError(
+            f"the cache folder {folder.parent} cannot be written: {error.filename}: {error.strerror}; "
+            "name a writable one with the environment variable HOLDFAST_CACHE"
+        ) from error
     try:
         until = time.monotonic() + timeout_seconds
         while not _taken(descriptor):

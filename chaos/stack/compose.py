@@ -38,6 +38,7 @@ from chaos.stack.compose_make import make_stack
 from chaos.stack.compose_merge import merge
 from chaos.stack.compose_refused import unsupported
 from chaos.stack.compose_schema import ComposeModel
+from chaos.stack.inputs.sources import Folder, Sources
 from chaos.stack.local import on_local_disks
 from chaos.stack.spec import Stack
 
@@ -52,6 +53,7 @@ def load_stack(
     variables: Mapping[str, str],
     profiles: Sequence[str],
     environment: Mapping[str, str],
+    sources: Sources | None = None,
 ) -> Stack:
     """Load Compose files into a stack.
 
@@ -60,6 +62,7 @@ def load_stack(
         variables: For `${NAME}`, before `environment`, before a `.env` beside the first file.
         profiles: That are switched on.
         environment: The process environment.
+        sources: Finds the files, and learns what was read.
 
     Raises:
         SourceError: With every problem of the files, none showing a value of an environment.
@@ -67,7 +70,8 @@ def load_stack(
     """
     if not files:
         raise UsageError("a stack needs at least one Compose file")
-    folder = files[0].parent.resolve()
+    sources = sources or Sources()
+    folder = Folder(sources.name(files[0].parent.resolve()), sources)
     lookup = Lookup(variables, environment, _dotenv(folder))
     documents = [read(file, quote=False) for file in files]
     problems: list[Problem] = []
@@ -79,11 +83,13 @@ def load_stack(
     active = _active(model, profiles)
     if problems := cross_check(Checked(model, root, active, folder)):
         raise _error(problems, documents, lookup)
-    return on_local_disks(make_stack(model, active, files[0], lookup))
+    stack = make_stack(model, active, files[0], folder, lookup)
+    sources.variables |= {name: lookup.used.get(name) for name, given in lookup.asked.items() if given is not variables}
+    return on_local_disks(stack)
 
 
-def _dotenv(folder: Path) -> dict[str, str]:
-    file = folder / ".env"
+def _dotenv(folder: Folder) -> dict[str, str]:
+    file = folder.below(".env")
     found = read_env_file(file) if file.is_file() else {}
     return {name: value for name, value in found.items() if value is not None}
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from chaos.errors import Problem, SourceError
 from chaos.experiment.source import Loc, Node, did_you_mean, find, key_place
 from chaos.stack.compose_dotenv import read_env_file
 from chaos.stack.compose_schema import ComposeModel, RoleModel, ServiceModel
-from chaos.stack.compose_values import below, what_is
+from chaos.stack.compose_values import what_is
+from chaos.stack.inputs.sources import Folder
 
 Found = Iterator[Problem]
 
@@ -27,7 +27,7 @@ class Checked:
     model: ComposeModel
     root: Node
     active: Collection[str]
-    folder: Path
+    folder: Folder
 
     def services(self) -> Iterable[tuple[str, ServiceModel]]:
         """The active ones."""
@@ -54,10 +54,10 @@ def _images(file: Checked) -> Found:
             yield file.at_key(loc, f"service {name} has neither image nor build", "add one")
         if service.build is None:
             continue
-        context = below(file.folder, service.build.context)
+        context = file.folder.below(service.build.context)
         if what_is(context) != "folder":
             message = f"the build context {service.build.context!r} is no folder"
-            yield file.at((*loc, "build", "context"), message, f"it is looked for below {file.folder}")
+            yield file.at((*loc, "build", "context"), message, f"it is looked for below {file.folder.name}")
         elif what_is(context / service.build.dockerfile) != "file":
             where = (*loc, "build", "dockerfile")
             yield file.at(where, f"no {service.build.dockerfile} in the build context", "check the name")
@@ -66,7 +66,7 @@ def _images(file: Checked) -> Found:
 def _env_files(file: Checked) -> Found:
     for name, service in file.services():
         for i, env_file in enumerate(service.env_file):
-            path = below(file.folder, env_file.path)
+            path = file.folder.below(env_file.path)
             if not env_file.required and not what_is(path):
                 continue
             try:
@@ -142,7 +142,7 @@ def _mounts(file: Checked) -> Found:
             if volume.type == "volume" and volume.source and volume.source not in file.model.volumes:
                 hint = f"{did_you_mean(volume.source, file.model.volumes)} Volumes are declared under volumes:"
                 yield file.at(loc, f"unknown volume {volume.source!r}", hint)
-            if volume.type == "bind" and not what_is(below(file.folder, volume.source)):
+            if volume.type == "bind" and not what_is(file.folder.below(volume.source)):
                 yield file.at(loc, f"no such file or folder: {volume.source}", "create it, or remove the volume")
 
 
@@ -154,7 +154,7 @@ def _secrets(file: Checked) -> Found:
                 hint = did_you_mean(use.source, file.model.secrets)
                 yield file.at(loc, f"unknown secret {use.source!r}", hint)
     for name, secret in file.model.secrets.items():
-        if what_is(below(file.folder, secret.file)) != "file":
+        if what_is(file.folder.below(secret.file)) != "file":
             yield file.at(("secrets", name, "file"), f"no such file: {secret.file}", "create it")
 
 

@@ -23,13 +23,16 @@ class Lookup:
     def __init__(self, *sources: Mapping[str, str]) -> None:
         self._sources = sources
         self.used: dict[str, str] = {}
+        self.asked: dict[str, Mapping[str, str] | None] = {}
+        """The source that had each variable that was asked for; None where none had it."""
 
     def get(self, name: str) -> str | None:
         """The value, or None where no source has one."""
         for source in self._sources:
             if name in source:
-                self.used[name] = source[name]
+                self.used[name], self.asked[name] = source[name], source
                 return source[name]
+        self.asked[name] = None
         return None
 
 

@@ -10,17 +10,17 @@ from typing import Literal
 from chaos.stack.compose_dotenv import read_env_file
 from chaos.stack.compose_interpolate import Lookup
 from chaos.stack.compose_schema import ChaosModel, ComposeModel, RoleModel, ServiceModel, StepModel
-from chaos.stack.compose_values import below, what_is
+from chaos.stack.compose_values import what_is
+from chaos.stack.inputs.sources import Folder
 from chaos.stack.spec import Build, Healthcheck, Lun, Mount, Port, RoleCheck, RunbookStep, Service, Stack
 
 
-def make_stack(model: ComposeModel, active: Collection[str], source: Path, lookup: Lookup) -> Stack:
+def make_stack(model: ComposeModel, active: Collection[str], source: Path, folder: Folder, lookup: Lookup) -> Stack:
     """The stack of the active services.
 
     LUNs and volumes that only switched-off services mount are left out, and with them their names under
     copies and roles.
     """
-    folder = source.parent.resolve()
     chaos = model.chaos
     gone = _mounted_by(model, set(model.services) - set(active)) - _mounted_by(model, active)
     luns = {name: lun for name, lun in _luns(chaos).items() if name not in gone}
@@ -30,7 +30,7 @@ def make_stack(model: ComposeModel, active: Collection[str], source: Path, looku
         if name in active
     }
     return Stack(
-        name=model.name or re.sub(r"[^a-z0-9_-]", "", folder.name.lower()).lstrip("_-") or "stack",
+        name=model.name or re.sub(r"[^a-z0-9_-]", "", folder.name.name.lower()).lstrip("_-") or "stack",
         source=source,
         services=services,
         luns=luns,
@@ -92,7 +92,7 @@ def _service(
     service: ServiceModel,
     model: ComposeModel,
     luns: Mapping[str, Lun],
-    folder: Path,
+    folder: Folder,
     lookup: Lookup,
 ) -> Service:
     limits = service.deploy.resources.limits
@@ -116,37 +116,38 @@ def _service(
         init=service.init,
         shm_size_bytes=service.shm_size,
         stop_grace_seconds=service.stop_grace_period,
-        secrets={use.target or use.source: below(folder, model.secrets[use.source].file) for use in service.secrets},
+        secrets={use.target or use.source: folder.below(model.secrets[use.source].file) for use in service.secrets},
         cpus=limits.cpus or 0.0,
         memory_bytes=limits.memory or 0,
     )
 
 
-def _build(service: ServiceModel, folder: Path, lookup: Lookup) -> Build | None:
+def _build(service: ServiceModel, folder: Folder, lookup: Lookup) -> Build | None:
     build = service.build
     if build is None:
         return None
     args = {name: value if value is not None else lookup.get(name) for name, value in build.args.items()}
     given = {name: value for name, value in args.items() if value is not None}
-    return Build(below(folder, build.context), build.dockerfile, given, build.target)
+    return Build(folder.below(build.context), build.dockerfile, given, build.target)
 
 
-def _environment(service: ServiceModel, folder: Path, lookup: Lookup) -> dict[str, str]:
+def _environment(service: ServiceModel, folder: Folder, lookup: Lookup) -> dict[str, str]:
     found: dict[str, str | None] = {}
     for file in service.env_file:
-        path = below(folder, file.path)
+        path = folder.below(file.path)
         if file.required or what_is(path):
+            folder.sources.env_files.add(folder.sources.name(path))
             found |= read_env_file(path)
     found |= service.environment
     resolved = {name: value if value is not None else lookup.get(name) for name, value in found.items()}
     return {name: value for name, value in resolved.items() if value is not None}
 
 
-def _mounts(name: str, service: ServiceModel, luns: Mapping[str, Lun], folder: Path) -> tuple[Mount, ...]:
+def _mounts(name: str, service: ServiceModel, luns: Mapping[str, Lun], folder: Folder) -> tuple[Mount, ...]:
     mounts = []
     for volume in service.volumes:
         if volume.type == "bind":
-            mounts.append(Mount("bind", str(below(folder, volume.source)), volume.target, volume.read_only))
+            mounts.append(Mount("bind", str(folder.below(volume.source)), volume.target, volume.read_only))
         elif volume.type == "tmpfs":
             options = f"size={volume.tmpfs.size}" if volume.tmpfs and volume.tmpfs.size else ""
             mounts.append(Mount("tmpfs", "", volume.target, volume.read_only, options))

@@ -5,7 +5,6 @@ All leaves of a Compose file arrive as text (or None for null), since interpolat
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import stat
@@ -91,11 +90,6 @@ Whole = Annotated[int, BeforeValidator(whole)]
 Number = Annotated[float, BeforeValidator(number)]
 Words = Annotated[tuple[str, ...], BeforeValidator(words)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(listed)]
-
-
-def below(folder: Path, text: str) -> Path:
-    """A path of a Compose file, relative to its folder, with `~` for the user's home."""
-    return Path(os.path.normpath(folder / os.path.expanduser(text)))  # noqa: PTH111 - Path's raises on ~nobody
 
 
 def what_is(path: Path) -> Literal["file", "folder", ""]:

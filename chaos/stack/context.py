@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +45,8 @@ class Context:
         if not (folder / build.dockerfile).is_file():
             raise ImageError(f"{folder / build.dockerfile} is not there; correct `build.dockerfile`")
         patterns = [*_NEVER, *_ignored(folder), f"!{build.dockerfile}"]
-        paths = PatternMatcher(patterns).walk(str(folder))
-        return cls(folder, tuple(sorted(set(paths))), build.dockerfile)
+        paths = without_runs(set(PatternMatcher(patterns).walk(str(folder))))
+        return cls(folder, tuple(sorted(paths)), build.dockerfile)
 
     def digest(self) -> str:
         """Hash names, modes and contents; not times or owners, which a checkout changes."""
@@ -77,6 +77,29 @@ class Context:
     def bases(self, args: Mapping[str, str]) -> tuple[str, ...]:
         """Images that the Dockerfile starts from, without its own stages, its first ARGs filled in."""
         return bases_of((self.folder / self.dockerfile).read_text(errors="replace"), args)
+
+
+def without_runs(paths: Set[str]) -> Set[str]:
+    """Leave out run folders, and the link to the latest, where they lie in a build context or a bind.
+
+    They would change it from one run to the next, and each would carry those before it.
+    """
+    runs = {
+        folder
+        for folder in {path.rpartition("/")[0] for path in paths if path.endswith("/plan.yaml")}
+        if f"{folder}/inputs.json" in paths or f"{folder}/history.jsonl" in paths
+    }
+    if not runs:
+        return paths
+    links = {f"{run.rpartition('/')[0]}/latest" for run in runs}
+    return {path for path in paths - links if runs.isdisjoint(_upward(path))}
+
+
+def _upward(path: str) -> Iterator[str]:
+    """The path and every folder above it."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def bases_of(dockerfile: str, args: Mapping[str, str]) -> tuple[str, ...]:

@@ -5,11 +5,13 @@ No API version is ever pinned: newer engines refuse old ones. Errors are told ap
 
 from __future__ import annotations
 
+import errno
+import grp
 import os
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import docker
@@ -25,6 +27,7 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 _NOT_MODIFIED = 304
 REMEDY = "`holdfast doctor --fix` installs and starts one where it may"
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
 
 
 def connect(timeout_seconds: float = 30) -> docker.DockerClient:
@@ -41,7 +44,7 @@ def connect(timeout_seconds: float = 30) -> docker.DockerClient:
 
 def reach(timeout_seconds: float) -> tuple[docker.DockerClient, str]:
     """As `connect`, and tell the address of the engine that answered."""
-    tried = []
+    tried, remedy = [], REMEDY
     for address in addresses():
         try:
             return _open(address, timeout_seconds), address
@@ -52,7 +55,9 @@ def reach(timeout_seconds: float) -> tuple[docker.DockerClient, str]:
             ValueError,
         ) as error:
             tried.append(f"{address}: {_reason(error)}")
-    raise EngineError(f"no container engine answers ({'; '.join(tried)}); {REMEDY}")
+            if isinstance(error, OSError) and error.errno in _FORBIDDEN and address.startswith("unix://"):
+                remedy = _access(Path(address.removeprefix("unix://")))
+    raise EngineError(f"no container engine answers ({'; '.join(tried)}); {remedy}", is_forbidden=remedy != REMEDY)
 
 
 def addresses() -> tuple[str, ...]:
@@ -66,6 +71,19 @@ def addresses() -> tuple[str, ...]:
     sockets.append(str(Path.home() / ".docker/run/docker.sock"))
     there = [path for path in sockets if _is_socket(path)]
     return tuple(f"unix://{path}" for path in there or sockets[:1])
+
+
+def _access(path: Path) -> str:
+    """What lets a user reach an engine that runs and whose socket this user may not open."""
+    group = ""
+    with suppress(OSError, KeyError):
+        found = path.stat()
+        group = grp.getgrgid(found.st_gid).gr_name if found.st_mode & stat.S_IWGRP and found.st_gid else ""
+    joining = f"join its group (`sudo usermod -aG {group} $USER`, then log in again), or " if group else ""
+    return (
+        f"an engine is there, and this user may not use its socket: {joining}run `sudo holdfast`; "
+        "an engine without root would not do, since LUNs need block devices"
+    )
 
 
 def status_of(error: BaseException) -> int:

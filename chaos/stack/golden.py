@@ -125,7 +125,7 @@ def _digest(stack: Stack, images: dict[str, str]) -> str:
     parts = {
         "version": _VERSION,
         "images": images,
-        "luns": [dataclasses.astuple(lun) for lun in stack.luns.values()],
+        "luns": [dataclasses.astuple(dataclasses.replace(lun, contents="")) for lun in stack.luns.values()],
         "contents": [contents.digest(Path(lun.contents)) for lun in stack.luns.values() if lun.contents],
         "services": [_told(service) for service in stack.services.values()],
     }
@@ -140,4 +140,7 @@ def _told(service: Service) -> dict[str, object]:
     described["secrets"] = {name: contents.digest(path) for name, path in service.secrets.items()}
     bound = [Path(mount.source) for mount in service.mounts if mount.kind in ("bind", "file")]
     described["binds"] = [contents.digest(path) for path in bound if what_is_bound(str(path)) != "special"]
+    described["mounts"] = [  # what is bound counts, and not where it lies: a run folder carries a copy
+        dataclasses.replace(mount, source="") if mount.kind in ("bind", "file") else mount for mount in service.mounts
+    ]
     return described

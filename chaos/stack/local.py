@@ -113,10 +113,7 @@ class _Disks:
 def overlapping(stack: Stack) -> list[tuple[str, str]]:
     """Bound folders of which one lies in the other, and one is on a disk: what is written there is not seen here."""
     disks = {lun.contents for lun in stack.luns.values() if lun.contents}
-    mounts = [
-        mount for service in stack.services.values() for mount in service.mounts if mount.kind in ("bind", "file")
-    ]
-    sources = sorted({*disks, *(mount.source for mount in mounts)})
+    sources = sorted(stack.bound)
     return [
         (outer, inner)
         for outer in sources

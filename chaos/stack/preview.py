@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from chaos.experiment.plan import Plan, ScheduledFault, Trigger, Workload
+from chaos.experiment.mix import too_thin
+from chaos.experiment.plan import Plan, ScheduledFault, Trigger
 from chaos.stack.spec import ANY, LOCAL, Service, Stack
 from chaos.stack.targets import luns_struck, services_struck
 from chaos.stack.warnings import disk_warnings, not_covered, topology_warnings
 
-MIX_MIN: Mapping[str, float] = {
-    "updates": 0.25,
-    "deletes": 0.05,
-    "contended": 0.10,
-    "photos": 0.05,
-    "resets": 1,
-}
-"""Below this a trial that requires the mix cannot be HELD."""
 
-
-def preview(plan: Plan, stack: Stack) -> list[str]:
-    """All of it, as `holdfast validate` prints it."""
+def preview(plans: Sequence[Plan], stack: Stack, differing: Sequence[str] = ()) -> list[str]:
+    """All of it, as `holdfast validate` prints it; `differing` is what is not as it was in the run of a plan."""
+    plan = plans[0]
     lines = [f"{plan.experiment} · seed {plan.seed} · expects {plan.expect}"]
     lines += [f"  {line}" for line in touched(stack)]
     lines += [f"  {line}" for line in drawn(plan, stack)]
-    return lines + [f"  warning: {line}" for line in warnings(plan, stack)]
+    for number, later in enumerate(plans[1:], start=2):
+        lines.append(f"trial {number} of {len(plans)} · seed {later.seed}")
+        lines += [f"  fault {i}: {_fault(fault, stack)}" for i, fault in enumerate(later.schedule, start=1)]
+    return lines + [f"  warning: {line}" for line in (*differing, *warnings(plan, stack))]
 
 
 def touched(stack: Stack) -> list[str]:
@@ -60,7 +56,7 @@ def warnings(plan: Plan, stack: Stack) -> list[str]:
     """What may make the verdict thinner, or the loss wider, than meant."""
     found = topology_warnings(stack) + disk_warnings(stack)
     found += [f"{path} is a file on no LUN: what is written to it is not covered" for path in not_covered(stack)]
-    if plan.checks.require_mix and (thin := _thin(plan.workload)):
+    if plan.checks.require_mix and (thin := too_thin(plan.workload)):
         found.append(f"the mix is too thin for HELD: {', '.join(thin)}")
     return found
 
@@ -102,8 +98,3 @@ def _when(at: Trigger) -> str:
 
 def _values(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
-
-
-def _thin(workload: Workload) -> list[str]:
-    given: Mapping[str, float] = vars(workload)
-    return [f"{name} {given[name]:g} is below {least:g}" for name, least in MIX_MIN.items() if given[name] < least]

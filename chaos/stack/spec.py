@@ -70,7 +70,11 @@ class Port:
 
 @dataclass(frozen=True)
 class Service:
-    """One service of the stack. Environment values and secrets are never printed or stored."""
+    """One service of the stack.
+
+    Values of its environment and its secrets are never printed; stored are those that stand in the Compose file itself,
+    of which a run folder has a copy.
+    """
 
     name: str
     image: str = ""
@@ -197,6 +201,13 @@ class Stack:
         for lun in self.luns.values():
             found[lun.array] = (*found.get(lun.array, ()), lun.name)
         return found
+
+    @property
+    def bound(self) -> tuple[str, ...]:
+        """Every path of the host that services bind, as it is or as a copy."""
+        mounts = [mount for service in self.services.values() for mount in service.mounts]
+        found = [mount.source for mount in mounts if mount.kind in ("bind", "file")]
+        return tuple(dict.fromkeys([*found, *(lun.contents for lun in self.luns.values() if lun.contents)]))
 
     def candidates(self, name: str) -> tuple[str, ...]:
         """The services that a name in an experiment may mean: itself, or those of a role; `any ROLE` is one of them."""

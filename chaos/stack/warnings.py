@@ -30,10 +30,11 @@ def topology_warnings(stack: Stack) -> list[str]:
             "one failure takes them together"
         )
     rebuilt = {name for step in stack.runbook for name in step.services}
+    restores = any(step.kind == "restore" for step in stack.runbook)
     warnings += [
         f"no rebuild step of the runbook names {service}: {lun} comes back empty, whatever copies of {store} are left"
         for store, volumes in stack.copies.items()
-        if len(volumes) > 1
+        if len(volumes) > 1 and not restores
         for lun in volumes
         if lun in stack.luns
         for service in stack.services_on((lun,))

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from chaos.experiment.mix import PHOTO_CREATES
 from chaos.experiment.plan import Workload
 from chaos.workload.records import TYPES
 
@@ -82,7 +83,7 @@ class _Counts:
         creates = workload.operations - updates - deletes
         pairs = min(contended, updates // 2)
         photos = math.ceil(workload.photos * workload.operations)
-        photo_creates = min(creates, math.ceil(photos * 0.75))
+        photo_creates = min(creates, math.ceil(photos * PHOTO_CREATES))
         return cls(
             creates=creates,
             updates=updates - 2 * pairs,

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from chaos.errors import HarnessError
-from chaos.experiment.loader import load
+from chaos.experiment.loader import load_trials
 from chaos.faults import catalogue
 from chaos.reporting.listener import Silent
 from chaos.reporting.result import TrialResult
@@ -98,8 +98,8 @@ def _rate(
     """The rate, the trials after the first, and the seconds from one end to the next."""
     clock = _Clock()
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder:
-        plan = load(experiment, _SEED, catalogue())
-        run_trials(plan, times=times, jobs=jobs, runs=Path(folder), listeners=(clock,))
+        plans = load_trials(experiment, _SEED, times, catalogue())
+        run_trials(plans, jobs=jobs, runs=Path(folder), listeners=(clock,))
     ended = clock.ended[: times - jobs + 1]
     later = [result for _, result in ended[1:]]
     counted = [each for each in later if not _why_not_counted(each)]

@@ -78,7 +78,7 @@ def plan_of(
 
 def run_one(plan: Plan, runs: Path) -> TrialResult:
     """One trial."""
-    [result] = run_trials(plan, runs=runs)
+    [result] = run_trials([plan], runs=runs)
     return result
 
 

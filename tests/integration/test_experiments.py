@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -66,7 +67,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trials(heard: Heard, runs: Path) -> list[TrialResult]:
     """Two trials on one stack."""
-    return run_trials(OVERLAPPING, times=2, runs=runs, listeners=(Broken(), heard))
+    return run_trials([replace(OVERLAPPING, seed=seed) for seed in (7, 8)], runs=runs, listeners=(Broken(), heard))
 
 
 def test_faults_that_overlap_lose_nothing_of_a_correct_stack(trials: list[TrialResult]) -> None:
@@ -103,7 +104,9 @@ def test_the_phases_come_in_their_order_though_a_listener_breaks(trials: list[Tr
 
 def test_trials_on_several_copies_at_once_are_told_one_after_the_other(tmp_path: Path) -> None:
     heard = Heard()
-    results = run_trials(OVERLAPPING, times=3, jobs=2, runs=tmp_path, listeners=(heard,))
+    results = run_trials(
+        [replace(OVERLAPPING, seed=seed) for seed in (7, 8, 9)], jobs=2, runs=tmp_path, listeners=(heard,)
+    )
     assert [result.plan.seed for result in results] == [7, 8, 9]
     assert heard.phases == PHASES * 3
     for result in results:
@@ -144,7 +147,7 @@ def test_the_plan_in_the_run_folder_is_the_plan_that_ran(trials: list[TrialResul
 
 
 def test_the_disks_are_kept_when_asked_for(tmp_path: Path) -> None:
-    [result] = run_trials(plan_of(strike("disk.power_cut", CORE)), keep=True, runs=tmp_path)
+    [result] = run_trials([plan_of(strike("disk.power_cut", CORE))], keep=True, runs=tmp_path)
     kept = {path.name: path.stat().st_size for path in (result.run_dir / "luns").iterdir()}
     assert {Path(name).stem for name in kept} == {"pgdata", "photos"}
     assert all(kept.values())

@@ -59,6 +59,6 @@ def test_a_power_cut_judges_a_database_wherever_its_data_is(
 
 def test_no_trial_finds_what_another_left_in_a_bound_folder(tmp_path: Path) -> None:
     plan = on_mount(tmp_path, f"./data:{DATA}", "off", "process.kill")
-    for result in run_trials(plan, times=2, runs=tmp_path / "runs"):
+    for result in run_trials([plan, plan], runs=tmp_path / "runs"):
         assert result.verdict == "HELD", reasons(result)
     assert left(tmp_path) == []

@@ -88,6 +88,9 @@ def test_a_planted_secret_is_in_no_output_and_in_no_file_of_a_run(tmp_path: Path
     assert outcomes[-1].code == EXIT_HELD, outcomes[-1].stderr
     folder = cwd / outcomes[-1].document["run_dir"]
     outcomes.append(holdfast("check", folder, cwd=cwd))
+    outcomes.append(run(folder / "plan.yaml", "run", "--json", cwd=cwd))
+    assert outcomes[-1].code == EXIT_HELD, outcomes[-1].stderr
+    assert "warning" not in outcomes[-1].stderr
     for outcome in outcomes:
         assert not [word for word in PLANTED if word in told(outcome)]
     assert (folder / "plan.yaml").exists()

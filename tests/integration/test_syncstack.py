@@ -237,7 +237,7 @@ def test_what_one_copy_has_lost_is_lost_on_node(
 
     monkeypatch.setattr(RunningStack, "cold_restart", restart_and_spoil)
     plan = load(ROOT / "experiments/syncstack/steady_syncstack.yaml", 11, catalogue())
-    (result,) = run_trials(plan, times=1, runs=tmp_path, listeners=())
+    (result,) = run_trials([plan], runs=tmp_path)
     assert result.verdict == "VIOLATED", result.reason
     assert result.judgement is not None
     assert set(result.judgement.anomalies) == {"lost-on-node"}

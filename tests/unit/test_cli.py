@@ -17,11 +17,10 @@ import pytest
 from chaos import cli
 from chaos.doctor import Diagnosis, FaultReadiness, Finding
 from chaos.errors import EngineError, SourceError, Terminated, UsageError
-from chaos.experiment import loader
 from chaos.experiment.plan import Plan, Verdict
 from chaos.reporting.listener import Listener, Silent
 from chaos.reporting.result import TrialResult
-from chaos.stack import compose, sweep
+from chaos.stack import opening, sweep
 from chaos.stack.sweep import SweepReport
 from tests.unit.reporting.samples import STACK, plan, result
 
@@ -39,11 +38,12 @@ class Trials:
         self.sweeping: Callable[[], None] = lambda: None
         self.kept = False
         self.jobs = 1
+        self.seeds: list[int] = []
 
-    def load(self, path: Path, seed: int | None, faults: object) -> Plan:
+    def load(self, path: Path, seed: int | None, times: int, faults: object) -> list[Plan]:
         if not path.exists():
             raise UsageError(f"{path} does not exist")
-        return plan(self.expect, 4711 if seed is None else seed)
+        return [plan(self.expect, (4711 if seed is None else seed) + trial) for trial in range(times)]
 
     def sweep(self, *, all_: bool) -> SweepReport:
         self.swept += 1
@@ -52,20 +52,20 @@ class Trials:
 
     def run_trials(
         self,
-        drawn: Plan,
+        drawn: Sequence[Plan],
         *,
-        times: int = 1,
         jobs: int = 1,
         keep: bool = False,
         runs: Path = Path("reports/runs"),
         listeners: Sequence[Listener] = (),
     ) -> list[TrialResult]:
-        self.kept, self.jobs = keep, jobs
+        self.kept, self.jobs, self.seeds = keep, jobs, [each.seed for each in drawn]
         results = []
         for trial, verdict in enumerate(self.verdicts):
-            done = result(verdict, expect=self.expect, seed=drawn.seed + trial)
+            seed = drawn[0].seed + trial
+            done = result(verdict, expect=self.expect, seed=seed)
             for listener in listeners:
-                listener.started(drawn, drawn.seed, trial + 1, times, self.run_dir)
+                listener.started(drawn[0], seed, trial + 1, len(drawn), self.run_dir)
                 listener.finished(done)
             results.append(done)
         if self.breaks is not None:
@@ -82,8 +82,8 @@ def trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trials:
     trial.run_trials = made.run_trials  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "chaos.trials", trial)
     monkeypatch.setattr(sweep, "sweep", made.sweep)
-    monkeypatch.setattr(compose, "load_stack", lambda *given: STACK)
-    monkeypatch.setattr(loader, "load", made.load)
+    monkeypatch.setattr(opening, "load_stack", lambda *given: STACK)
+    monkeypatch.setattr(opening, "load_trials", made.load)
     monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.yaml").write_text("experiment: x\n", encoding="utf-8")
@@ -160,6 +160,24 @@ def test_several_trials_have_the_worst_verdict_and_are_all_listed(
     assert document["verdict"] == "VIOLATED"
     assert document["seed"] == 4713
     assert [trial["verdict"] for trial in document["trials"]] == trials.verdicts
+
+
+def test_validate_tells_what_each_of_several_trials_would_draw(
+    trials: Trials, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["validate", "x.yaml", "--seed", "7", "--times", "3"]) == 0
+    told = capsys.readouterr().out
+    assert "· seed 7 ·" in told
+    assert [line for line in told.splitlines() if line.startswith("trial ")] == [
+        "trial 2 of 3 · seed 8",
+        "trial 3 of 3 · seed 9",
+    ]
+    assert told.count("fault 1: san.lose core at ack 1,200") == 3
+
+
+def test_run_draws_as_many_plans_as_trials(trials: Trials) -> None:
+    cli.main(["run", "x.yaml", "--seed", "7", "--times", "3"])
+    assert trials.seeds == [7, 8, 9]
 
 
 def test_several_trials_end_with_a_line_for_each_verdict(trials: Trials, capsys: pytest.CaptureFixture[str]) -> None:
@@ -314,7 +332,7 @@ def test_validate_tells_what_would_be_touched_and_shows_no_value_of_a_variable(
 def test_a_target_that_the_stack_lacks_is_shown_with_its_place(
     trials: Trials, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(compose, "load_stack", lambda *given: replace(STACK, luns={}))
+    monkeypatch.setattr(opening, "load_stack", lambda *given: replace(STACK, luns={}))
     text = "experiment: x\nschedule:\n  - target: {array: core}\n"
     Path("x.yaml").write_text(text, encoding="utf-8")
 

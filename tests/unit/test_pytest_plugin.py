@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 
 from chaos.errors import EngineError, Terminated
-from chaos.experiment import loader
 from chaos.experiment.plan import Plan, Verdict
 from chaos.reporting import allure, block  # noqa: F401 - once here, not again in every inner session
 from chaos.reporting.listener import FanOut, Listener
 from chaos.reporting.result import TrialResult
-from chaos.stack import compose, sweep
+from chaos.stack import opening, sweep
 from tests.unit.reporting.samples import STACK, plan, result
 
 pytest_plugins = ["pytester"]
@@ -37,24 +36,24 @@ class Trials:
         self.swept = 0
         self.ran: list[tuple[int, Path]] = []
 
-    def load(self, path: Path, seed: int | None, faults: object) -> Plan:
-        return plan(self.expect, 4711 if seed is None else seed)
+    def load(self, path: Path, seed: int | None, times: int, faults: object) -> list[Plan]:
+        return [plan(self.expect, 4711 if seed is None else seed)] * times
 
     def run_trials(
         self,
-        drawn: Plan,
+        plans: Sequence[Plan],
         *,
-        times: int = 1,
         keep: bool = False,
         runs: Path = Path("reports/runs"),
         listeners: Sequence[Listener] = (),
     ) -> list[TrialResult]:
+        [drawn] = plans
         self.ran.append((drawn.seed, runs))
         if self.warns:
             warnings.warn("unclosed socket", ResourceWarning, stacklevel=1)
         done = result(self.verdict, expect=self.expect, seed=drawn.seed)
         fan = FanOut(listeners)  # as in a real run: the page has no folder to go to here
-        fan.started(drawn, drawn.seed, 1, times, done.run_dir)
+        fan.started(drawn, drawn.seed, 1, 1, done.run_dir)
         fan.phase("load", None)
         if self.breaks is None:
             fan.phase("load", 5.0)
@@ -83,15 +82,15 @@ def trials(monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester) -> Trials
     doctor.examine = made.examine  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "chaos.trials", trial)
     monkeypatch.setitem(sys.modules, "chaos.doctor", doctor)
-    monkeypatch.setattr(compose, "load_stack", lambda *given: STACK)
+    monkeypatch.setattr(opening, "load_stack", lambda *given: STACK)
     monkeypatch.setattr(sweep, "sweep", made.sweep)
-    monkeypatch.setattr(loader, "load", made.load)
+    monkeypatch.setattr(opening, "load_trials", made.load)
     for variable in ("CI", "HOLDFAST_REQUIRED"):
         monkeypatch.delenv(variable, raising=False)
     # Its summary would import the whole of Hypothesis anew in each of these sessions.
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
     experiments = pytester.mkdir("experiments")
-    (experiments / "power_cut.yaml").write_text("# why\nexperiment: power_cut\n", encoding="utf-8")
+    (experiments / "power_cut.yaml").write_text("# why\nexperiment: power_cut\nstack: compose.yaml\n", encoding="utf-8")
     return made
 
 
@@ -160,13 +159,17 @@ def test_a_missing_capability_is_an_error_where_it_is_required(
     run.stdout.fnmatch_lines(["*no loop device (modprobe loop)*"])
 
 
-def test_only_yaml_with_an_experiment_at_its_top_level_is_collected(trials: Trials, pytester: pytest.Pytester) -> None:
+def test_only_yaml_with_an_experiment_and_a_stack_at_its_top_level_is_collected(
+    trials: Trials, pytester: pytest.Pytester
+) -> None:
     for name, text in {
         "plan.yaml": "plan: power_cut\nseed: 1\n",
         "compose.yaml": "services:\n  experiment: {image: x}\n",
         "notes.txt": "experiment: not YAML by its name\n",
         "binary.yaml": "\x00\x01",
-        "second.yml": "why: another order of keys\nexperiment: second\n",
+        "mlflow.yaml": "experiment: of another project\ntracking: on\n",
+        "nested.yaml": "experiment: of another project\ndeploy:\n  stack: x\n",
+        "second.yml": "why: another order of keys\nstack: compose.yaml\nexperiment: second\n",
     }.items():
         pytester.path.joinpath("experiments", name).write_text(text, encoding="utf-8")
 
@@ -185,7 +188,7 @@ def test_seed_and_run_folder_come_from_the_command_line(trials: Trials, pytester
 
 
 def test_orphans_are_swept_once_before_the_first_trial(trials: Trials, pytester: pytest.Pytester) -> None:
-    pytester.path.joinpath("experiments", "b.yaml").write_text("experiment: b\n", encoding="utf-8")
+    pytester.path.joinpath("experiments", "b.yaml").write_text("experiment: b\nstack: compose.yaml\n", encoding="utf-8")
 
     pytester.runpytest_inprocess("experiments").assert_outcomes(passed=2)
 
@@ -195,9 +198,11 @@ def test_orphans_are_swept_once_before_the_first_trial(trials: Trials, pytester:
 def test_a_target_that_the_stack_lacks_is_an_error_with_its_place(
     trials: Trials, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compose, "load_stack", lambda *given: replace(STACK, luns={}))
+    monkeypatch.setattr(opening, "load_stack", lambda *given: replace(STACK, luns={}))
     path = pytester.path.joinpath("experiments", "power_cut.yaml")
-    path.write_text("experiment: power_cut\nschedule:\n  - target: {array: core}\n", encoding="utf-8")
+    path.write_text(
+        "experiment: power_cut\nschedule:\n  - target: {array: core}\nstack: compose.yaml\n", encoding="utf-8"
+    )
 
     run = pytester.runpytest_inprocess("experiments")
 

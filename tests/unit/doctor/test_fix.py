@@ -98,6 +98,20 @@ def test_without_root_nothing_is_done_and_the_way_is_named(monkeypatch: pytest.M
     assert not said
 
 
+def test_an_engine_that_may_not_be_used_is_not_installed_again(
+    monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    def forbid(*_: object) -> None:
+        raise EngineError("an engine is there, and this user may not use its socket: join", is_forbidden=True)
+
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(fixing, "connect", forbid)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(EngineError, match=r"may not use its socket: join$"):
+        fixing.reach_engine(said.append)
+    assert not said
+
+
 def test_on_another_distribution_nothing_is_installed(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setattr(fixing, "connect", _refuse)

@@ -15,7 +15,7 @@ import requests
 
 from chaos.doctor import inside, probes
 from chaos.doctor.diagnosis import Finding
-from chaos.errors import HarnessError, ImageError
+from chaos.errors import EngineError, HarnessError, ImageError
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -64,6 +64,16 @@ def test_nobody_without_privileges_is_told_that_something_is_missing(monkeypatch
     findings = by_name(probes.examine().findings)
     assert findings["loop"].state == "info"
     assert "sudo holdfast doctor --fix" in findings["engine"].remedy
+
+
+def test_an_engine_that_may_not_be_used_is_told_with_the_way_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(*_: object) -> None:
+        raise EngineError("Permission denied", is_forbidden=True)
+
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr(probes, "reach", forbid)
+    engine = by_name(probes.examine().findings)["engine"]
+    assert (engine.state, engine.remedy) == ("gap", "join the group of its socket, or run `sudo holdfast`")
 
 
 def test_a_probe_that_cannot_start_is_a_gap_of_all_that_it_would_have_tried(

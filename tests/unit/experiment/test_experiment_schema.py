@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from chaos.errors import SourceError, UsageError
 from chaos.experiment import plan, schema
-from chaos.experiment.loader import load, load_experiment, load_plan
+from chaos.experiment.loader import load, load_experiment, load_plan, load_trials
 from chaos.experiment.plan import Target, Trigger
+from chaos.experiment.schema import SEED_MAX
 from tests.unit.experiment.samples import GOOD, Catalogue, Write
 
 
@@ -170,6 +171,21 @@ def test_the_same_seed_draws_the_same_and_every_draw_is_within_its_range(written
     assert all(300 <= count <= 500 for count in counts)
     assert len(set(counts)) > 20
     assert all(1 <= (made.schedule[0].for_seconds or 0) <= 2.5 for made in plans)
+
+
+def test_every_trial_of_an_experiment_is_drawn_anew_as_with_the_next_seed(written: Write, faults: Catalogue) -> None:
+    path = written(GOOD.replace("acknowledged: 400", "acknowledged: [300, 500]"))
+    drawn = load_trials(path, 5, 6, faults)
+    assert drawn == [load(path, seed, faults) for seed in range(5, 11)]
+    assert len({made.schedule[0].at.acknowledged for made in drawn}) > 3
+    assert [made.seed for made in load_trials(path, SEED_MAX - 1, 2, faults)] == [SEED_MAX - 1, SEED_MAX]
+    with pytest.raises(UsageError, match=f"use 0 to {SEED_MAX - 2}"):
+        load_trials(path, SEED_MAX - 1, 3, faults)
+
+
+def test_every_trial_of_a_plan_is_that_plan_its_seed_included(written: Write, faults: Catalogue) -> None:
+    path = written(GOOD.replace("experiment: power_cut", "plan: power_cut\nseed: 3"))
+    assert load_trials(path, None, 3, faults) == [load(path, None, faults)] * 3
 
 
 def test_one_more_fault_leaves_the_draws_of_the_others_alone(written: Write, faults: Catalogue) -> None:

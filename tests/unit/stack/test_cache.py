@@ -46,6 +46,15 @@ def test_a_folder_that_cannot_be_made_is_an_error_with_the_remedy(
         cache_folder()
 
 
+def test_a_lock_in_a_folder_that_cannot_be_written_is_an_error_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "locks").write_text("")
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path))
+    with pytest.raises(HarnessError, match=r"cannot be written: .*locks.*HOLDFAST_CACHE"), locked("image", 1):
+        raise AssertionError("there is no lock")
+
+
 def test_a_lock_is_held_against_others_and_freed_at_the_end() -> None:
     with locked("image/holdfast:1", 1):
         with pytest.raises(HarnessError, match="another process has held"), locked("image/holdfast:1", 0):

@@ -56,7 +56,7 @@ def test_the_carrier_is_a_target_where_the_stack_has_one(tmp_path: Path) -> None
         check_targets(plan, stack_of(tmp_path), file)
     with_carrier = stack_of(tmp_path, TEXT + "  carrier: toxiproxy\n")
     check_targets(plan, with_carrier, file)
-    shown = "\n".join(preview(plan, with_carrier))
+    shown = "\n".join(preview([plan], with_carrier))
     assert "carrier: a Toxiproxy between the phones and gateway:8080" in shown
     assert "(strikes every phone's path to the front door)" in shown
 
@@ -123,7 +123,7 @@ def test_a_role_that_moves_is_shown_with_all_who_may_have_it(tmp_path: Path) -> 
     moving = TEXT.replace("{database: [db]}", "{leader: {of: [db, gateway], http: 8008/primary}}")
     stack = stack_of(tmp_path, moving)
     pause = replace(plan_with(), schedule=(ScheduledFault("process.pause", Target(role="leader"), Trigger(seconds=1)),))
-    assert "(strikes services db, gateway; of these whoever is leader then)" in "\n".join(preview(pause, stack))
+    assert "(strikes services db, gateway; of these whoever is leader then)" in "\n".join(preview([pause], stack))
 
 
 def test_copies_that_nobody_rebuilds_are_worth_a_warning(tmp_path: Path) -> None:
@@ -135,6 +135,12 @@ def test_copies_that_nobody_rebuilds_are_worth_a_warning(tmp_path: Path) -> None
     assert "gateway: photos" in second
     rebuilt = twice + "  recovery: [{rebuild: [db, gateway]}, {initialise: true}]\n"
     assert not [line for line in topology_warnings(stack_of(tmp_path, rebuilt)) if "rebuild" in line]
+
+
+def test_copies_that_are_restored_are_worth_no_warning(tmp_path: Path) -> None:
+    restored = TEXT.replace("records: [pgdata]", "records: [pgdata, photos]")
+    restored += "  recovery: [{restore: {service: db, run: [restore]}}, {initialise: true}]\n"
+    assert not [line for line in topology_warnings(stack_of(tmp_path, restored)) if "empty" in line]
 
 
 def test_a_plan_without_a_file_still_says_which_target_is_missing(tmp_path: Path) -> None:
@@ -211,7 +217,7 @@ def test_what_is_written_outside_luns_is_not_covered_unless_it_may_be_lost(tmp_p
 
 def test_the_preview_names_what_is_touched_what_was_drawn_and_what_to_be_wary_of(tmp_path: Path) -> None:
     plan = replace(plan_with(Target(array="core")), workload=Workload(updates=0.1), variables={"A": "b"})
-    text = "\n".join(preview(plan, stack_of(tmp_path)))
+    text = "\n".join(preview([plan], stack_of(tmp_path)))
     for part in (
         "e · seed 1 · expects HELD",
         "service db: postgres, lun pgdata at /data, lun logs at /logs",

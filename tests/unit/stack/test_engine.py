@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import tempfile
+import types
 from contextlib import closing
 from pathlib import Path
 
@@ -41,6 +44,27 @@ def test_an_engine_that_does_not_answer_is_an_error_with_its_address_and_the_rem
     monkeypatch.setenv("DOCKER_HOST", address)
     with pytest.raises(EngineError, match=rf"{address}.*holdfast doctor --fix"):
         engine.connect(timeout_seconds=1)
+
+
+def test_a_socket_that_this_user_may_not_open_calls_for_its_group_and_for_no_other_engine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def forbidden(path: Path | str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(engine, "knock", forbidden)
+    monkeypatch.setattr("grp.getgrgid", lambda gid: types.SimpleNamespace(gr_name="docker"))
+    with closing(socket.socket(socket.AF_UNIX)) as listening:
+        listening.bind(str(tmp_path / "s"))
+        os.chown(tmp_path / "s", -1, os.getgid() or 1)
+        (tmp_path / "s").chmod(0o660)
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/s")
+        with pytest.raises(EngineError) as caught:
+            engine.connect(timeout_seconds=1)
+    assert caught.value.is_forbidden
+    assert "Permission denied" in str(caught.value)
+    assert "`sudo usermod -aG docker $USER`" in str(caught.value)
+    assert "doctor --fix" not in str(caught.value)
 
 
 def test_a_stale_socket_leaves_no_open_file_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
