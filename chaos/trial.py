@@ -38,6 +38,8 @@ from chaos.workload.fleet import Fleet
 from chaos.workload.logbook import Logbook
 from chaos.workload.session import FrontDoor
 
+LOGS_FOLDER = "logs"
+"""Of a run folder: what each service said."""
 _PROGRESS_SECONDS = 0.25
 
 
@@ -53,10 +55,11 @@ class Trial:
         self._folder = folder
         self._fan = fan
         self._recorder = Recorder(folder / "history.jsonl")
-        self._logbook = Logbook(self._recorder)
+        self._logbook = Logbook(self._recorder, hush=lab_.running.hush)
         self._driver = load_driver(plan.driver or stack.driver, plan.driver_folder)
         load_doors(self._driver, (kind for kind, _, _ in stack.doors))
         self._all_readers = readers
+        readers.hush = lab_.running.hush
         self._mending = asyncio.Lock()
         self._injector = Injector(
             plan.schedule,
@@ -67,7 +70,8 @@ class Trial:
             self._mend_in_load,
             lab_.running.carrier,
             self._look_beside,
-            lab_.running.finished,
+            recreate=self._recreate,
+            finished=lab_.running.finished,
         )
         self._roles = Roles(stack, lab_.running.agent)
         self._watching: asyncio.Task[None] | None = None
@@ -77,8 +81,8 @@ class Trial:
 
     async def run(self, *, keep: bool) -> TrialResult:
         """Run it and judge it."""
-        self._running.logs = self._folder / "logs"
-        self._running.logs.mkdir()
+        self._running.logs = self._folder / LOGS_FOLDER
+        self._running.logs.mkdir(exist_ok=True)
         self._running.restarts.held = lambda: self._injector.damage.held
         judging: asyncio.Future[TrialResult] | None = None
         try:
@@ -103,6 +107,7 @@ class Trial:
         self._recorder.append(self._header())
         self._readers = [await self._all_readers.new() for _ in range(2)]
         async with self._phase("reset"):
+            self._running.hostnames.take(self._lab.golden.hostnames())
             await self._running.up(self._lab.golden.bases(), self._plan.limits.ready_seconds_max)
         self._note_copies()
         async with self._phase("canaries"):
@@ -170,7 +175,7 @@ class Trial:
                 self._injector.begin_load()
                 showing = asyncio.create_task(self._show_progress(fleet))
                 try:
-                    await fleet.work()
+                    await fleet.work(self._injector.awaits)
                 finally:
                     showing.cancel()
                 await self._injector.end_load()
@@ -253,6 +258,11 @@ class Trial:
             await self._bring_up(self._plan.limits.recover_seconds_max, wait=False)
         except Unrecoverable as error:
             self._fan.log(f"not back within the load: {error}")
+
+    async def _recreate(self, services: Sequence[str]) -> Sequence[str]:
+        """Make the containers of these services anew, while nobody else mends the stack."""
+        async with self._mending:
+            return await self._running.recreate(services)
 
     async def _recover(self, seconds_max: float) -> None:
         """Bring back everything."""

@@ -30,7 +30,7 @@ from chaos.stack.inputs.keeping import keep
 from chaos.stack.lifecycle import lab
 from chaos.stack.opening import Opened, open_plans
 from chaos.stack.spec import Stack
-from chaos.trial import Trial
+from chaos.trial import LOGS_FOLDER, Trial
 from chaos.workload.doors import Readers
 from chaos.workload.drivers.files import driver_files
 
@@ -108,6 +108,7 @@ class _Turn:
 
 async def _run_trials(plans: Sequence[Plan], jobs: int, keep_luns: bool, runs: Path, fan: FanOut) -> list[TrialResult]:
     opened = await asyncio.to_thread(open_plans, plans, os.environ)
+    plans = opened.plans
     plan, stack, times = plans[0], opened.stack, len(plans)
     jobs = min(jobs, times)
     if jobs > 1:
@@ -134,7 +135,8 @@ async def _run_trials(plans: Sequence[Plan], jobs: int, keep_luns: bool, runs: P
             told.started(turn.plan, turn.plan.seed, turn.number, times, turn.folder)
             for line in opened.differing if turn.number == 1 else ():
                 told.log(f"warning: {line}")
-            async with lab(stack, run, plan.limits.ready_seconds_max, diary.agent, told.log) as copy:
+            logs = turn.folder / LOGS_FOLDER / "initialising"
+            async with lab(stack, run, plan.limits.ready_seconds_max, diary.agent, told.log, logs) as copy:
                 made.set()
                 for line in compare_images(images, copy.images) if turn.number == 1 else ():
                     told.log(f"warning: {line}")

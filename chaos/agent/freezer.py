@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 
-ROOT = "/host/cgroup"
-"""The host's /sys/fs/cgroup, bound into the agent."""
+from chaos.agent.cgroups import ROOT, folders
+
 _FILES = {
     1: ("freezer.state", "THAWED", "FROZEN"),
     2: ("cgroup.freeze", "0", "1"),
@@ -25,18 +25,14 @@ class Freezer:
         Raises:
             OSError: The process is gone, or its cgroup has no freezer.
         """
-        with open(f"/proc/{pid}/cgroup") as file:
-            lines = [line.strip().split(":", 2) for line in file]
-        paths = {controllers: path for _, controllers, path in lines}
-        own = [(1, "/freezer", path) for names, path in paths.items() if "freezer" in names.split(",")]
-        # where both versions are mounted, version 2 lies in a folder of its own
-        own += [(2, folder, paths[""]) for folder in ("", "/unified") if "" in paths]
-        for version, folder, path in own:
+        tried = []
+        for version, folder in folders(pid, "freezer", root):
             name, *self._words = _FILES[version]
-            self._file = f"{root}{folder}{path}/{name}"
-            if path != "/" and os.path.exists(self._file):
+            self._file = f"{folder}/{name}"
+            if os.path.exists(self._file):
                 return
-        raise OSError(f"the cgroup of pid {pid} has no freezer: {paths}")
+            tried.append(self._file)
+        raise OSError(f"the cgroup of pid {pid} has no freezer: there is none of {tried}")
 
     def freeze(self, wanted: bool) -> None:
         """Stop all processes, or let them run."""

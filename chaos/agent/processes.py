@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chaos.agent.freezer import Freezer
+from chaos.agent.memory import Dirt
 
 _RECENT_SECONDS = 1.0
 
@@ -22,6 +23,7 @@ class Process:
 
     pid: int
     handle: int
+    dirt: Dirt
     received: deque[tuple[int, int]] = field(default_factory=deque)
     frozen: Freezer | None = None
     killed: bool = False
@@ -42,7 +44,7 @@ class Processes:
         """
         handle = os.pidfd_open(pid)
         self.forget(service)
-        self._known[service] = Process(pid, handle)
+        self._known[service] = Process(pid, handle, Dirt(pid))
 
     def pid(self, service: str) -> int:
         """The init process of a service.
@@ -65,6 +67,16 @@ class Processes:
         if process is not None:
             _thaw(process)  # whoever stops it waits for what it does with the signal
             os.close(process.handle)
+
+    def settle(self, service: str) -> None:
+        """What this service had written has just been written back."""
+        if service in self._known:
+            self._known[service].dirt.settle()
+
+    def dirty_bytes(self, service: str) -> int:
+        """What a service has written since it was settled and the kernel has not; 0 once it has ended."""
+        process = self._known.get(service)
+        return process.dirt.since_settled() if process is not None else 0
 
     def kill(self, service: str) -> dict[str, int]:
         """SIGKILL the init process, and with it every process of the container, now.

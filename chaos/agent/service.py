@@ -151,6 +151,8 @@ class Agent:
                     raise OSError(ctypes.get_errno(), f"syncfs of {path}")
             finally:
                 os.close(folder)
+            for other, _ in places:
+                self._processes.settle(other)
             return {"synced": True}
         return {"synced": False}
 
@@ -191,6 +193,7 @@ class Agent:
         cause: int = 0,
         unplug: Sequence[str] = (),
         within: Sequence[str] = (),
+        dirty: Sequence[str] = (),
         pause: dict[str, bool] | None = None,
         links: list[tuple[str, str, bool]] | None = None,
     ) -> Reply:
@@ -203,7 +206,8 @@ class Agent:
         they end by themselves. Ports that this closes are closed for `cause`, as each rule has its own.
 
         Returns:
-            When (ns of CLOCK_MONOTONIC), what was killed and paused, each LUN's counters before and state after,
+            When (ns of CLOCK_MONOTONIC), what the services asked for under `dirty` had to write back just before, what
+            was killed and paused, each LUN's counters before and state after,
             those whose port this has `closed` with the bytes discarded, the links in their order, and which of all
             these targets have `lapsed`: something was wanted of them, and its lease ran out.
         """
@@ -213,6 +217,7 @@ class Agent:
         leased = [("lun", name) for name in luns] + [("service", name) for name in pause or ()]
         lapsed = self._lapsed.intersection([*leased, *(("link", link) for link in wanted_links)])
         unplugged = [self._luns[name] for name in (*unplug, *within)]
+        dirty_bytes = {service: self._processes.dirty_bytes(service) for service in dirty}
         killed = {service: self._processes.kill(service) for service in kill}
         for target in unplugged:
             self._closes(target.name, cause)
@@ -240,6 +245,7 @@ class Agent:
         self._front.reconsider()
         return {
             "at": time.monotonic_ns(),
+            "dirty": dirty_bytes,
             "killed": killed,
             "paused": paused,
             "links": list(applied.values()),

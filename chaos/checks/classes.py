@@ -28,7 +28,7 @@ VIOLATING: Final = (
 THIN: Final = ("unreadable", "not-quiescent", "never-read")
 """A trial with one of these cannot be HELD."""
 
-OF_SESSIONS: Final = ("vanished", "stale")
+OF_SESSIONS: Final = ("vanished", "stale", "dangling-in-load")
 """VIOLATED under `sessions: strict`, else told."""
 
 NOTED: Final = ("unrecoverable", "unprotected")
@@ -69,6 +69,7 @@ MEANING: Final[Mapping[str, str]] = {
     "lost-suffix": "one instant explains what was restored, and it lies further back than the RPO allows",
     "vanished": "a device's cache lacked it after an answer that was asked for when it was acknowledged",
     "stale": "a session was shown an older version than it had written or seen before it asked",
+    "dangling-in-load": "a read of the load returned an acknowledged photo without its blob",
     "unreadable": "a final read failed",
     "not-quiescent": "a final read kept changing",
     "never-read": "an acknowledged record that some door never read",

@@ -114,7 +114,7 @@ def strangers(history: History, reading: Reading) -> Iterable[tuple[RecordId, st
         elif row.owner != reading.door.owner:
             yield (row.owner, row.record), "misattributed"
         else:
-            yield (row.owner, row.record), "phantom" if row.write else "corrupted"
+            yield (row.owner, row.record), "phantom" if row.write and row.record else "corrupted"
 
 
 class RecordJudge:
@@ -236,7 +236,7 @@ class RecordJudge:
             return {"misattributed"}
         if row.stamps:
             return {"torn"}
-        if not row.write or (write is not None and write.kind == "delete"):
+        if not row.write or not row.record or (write is not None and write.kind == "delete"):
             return {"corrupted"}
         if write is None:
             return set()

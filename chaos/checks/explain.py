@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 from chaos.checks.agreement import classes_of
 from chaos.checks.allowed import Logical
-from chaos.checks.classes import MEANING
+from chaos.checks.classes import MEANING, OF_SESSIONS
 from chaos.checks.doors import RecordJudge, Rule, Sight, readings
 from chaos.checks.logical import Cut
+from chaos.checks.references import anomalies_of_answers
 from chaos.checks.restore import restored
 from chaos.checks.story import life_story
 from chaos.checks.verdict import INFO_SHARE_MAX, Judgement
@@ -23,6 +24,9 @@ _STANDINGS = {
     "fail": "refused",
     "unsent": "never sent",
 }
+_ORDER = tuple(_STANDINGS)
+_NOT_JUDGED = "not judged"
+_NO_ORDER = "no order explains what was acknowledged"
 
 
 def find_record(history: History, name: str) -> RecordId:
@@ -48,12 +52,18 @@ def explain_record(history: History, name: RecordId) -> list[str]:
     operations = history.records[name]
     judge_of = RecordJudge(history, name, operations, loss.rollback)
     sights = judge_of.sights([r for r in read.get(name[0], ()) if r.door.step != RESTORE_STEP])
-    classes = sorted(classes_of(operations, sights) | judge_of.rule.broken | {*filter(None, [loss.classes.get(name)])})
+    classes = sorted(
+        classes_of(operations, sights)
+        | judge_of.rule.broken
+        | {*filter(None, [loss.classes.get(name)])}
+        | {anomaly for of, anomaly in anomalies_of_answers(history, loss.rollback) if of == name}
+    )
     lines = [f"{operations[0].type or 'record'} {name[1]} of {name[0]}: {', '.join(classes) or 'as it must be'}", ""]
     for told in life_story(history, name, operations, sights, lines_max=len(operations) * 4 + 200):
         lines.append(f"  {told.t_seconds_from_load_begin:9.3f} s  {told.what:<34} {told.detail}".rstrip())
     lines += ["", f"  policy {history.header.policy}, idempotency {history.header.idempotency}"]
-    lines += [f"  {name_of}: {MEANING[name_of]}" for name_of in sorted(judge_of.rule.broken)]
+    told_at_no_door = [each for each in classes if each in judge_of.rule.broken or each in OF_SESSIONS]
+    lines += [f"  {each}: {MEANING[each]}" for each in told_at_no_door]
     shown: list[str] = []
     for sight in sights:
         why = list(_why(judge_of, sight))
@@ -66,39 +76,56 @@ def explain_record(history: History, name: RecordId) -> list[str]:
 
 def _found(sight: Sight) -> str:
     what = "there, not whole" if sight.states is None else " and ".join(sorted(sight.states)) or "not there"
-    return f"{what}: {', '.join(f'{name} ({MEANING[name]})' for name in sorted(sight.classes)) or 'allowed'}"
+    right = _NOT_JUDGED if sight.rule.broken else "allowed"
+    return f"{what}: {', '.join(f'{name} ({MEANING[name]})' for name in sorted(sight.classes)) or right}"
 
 
 def _why(judge_of: RecordJudge, sight: Sight) -> Iterator[str]:
     """For each version, and for absence, whether it was allowed at the door, and why."""
     door = sight.reading.door
     logical, rule = judge_of.at(Cut(door.invoked, door.t, judge_of.rollback))
+    for operation in _best_of_each_write(logical):
+        if not operation.delete:
+            word = _word(rule, operation.write in rule.writes)
+            yield f"{operation.write:<12} {word}: {_reason(operation, logical, rule)}"
+    yield f"{'absence':<12} {_word(rule, rule.absence)}: {_reason_of_absence(logical, rule)}"
+
+
+def _word(rule: Rule, permitted: bool) -> str:
+    """Where no order explains what was acknowledged, that is the finding, and nothing that is there adds to it."""
+    return "not allowed" if not permitted else _NOT_JUDGED if rule.broken else "allowed"
+
+
+def _best_of_each_write(logical: Sequence[Logical]) -> Iterable[Logical]:
+    """Where keys are not kept, each attempt is an operation: that one of each write of which most is known."""
+    best: dict[str, Logical] = {}
     for operation in logical:
-        if operation.delete:
-            continue
-        allowed = "allowed" if operation.write in rule.writes else "not allowed"
-        yield f"{operation.write:<12} {allowed}: {_reason(operation, logical, rule)}"
-    yield f"{'absence':<12} {'allowed' if rule.absence else 'not allowed'}: {_reason_of_absence(logical, rule)}"
+        known = best.setdefault(operation.write, operation)
+        if _ORDER.index(operation.standing) < _ORDER.index(known.standing):
+            best[operation.write] = operation
+    return best.values()
 
 
 def _reason(operation: Logical, logical: Sequence[Logical], rule: Rule) -> str:
-    standing = _STANDINGS[operation.standing]
+    standing, write = _STANDINGS[operation.standing], operation.write
+    if rule.broken and write in rule.writes:
+        return f"{standing}; {_NO_ORDER}"
     if operation.standing in ("fail", "unsent"):
         return f"{standing}, so it must never be there"
-    if rule.broken:
-        return f"{standing}; no order explains what was acknowledged"
-    if operation.write in rule.acknowledged:
+    if write in rule.acknowledged:
         known = standing if operation.standing == "ok" else f"{standing}, but a read or an acknowledged write proves it"
-        if operation.write in rule.writes:
+        if write in rule.late:
+            return f"{known}, and another attempt at it may have taken effect later"
+        if write in rule.writes:
             return f"{known}, and nothing acknowledged must have come after it"
-        later = [o for o in logical if o.write in rule.acknowledged and o.write != operation.write]
-        on_it = next((o for o in later if o.base == operation.write), None)
+        later = [o for o in logical if o.write in rule.acknowledged and o.write != write]
+        on_it = next((o for o in later if o.base == write), None)
         if on_it is not None:
             return f"{known}, and {on_it.write} replaced it"
         ended = min(operation.ret, operation.seen)
         after = next((o for o in later if o.inv > ended), None)
         return f"{known}, and {after.write if after else 'another write'} was made after it had returned"
-    if operation.write in rule.late:
+    if write in rule.writes:
         return f"{standing}: it may have taken effect, even late"
     if operation.base is not None:
         return f"{standing}, and {operation.base}, on which it is based, cannot be the last version"
@@ -106,12 +133,25 @@ def _reason(operation: Logical, logical: Sequence[Logical], rule: Rule) -> str:
 
 
 def _reason_of_absence(logical: Sequence[Logical], rule: Rule) -> str:
-    if not any(o.write in rule.acknowledged and not o.delete for o in logical):
+    if rule.broken:
+        return _NO_ORDER
+    made = [o for o in logical if o.write in rule.acknowledged and not o.delete]
+    if not made:
         return "no create or update is known to have taken effect"
     deletes = [o for o in logical if o.delete and o.standing not in ("fail", "unsent")]
     if rule.absence:
-        return f"the delete {deletes[0].write} may be the last" if deletes else "no order explains the operations"
-    return "no delete may be the last" if deletes else "it was acknowledged, and nobody deleted it"
+        return f"the delete {_last(deletes, rule)} may be the last"
+    if deletes:
+        return "no delete may be the last"
+    known = "it was acknowledged" if any(o.standing == "ok" for o in made) else "a read showed it"
+    refused = any(o.delete and o.standing == "fail" for o in logical)
+    return f"{known}, and {'every delete was refused' if refused else 'nobody deleted it'}"
+
+
+def _last(deletes: Sequence[Logical], rule: Rule) -> str:
+    """Of the deletes that may be the last, an acknowledged one, and of these the youngest."""
+    possible = [o for o in deletes if o.write in rule.acknowledged or o.write in rule.late] or deletes
+    return max(possible, key=lambda o: (o.write in rule.acknowledged, o.inv)).write
 
 
 def explain_verdict(judgement: Judgement) -> list[str]:
@@ -122,7 +162,9 @@ def explain_verdict(judgement: Judgement) -> list[str]:
         lines += [f"    {count:>7,} {name}: {MEANING[name]}" for name, count in judgement.anomalies.items()]
     if judgement.reported:
         lines += ["", "  told, and neither for nor against"]
-        lines += [f"    {count:>7,} {name}: {MEANING[name]}" for name, count in judgement.reported.items()]
+        for name, count in judgement.reported.items():
+            first = f"; the first is {judgement.first_told[name]}" if name in judgement.first_told else ""
+            lines.append(f"    {count:>7,} {name}: {MEANING[name]}{first}")
     total = sum(judgement.operations.values())
     info = judgement.operations["info"]
     lines += [

@@ -45,9 +45,8 @@ def life_story(
 ) -> tuple[StoryLine, ...]:
     """All that a reader needs to believe it, in order of time; the middle of a long one is left out."""
     begun = history.load_begun
-    told = [*_acts(operations), *_seen(operations), *_faults(history), *_notes(history), *_doors(sights)]
-    told += [(sight.t, f"{sight.reader} read it", f"{sight.row.write or 'no version'}, hash {sight.row.hash}")
-             for sight in history.odd_sights.values() if (sight.owner, sight.row.record) == name]  # fmt: skip
+    told = [*_acts(operations, begun), *_seen(operations), *_faults(history), *_notes(history), *_doors(sights)]
+    told += _odd_sights(history, name)
     told.sort(key=lambda line: line[0])
     half = lines_max // 2
     left_out = len(told) - 2 * half
@@ -59,27 +58,53 @@ def life_story(
 Told = tuple[int, str, str]
 
 
-def _acts(operations: Sequence[Operation]) -> Iterator[Told]:
+def _acts(operations: Sequence[Operation], begun: int) -> Iterator[Told]:
+    """When the user acted, and when it was answered: an outbox may have held it for long."""
     several = len({operation.write for operation in operations}) > 1
     for operation in operations:
         what = f"{operation.device} {_DONE[operation.kind]}"
-        detail = _attempts(operation.attempts)
-        yield operation.t, what, f"{detail}, version {operation.write}" if several else detail
+        detail = _attempts(operation.attempts, begun)
+        if several or operation.base is not None:
+            detail += f", version {operation.write}"
+        if operation.base is not None:
+            detail += f" on {operation.base}"
+        yield operation.t, what, detail
 
 
-def _attempts(attempts: Sequence[Attempt]) -> str:
+def _attempts(attempts: Sequence[Attempt], begun: int) -> str:
     if not attempts:
         return "never sent"
-    # The last attempt that tells what is known of the operation: a refused one leaves open what became of the others.
     best = min(reversed(attempts), key=lambda attempt: BEST_FIRST.index(attempt.outcome))
+    if best.outcome == "ok":  # known from its first acknowledgement on
+        best = next(attempt for attempt in attempts if attempt.outcome == "ok")
+    # Else the last attempt that tells what is known of the operation: a refused one leaves open what became of the
+    # others.
     by, why = (f" by {best.by}" if best.by else ""), (f": {best.why}" if best.why else "")
+    at = f"at {(best.back - begun) / 1e9:.3f} s"
     outcome = {
-        "ok": f"acknowledged{by}",
-        "degraded": f"acknowledged{by} with a warning{why}",
-        "fail": f"refused{by}{why}",
-        "info": f"unknown{why}" if best.back < INFINITY else "no answer ever came",
+        "ok": f"acknowledged{by} {at}",
+        "degraded": f"acknowledged{by} {at} with a warning{why}",
+        "fail": f"refused{by} {at}{why}",
+        "info": f"given up {at}, unknown{why}",
     }[best.outcome]
+    if best.back == INFINITY:
+        outcome = f"sent at {(best.sent - begun) / 1e9:.3f} s, no answer ever came"
     return outcome if len(attempts) == 1 else f"{outcome}, in {len(attempts)} attempts"
+
+
+def _odd_sights(history: History, name: RecordId) -> Iterator[Told]:
+    """Damaged copies that reads of the load showed, the first of each; photos without their blobs, all of them."""
+    bare: set[str] = set()
+    for answer in history.answers:
+        for version in answer.bare:
+            if (version.owner, version.record) == name:
+                bare.add(version.write)
+                reader = answer.session.partition("#")[0]
+                yield answer.t, f"{reader} read it", f"version {version.write}, its blob was missing"
+    for sight in history.odd_sights.values():
+        row = sight.row
+        if (sight.owner, row.record) == name and not (row.blob == "missing" and row.write in bare):
+            yield sight.t, f"{sight.reader} read it", f"{row.write or 'no version'}, hash {row.hash}"
 
 
 def _seen(operations: Sequence[Operation]) -> Iterator[Told]:

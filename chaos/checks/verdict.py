@@ -28,8 +28,8 @@ from chaos.checks.outcomes import (
     tally,
     uncertain,
 )
+from chaos.checks.references import anomalies_of_answers
 from chaos.checks.restore import Restored, restored
-from chaos.checks.sessions import session_anomalies
 from chaos.checks.story import AnomalousRecord, life_story
 from chaos.errors import HarnessError, HoldfastError
 from chaos.experiment.plan import Verdict
@@ -49,6 +49,7 @@ class Judgement:
         reason: The first of `reasons`; these are lines, the worst first.
         operations: Logical creates, updates and deletes by outcome.
         anomalies: Records (or doors) by class; `reported` likewise, of classes that decide nothing.
+        first_told: OWNER/RECORD of the first record of some of the latter, which has no life story here.
         records: The first anomalous records with their life stories, of `records_total`.
     """
 
@@ -65,6 +66,7 @@ class Judgement:
     mix: Mix
     records: tuple[AnomalousRecord, ...]
     records_total: int
+    first_told: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge(history: History, beside: Beside | None = None) -> Judgement:
@@ -100,6 +102,7 @@ class _Findings:
     reported: Counter[str] = field(default_factory=Counter)
     acknowledged: dict[RecordId, int] = field(default_factory=dict)
     must_be_there: set[RecordId] = field(default_factory=set)
+    first_told: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: RecordId, classes: Iterable[str]) -> None:
         self.classes.setdefault(name, set()).update(classes)
@@ -127,6 +130,8 @@ def _judge(history: History, beside: Beside) -> Judgement:
     anomalies = _anomalies(history, findings, covered)
     violated = _violated(history, findings, anomalies)
     thin = _thin(history, findings, covered, mix)
+    if not violated:  # a loss is proven by itself, however its fault took hold
+        thin = [*toothless(history, beside.traffic), *thin]
     verdict: Verdict | None = "VIOLATED" if violated else "INCONCLUSIVE" if thin else "HELD"
     reasons = [*violated, *thin]
     if seen.blind:
@@ -150,6 +155,7 @@ def _judge(history: History, beside: Beside) -> Judgement:
         mix=mix,
         records=_stories(history, findings),
         records_total=len(findings.classes),
+        first_told=findings.first_told,
     )
 
 
@@ -185,11 +191,13 @@ def _records(history: History, read: Mapping[str, list[Reading]], loss: Restored
 
 def _sessions(history: History, loss: Restored, findings: _Findings) -> None:
     strict = history.header.sessions == "strict"
-    for name, anomaly in session_anomalies(history, loss.rollback):
+    found = anomalies_of_answers(history, loss.rollback)
+    for name, anomaly in sorted(found, key=lambda each: (history.records[each[0]][0].t, each)):
         if strict:
             findings.add(name, (anomaly,))
         else:
             findings.reported[anomaly] += 1
+            findings.first_told.setdefault(anomaly, "/".join(name))
 
 
 def _beside_records(history: History, read: Mapping[str, list[Reading]]) -> Iterable[tuple[RecordId, str]]:
@@ -254,7 +262,7 @@ def _lost(history: History, findings: _Findings, lost: set[RecordId]) -> str:
 
 
 def _thin(history: History, findings: _Findings, covered: Coverage, mix: Mix) -> list[str]:
-    lines = [*toothless(history, findings.beside.traffic)]
+    lines: list[str] = []
     doors = [rounds[-1] for rounds in history.doors.values()]
     every = len(doors) + findings.beside.doors
     if not every:

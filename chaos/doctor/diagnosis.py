@@ -70,6 +70,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "disk.hang": _DISK,
     "disk.io_error": _DISK,
     "process.kill": _AGENT,
+    "process.recreate": _AGENT,
     "process.pause": (*_AGENT, "freezer"),
     "network.partition": (*_AGENT, "nftables"),
     "carrier.down": _CARRIER,

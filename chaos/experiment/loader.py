@@ -204,7 +204,7 @@ def _drawn(model: FileModel, name: str, seed: int, folder: Path, driver_folder: 
         workload=Workload(**model.workload.model_dump()),
         schedule=tuple(_fault(entry, f"{seed}/{i}") for i, entry in enumerate(model.schedule)),
         checks=Checks(**model.checks.model_dump()),
-        limits=Limits(**model.limits.model_dump()),
+        limits=Limits(**model.limits.model_dump(), stated=frozenset(model.limits.model_fields_set)),
         expect=model.expect,
         driver=model.driver or "",
         driver_folder=driver_folder,
@@ -271,7 +271,7 @@ def _as_file(plan: Plan, folder: Path) -> dict[str, object]:
     data["workload"] = dict(vars(plan.workload))
     data["schedule"] = [_entry(fault) for fault in plan.schedule]
     data["checks"] = dict(vars(plan.checks))
-    data["limits"] = dict(vars(plan.limits))
+    data["limits"] = dict(plan.limits.seconds)
     return data
 
 

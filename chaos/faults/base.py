@@ -20,11 +20,13 @@ class Evidence:
 
     Attributes:
         seconds_since_write: Between the last write that a target LUN took in the load and the fault; None: no write.
+        dirty_bytes: What the services on these LUNs had written and the kernel had not yet, just before.
         closed: LUNs that it closed, of `luns` aimed at.
         failed: I/Os that failed by operation, afterwards.
         held_ios: I/Os whose answers were held back.
         discarded_bytes: Unflushed bytes dropped by a cut; 0 right after a flush.
-        killed, paused: Services whose processes were killed or paused, of `services` that should be.
+        killed, paused, recreated: Services whose processes were killed or paused, or which were stopped and got a new
+            container, of `services` that should be.
         received_bytes: What these services had received from others in the second before.
         links_in_use: Links that carried packets in the 5 s before, of `links` that were closed.
         dropped_packets: Dropped on links that had been in use.
@@ -34,6 +36,7 @@ class Evidence:
 
     luns: int = 0
     seconds_since_write: float | None = None
+    dirty_bytes: int = 0
     closed: int = 0
     failed_reads: int = 0
     failed_writes: int = 0
@@ -43,6 +46,7 @@ class Evidence:
     services: int = 0
     killed: int = 0
     paused: int = 0
+    recreated: int = 0
     received_bytes: int = 0
     links: int = 0
     links_in_use: int = 0
@@ -57,8 +61,12 @@ class Evidence:
 
     @property
     def was_written(self) -> bool:
-        """Whether a target LUN took a write of the load shortly before."""
-        return self.seconds_since_write is not None and self.seconds_since_write <= RECENT_WRITE_SECONDS
+        """Whether a target LUN took a write of the load shortly before, or one was under way to it.
+
+        A service that never flushes lets the kernel write when it likes, which may be half a minute later.
+        """
+        recent = self.seconds_since_write is not None and self.seconds_since_write <= RECENT_WRITE_SECONDS
+        return recent or self.dirty_bytes > 0
 
     def counted(self) -> Mapping[str, int | float | str]:
         """What there is to show: everything that is not zero, and the bytes that a cut discarded."""

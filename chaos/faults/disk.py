@@ -26,7 +26,8 @@ class PowerCut(Fault):
 
     Healing is power coming back: the boot-time check of the file systems, containers made anew, services started.
 
-    Bites when the LUN took a write of the load in the 5 s before, its services were killed and it was closed.
+    Bites when the LUN took a write of the load in the 5 s before, or its services had dirty pages, and these were
+    killed and it was closed.
     0 bytes discarded, right after a flush, is valid and shown.
     """
 
@@ -40,7 +41,7 @@ class PowerCut(Fault):
     def why_not_bitten(self, evidence: Evidence) -> str:
         """Written shortly before, services killed, closed."""
         if not evidence.was_written:
-            return "the LUN took no write of the load in the 5 s before"
+            return "the LUN took no write of the load in the 5 s before, and none was under way"
         if evidence.killed < evidence.services:
             return f"{evidence.killed} of {evidence.services} services were running and killed"
         return "" if evidence.closed == evidence.luns else f"{evidence.closed} of {evidence.luns} LUNs were closed"
@@ -88,7 +89,8 @@ class Lose(Fault):
 
     Not healed: afterwards the stack's runbook puts blank LUNs in their place.
 
-    Bites when a LUN took a write of the load in the 5 s before, all were closed, and an I/O failed afterwards.
+    Bites when a LUN took a write of the load in the 5 s before, or its services had dirty pages, all were closed, and
+    an I/O failed afterwards.
     """
 
     targets: ClassVar[tuple[TargetKind, ...]] = ("lun", "service", "role")
@@ -101,7 +103,7 @@ class Lose(Fault):
     def why_not_bitten(self, evidence: Evidence) -> str:
         """Written shortly before, closed, and missed afterwards."""
         if not evidence.was_written:
-            return "no LUN that was lost took a write of the load in the 5 s before"
+            return "no LUN that was lost took a write of the load in the 5 s before, and none was under way"
         if evidence.closed < evidence.luns:
             return f"{evidence.closed} of {evidence.luns} LUNs were closed"
         return "" if evidence.failed_ios else "no I/O failed afterwards"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from chaos.errors import AgentError, CarrierError
-from chaos.experiment.plan import ScheduledFault
-from chaos.faults.aim import Aim, Link, NobodyThere, take_aim
+from chaos.experiment.plan import ScheduledFault, Trigger
+from chaos.faults.aim import Aim, Link, NobodyThere, beside, take_aim, victims, writers
 from chaos.faults.base import Evidence, Fault
 from chaos.faults.registry import make
 from chaos.faults.state import CarrierState, LinkState, LunState, ServiceState
@@ -31,6 +31,7 @@ _LEASE_SECONDS_MAX = 900.0
 """A fault never outlives its last renewal by more, whatever happens to the controller (its heartbeat ends it first)."""
 _RENEWAL_SECONDS = _LEASE_SECONDS_MAX / 3
 _NO_REPLY: dict[str, Any] = {
+    "dirty": {},
     "killed": {},
     "paused": {},
     "before": {},
@@ -58,6 +59,8 @@ class Active:
     lost: Set[str] = frozenset()
     """LUNs that it took for good and that have not been replaced."""
     renewal: asyncio.Task[None] | None = None
+    recreated: Sequence[str] = ()
+    """Services whose containers were made anew for it."""
 
 
 class Injector:
@@ -73,6 +76,7 @@ class Injector:
         on_healed: Callable[[], Awaitable[None]],
         carrier: Carrier | None = None,
         witness: Callable[[], Awaitable[None]] | None = None,
+        recreate: Callable[[Sequence[str]], Awaitable[Sequence[str]]] | None = None,
         finished: Callable[[Iterable[str]], Awaitable[Set[str]]] | None = None,
     ) -> None:
         """Nothing is injected yet.
@@ -87,8 +91,10 @@ class Injector:
                 to bring back what it took down.
             carrier: Where the stack has one.
             witness: Awaited before a fault is healed that asks for it; must end in time by itself.
+            recreate: Stops services in order and makes their containers anew; tells of which it could.
             finished: Tells which of some services that do not run have ended as they should: nobody can kill those.
         """
+        self._recreate = recreate
         self._carrier = carrier
         self._witness = witness
         self._finished = finished
@@ -140,11 +146,34 @@ class Injector:
         for each, task in zip([e for e in self._faults if e.scheduled.at.phase is None], self._tasks, strict=True):
             if not each.injected_at and not each.ended:
                 task.cancel()
-                self._miss(each, each.waits_for or "its trigger did not come within the load")
+                self._miss(each, each.waits_for or self._why_never(each.scheduled.at))
         done = await asyncio.gather(*self._tasks, return_exceptions=True)
         for result in done:
             if isinstance(result, Exception):
                 raise result
+
+    def awaits(self, unsent: int) -> bool:
+        """Whether a trigger of the load can still come when phones have so many writes left to send."""
+        have = self._recorder.acknowledged
+        return any(
+            each.scheduled.at.acknowledged is None or each.scheduled.at.acknowledged - have <= unsent
+            for each in self._faults
+            if each.scheduled.at.phase is None and not (each.injected_at or each.ended or each.waits_for)
+        )
+
+    def _why_never(self, at: Trigger) -> str:
+        """What a trigger asked for, what the load came to, and what would do."""
+        if at.acknowledged is not None:
+            return (
+                f"the load ended after {self._recorder.acknowledged:,} acknowledgements, the trigger asked for "
+                f"{at.acknowledged:,}: ask for fewer, or give more operations, or a smaller rate_per_second where the "
+                "machine is slow"
+            )
+        lasted = (time.monotonic_ns() - self._load_began) / 1e9
+        return (
+            f"the load ended after {lasted:.1f} s, the trigger asked for {at.seconds:g} s: ask for fewer, or give more "
+            "operations"
+        )
 
     def close(self) -> None:
         """The trial broke off: nothing more is injected or healed; whoever removes the stack ends the faults."""
@@ -211,9 +240,17 @@ class Injector:
         each.in_force = True
         each.lost = frozenset(each.aim.luns) if each.fault.for_good else frozenset()
         each.injected_at = time.monotonic_ns()  # set at once, so that the end of the load does not call it missed
-        each.reply = await self._apply(each, self._victims(each), self._beside(each))
+        each.reply = await self._apply(
+            each,
+            victims(each.fault, each.aim, self._stack),
+            beside(each.fault, each.aim, self._stack),
+            writers(each.fault, each.aim, self._stack),
+        )
         each.injected_at = each.reply["at"]
         self._record(each, "injected")
+        anew = [name for name in each.aim.services if each.fault.wanted_service(ServiceState()).anew]
+        if anew and self._recreate is not None:
+            each.recreated = await self._recreate(anew)
         if not each.fault.for_good and not each.aim.carrier:  # what ends with the agent or the carrier has no lease
             each.renewal = asyncio.create_task(self._renew(each))
             each.renewal.add_done_callback(lambda done: done.cancelled() or done.exception())  # `_heal` raises it
@@ -248,10 +285,13 @@ class Injector:
         # what phones felt of the carrier is judged by their own times, so its fault ends when healing begins
         self._record(each, happened, evidence=evidence, why=why, t=began if each.aim.carrier else 0)
 
-    async def _apply(self, each: Active, kill: Sequence[str] = (), beside: Sequence[str] = ()) -> Any:
+    async def _apply(
+        self, each: Active, kill: Sequence[str] = (), with_them: Sequence[str] = (), dirty: Sequence[str] = ()
+    ) -> Any:
         """Bring the fault's targets into the state that all active faults together want, and see that they are in it.
 
-        In the same step services are killed, and LUNs that the fault is not aimed at, `beside`, go with their machine.
+        In the same step services are killed, and LUNs that the fault is not aimed at go `with_them`, as of their
+        machine; just before it is read what services have `dirty`.
 
         Raises:
             AgentError: The agent refuses, what it reads back is something else, or what was wanted had ended by itself.
@@ -266,8 +306,9 @@ class Injector:
             "apply",
             luns={name: state.to_agent() for name, state in luns.items()},
             kill=list(kill),
-            unplug=[name for name in beside if not self._stack.luns[name].is_local],
-            within=[name for name in beside if self._stack.luns[name].is_local],
+            unplug=[name for name in with_them if not self._stack.luns[name].is_local],
+            within=[name for name in with_them if self._stack.luns[name].is_local],
+            dirty=list(dirty),
             lease_seconds=_LEASE_SECONDS_MAX,
             cause=each.index,
             pause={name: state.paused for name, state in services.items()},
@@ -324,23 +365,9 @@ class Injector:
                 state = wanted(each, state)
         return state
 
-    def _victims(self, each: Active) -> Sequence[str]:
-        """Services whose processes die with this fault: of a machine all."""
-        if each.aim.luns:
-            return self._stack.joined(each.aim.luns)[0] if each.fault.kills else ()
-        return [name for name in each.aim.services if not each.fault.wanted_service(ServiceState()).running]
-
-    def _beside(self, each: Active) -> Sequence[str]:
-        """Further LUNs of the machines that die with this fault: the page cache dies, and so do local disks.
-
-        A SAN's arrays go on.
-        """
-        luns = self._stack.joined(each.aim.luns)[1] if each.fault.kills else ()
-        return [lun for lun in luns if lun not in each.aim.luns]
-
     def _dark_luns(self) -> set[str]:
-        beside = {lun for each in self._faults if each.in_force for lun in self._beside(each)}
-        return beside | {
+        with_them = {lun for each in self._faults if each.in_force for lun in beside(each.fault, each.aim, self._stack)}
+        return with_them | {
             lun
             for each in self._faults
             for lun in each.aim.luns
@@ -382,6 +409,7 @@ class Injector:
         return Evidence(
             luns=len(each.aim.luns),
             seconds_since_write=max(0.0, min(writes)) if writes else None,
+            dirty_bytes=sum(each.reply["dirty"].values()),
             closed=len(closed),
             failed_reads=counted("failed_reads"),
             failed_writes=counted("failed_writes"),
@@ -391,6 +419,7 @@ class Injector:
             services=len(struck),
             killed=sum(each["alive"] for each in each.reply["killed"].values()),
             paused=sum(read["paused"] and not read["was_paused"] for read in each.reply["paused"].values()),
+            recreated=sum(struck[name]["alive"] for name in each.recreated),
             received_bytes=sum(each["received_bytes"] for each in struck.values()),
             links=len(each.aim.links),
             links_in_use=len(used),

@@ -1,8 +1,9 @@
 """Faults of a service's processes.
 
-Injected: SIGKILL to the container's first process, and so to all of them; all of them stopped where they stand. The
-page cache survives, as it does when a program crashes; for a machine that loses power see `disk.power_cut`. Never
-injected here: signals that a service could catch, one process of several.
+Injected: SIGKILL to the container's first process, and so to all of them; all of them stopped where they stand; an end
+in order, and a new container. The page cache survives, as it does when a program crashes; for a machine that loses
+power see `disk.power_cut`. Never injected here: a signal that a service could catch, but for the one that stops it in
+order; one process of several.
 """
 
 from __future__ import annotations
@@ -30,6 +31,30 @@ class Kill(Fault):
         """Alive, and spoken to shortly before."""
         if evidence.killed < evidence.services:
             return f"{evidence.killed} of {evidence.services} services were running and killed"
+        return "" if evidence.received_bytes else "it had received nothing in the second before"
+
+
+@fault("process.recreate")
+class Recreate(Fault):
+    """The target services are stopped in order and get new containers on their volumes, as in an upgrade.
+
+    What was written into the container's own layer is gone, and a service that states no `hostname` has another one.
+    Healing starts them.
+
+    Bites when each was running and was stopped, and one of them had received bytes from others in the second before.
+    """
+
+    targets = ("service", "role")
+    strikes = "services"
+
+    def wanted_service(self, service: ServiceState) -> ServiceState:
+        """In a new container."""
+        return service.made_anew()
+
+    def why_not_bitten(self, evidence: Evidence) -> str:
+        """Alive, and spoken to shortly before."""
+        if evidence.recreated < evidence.services:
+            return f"{evidence.recreated} of {evidence.services} services were running and made anew"
         return "" if evidence.received_bytes else "it had received nothing in the second before"
 
 

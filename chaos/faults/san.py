@@ -23,7 +23,8 @@ class Lose(disk.Lose):
 
     Not healed: afterwards the stack's runbook puts blank LUNs in their place.
 
-    Bites when a LUN took a write of the load in the 5 s before, all were closed, and an I/O failed afterwards.
+    Bites when a LUN took a write of the load in the 5 s before, or its services had dirty pages, all were closed, and
+    an I/O failed afterwards.
     """
 
     targets = ("array", "arrays", "service", "role")

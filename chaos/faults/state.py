@@ -110,14 +110,23 @@ class CarrierState:
 
 @dataclass(frozen=True)
 class ServiceState:
-    """The wanted state of a service; the default is its baseline."""
+    """The wanted state of a service; the default is its baseline.
+
+    Attributes:
+        anew: In a container of its own that is made anew when it has been stopped in order, and not started yet.
+    """
 
     running: bool = True
     paused: bool = False
+    anew: bool = False
 
     def killed(self) -> ServiceState:
         """The same, not running."""
         return replace(self, running=False)
+
+    def made_anew(self) -> ServiceState:
+        """The same, in a new container."""
+        return replace(self, anew=True)
 
     def frozen(self) -> ServiceState:
         """The same, with its processes stopped where they stand."""

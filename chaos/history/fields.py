@@ -75,6 +75,14 @@ def whole_copy(row: dict[str, Any], owner: str, writes: Mapping[str, Operation])
     return write if plain else None
 
 
+def bare_copy(row: Row, owner: str, writes: Mapping[str, Operation]) -> Operation | None:
+    """The write of which this row is a copy without the blob that belongs to it; None where it is not."""
+    write = writes.get(row.write)
+    if write is None or row.blob != "missing" or row.stamps or write.kind == "delete":
+        return None
+    return write if (row.owner, row.record) == (owner, write.record) and write.owner == owner else None
+
+
 def row_of(row: dict[str, Any]) -> Row:
     """A row that is kept, fully checked."""
     if type(row) is not dict or not _ROW_FIELDS.issuperset(row):

@@ -132,6 +132,7 @@ class Answer:
         single: Whether it asked for one record alone (kind `read`).
         showed: The writes of which it returned a whole copy; `odd` names the records of its other rows, and `gone`
             those reported deleted.
+        bare: The writes of which it returned a copy without the blob that belongs to it.
     """
 
     session: str
@@ -143,6 +144,7 @@ class Answer:
     showed: tuple[Operation, ...]
     odd: tuple[str, ...]
     gone: tuple[str, ...]
+    bare: tuple[Operation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

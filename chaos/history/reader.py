@@ -19,7 +19,7 @@ import orjson
 
 from chaos.errors import MalformedHistory
 from chaos.history.events import FORMAT, MUTATIONS, TAGS, FaultEvent, Header, Note, PhaseEvent
-from chaos.history.fields import BadLineError, flag, integer, one_of, row_of, text, texts, whole_copy
+from chaos.history.fields import BadLineError, bare_copy, flag, integer, one_of, row_of, text, texts, whole_copy
 from chaos.history.model import CACHE_STEP, INFINITY, Answer, Attempt, Door, History, OddSight, Operation
 
 LINE_BYTES_MAX: Final = 64 << 20
@@ -284,12 +284,15 @@ class _Reader:
         serves = ok and not cached
         showed: list[Operation] = []
         others: list[str] = []
+        bare: list[Operation] = []
         writes, owner = self.history.writes, reader.owner
         for row in rows:
             write = whole_copy(row, owner, writes)
             if write is None:
                 odd = row_of(row)
                 others.append(odd.record)
+                if (version := bare_copy(odd, owner, writes)) is not None:
+                    bare.append(version)
                 if serves:
                     name = (odd.record, odd.write, odd.hash)
                     self.history.odd_sights.setdefault(name, OddSight(odd, reader.device, owner, t))
@@ -304,7 +307,18 @@ class _Reader:
             session = attempt.session or reader.session
             single = reader.kind == "read"
             self.history.answers.append(
-                Answer(session, owner, attempt.sent, t, full, single, tuple(showed), tuple(others), tuple(gone))
+                Answer(
+                    session,
+                    owner,
+                    attempt.sent,
+                    t,
+                    full=full,
+                    single=single,
+                    showed=tuple(showed),
+                    odd=tuple(others),
+                    gone=tuple(gone),
+                    bare=tuple(bare),
+                )
             )
 
     def _door(self, event: dict[str, Any]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from chaos.experiment.plan import Verdict
+from chaos.reporting.causes import Causes
 from chaos.reporting.copies import TOPIC, stores_of
 from chaos.reporting.result import REPORT_FILE, WORST_FIRST, FaultOutcome, TrialResult, worst
 from chaos.reporting.words import DOT, classes, count, counted, evidence, one_line, outcomes, phases
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 12
 _REASONS_MAX = 4
+_CAUSES_MAX = 5
 _FIRST_LINES, _LAST_LINES = 6, 14  # of a life story; a fault, the runbook and the doors are among the last
 
 
@@ -31,7 +34,8 @@ def verdict_block(result: TrialResult) -> list[str]:
         for record in judgement.records[:1]:
             lines += [*life_story(record, of=judgement.records_total), ""]
         lines += [f"  {line}" for line in _counts(judgement)]
-    lines += [f"  {_fault(fault)}" for fault in result.faults]
+    lines += [f"  {line}" for line in _causes(result.causes)]
+    lines += [f"  {_fault(fault, result.verdict)}" for fault in result.faults]
     if result.outage is not None:
         lines.append(f"  service away for {result.outage.length}: {result.outage.when}")
     if result.not_covered:
@@ -96,7 +100,19 @@ def _counts(judgement: Judgement) -> Iterator[str]:
     yield f"mix: {judgement.mix}"
 
 
-def _fault(fault: FaultOutcome) -> str:
+def _causes(causes: Causes) -> Iterator[str]:
+    if not causes.listed:
+        return
+    yield "attempts that failed or stayed unknown:"
+    for cause in causes.listed[:_CAUSES_MAX]:
+        yield f"  {count(cause.attempts):>7} {cause.of:<5} {cause.outcome}  {one_line(cause.text)}"
+    further = causes.further + sum(cause.attempts for cause in causes.listed[_CAUSES_MAX:])
+    if further:
+        yield f"  {count(further):>7} of other causes, the report has them"
+
+
+def _fault(fault: FaultOutcome, verdict: Verdict) -> str:
+    """One fault with its evidence. Whether that suffices for HELD says nothing about a loss that is proven."""
     if fault.injected_at is None:
         when = "never injected"
     elif fault.healed_at is None:
@@ -104,5 +120,10 @@ def _fault(fault: FaultOutcome) -> str:
     else:
         when = f"{fault.injected_at:.3f} - {fault.healed_at:.3f} s"
     parts = [f"fault {fault.name} {fault.target}", when, evidence(fault.evidence)]
-    parts.append("bit" if fault.bit else f"did not bite: {fault.why or 'no reason given'}")
+    if fault.bit:
+        parts.append("bit")
+    elif verdict != "VIOLATED":
+        parts.append(f"did not bite: {fault.why or 'no reason given'}")
+    elif fault.injected_at is None:
+        parts.append(fault.why)
     return DOT.join(part for part in parts if part)

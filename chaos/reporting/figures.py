@@ -188,10 +188,14 @@ def load_alone(history: History) -> Window:
     return Window(begun, begun, max(ended, begun + _SECOND // 10))
 
 
-def timeline(history: History) -> Figure:
+def timeline(history: History, *, violated: bool = False) -> Figure:
     """Phases, faults, steps of the runbook and roles, over the whole trial."""
     window = whole_trial(history)
-    lanes = [_phase_lane(history.phases, window), *_fault_lanes(history, window), *_note_lane(history, window)]
+    lanes = [
+        _phase_lane(history.phases, window),
+        *_fault_lanes(history, window, violated),
+        *_note_lane(history, window),
+    ]
     name = f"The trial from the begin of the load to {window.told(window.ended)}"
     return Figure(name, window.ticks(), _bands(history, window), (*lanes, *role_lanes(history, window)))
 
@@ -276,14 +280,15 @@ def in_force(history: History, end: int) -> Iterator[tuple[FaultEvent, int]]:
             yield event, next(healed, max(event.t, end))
 
 
-def _fault_lanes(history: History, window: Window) -> Iterator[Lane]:
+def _fault_lanes(history: History, window: Window, violated: bool) -> Iterator[Lane]:
     for event, ended in in_force(history, window.ended):
         concluded = [e for e in history.faults if e.index == event.index and e.concludes]
         last = concluded[-1] if concluded else event
         title = (
             f"{event.fault} {event.target}: {window.told(event.t)} to {window.told(ended)}; {evidence(last.evidence)}"
         )
-        verdict = "bit" if last.bit else f"did not bite: {last.why}" if concluded else "without evidence"
+        short = "" if violated else f"did not bite: {last.why}"  # says nothing about a loss that is proven
+        verdict = "bit" if last.bit else short if concluded else "without evidence"
         yield Lane(f"{event.fault} {event.target}", _drawn([window.span(event.t, ended, "fault", verdict, title)]))
 
 

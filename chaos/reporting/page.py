@@ -22,6 +22,7 @@ from chaos.experiment.plan import Plan
 from chaos.history.events import CANARY_OWNER
 from chaos.history.model import History
 from chaos.reporting import figures
+from chaos.reporting.causes import NONE, Causes
 from chaos.reporting.copies import TOPIC, Store, stores_of
 from chaos.reporting.meanings import meaning
 from chaos.reporting.outage import Outage
@@ -102,6 +103,7 @@ def page(result: TrialResult, history: History) -> str:
         judgement=judgement,
         faults=result.faults,
         outage=result.outage,
+        causes=result.causes,
         not_covered=result.not_covered,
         images=result.images,
         phases=result.phases,
@@ -138,6 +140,7 @@ def _rendered(
     judgement: Judgement | None = None,
     faults: Iterable[FaultOutcome] = (),
     outage: Outage | None = None,
+    causes: Causes = NONE,
     not_covered: Iterable[str] = (),
     images: Mapping[str, str] | None = None,
     phases: Mapping[str, float] | None = None,
@@ -159,14 +162,19 @@ def _rendered(
             again=rerun,
             facts=[*_judged(judgement), *_measured(outage)],
             judgement=judgement,
+            causes=causes,
             faults=list(faults),
             not_covered=list(not_covered),
             images=images or {},
             phases=phases or {},
             longest=max((phases or {}).values(), default=0.0),
-            timeline=None if history is None else figures.timeline(history),
+            timeline=None if history is None else figures.timeline(history, violated=verdict == "VIOLATED"),
             operations=None if history is None else _operations(history),
-            **_bounded("happenings", [] if history is None else _happenings(history, outage), EVENTS_MAX),
+            **_bounded(
+                "happenings",
+                [] if history is None else _happenings(history, outage, verdict == "VIOLATED"),
+                EVENTS_MAX,
+            ),
             stories=[] if judgement is None or history is None else _stories(judgement, history),
             stories_open=STORIES_OPEN,
             roles_recorded=history is not None and any(True for _ in figures.role_changes(history)),
@@ -207,12 +215,13 @@ def _measured(outage: Outage | None) -> Iterator[tuple[str, str, str]]:
         yield "service away", outage.length, outage.when
 
 
-def _happenings(history: History, outage: Outage | None) -> list[Happening]:
+def _happenings(history: History, outage: Outage | None, violated: bool) -> list[Happening]:
     """Faults, notes, roles and the phases after the load, in the order of time."""
     window = figures.whole_trial(history)
     found: list[tuple[int, str, str, str]] = []
     for event in history.faults:
-        told = [evidence(event.evidence), "" if event.bit or not event.concludes else f"did not bite: {event.why}"]
+        short = event.concludes and not event.bit and not violated  # says nothing about a loss that is proven
+        told = [evidence(event.evidence), f"did not bite: {event.why}" if short else ""]
         what = f"{event.fault} {event.target} {'is for good' if event.happened == 'lasting' else event.happened}"
         if event.happened == "missed":
             told.append(event.why)

@@ -15,6 +15,7 @@ from chaos.experiment.loader import load_plan
 from chaos.experiment.plan import Plan, ScheduledFault
 from chaos.history.events import FaultEvent
 from chaos.history.model import History
+from chaos.reporting.causes import causes_of
 from chaos.reporting.outage import outage_of
 from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, RESULT_FILE, FaultOutcome, TrialResult
 
@@ -70,6 +71,7 @@ def result_of(
         not_covered=not_covered,
         images=images,
         outage=outage_of(run_dir / HISTORY_FILE),
+        causes=causes_of(run_dir / HISTORY_FILE),
     )
 
 

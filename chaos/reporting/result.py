@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from chaos.errors import EXIT_HELD, EXIT_INCONCLUSIVE, EXIT_VIOLATED
 from chaos.experiment.plan import Plan, Verdict
+from chaos.reporting.causes import NONE, Causes
 
 if TYPE_CHECKING:  # the check is heavy, and a document of an error needs none
     from chaos.checks.verdict import Judgement
@@ -68,6 +69,7 @@ class TrialResult:
         not_covered: What a trial could lose without this verdict noticing, such as "gateway:/var/cache/app".
         images: Digest by service.
         outage: The longest time without an acknowledgement, where it was a long one.
+        causes: Why attempts failed or stayed unknown.
     """
 
     plan: Plan
@@ -80,6 +82,7 @@ class TrialResult:
     not_covered: tuple[str, ...]
     images: Mapping[str, str]
     outage: Outage | None = None
+    causes: Causes = NONE
 
     @property
     def as_expected(self) -> bool:
@@ -140,6 +143,8 @@ def to_document(result: TrialResult) -> Document:
         **judged,
         "faults": [jsonable(fault) for fault in result.faults],
         "outage": _outage(result.outage),
+        "causes": jsonable(result.causes.listed),
+        "causes_further": result.causes.further,
         "not_covered": list(result.not_covered),
         "phases": {name: round(seconds, 3) for name, seconds in result.phases.items()},
         "images": dict(result.images),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from chaos.stack.compose_dotenv import read_env_file
 from chaos.stack.compose_interpolate import Lookup
 from chaos.stack.compose_schema import ChaosModel, ComposeModel, RoleModel, ServiceModel, StepModel
 from chaos.stack.compose_values import what_is
 from chaos.stack.inputs.sources import Folder
-from chaos.stack.spec import Build, Healthcheck, Lun, Mount, Port, RoleCheck, RunbookStep, Service, Stack
+from chaos.stack.spec import Build, Healthcheck, Lun, Mount, Port, Restart, RoleCheck, RunbookStep, Service, Stack
 
 
 def make_stack(model: ComposeModel, active: Collection[str], source: Path, folder: Folder, lookup: Lookup) -> Stack:
@@ -107,7 +107,8 @@ def _service(
         ports=tuple(Port(port.target, port.published or 0) for port in service.ports),
         depends_on={other: needs.condition for other, needs in service.depends_on.items()},
         healthcheck=_healthcheck(service),
-        restart=service.restart,
+        restart=_restart(service.restart)[0],
+        restarts_max=_restart(service.restart)[1],
         user=service.user,
         working_dir=service.working_dir,
         hostname=service.hostname,
@@ -120,6 +121,12 @@ def _service(
         cpus=limits.cpus or 0.0,
         memory_bytes=limits.memory or 0,
     )
+
+
+def _restart(policy: str) -> tuple[Restart, int]:
+    """A policy as `no` or `on-failure:3`, and how often."""
+    name, _, times = policy.partition(":")
+    return cast(Restart, name), int(times or 0)
 
 
 def _build(service: ServiceModel, folder: Folder, lookup: Lookup) -> Build | None:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from chaos.experiment.explain import fail
 from chaos.experiment.schema import driver_form
 from chaos.experiment.source import did_you_mean
-from chaos.stack.compose_values import Duration, Flag, Number, Size, Texts, Whole, Words
+from chaos.stack.compose_values import Duration, Flag, Number, RestartPolicy, Size, Texts, Whole, Words
 
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", max_length=63)]
 InContainer = Annotated[str, Field(pattern=r"^/", max_length=1000)]
@@ -143,7 +143,7 @@ class ServiceModel(Strict):
     networks: dict[str, NetworkUse | None] = {}
     depends_on: dict[str, DependModel] = {}
     healthcheck: HealthcheckModel | None = None
-    restart: Literal["no", "always", "on-failure", "unless-stopped"] = "no"
+    restart: RestartPolicy = "no"
     user: str = ""
     working_dir: str = ""
     hostname: str = ""

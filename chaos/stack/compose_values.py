@@ -68,6 +68,13 @@ def number(value: object) -> object:
     return value
 
 
+def restart_policy(value: object) -> object:
+    """`no`, `always`, `on-failure`, `on-failure:3` or `unless-stopped`."""
+    if isinstance(value, str) and not re.fullmatch(r"no|always|unless-stopped|on-failure(:\d{1,6})?", value):
+        fail("this should be no, always, on-failure, on-failure:N or unless-stopped", "change it")
+    return value
+
+
 def words(value: object) -> object:
     """An argument vector: a list as it is, a text split as a shell would."""
     if isinstance(value, str):
@@ -86,6 +93,7 @@ def listed(value: object) -> object:
 Duration = Annotated[float, BeforeValidator(duration), Field(ge=0, le=86_400)]
 Size = Annotated[int, BeforeValidator(size), Field(ge=0, le=2**50)]
 Flag = Annotated[bool, BeforeValidator(flag)]
+RestartPolicy = Annotated[str, BeforeValidator(restart_policy)]
 Whole = Annotated[int, BeforeValidator(whole)]
 Number = Annotated[float, BeforeValidator(number)]
 Words = Annotated[tuple[str, ...], BeforeValidator(words)]

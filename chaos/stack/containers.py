@@ -25,9 +25,16 @@ from chaos.stack.spec import NOCOPY, Mount, Service
 LOG_BYTES_MAX = 4 << 20
 _LOOK_SECONDS = 0.01
 _LOOK_SECONDS_MAX = 0.25
+_EXIT_SECONDS = 5.0
+"""A busy engine knows the exit code of a command a moment after the end of its output."""
 _NANO_CPUS = 1e9
 _PORT_TAKEN = ("address already in use", "port is already allocated")
 """By another program; by another container."""
+_NOT_RUN = (400, 404, 409, 500)
+"""How the engine answers where a command cannot be run inside: there is no such program, or no such user; the container
+is gone, or does not run; it is just dying."""
+_NO_PROGRAM = 126
+_NEVER_STARTED = -1
 
 
 @dataclass(frozen=True)
@@ -58,9 +65,12 @@ class Place:
 
 
 def create(
-    client: docker.DockerClient, service: Service, place: Place, attempt: int, sources: Mapping[str, str]
+    client: docker.DockerClient, service: Service, place: Place, attempt: int, sources: Mapping[str, str], hostname: str
 ) -> Container:
     """Create the container, not started. `sources` has the engine's volume of each LUN, and the copy of each file.
+
+    A host name that was drawn is known to the other containers, as an engine makes it known that took it from the
+    container's id.
 
     Raises:
         EngineError: The engine refuses it; the message says what.
@@ -80,9 +90,8 @@ def create(
         extra_hosts=dict(place.hosts),
         log_config=docker.types.LogConfig(type="json-file", config={"max-size": f"{LOG_BYTES_MAX}"}),
     )
-    endpoint = api.create_endpoint_config(
-        ipv4_address=place.network.address(place.index), aliases=[service.name, *service.aliases]
-    )
+    names = [service.name, *service.aliases, *(() if service.hostname else (hostname,))]
+    endpoint = api.create_endpoint_config(ipv4_address=place.network.address(place.index), aliases=names)
     networks: Any = {place.network.name: endpoint}  # the stubs forget that it is by name
     try:
         made = api.create_container(
@@ -90,7 +99,7 @@ def create(
             command=None if service.command is None else list(service.command),
             entrypoint=None if service.entrypoint is None else list(service.entrypoint),
             environment=dict(service.environment),
-            hostname=service.hostname or service.name,
+            hostname=hostname,
             user=service.user or None,
             working_dir=service.working_dir or None,
             ports=list(place.host_ports),
@@ -146,43 +155,63 @@ def succeeds(
 
     One that does not end in time is left alone: the engine has no way to end it, and it ends with its container.
     """
-    api, until, pause = client.api, time.monotonic() + seconds_max, _LOOK_SECONDS
+    until = time.monotonic() + seconds_max
     try:
-        made = api.exec_create(container.id, list(command), user=user)
-        api.exec_start(made["Id"], detach=True)
-        while True:
-            found = api.exec_inspect(made["Id"])
-            if found["ExitCode"] is not None and not found["Running"]:
-                return bool(found["ExitCode"] == 0)
-            if time.monotonic() > until:
-                return False
-            time.sleep(pause)
-            pause = min(_LOOK_SECONDS_MAX, 1.5 * pause)
+        made = client.api.exec_create(container.id, list(command), user=user)
+        client.api.exec_start(made["Id"], detach=True)
+        return _exit_code(client, made["Id"], until) == 0
     except docker.errors.APIError as error:
-        if error.status_code in (404, 409, 500):  # it is gone, or just dying
+        if error.status_code in _NOT_RUN:
             return False
         raise
 
 
 def execute(
-    client: docker.DockerClient, container: Container, command: list[str], hush: Callable[[bytes], bytes] = bytes
+    client: docker.DockerClient,
+    container: Container,
+    command: Sequence[str],
+    hush: Callable[[bytes], bytes] = bytes,
+    user: str = "",
 ) -> tuple[int, str]:
-    """Run a command inside; return its exit code and the end of its output."""
-    check = client.api.exec_create(container.id, command)
-    output = hush(client.api.exec_start(check["Id"]))
-    return int(client.api.exec_inspect(check["Id"])["ExitCode"]), output[-400:].decode(errors="replace").strip()
+    """Run a command inside; return its exit code and the end of its output.
+
+    Where it cannot be run, these are 126 and what the engine says of it.
+    """
+    try:
+        made = client.api.exec_create(container.id, list(command), user=user)
+        output = client.api.exec_start(made["Id"])
+        code = _exit_code(client, made["Id"], time.monotonic() + _EXIT_SECONDS)
+    except docker.errors.APIError as error:
+        if error.status_code not in _NOT_RUN:
+            raise
+        code, output = _NO_PROGRAM, str(error.explanation).encode()
+    return _NO_PROGRAM if code is None else code, hush(output)[-400:].decode(errors="replace").strip()
+
+
+def _exit_code(client: docker.DockerClient, command: str, until: float) -> int | None:
+    """That of a command that was started inside; None where it has not ended by then."""
+    pause = _LOOK_SECONDS
+    while True:
+        found = client.api.exec_inspect(command)
+        if found["ExitCode"] is not None and not found["Running"]:
+            return int(found["ExitCode"])
+        if time.monotonic() > until:
+            return None
+        time.sleep(pause)
+        pause = min(_LOOK_SECONDS_MAX, 1.5 * pause)
 
 
 def state(client: docker.DockerClient, container: Container) -> tuple[bool, int]:
-    """Whether it runs, and the exit code if not."""
+    """Whether it runs, and the exit code if not; -1 of one that was never started."""
     found = client.api.inspect_container(container.id)["State"]
-    return bool(found["Running"]), int(found["ExitCode"])
+    return bool(found["Running"]), _NEVER_STARTED if found["Status"] == "created" else int(found["ExitCode"])
 
 
 def save_log(client: docker.DockerClient, container: Container, folder: Path, hush: Callable[[bytes], bytes]) -> None:
     """Append the end of the container's output to `<folder>/<service>.log`, which stays within 4 MiB."""
     with contextlib.suppress(docker.errors.APIError):
         text = hush(client.api.logs(container.id, timestamps=True))
+        folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"{container.service}.log").open("ab") as file:
             room = max(0, LOG_BYTES_MAX - file.tell())
             file.write(text[len(text) - min(room, len(text)) :])
@@ -215,8 +244,11 @@ def remove(client: docker.DockerClient, container: Container) -> None:
 
 def stop(client: docker.DockerClient, container: Container, grace_seconds: float) -> None:
     """Stop in order: SIGTERM, the grace period, SIGKILL."""
-    with contextlib.suppress(docker.errors.NotFound):
+    try:
         client.api.stop(container.id, timeout=int(grace_seconds) or 1)
+    except docker.errors.APIError as error:
+        if error.status_code != 404:
+            raise EngineError(f"the engine does not stop {container.service}: {error.explanation}") from error
 
 
 def free_port() -> int:

@@ -15,6 +15,7 @@ import secrets
 import shutil
 from pathlib import Path
 
+from chaos.errors import AgentError
 from chaos.stack import contents
 from chaos.stack.agent import CACHE_IN_AGENT, Agent
 from chaos.stack.local import what_is_bound
@@ -60,6 +61,11 @@ class Golden:
         """Where bound files are, as services left them."""
         return self._folder / _FILES
 
+    def hostnames(self) -> dict[str, str]:
+        """What services that state no host name were called when the golden LUNs were made."""
+        kept: dict[str, str] = json.loads((self._folder / _DONE).read_text())["hostnames"]
+        return kept
+
     async def make(self, running: RunningStack, seconds_max: float) -> None:
         """Initialise the stack on new LUNs, shut it down in order, and keep the LUNs; `running` ends cleared."""
         # in a folder of its own until it is whole: another run may be making the same set
@@ -68,20 +74,29 @@ class Golden:
         try:
             await running.up(await self._filled(running, part.name), seconds_max)
             await running.shut_down()
-            self._forget_old()
-            for lun in self._stack.luns.values():
-                path = f"{CACHE_IN_AGENT}/golden/{part.name}/{lun.file_name}.img"
-                await running.agent.call("save", lun=lun.name, path=path)
-            await asyncio.to_thread(running.files.keep, part / _FILES)
-            document = {"version": _VERSION, "stack": self._stack.name, "luns": sorted(self._stack.luns)}
-            (part / _DONE).write_text(json.dumps(document))
-            if not self.exists:
-                shutil.rmtree(self._folder, ignore_errors=True)
-            with contextlib.suppress(OSError):  # it has made it meanwhile, and as well
-                part.rename(self._folder)
+            await self._keep(running, part)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        await running.clear()
+            with contextlib.suppress(AgentError):  # the agent's loss is the error; the sweep removes the rest
+                await running.clear()
+
+    async def _keep(self, running: RunningStack, part: Path) -> None:
+        self._forget_old()
+        for lun in self._stack.luns.values():
+            path = f"{CACHE_IN_AGENT}/golden/{part.name}/{lun.file_name}.img"
+            await running.agent.call("save", lun=lun.name, path=path)
+        await asyncio.to_thread(running.files.keep, part / _FILES)
+        document = {
+            "version": _VERSION,
+            "stack": self._stack.name,
+            "luns": sorted(self._stack.luns),
+            "hostnames": running.hostnames.drawn,
+        }
+        (part / _DONE).write_text(json.dumps(document))
+        if not self.exists:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it has made it meanwhile, and as well
+            await asyncio.to_thread(part.rename, self._folder)
 
     async def blanks(self, agent: Agent) -> dict[str, str]:
         """Paths of the file systems of new LUNs, in the agent: empty, or with what a bound folder has."""

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import docker
 
@@ -44,11 +45,12 @@ async def lab(
     ready_seconds_max: float,
     on_event: Callable[[Event], None],
     log: Callable[[str], None],
+    logs: Path | None = None,
 ) -> AsyncIterator[Lab]:
     """Start guard, images, network and agent, make the golden LUNs where there are none, and yield.
 
-    On leaving, by any exception too, every object of the run is removed. The guard does the same when this
-    process is killed.
+    What services say while the golden LUNs are made is kept in the folder `logs`. On leaving, by any exception too,
+    every object of the run is removed. The guard does the same when this process is killed.
 
     Raises:
         HarnessError: Something cannot be had; nothing is left.
@@ -77,6 +79,7 @@ async def lab(
         golden = await asyncio.to_thread(Golden, stack, images, folder)
         if not golden.exists:
             log(f"initialising {stack.name} once; its disks are kept for later runs")
+            running.logs = logs
             await golden.make(running, ready_seconds_max)
         running.files.begin_with(golden.files)
         yield Lab(run, running, golden, {**images, carrier.NAME: carrier_image} if carrier_image else images)

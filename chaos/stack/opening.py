@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chaos.experiment.catalogue import FaultCatalogue
@@ -13,6 +13,7 @@ from chaos.stack.compose import load_stack
 from chaos.stack.inputs.comparing import compare
 from chaos.stack.inputs.manifest import read_manifest
 from chaos.stack.inputs.sources import Sources
+from chaos.stack.patience import with_patience
 from chaos.stack.spec import Stack
 from chaos.stack.targets import check_targets
 
@@ -46,7 +47,7 @@ def open_file(
 
 
 def open_plans(plans: Sequence[Plan], environment: Mapping[str, str]) -> Opened:
-    """Load the stack of plans that differ in what was drawn alone; see `open_file`."""
+    """Load the stack of plans that differ in what was drawn alone, and have limits grow as its health checks ask."""
     plan = plans[0]
     differing: Sequence[str] = ()
     if plan.inputs is None:
@@ -58,4 +59,5 @@ def open_plans(plans: Sequence[Plan], environment: Mapping[str, str]) -> Opened:
         differences.require(plan)
         differing = differences.differing
     stack = load_stack(plan.stack, plan.variables, plan.profiles, environment, sources)
-    return Opened(plans, stack, sources, differing)
+    patient = [replace(each, limits=with_patience(each.limits, stack)) for each in plans]
+    return Opened(patient, stack, sources, differing)

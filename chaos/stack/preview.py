@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from chaos.experiment.mix import too_thin
 from chaos.experiment.plan import Plan, ScheduledFault, Trigger
+from chaos.stack.patience import patience_warnings
 from chaos.stack.spec import ANY, LOCAL, Service, Stack
 from chaos.stack.targets import luns_struck, services_struck
 from chaos.stack.warnings import disk_warnings, not_covered, topology_warnings
@@ -42,7 +43,7 @@ def drawn(plan: Plan, stack: Stack) -> list[str]:
     lines = [f"workload: {_values(vars(plan.workload))}"]
     for i, fault in enumerate(plan.schedule, start=1):
         lines.append(f"fault {i}: {_fault(fault, stack)}")
-    lines += [f"checks: {_values(vars(plan.checks))}", f"limits: {_values(vars(plan.limits))}"]
+    lines += [f"checks: {_values(vars(plan.checks))}", f"limits: {_values(plan.limits.seconds)}"]
     if plan.variables:
         lines.append(f"variables: {_values(plan.variables)}")
     if plan.profiles:
@@ -56,6 +57,7 @@ def warnings(plan: Plan, stack: Stack) -> list[str]:
     """What may make the verdict thinner, or the loss wider, than meant."""
     found = topology_warnings(stack) + disk_warnings(stack)
     found += [f"{path} is a file on no LUN: what is written to it is not covered" for path in not_covered(stack)]
+    found += patience_warnings(plan.limits, stack)
     if plan.checks.require_mix and (thin := too_thin(plan.workload)):
         found.append(f"the mix is too thin for HELD: {', '.join(thin)}")
     return found

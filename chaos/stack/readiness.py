@@ -30,10 +30,13 @@ class Readiness:
         self,
         client: docker.DockerClient,
         running: Mapping[str, Container],
-        is_restarted: Callable[[str], bool],
+        is_restarted: Callable[[str, int], bool],
         hush: Hush,
     ) -> None:
-        """`running` has each service's container of the moment; of who `is_restarted`, an end is not the last."""
+        """`running` has each service's container of the moment.
+
+        Where a service `is_restarted` after an end with this exit code, this end is not the last.
+        """
         self._client = client
         self._running = running
         self._is_restarted = is_restarted
@@ -41,7 +44,7 @@ class Readiness:
 
     async def healthy(self, service: Service, deadline: float, error: Failure) -> None:
         """Wait until the service's own health check succeeds."""
-        code: int | None = None
+        code = 0
 
         async def is_healthy() -> bool:
             nonlocal code
@@ -49,26 +52,34 @@ class Readiness:
             if await asyncio.to_thread(containers.is_healthy, self._client, container, service, left):
                 return True
             running, code = await asyncio.to_thread(containers.state, self._client, container)
-            if not running and not self._is_restarted(service.name):
+            if not running and not self._is_restarted(service.name, code):
                 await self.fail(error, service.name, f"ended with code {code}")
             return False
 
         async def expired() -> None:
-            last = f", and last ended with code {code}" if code else ""
-            await self.fail(error, service.name, f"does not get healthy in time{last}")
+            said = f", and last ended with code {code}" if code else ""
+            if not code and service.healthcheck is not None:
+                said = f": {await self._failure_of(service.name, service.healthcheck.test, service.user)}"
+            await self.fail(error, service.name, f"does not get healthy in time{said}")
 
         await poll(is_healthy, deadline, expired)
 
     async def completed(self, service: Service, deadline: float, error: Failure) -> None:
-        """Wait until a job has ended successfully."""
+        """Wait until a job has ended successfully; while its policy starts it again, a failure is not its end."""
+        code = 0
 
         async def is_completed() -> bool:
+            nonlocal code
             running, code = await asyncio.to_thread(containers.state, self._client, self._running[service.name])
-            if not running and code:
+            if not running and code and not self._is_restarted(service.name, code):
                 await self.fail(error, service.name, f"ended with code {code}")
-            return not running
+            return not running and not code
 
-        await poll(is_completed, deadline, lambda: self.fail(error, service.name, "does not complete in time"))
+        async def expired() -> None:
+            last = f", and last ended with code {code}" if code else ""
+            await self.fail(error, service.name, f"does not complete in time{last}")
+
+        await poll(is_completed, deadline, expired)
 
     async def steady(self, service: str, command: Sequence[str], deadline: float, error: Failure) -> None:
         """Wait until a command inside the service succeeds."""
@@ -78,15 +89,22 @@ class Readiness:
             return await asyncio.to_thread(containers.succeeds, self._client, self._running[service], command, seconds)
 
         async def expired() -> None:
-            said = ""
-            with contextlib.suppress(docker.errors.APIError, TimeoutError):
-                async with asyncio.timeout(_COMMAND_SECONDS_MAX):
-                    _, said = await asyncio.to_thread(
-                        containers.execute, self._client, self._running[service], list(command), self._hush
-                    )
-            await self.fail(error, service, f"is not steady in time: {' '.join(command)} fails; {said}")
+            await self.fail(error, service, f"is not steady in time: {await self._failure_of(service, command)}")
 
         await poll(is_steady, deadline, expired)
+
+    async def _failure_of(self, service: str, command: Sequence[str], user: str = "") -> str:
+        """How a command inside a service, run once more, fails, in its own words."""
+        shown = self._hush(" ".join(command).encode()).decode(errors="replace")
+        run = asyncio.to_thread(containers.execute, self._client, self._running[service], command, self._hush, user)
+        try:
+            async with asyncio.timeout(_COMMAND_SECONDS_MAX):
+                code, said = await run
+        except TimeoutError:
+            return f"{shown} does not end"
+        if not code:
+            return f"{shown} succeeds only now"
+        return f"{shown} fails; {said}" if said else f"{shown} fails with code {code} and says nothing"
 
     async def open(self, door: tuple[str, int], name: str, deadline: float, error: Failure) -> None:
         """Wait until a door accepts a connection: a port may be published a moment after its service's start."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Set
 
 from chaos.errors import HarnessError
@@ -28,27 +29,42 @@ class Restarts:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, float] = {}
         self._pauses: dict[str, float] = {}
+        self._times: Counter[str] = Counter()
 
-    def restarts(self, service: str) -> bool:
-        """Whether this service's policy wants it back once it has ended."""
-        return self._stack.services[service].restart != "no"
+    def restarts(self, service: str, code: int) -> bool:
+        """Whether this service comes back, as its policy wants it, after an end with this exit code."""
+        policy = self._stack.services[service].restart
+        if policy == "no" or (policy == "on-failure" and code == 0):
+            return False
+        task = self._tasks.get(service)
+        return self._may_again(service) or (task is not None and not task.done())
 
     def exited(self, service: str) -> None:
         """A service ended without our doing."""
-        if not self.restarts(service):
+        if self._stack.services[service].restart == "no" or not self._may_again(service):
             return
+        self._times[service] += 1
         stayed_up = time.monotonic() - self._ended.get(service, 0.0) > _STAYED_UP_SECONDS
         pause = _PAUSE_SECONDS if stayed_up else min(_PAUSE_SECONDS_MAX, 2 * self._pauses[service])
         self._ended[service], self._pauses[service] = time.monotonic(), pause
-        self.cancel((service,))
+        self._forget(service)
         self._tasks[service] = asyncio.create_task(self._again(service, pause))
 
     def cancel(self, services: Iterable[str]) -> None:
-        """Somebody else stops or starts these: what was about to be done is not."""
+        """Somebody else stops or starts these: what was about to be done is not, and the count begins anew."""
         for service in services:
-            task = self._tasks.pop(service, None)
-            if task is not None:
-                task.cancel()
+            self._times.pop(service, None)
+            self._forget(service)
+
+    def _may_again(self, service: str) -> bool:
+        """Whether its policy has a restart left for it."""
+        most = self._stack.services[service].restarts_max
+        return not most or self._times[service] < most
+
+    def _forget(self, service: str) -> None:
+        task = self._tasks.pop(service, None)
+        if task is not None:
+            task.cancel()
 
     async def _again(self, service: str, pause: float) -> None:
         await asyncio.sleep(pause)

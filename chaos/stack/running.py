@@ -16,7 +16,7 @@ from pathlib import Path
 import docker
 import orjson
 
-from chaos.errors import CarrierError, HarnessError
+from chaos.errors import CarrierError, EngineError, HarnessError
 from chaos.stack import containers, layers
 from chaos.stack.agent import Agent
 from chaos.stack.cache import scratch_of
@@ -24,12 +24,15 @@ from chaos.stack.carrier import Carrier, CarrierPlace
 from chaos.stack.containers import Container, Place
 from chaos.stack.disks import Disks, Unrecoverable
 from chaos.stack.files import BoundFiles
+from chaos.stack.hostnames import Hostnames
 from chaos.stack.hush import Hush
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
 from chaos.stack.readiness import Readiness
 from chaos.stack.restarts import Restarts
 from chaos.stack.spec import Condition, Service, Stack
+
+_RECREATE_SECONDS_MAX = 30.0
 
 
 class RunningStack:
@@ -69,9 +72,10 @@ class RunningStack:
         self._copy_image = copy_image
         self._disks = Disks(client, stack, run, agent)
         self.files = BoundFiles(stack, scratch_of(run.id))
-        self._hush = Hush(stack)
+        self.hostnames = Hostnames(stack)
+        self.hush = Hush(stack)
         self.restarts = Restarts(stack, self._start_again)
-        self._ready = Readiness(client, self.running, self.restarts.restarts, self._hush)
+        self._ready = Readiness(client, self.running, self.restarts.restarts, self.hush)
         hosts = _addresses(stack, net)
         self._places = {
             service.name: Place(run, net, index, images[service.name], _host_ports(service), hosts)
@@ -124,7 +128,7 @@ class RunningStack:
         await self.agent.call("release")
         await self._remove(list(self.running))
         if self.carrier:
-            await self.carrier.remove(self.logs, self._hush)
+            await self.carrier.remove(self.logs, self.hush)
         await self._disks.clear()
         await asyncio.to_thread(self.files.clear)
 
@@ -134,14 +138,45 @@ class RunningStack:
 
         async def stop(service: Service) -> None:
             await asyncio.gather(*(stopped[other] for other in self.stack.dependents(service.name)))
-            await self.agent.call("forget", service=service.name)
-            container = self.running[service.name]
-            await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
+            await self._stop(service)
 
         self.restarts.cancel(self.stack.services)
         for name in reversed(self.stack.in_start_order(self.stack.services)):
             stopped[name] = asyncio.create_task(stop(self.stack.services[name]))
         await asyncio.gather(*stopped.values())
+
+    async def _stop(self, service: Service) -> None:
+        await self.agent.call("forget", service=service.name)
+        container = self.running[service.name]
+        await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
+
+    async def recreate(self, names: Iterable[str]) -> list[str]:
+        """Stop these services in order and make their containers anew, on the volumes that they have; none is started.
+
+        What an upgrade does. A service that states no `hostname` has another one afterwards.
+
+        Returns:
+            Those of which this is done; of the others a disk is in the way, and whoever mends that makes them anew.
+        """
+        names = [name for name in names if name in self.running]
+        self.restarts.cancel(names)
+        self.hostnames.draw(names)
+        done = await asyncio.gather(*(self._recreate(self.stack.services[name]) for name in names))
+        return [name for name, is_done in zip(names, done, strict=True) if is_done]
+
+    async def _recreate(self, service: Service) -> bool:
+        try:
+            async with asyncio.timeout(service.stop_grace_seconds + _RECREATE_SECONDS_MAX):
+                await self._stop(service)
+                await self._remove((service.name,))
+                self.running[service.name] = await self._create(service.name, next(self._attempts))
+        except (
+            EngineError,
+            OSError,
+            TimeoutError,
+        ):  # a lost disk cannot be mounted, and who waits for one not be ended
+            return False
+        return True
 
     async def bring_back(
         self,
@@ -159,7 +194,8 @@ class RunningStack:
             anew: Services whose containers are made anew: all that they had outside LUNs is gone.
             ended: Services that are started with what they had.
             checked: LUNs that get a boot-time check and come back through a new port.
-            blanks: Files (paths in the agent) of which LUNs are made in the place of those that there are.
+            blanks: Files (paths in the agent) of which LUNs are made in the place of those that there are. Their
+                services have new host names, unless they state them.
             seconds_max: For all of it.
             wait: Until all of them are healthy; else only until they are started.
 
@@ -175,6 +211,7 @@ class RunningStack:
         await self._disks.remove([*blanks, *checked])
         await self._disks.make(blanks)
         said = await self._disks.reattach(checked)
+        self.hostnames.draw(self.stack.services_on(tuple(blanks)))
         await self._make(anew)
         await self._start_in_order([*anew, *ended], seconds_max, Unrecoverable, wait=wait)
         return said
@@ -185,7 +222,7 @@ class RunningStack:
         Raises:
             Unrecoverable: It takes too long.
         """
-        call = asyncio.to_thread(containers.execute, self._client, self.running[service], list(command), self._hush)
+        call = asyncio.to_thread(containers.execute, self._client, self.running[service], list(command), self.hush)
         try:
             async with asyncio.timeout(max(0.0, seconds_max)):
                 return await call
@@ -222,14 +259,14 @@ class RunningStack:
             await self._steady(deadline, Unrecoverable)
 
     async def not_running(self) -> list[str]:
-        """Services whose container has ended (one that completed, as asked, is not among them)."""
+        """Services whose container has ended, or never started (one that completed, as asked, is not among them)."""
         states = await asyncio.gather(
             *(asyncio.to_thread(containers.state, self._client, each) for each in self.running.values())
         )
         return [
             name
             for name, (running, code) in zip(self.running, states, strict=True)
-            if not running and not (code == 0 and self.stack.is_job(name))
+            if not running and not self.stack.is_done(name, code)
         ]
 
     async def finished(self, names: Iterable[str]) -> set[str]:
@@ -299,8 +336,8 @@ class RunningStack:
 
     async def _create(self, name: str, attempt: int) -> Container:
         service, place = self.stack.services[name], self._places[name]
-        sources = {**self._disks.names, **self.files.paths}
-        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, sources)
+        sources, hostname = {**self._disks.names, **self.files.paths}, self.hostnames[name]
+        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, sources, hostname)
 
     async def _start_in_order(
         self, names: Iterable[str], seconds_max: float, error: type[HarnessError], *, wait: bool = True
@@ -351,8 +388,7 @@ class RunningStack:
         """As its restart policy says; what ended as it should stays ended."""
         with contextlib.suppress(docker.errors.APIError):  # it was removed meanwhile
             running, code = await asyncio.to_thread(containers.state, self._client, self.running[name])
-            done = code == 0 and (self.stack.is_job(name) or self.stack.services[name].restart == "on-failure")
-            if not running and not done:
+            if not running and not self.stack.is_done(name, code):
                 await self._start(name)
 
     async def healthy(self, services: Iterable[str], seconds_max: float) -> None:
@@ -383,7 +419,7 @@ class RunningStack:
             self.restarts.cancel((name,))
             await self.agent.call("forget", service=name)
             if self.logs is not None:
-                await asyncio.to_thread(containers.save_log, self._client, container, self.logs, self._hush)
+                await asyncio.to_thread(containers.save_log, self._client, container, self.logs, self.hush)
             await asyncio.to_thread(containers.remove, self._client, container)
 
         await asyncio.gather(*(remove(name) for name in list(names)))

@@ -74,6 +74,9 @@ class Service:
 
     Values of its environment and its secrets are never printed; stored are those that stand in the Compose file itself,
     of which a run folder has a copy.
+
+    Attributes:
+        restarts_max: Of `on-failure`: how often it is started again; 0: as often as it fails.
     """
 
     name: str
@@ -87,6 +90,7 @@ class Service:
     depends_on: Mapping[str, Condition] = field(default_factory=dict)
     healthcheck: Healthcheck | None = None
     restart: Restart = "no"
+    restarts_max: int = 0
     user: str = ""
     working_dir: str = ""
     hostname: str = ""
@@ -271,6 +275,10 @@ class Stack:
     def is_job(self, name: str) -> bool:
         """Whether somebody waits for this service's successful end, so that its end is no failure."""
         return any(each.depends_on.get(name) == "service_completed_successfully" for each in self.services.values())
+
+    def is_done(self, name: str, code: int) -> bool:
+        """Whether an end of this service with this exit code is as it should be, so that nobody starts it again."""
+        return code == 0 and (self.is_job(name) or self.services[name].restart == "on-failure")
 
     def dependents(self, name: str) -> list[str]:
         """The services that depend on this one."""

@@ -15,9 +15,9 @@ from dataclasses import replace
 from chaos.errors import HarnessError
 from chaos.history.events import CANARY_OWNER, Act, Back, Kind, Policy, Send
 from chaos.workload.doors import Door, Reader
-from chaos.workload.logbook import Logbook, Told
+from chaos.workload.logbook import Logbook, tell_ack
 from chaos.workload.records import digest, make, size_of
-from chaos.workload.session import Ack, FrontDoor, Record, Session
+from chaos.workload.session import FrontDoor, Record, Session
 
 CANARIES: Mapping[str, str] = {"A": "canary-a", "B": "canary-b"}
 DEVICE = "d-canary"
@@ -120,7 +120,7 @@ class _Planting:
                 op,
                 attempts,
                 lambda: self._session.put(record, base, act.key),
-                _tell,
+                tell_ack,
                 self._request_seconds_max,
             )
             if answer.outcome in ("ok", "degraded"):
@@ -148,14 +148,13 @@ class _Planting:
             if record.write in seen:
                 return
             if time.monotonic() >= self._deadline:
-                why = reads[-1].why or f"it returned {', '.join(sorted(seen)) or 'nothing'}"
+                why = (
+                    reads[-1].why
+                    or f"it returned {', '.join(sorted(write or 'what is no record' for write in seen)) or 'nothing'}"
+                )
                 raise HarnessError(
                     f"a full read by another device does not show the acknowledged canary write {record.write}: "
                     f"{why}; "
                     f"either the driver's `everything` answers from a cache, or the stack was not reset before"
                 )
             await asyncio.sleep(PAUSE_SECONDS)
-
-
-def _tell(ack: Ack) -> Told:
-    return Told("degraded" if ack.warning else "ok", by=ack.by, why=ack.warning)

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from chaos.history.events import Act, Kind, Policy, Row
 from chaos.workload.cache import Cache, Known
-from chaos.workload.logbook import Answer, Logbook, Told
-from chaos.workload.records import digest, make, observe, size_of
+from chaos.workload.logbook import Answer, Logbook, Told, tell_ack
+from chaos.workload.records import digest, make, may_be_changed, observe, observed, size_of
+from chaos.workload.returned import each_of, shown
 from chaos.workload.session import Ack, Record, Session
 
 T = TypeVar("T")
@@ -151,7 +152,7 @@ class Device:
 
     def choices(self) -> dict[str, Known]:
         """Records that the user sees and may work on: the cache with the outbox laid over it."""
-        seen = dict(self.cache.sure())
+        seen = self._usable()
         for entry in self._outbox:
             if entry.kind == "delete":
                 seen.pop(entry.name, None)
@@ -162,7 +163,11 @@ class Device:
     def settled_choices(self) -> dict[str, Known]:
         """Those of `choices` of which nothing waits in the outbox."""
         waiting = {entry.name for entry in self._outbox}
-        return {name: known for name, known in self.cache.sure().items() if name not in waiting}
+        return {name: known for name, known in self._usable().items() if name not in waiting}
+
+    def _usable(self) -> dict[str, Known]:
+        sure = self.cache.sure()
+        return {name: known for name, known in sure.items() if may_be_changed(known.row, known.type, self.owner)}
 
     # Sending.
 
@@ -291,7 +296,7 @@ class Device:
                 return session.delete(entry.name, entry.base, entry.key)
             return session.put(record, entry.base, entry.key)
 
-        answer = await self._attempt(entry, call, _tell_ack)
+        answer = await self._attempt(entry, call, tell_ack)
         if answer.outcome == "fail" and answer.final:
             self._refused(entry)
         elif answer.final and record is None:
@@ -321,10 +326,11 @@ class Device:
 
         async def changes() -> _Fetched:
             found = await session.changes(cursor)
-            return _Fetched(_known(found.records), tuple(found.deleted), found.cursor, found.by)
+            gone = tuple(shown(name) for name in each_of(found.deleted, "the list of deleted names"))
+            return _Fetched(self._known(found.records), gone, found.cursor, shown(found.by))
 
         async def everything() -> _Fetched:
-            return _Fetched(_known(await session.everything()), full=True)
+            return _Fetched(self._known(await session.everything()), full=True)
 
         answer = await self._attempt(entry, everything if entry.kind == "list" else changes, _tell_fetched)
         if (fetched := answer.result) and fetched.full:
@@ -337,6 +343,9 @@ class Device:
             self._cursor = fetched.cursor
         return Answer(answer.outcome, None, answer.final, answer.why)
 
+    def _known(self, records: object) -> tuple[Known, ...]:
+        return tuple(Known(row, kind) for row, kind in observed(records, self.owner))
+
     async def _attempt(self, entry: _Entry, call: Callable[[], Awaitable[T]], tell: Callable[[T], Told]) -> Answer[T]:
         return await self._logbook.attempt(entry.op, entry.attempts, call, tell, self._habits.request_seconds_max)
 
@@ -348,14 +357,6 @@ class _Fetched:
     cursor: str | None = None
     by: str = ""
     full: bool = False
-
-
-def _known(records: Iterable[Record]) -> tuple[Known, ...]:
-    return tuple(Known(observe(record), record.type) for record in records)
-
-
-def _tell_ack(ack: Ack) -> Told:
-    return Told("degraded" if ack.warning else "ok", by=ack.by, why=ack.warning)
 
 
 def _tell_fetched(fetched: _Fetched) -> Told:

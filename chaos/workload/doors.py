@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import orjson
 import chaos
 from chaos.errors import HarnessError
 from chaos.history.events import CANARY_OWNER, DoorRead, Row
-from chaos.workload.logbook import Sink
+from chaos.workload.logbook import Sink, quoted
 from chaos.workload.reader import LINE_BYTES_MAX, ROUNDS_MAX
 from chaos.workload.session import FrontDoor
 
@@ -69,13 +69,18 @@ def copy_doors(places: Iterable[tuple[str, str, int]], owners: Sequence[str]) ->
 
 
 class Readers:
-    """Makes reader processes. Importing a driver takes longer than a door, so one process does it once for all."""
+    """Makes reader processes. Importing a driver takes longer than a door, so one process does it once for all.
+
+    Attributes:
+        hush: What blanks out secrets in what services and drivers say.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
         """Use `Readers.start`."""
         self._process = process
         self._control = control
         self._complaint = b""
+        self.hush: Callable[[bytes], bytes] = bytes
         self._listener = asyncio.create_task(self._listen())
 
     @classmethod
@@ -203,6 +208,7 @@ class Reader:
             if "done" in answer:
                 return
             rows = tuple(_row(row) for row in answer.pop("rows"))
+            answer["why"] = quoted(answer["why"], self._readers.hush)
             yield DoorRead(**answer, rows=rows)
         raise HarnessError(f"the reader ended early: {self._readers.last_words}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from chaos.errors import HarnessError
 from chaos.experiment.plan import Workload
@@ -18,6 +18,8 @@ from chaos.workload.session import FrontDoor, Session
 DRAIN_PATIENCE_SECONDS = 0.5
 """After the last drawn operation the outboxes are worked off as long as answers come at least this often."""
 DRAIN_SECONDS_MAX = 30.0
+AWAITED_PATIENCE_SECONDS, AWAITED_SECONDS_MAX = 10.0, 120.0
+"""As long as something waits for what is still to be sent, the same is bounded by these."""
 CANARY_DEVICE = "d-canary"
 WITNESSES_MAX = 5
 """Users whose records a witness reads: enough to prove something, and few enough not to be a load."""
@@ -64,10 +66,12 @@ class Fleet:
         """The users, in order."""
         return tuple(dict.fromkeys(device.owner for device in self.devices))
 
-    async def work(self) -> None:
+    async def work(self, awaits: Callable[[int], bool] = lambda unsent: False) -> None:
         """Carry out every action at its time, then work off the outboxes while the service answers.
 
-        On return nothing is on its way and every connection is closed. What could not be sent is in the
+        So a load ends by its operations, and by time only where they find no answer. While something `awaits` that so
+        many unsent writes are sent, such as the trigger of a fault on a slow machine, they are given more time. On
+        return nothing is on its way and every connection is closed. What could not be sent is in the
         outboxes.
         """
         for device in self.devices:
@@ -83,7 +87,7 @@ class Fleet:
         for device in self.devices:
             device.go_online()
         await asyncio.gather(*self._tasks)
-        await self._drain(time.monotonic() + DRAIN_SECONDS_MAX, DRAIN_PATIENCE_SECONDS)
+        await self._drain(time.monotonic() + DRAIN_SECONDS_MAX, DRAIN_PATIENCE_SECONDS, awaits)
         await self._together(device.pause() for device in self.devices)
         self._raise_if_broken()
 
@@ -161,13 +165,22 @@ class Fleet:
                 return
             before = rows
 
-    async def _drain(self, deadline: float, patience_seconds: float) -> None:
-        """Wait until every outbox is empty, or no answer came for the given time, or the deadline."""
-        begun = self._logbook.clock()
-        while any(device.unsent for device in self.devices) and time.monotonic() < deadline:
+    async def _drain(
+        self, deadline: float, patience_seconds: float, awaits: Callable[[int], bool] = lambda unsent: False
+    ) -> None:
+        """Wait until every outbox is empty, or no answer came for the given time, or the deadline.
+
+        What is awaited moves the deadline: whatever comes of it needs a load, too.
+        """
+        begun, last = self._logbook.clock(), time.monotonic() + AWAITED_SECONDS_MAX
+        while unsent := sum(device.unsent for device in self.devices):
             self._raise_if_broken()
+            now = time.monotonic()
+            awaited = now < last and awaits(unsent)
+            if awaited:
+                deadline = max(deadline, now + DRAIN_SECONDS_MAX)
             quiet = (self._logbook.clock() - max(begun, self._logbook.last_answer_at)) / 1e9
-            if quiet > patience_seconds:
+            if now >= deadline or quiet > (AWAITED_PATIENCE_SECONDS if awaited else patience_seconds):
                 return
             waiting = [asyncio.create_task(device.idle()) for device in self.devices]
             _, left = await asyncio.wait(waiting, timeout=0.05)

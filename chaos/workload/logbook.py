@@ -11,8 +11,12 @@ from typing import Generic, Protocol, TypeVar
 
 from chaos.errors import NotNow, Refused
 from chaos.history.events import Act, Back, Event, Outcome, Row, Send
+from chaos.workload.returned import shown
+from chaos.workload.session import Ack
 
 T = TypeVar("T")
+WORDS_MAX = 5_000
+"""Characters of what was said that are looked at; a part of them is kept."""
 
 
 class Sink(Protocol):
@@ -55,11 +59,13 @@ class Logbook:
     """Operation numbers and the clock of one trial.
 
     Attributes:
+        hush: What blanks out secrets in what services and drivers say.
         last_answer_at: CLOCK_MONOTONIC ns of the latest ok; how a fleet sees that the service still serves.
     """
 
     sink: Sink
     clock: Callable[[], int] = time.monotonic_ns
+    hush: Callable[[bytes], bytes] = bytes
     last_answer_at: int = 0
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -91,9 +97,12 @@ class Logbook:
         except TimeoutError:
             return self._failed(op, n, "info", f"no answer in {seconds_max:g} s", final=False)
         except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():  # the driver's own doing
+                return self._failed(op, n, "info", "the driver cancelled itself", final=False)
             self._failed(op, n, "info", "given up by the device", final=False)
             raise
-        except Exception as error:  # noqa: BLE001  (whatever a user's driver raises means unknown)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a user's driver raises means unknown)
             return self._failed(op, n, "info", error, final=False)
         now = self.clock()
         self.last_answer_at = now
@@ -104,7 +113,7 @@ class Logbook:
                 now,
                 told.outcome,
                 by=told.by,
-                why=told.why,
+                why=quoted(told.why, self.hush),
                 full=told.full,
                 rows=told.rows,
                 gone=told.gone,
@@ -113,12 +122,34 @@ class Logbook:
         return Answer(told.outcome, result, final=True)
 
     def _failed(self, op: int, n: int, outcome: Outcome, why: object, *, final: bool) -> Answer[T]:
-        shown = one_line(why)
-        self.sink.append(Back(op, n, self.clock(), outcome, why=shown))
-        return Answer(outcome, None, final, shown or outcome)
+        told = quoted(why, self.hush)
+        self.sink.append(Back(op, n, self.clock(), outcome, why=told))
+        return Answer(outcome, None, final, told or outcome)
+
+
+def tell_ack(ack: Ack) -> Told:
+    """What an acknowledgement said."""
+    warning = ack.warning if isinstance(ack.warning, str) else shown(ack.warning)
+    return Told("degraded" if ack.warning else "ok", by=shown(ack.by), why=warning if ack.warning else "")
+
+
+def quoted(words: object, hush: Callable[[bytes], bytes]) -> str:
+    """What a service or a driver said, for the history, without secrets.
+
+    They are blanked before the text is cut, or a part of one would be left.
+    """
+    return one_line(hush(said(words).encode()).decode("utf-8", "replace"))
 
 
 def one_line(error: object) -> str:
     """An error as one line of at most 200 characters."""
-    text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
-    return " ".join(text.split())[:200]
+    return " ".join(said(error).split())[:200]
+
+
+def said(error: object) -> str:
+    """The words of an error, or of anything else, as Unicode and of bounded length."""
+    try:
+        words = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
+    except Exception:  # noqa: BLE001  (an exception of a driver's that cannot even say what it is)
+        words = type(error).__name__
+    return words[:WORDS_MAX].encode("utf-8", "backslashreplace").decode()

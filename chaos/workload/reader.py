@@ -26,14 +26,14 @@ import orjson
 from chaos.errors import UsageError
 from chaos.history.events import DoorRead, Row
 from chaos.workload.drivers import load_doors, load_driver
-from chaos.workload.logbook import one_line
-from chaos.workload.records import observe
+from chaos.workload.logbook import said
+from chaos.workload.records import observed
 from chaos.workload.session import Copy, FrontDoor, Session
 
 DOORS_AT_ONCE = 6
 ROUNDS_MAX = 10
 PAUSE_SECONDS = 0.1
-LINE_BYTES_MAX = 16 << 20
+LINE_BYTES_MAX = 64 << 20
 
 
 class _Reading:
@@ -73,8 +73,11 @@ class _Reading:
                 async with self._gate:
                     invoked = time.monotonic_ns()
                     rows = await self._read(owner, device, kind, at)
-            except Exception as error:  # noqa: BLE001  (whatever a driver raises: the door could not be read)
-                why = one_line(error)
+            except (Exception, SystemExit, asyncio.CancelledError) as error:
+                # Whatever a driver raises: the door could not be read.
+                if _is_over(error):
+                    raise
+                why = said(error)
                 if time.monotonic() < self._deadline:
                     await asyncio.sleep(PAUSE_SECONDS)
                     continue
@@ -108,7 +111,8 @@ class _Reading:
             self._kept[device] = session
         try:
             async with asyncio.timeout(self._request_seconds_max):
-                records = await session.everything()
+                # Within the time and before the session is closed: it may be a generator.
+                rows = [row for row, _ in observed(await session.everything(), owner)]
         except TimeoutError:
             raise TimeoutError(f"no answer in {self._request_seconds_max:g} s") from None
         finally:
@@ -116,7 +120,13 @@ class _Reading:
                 with contextlib.suppress(Exception):
                     async with asyncio.timeout(self._request_seconds_max):
                         await session.close()
-        return tuple(sorted((observe(record) for record in records), key=lambda row: (row.record, row.row, row.hash)))
+        return tuple(sorted(rows, key=lambda row: (row.record, row.row, row.hash)))
+
+
+def _is_over(error: BaseException) -> bool:
+    """Whether this reader has been cancelled; a driver may raise the same by itself."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 async def _serve(driver: type[Session], link: socket.socket) -> None:

@@ -70,6 +70,14 @@ class PlainPostgres:
 
     def _records(self, rows: Sequence[asyncpg.Record]) -> list[Record]:
         return [
-            Record(self._user, r["name"], r["type"], r["write"], json.loads(r["fields"]), r["blob"], str(r["id"]))
+            Record(self._user, r["name"], r["type"], r["write"], _parsed(r["fields"]), r["blob"], str(r["id"]))
             for r in rows if not r["deleted"]
         ]  # fmt: skip
+
+
+def _parsed(fields):
+    """The fields; what is no JSON any more as it is, so that the check sees the damage."""
+    try:
+        return json.loads(fields)
+    except (TypeError, ValueError):
+        return fields

@@ -44,7 +44,7 @@ async def on_plain_loop(
             await asyncio.to_thread(volumes.create_on_lun, client, run, volume, plain, device)
             place = Place(run, _network(client, run), _INDEX, image, {}, {})
             container = await asyncio.to_thread(
-                containers.create, client, _renamed(service), place, 1, {lun.name: volume}
+                containers.create, client, _renamed(service), place, 1, {lun.name: volume}, name
             )
             container = await asyncio.to_thread(containers.start, client, container)
         finally:

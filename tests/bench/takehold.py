@@ -150,7 +150,7 @@ def _gone_at(handle: int, looking: threading.Event) -> int:
 async def _apply(made: Lab, state: LunState, *kill: str) -> None:
     """As the injector does."""
     wanted = {_LUN: state.to_agent()}
-    await made.running.agent.call("apply", luns=wanted, kill=list(kill), lease_seconds=_LEASE_SECONDS)
+    await made.running.agent.call("apply", luns=wanted, kill=list(kill), dirty=list(kill), lease_seconds=_LEASE_SECONDS)
 
 
 async def _writing(log: Log) -> None:

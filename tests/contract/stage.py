@@ -107,6 +107,7 @@ class Scene:
             self.recorder,
             self.faults.append,
             self.mended,
+            recreate=self.running.recreate,
             finished=self.running.finished,
         )
         injector.begin_load()
@@ -122,6 +123,11 @@ class Scene:
         done = [said async for said in mend(self.running, damage, blanks, MEND_SECONDS_MAX)]
         await self.running.answers(MEND_SECONDS_MAX)
         return done
+
+    async def mend_held(self, injector: Injector) -> list[tuple[str, str]]:
+        """As `mend`, while a fault holds services down."""
+        damage = injector.damage
+        return [said async for said in mend(self.running, damage, {}, MEND_SECONDS_MAX, wait=False)]
 
     async def heard(self, name: str) -> Event:
         """The next event of this name that the agent pushes, or one that it pushed before."""
@@ -167,6 +173,7 @@ async def scene(stack: Stack, folder: Path) -> AsyncIterator[Scene]:
         async with lab(stack, run, 30.0, events.append, lambda line: None) as made:
             recorder = Recorder(folder / f"{run.id}.jsonl")
             try:
+                made.running.hostnames.take(made.golden.hostnames())
                 await made.running.up(made.golden.bases(), 30.0)
                 await made.running.answers(30.0)
                 yield Scene(made, recorder, made.running.stack, events)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from chaos.experiment.plan import Target
-from chaos.stack.spec import Mount
+from chaos.stack.spec import Build, Mount
 from tests.contract.stage import (
     DATA,
     KEEP,
+    LISTENER,
     READ,
     WRITE,
     Play,
@@ -85,6 +87,34 @@ def test_disk_power_cut_of_one_lun_takes_the_machine_s_page_cache_of_the_others(
 
     two = (Mount("lun", "disk", DATA), Mount("lun", "second", "/more"))
     play(act, stack_of(service(mounts=two)))
+
+
+@pytest.mark.parametrize("fault", ["disk.power_cut", "disk.lose"])
+def test_what_a_service_never_flushed_is_a_write_under_way_and_what_was_written_back_is_none(
+    play: Play, fault: str
+) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.does(f"dd if=/dev/zero of=/layer bs=64k count=1 status=none && {KEEP}")
+        await scene.running.settle()
+        injector = scene.injector(fault, target=Target(service="box"))
+        await injector.enter_phase("now")
+        await scene.tries(READ)
+        await injector.heal_all()
+        assert scene.faults[-1].why.endswith("in the 5 s before, and none was under way"), scene.faults[-1]
+        await scene.mend(injector.damage)
+
+        await scene.does(KEEP)
+        await scene.running.settle()
+        await scene.does(f"dd if=/dev/zero of={DATA}/cached bs=64k count=10 status=none")
+        injector = scene.injector(fault, target=Target(service="box"))
+        await injector.enter_phase("now")
+        await scene.tries(READ)
+        await injector.heal_all()
+        assert scene.faults[-1].bit, scene.faults[-1]
+        assert int(scene.faults[-1].evidence["dirty_bytes"]) >= 10 * 65536
+        await scene.mend(injector.damage)
+
+    play(act)
 
 
 def test_disk_io_error_fails_what_it_names_and_stops_when_it_is_healed(play: Play) -> None:
@@ -186,6 +216,95 @@ def test_process_kill_ends_the_service_and_spares_the_page_cache(play: Play) -> 
         assert event.evidence["killed"] == 1
 
     play(act)
+
+
+def test_process_recreate_stops_in_order_and_starts_a_new_container_on_the_same_volumes(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        injector = scene.injector("process.recreate", service="box")
+        before = await scene.does(
+            f"hostname && cat {DATA}/called && echo layer > /layer && echo cached > {DATA}/cached"
+        )
+        assert len(set(before.splitlines())) == 1, "as it was called when it was initialised"
+        await talk_until_counted(scene)
+        await injector.enter_phase("now")
+        assert injector.damage.held == {"box"}
+        assert not await greeted(*scene.running.front_door)
+        assert await scene.mend_held(injector) == [], "nobody starts it while the fault is in force"
+        await injector.heal_all()
+        assert await scene.mend() == [("started", "box")]
+        await greets(*scene.running.front_door)
+        found = await scene.does(f"cat {DATA}/cached {DATA}/asked; test -e /layer || echo gone")
+        assert found == "cached\nasked to stop\ngone"
+        called = await scene.does("hostname && getent hosts box $(hostname)")
+        assert before.splitlines()[0] not in called
+        assert len({line.split()[0] for line in called.splitlines()[1:]}) == 1, "its names are its own address"
+        event = scene.faults[-1]
+        assert (event.happened, event.bit, event.why) == ("healed", True, "")
+        assert event.evidence["recreated"] == 1
+
+    asked = f"exit 0 if system 'echo asked to stop > {DATA}/asked'; exit 0"
+    listener = LISTENER.replace("exit 0", asked)
+    first = f'test -e {DATA}/called || hostname > {DATA}/called; exec perl -e "$0"'
+    play(act, stack_of(service(command=("bash", "-c", first, listener))))
+
+
+def test_a_service_on_a_lost_disk_is_not_made_anew_until_the_disk_is_replaced(play: Play, tmp_path: Path) -> None:
+    """Nor does it end the trial: an upgrade on a broken disk fails, and the operators bring both back.
+
+    Where the image has a folder at the mount point, the engine mounts the disk when it makes the container.
+    """
+    (tmp_path / "Dockerfile").write_text(f"FROM debian:bookworm-slim\nRUN mkdir {DATA} && echo seed > {DATA}/seed\n")
+
+    async def act(scene: Scene) -> None:
+        lose, anew = scene.injector("san.lose"), scene.injector("process.recreate", service="box")
+        await lose.enter_phase("now")
+        await anew.enter_phase("now")
+        await anew.heal_all()
+        assert scene.faults[-1].why == "0 of 1 services were running and made anew"
+        assert await scene.mend_held(lose) == [], "its disk is not there yet"
+        await lose.heal_all()
+        assert [topic for topic, _ in await scene.mend(lose.damage)] == ["runbook"]
+        await greets(*scene.running.front_door)
+
+    play(act, stack_of(service(build=Build(tmp_path), image="")))
+
+
+def test_a_host_name_outlives_kills_cuts_and_cold_restarts_but_not_a_blank_disk(play: Play) -> None:
+    """A real machine boots the same container; on a blank disk operators make another one."""
+
+    async def act(scene: Scene) -> None:
+        called = await scene.does("hostname")
+        assert len(called) == 12
+        for fault in ("process.kill", "disk.power_cut"):
+            injector = scene.injector(fault, target=Target(service="box"))
+            await injector.enter_phase("now")
+            await injector.heal_all()
+            await scene.mend()
+            assert await scene.does("hostname") == called
+        await scene.running.cold_restart(30.0)
+        assert await scene.does("hostname") == called
+        injector = scene.injector("san.lose")
+        await injector.enter_phase("now")
+        await injector.heal_all()
+        await scene.mend(injector.damage)
+        anew = await scene.does("hostname")
+        assert (len(anew), anew != called) == (12, True)
+
+    play(act)
+
+
+def test_a_stated_host_name_stays_and_others_reach_a_service_by_a_drawn_one(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        drawn = await scene.does("hostname")
+        reached = await scene.does(f"getent hosts {drawn} box", "other")
+        assert len({line.split()[0] for line in reached.splitlines()}) == 1
+        injector = scene.injector("process.recreate", service="other")
+        await injector.enter_phase("now")
+        await injector.heal_all()
+        await scene.mend()
+        assert await scene.does("hostname", "other") == "stated"
+
+    play(act, stack_of(service(), service("other", lun="second", hostname="stated", ports=())))
 
 
 async def do_within_a_commit_interval(scene: Scene, command: str) -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from chaos.errors import HarnessError
 from chaos.stack.disks import Unrecoverable
 from chaos.stack.engine import connect
+from chaos.stack.identity import Run
+from chaos.stack.lifecycle import lab
 from chaos.stack.spec import Build, Healthcheck, Mount, Port, Service
 from tests.contract.stage import DATA, LISTENER, Scene, greeted, greets, scene, service, stack_of
 
@@ -136,6 +139,90 @@ def test_services_are_started_again_as_their_policies_say_while_the_stack_comes_
             assert await made.does(f"grep -c start {DATA}/starts; grep -c ran {DATA}/ran") == "6\n2"
 
     asyncio.run(act())
+
+
+def fails_until(start: int) -> tuple[str, ...]:
+    """A job that fails in every start but each so-many-th; its LUN counts them."""
+    return ("bash", "-c", f"echo start >> {DATA}/starts; (( $(grep -c start {DATA}/starts) % {start} == 0 ))")
+
+
+def test_a_job_that_its_policy_starts_again_is_waited_for_until_it_succeeds(tmp_path: Path) -> None:
+    """When it is initialised, as a clone, and in the cold restart."""
+    job = service("job", lun="other", command=fails_until(3), restart="on-failure", ports=())
+    box = service(depends_on={"job": "service_completed_successfully"})
+
+    async def act() -> None:
+        async with scene(stack_of(box, job), tmp_path) as made:
+            await made.running.cold_restart(30.0)
+            assert await made.running.not_running() == []
+
+    asyncio.run(act())
+
+
+def test_a_job_whose_restarts_are_used_up_has_failed(tmp_path: Path) -> None:
+    job = service("job", lun="other", command=fails_until(4), restart="on-failure", restarts_max=2, ports=())
+    box = service(depends_on={"job": "service_completed_successfully"})
+
+    async def act() -> None:
+        with pytest.raises(HarnessError, match="job ended with code 1"):
+            async with scene(stack_of(box, job), tmp_path):
+                raise AssertionError("it came up")
+
+    asyncio.run(act())
+    again = dataclasses.replace(job, restarts_max=3)
+
+    async def act_again() -> None:
+        async with scene(stack_of(box, again), tmp_path) as made:
+            assert await made.running.not_running() == []
+
+    asyncio.run(act_again())
+
+
+SECRET = "a-secret-of-the-test"
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (("pg_isredy", "-q"), 'pg_isredy -q fails; .*"pg_isredy": executable file not found'),
+        (("bash", "-c", "echo no luck; exit 3"), "exit 3 fails; no luck"),
+        (("bash", "-c", "exit 3"), "exit 3 fails with code 3 and says nothing"),
+        (("bash", "-c", f"echo {SECRET}; exit 3"), r"echo \*\*\*; exit 3 fails; \*\*\*"),
+    ],
+)
+def test_a_command_that_does_not_succeed_is_told_with_its_own_words(
+    tmp_path: Path, command: tuple[str, ...], says: str
+) -> None:
+    """A health check and a steady state likewise; a program that does not exist is no failure of the harness."""
+    box = service(environment={"PASSWORD": SECRET})
+
+    async def act() -> None:
+        async with scene(stack_of(box), tmp_path) as made:
+            stack = made.running.stack
+            made.running.stack = dataclasses.replace(stack, steady={"box": command})
+            with pytest.raises(Unrecoverable, match=f"box is not steady in time: .*{says}"):
+                await made.running.answers(0.5)
+            sick = dataclasses.replace(box, healthcheck=Healthcheck(command))
+            made.running.stack = dataclasses.replace(stack, services={"box": sick})
+            with pytest.raises(Unrecoverable, match=f"box does not get healthy in time: .*{says}"):
+                await made.running.answers(0.5)
+            code, said = await made.running.execute("box", ["nosuch"], 10.0)
+            assert (code, "executable file not found" in said) == (126, True)
+
+    asyncio.run(act())
+
+
+def test_the_logs_of_an_initialisation_that_fails_are_kept(tmp_path: Path) -> None:
+    box = service(command=("bash", "-c", f"echo told $PASSWORD; date +%N > {DATA}/x; exit 7"), ports=(Port(8080),))
+    broken = stack_of(dataclasses.replace(box, environment={"PASSWORD": SECRET}, healthcheck=Healthcheck(("true",))))
+
+    async def act() -> None:
+        with pytest.raises(HarnessError, match="box ended with code 7"):
+            async with lab(broken, Run.begin(1), 20.0, lambda _: None, lambda _: None, tmp_path / "logs"):
+                raise AssertionError("it came up")
+
+    asyncio.run(act())
+    assert "told ***" in (tmp_path / "logs" / "box.log").read_text()
 
 
 def test_a_health_check_that_hangs_is_given_up_when_its_time_is_over(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ FAULTS: Mapping[str, tuple[st.SearchStrategy[Target], st.SearchStrategy[Mapping[
     "disk.power_cut": (ARRAYS, NOTHING),
     "disk.io_error": (ARRAYS, IO_ERROR),
     "process.kill": (st.sampled_from([GATEWAY, Target(role="database")]), NOTHING),
+    "process.recreate": (st.sampled_from([GATEWAY, Target(role="database")]), NOTHING),
     "san.lose": (ARRAYS, NOTHING),
 }
 TRIGGERS = st.one_of(

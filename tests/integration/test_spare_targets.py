@@ -16,14 +16,20 @@ ARRAY = Target(array="spare")
 @pytest.mark.parametrize(
     ("fault", "missing"),
     [
-        (strike("san.lose", ARRAY), "no LUN that was lost took a write of the load in the 5 s before"),
-        (strike("disk.power_cut", ARRAY), "the LUN took no write of the load in the 5 s before"),
+        (
+            strike("san.lose", ARRAY),
+            "no LUN that was lost took a write of the load in the 5 s before, and none was under way",
+        ),
+        (
+            strike("disk.power_cut", ARRAY),
+            "the LUN took no write of the load in the 5 s before, and none was under way",
+        ),
         (strike("disk.io_error", ARRAY, for_seconds=0.5), "no I/O was failed"),
         (strike("san.unavailable", ARRAY, for_seconds=0.5), "no I/O was held"),
         (strike("disk.hang", ARRAY, for_seconds=0.5), "no I/O was held"),
         (
             strike("disk.lose", Target(lun="sparedata")),
-            "no LUN that was lost took a write of the load in the 5 s before",
+            "no LUN that was lost took a write of the load in the 5 s before, and none was under way",
         ),
         (
             strike("process.kill", Target(service="spare"), for_seconds=0.5),

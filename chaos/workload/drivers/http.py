@@ -18,6 +18,7 @@ from chaos.errors import NotNow, Refused
 from chaos.workload.session import Ack, Changes, FrontDoor, Record, WriteId
 
 PHOTOS_AT_ONCE = 4
+_NOTHING = dict.fromkeys(("row", "name", "type", "write", "revision", "fields", "blob"))
 
 
 class HttpSession:
@@ -147,10 +148,14 @@ class HttpSession:
             async with gate:
                 return await self._photo(name)
 
-        names = [row["blob"] for row in rows if row["blob"]]
+        # What the gateway says of a record goes to the check as it is, whatever it is: damage is for that to judge.
+        shown: list[dict[str, Any]] = [{**_NOTHING, **(row if isinstance(row, dict) else {})} for row in rows]
+        names = [row["blob"] for row in shown if row["blob"] and isinstance(row["blob"], str)]
         blobs = dict(zip(names, await asyncio.gather(*map(content, names)), strict=True))
-        for row in rows:
-            self._know(row["name"], row["write"], row["revision"])
+        for row in shown:
+            name, write, revision = row["name"], row["write"], row["revision"]
+            if isinstance(name, str) and isinstance(write, str) and isinstance(revision, str):
+                self._know(name, write, revision)
         return [
             Record(
                 self._user,
@@ -158,10 +163,10 @@ class HttpSession:
                 row["type"],
                 row["write"],
                 row["fields"],
-                blob=blobs.get(row["blob"]),
-                row=str(row["row"]),
+                blob=blobs.get(row["blob"]) if isinstance(row["blob"], str) else None,
+                row=row["row"],
             )
-            for row in rows
+            for row in shown
         ]
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from chaos.agent import freezer, processes
+from chaos.agent import cgroups, freezer, processes
 from chaos.agent.processes import Processes, received_bytes
 
 NETSTAT = """TcpExt: SyncookiesSent InOctets
@@ -185,12 +185,11 @@ class TestFreezer:
             path.write_text(content)
             real = builtins.open
             monkeypatch.setattr(
-                freezer,
+                cgroups,
                 "open",
                 lambda name, *mode: io.StringIO(lines) if str(name).endswith("/cgroup") else real(name, *mode),
                 raising=False,
             )
-            monkeypatch.setattr(freezer, "ROOT", str(tmp_path))
             return path
 
         return put

@@ -344,6 +344,29 @@ def a_cursor_skips_it(events: list[Event], draw: random.Random) -> list[Event] |
     )
 
 
+def a_read_of_the_load_lacks_a_blob(events: list[Event], draw: random.Random) -> list[Event] | None:
+    victim = _pick(draw, live(events, type_="photo"))
+    return _told(strict(events), victim, "d-planted#1", (bare(victim),), "read") if victim else None
+
+
+def a_read_lacks_a_blob_and_a_delete_covers_it(events: list[Event], draw: random.Random) -> list[Event] | None:
+    planted = a_read_of_the_load_lacks_a_blob(events, draw)
+    if planted is None:
+        return None
+    photo = next(e.rows[0] for e in planted if isinstance(e, Back) and e.op == 3_000_000)
+    victim = next(v for v in live(planted) if v.record == photo.record)
+    number, t = 3_200_000, load_ended(events) - 500_000
+    delete = replace(victim.last, op=number, t=t, kind="delete", write="w-cover", hash="", key="w-cover",
+                     base=victim.last.write)  # fmt: skip
+    covered = before_the_load_ends(planted, [delete, Send(number, 1, t + 1), Back(number, 1, t + 9, "ok")])
+    return at_doors(covered, victim, lambda row: ())
+
+
+def bare(victim: Victim) -> Row:
+    """The victim's last version without its blob."""
+    return replace(victim.row(victim.last), blob="missing", hash=payload_hash(f"{victim.last.write} bare"))
+
+
 def _told(events: list[Event], victim: Victim, session: str, rows: tuple[Row, ...], kind: Kind) -> list[Event]:
     """What a session got at the end of the load."""
     number, t = 3_000_000, load_ended(events) - 2_000_000
@@ -450,6 +473,10 @@ PLANTS: dict[str, tuple[tuple[str, Plant], ...]] = {
     "vanished": (
         ("a new phone never hears of it", a_new_phone_never_hears_of_it),
         ("a cursor skips it", a_cursor_skips_it),
+    ),
+    "dangling-in-load": (
+        ("a read lacks a blob that the doors have", a_read_of_the_load_lacks_a_blob),
+        ("a read lacks a blob and a delete covers it", a_read_lacks_a_blob_and_a_delete_covers_it),
     ),
     "unprotected": (("all copies on one array", nothing_protects_what_was_acknowledged),),
     "unrecoverable": (("the service never serves again", the_service_never_serves_again),),

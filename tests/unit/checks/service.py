@@ -1,8 +1,10 @@
 """A correct sync service and its phones in virtual time: makes legal histories, with every hard case.
 
 The service is a register per record with conditional writes and tombstones; with idempotency keys it answers a
-repeated key as it did at first. What makes it hard to judge is between it and the phones: requests that are
-refused, lost, stuck and applied late, replies that are lost, warnings, phones that give up or are reset.
+repeated key as it did at first. It keeps photos' blobs by themselves: a blob is uploaded after its row and before the
+answer, goes at once when its version is replaced, and is fetched at the end of a read. What makes it hard to judge is
+between it and the phones: requests that are refused, lost, stuck and applied late, replies that are lost, warnings,
+phones that give up or are reset.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import heapq
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chaos.history.events import (
     CANARY_OWNER,
@@ -150,6 +152,7 @@ class Simulation:
         self._stop = False
         self._newest: dict[tuple[str, str], str] = {}
         self._acknowledged: dict[tuple[str, str], int] = {}
+        self._uploaded: dict[str, int] = {}
         self.phones = [Phone(f"u-{u:02}", f"d-{u:02}-{d}") for u in range(load.users) for d in range(load.devices)]
 
     def run(self) -> list[Event]:
@@ -283,6 +286,7 @@ class Simulation:
 
         def apply() -> None:
             answer[0] = self._applied(act)
+            self._uploaded.setdefault(act.write, self.random.randint(self._now, max(self._now, back)))
             name = (act.owner, act.record)
             if fate == "stuck" and answer[0] == "ok":
                 self.cases["applied after a later acknowledgement"] += self._acknowledged.get(name, 0) > act.t
@@ -309,6 +313,7 @@ class Simulation:
             self.cases[fate] += 1
             if outcome == "ok":
                 self._known(phone, act)
+                self._uploaded[act.write] = min(self._now, self._uploaded.get(act.write, self._now))
                 name = (act.owner, act.record)
                 self._acknowledged[name] = max(act.t, self._acknowledged.get(name, 0))
             again = outcome == "info" or fate == "refused"
@@ -352,7 +357,7 @@ class Simulation:
         listing = self.service.listing(phone.owner)
 
         def come_back() -> None:
-            rows, gone = listing
+            rows, gone = tuple(map(self._with_its_blob, listing[0])), listing[1]
             self._say(Back(op, 1, self._now, "ok", by="gateway-1", full=True, rows=rows, gone=gone))
             for record in gone:
                 phone.cache.pop(record, None)
@@ -361,6 +366,14 @@ class Simulation:
                 phone.cache[row.record] = Stored(row.write, types[row.record], False, "")
 
         self._at(back, come_back)
+
+    def _with_its_blob(self, row: Row) -> Row:
+        """A photo as the end of a read finds its blob."""
+        there = self.service.records[(row.owner, row.record)]
+        if not row.blob or (there.write == row.write and self._uploaded[row.write] <= self._now):
+            return row
+        self.cases["a photo whose blob is not there yet or any more"] += 1
+        return replace(row, blob="missing", hash=payload_hash(f"{row.write} bare"))
 
     def _read_cache(self, phone: Phone) -> None:
         """Offline, a phone shows what it has; that proves nothing, however old it is."""

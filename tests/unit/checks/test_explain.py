@@ -11,7 +11,7 @@ from chaos.checks import classes
 from chaos.checks.explain import explain_record, explain_verdict, find_record
 from chaos.checks.verdict import judge
 from chaos.errors import UsageError
-from chaos.history.events import Act, Back, DoorRead, Event, Header, Policy, Row, Send
+from chaos.history.events import Act, Back, DoorRead, Event, Header, Idempotency, Policy, Row, Send
 from chaos.history.model import History
 from chaos.history.reader import read_history
 from tests.unit.checks.files import written
@@ -27,10 +27,16 @@ def act(op: int, kind: str, base: str | None, outcome: str | None, t: int = 0, *
     return [acted, Send(op, 1, t), Back(op, 1, t + 2, outcome)] if outcome else [acted]  # type: ignore[arg-type]
 
 
-def history(tmp_path: Path, *parts: list[Event], shown: int | None, policy: Policy = "reject") -> History:
+def history(
+    tmp_path: Path,
+    *parts: list[Event],
+    shown: int | None,
+    policy: Policy = "reject",
+    idempotency: Idempotency = "keyed",
+) -> History:
     rows = () if shown is None else (Row("r-1", "u-1", f"w-{shown}", payload_hash(f"w-{shown}"), "row-1"),)
     doors = [DoorRead(1, "fresh", "u-1", n, 500 + 10 * n, 505 + 10 * n, "ok", n == 2, rows) for n in (1, 2)]
-    header = Header("x", 1, policy, "keyed", canaries={"A": "a", "B": "b"})
+    header = Header("x", 1, policy, idempotency, canaries={"A": "a", "B": "b"})
     return read_history(written([header, *(e for part in parts for e in part), *doors], tmp_path))
 
 
@@ -80,6 +86,59 @@ def test_what_no_order_explains_says_so(tmp_path: Path) -> None:
     )
     assert "lost-update: two acknowledged writes replaced one version" in told(both)
     assert "no order explains what was acknowledged" in told(both)
+
+
+def history_without_keys(tmp_path: Path, *parts: list[Event], shown: int | None) -> History:
+    return history(tmp_path, *parts, shown=shown, idempotency="none")
+
+
+def test_where_no_order_explains_it_no_version_is_called_allowed_and_refused_at_once(tmp_path: Path) -> None:
+    both = history(
+        tmp_path,
+        act(1, "create", None, "ok"),
+        act(2, "update", "w-1", "ok"),
+        act(3, "update", "w-1", "ok"),
+        act(4, "update", "w-1", "fail"),
+        act(5, "update", "w-1", None),
+        act(6, "delete", "w-3", "info"),
+        shown=3,
+    )
+    lines = told(both)
+    assert " allowed: " not in lines.replace("not allowed: ", "")
+    assert re.search(r"fresh: w-3: not judged", lines)
+    assert re.search(r"w-3 +not judged: acknowledged; no order explains what was acknowledged", lines)
+    assert re.search(r"w-4 +not (judged: refused; no order|allowed: refused, so it must never)", lines)
+    assert re.search(r"w-5 +not allowed: never sent, so it must never be there", lines)
+    assert re.search(r"absence +not judged: no order explains what was acknowledged", lines)
+
+
+def test_where_keys_are_not_kept_each_write_is_told_once_by_the_attempt_of_which_most_is_known(tmp_path: Path) -> None:
+    refused_first = [*act(1, "create", None, "fail"), Send(1, 2, 13), Back(1, 2, 14, "ok")]
+    text = told(history_without_keys(tmp_path, refused_first, shown=1))
+    assert re.findall(r"w-1 +(?:not )?(?:allowed|judged): .*", text) == [
+        "w-1          allowed: acknowledged, and nothing acknowledged must have come after it"
+    ]
+
+
+def test_a_version_that_another_attempt_may_have_brought_back_says_so(tmp_path: Path) -> None:
+    unanswered_first = [*act(1, "create", None, "info"), Send(1, 2, 13), Back(1, 2, 14, "ok")]
+    text = told(history_without_keys(tmp_path, unanswered_first, act(2, "update", None, "ok"), shown=2))
+    assert re.search(r"w-1 +allowed: acknowledged, and another attempt at it may have taken effect later", text)
+
+
+def test_absence_names_the_delete_that_may_be_the_last_and_no_other(tmp_path: Path) -> None:
+    made, deleted = act(1, "create", None, "ok"), act(3, "delete", "w-1", "ok")
+    for before in ("info", "fail"):
+        text = told(history(tmp_path, made, act(2, "delete", "w-1", before), deleted, shown=None))
+        assert "absence      allowed: the delete w-3 may be the last" in text
+    refused = told(history(tmp_path, made, act(2, "delete", "w-1", "fail"), shown=None))
+    assert "absence      not allowed: it was acknowledged, and every delete was refused" in refused
+
+
+def test_under_keep_both_a_version_on_a_refused_one_is_not_said_to_be_possible(tmp_path: Path) -> None:
+    parts = (act(1, "create", None, "ok"), act(2, "update", "w-1", "fail"), act(3, "update", "w-2", "info"))
+    text = told(history(tmp_path, *parts, shown=1, policy="keep-both"))
+    assert re.search(r"w-3 +not allowed: unknown, and w-2, on which it is based, cannot be the last version", text)
 
 
 def test_a_name_that_several_owners_have_must_say_whose(tmp_path: Path) -> None:

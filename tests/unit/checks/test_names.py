@@ -33,7 +33,7 @@ def turned(content: bytes) -> bytes:
 def facts(judgement: Judgement) -> tuple[Judgement, int, set[tuple[str, str, tuple[str, ...]]]]:
     """All of it but the texts, in which the first of several may be another one."""
     records = {(each.owner, each.record, each.classes) for each in judgement.records}
-    return replace(judgement, reason="", reasons=(), records=()), len(judgement.reasons), records
+    return replace(judgement, reason="", reasons=(), records=(), first_told={}), len(judgement.reasons), records
 
 
 @pytest.mark.parametrize("seed", SEEDS)

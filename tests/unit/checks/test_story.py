@@ -53,8 +53,8 @@ def test_a_story_tells_in_seconds_after_the_load_began_what_happened(tmp_path: P
     assert story(tmp_path, *load, *fresh(), faults=("disk.power_cut",)) == [
         (-1.0, "runbook", "no usable backup; initialised empty"),
         (9e-9, "disk.power_cut core", "failed_ios 3, closed 1"),
-        (1.0, "d-1 created it", "acknowledged, version w-1"),
-        (2.0, "d-3 updated it", "unknown, version w-2"),
+        (1.0, "d-1 created it", "acknowledged at 1.000 s, version w-1"),
+        (2.0, "d-3 updated it", "given up at 2.000 s, unknown, version w-2"),
         (3.5, "d-2 saw it last", "version w-2"),
         (4.0, "disk.power_cut core healed", ""),
         (100.0, DOOR, "not there"),
@@ -62,10 +62,10 @@ def test_a_story_tells_in_seconds_after_the_load_began_what_happened(tmp_path: P
 
 
 def test_versions_are_named_only_where_there_are_several(tmp_path: Path) -> None:
-    made: Line = (1.0, "d-1 created it", "acknowledged")
+    made: Line = (1.0, "d-1 created it", "acknowledged at 1.000 s")
     assert story(tmp_path, *sent(FIRST), *fresh()) == [made, (100.0, DOOR, "not there")]
     again = replace(FIRST, op=2, t=7 * S, device="d-3", session="d-3#1")
-    pushed: Line = (2.0, "d-3 created it", "acknowledged")
+    pushed: Line = (2.0, "d-3 created it", "acknowledged at 2.000 s")
     assert story(tmp_path, *sent(FIRST), *sent(again), *fresh()) == [made, pushed, (100.0, DOOR, "not there")]
 
 
@@ -77,19 +77,26 @@ Try = tuple[str | None, str, str]
     ("tries", "told"),
     [
         ([], "never sent"),
-        ([("ok", "", "")], "acknowledged"),
-        ([("ok", "gateway-1", "")], "acknowledged by gateway-1"),
-        ([("degraded", "gateway-1", "one copy only")], "acknowledged by gateway-1 with a warning: one copy only"),
-        ([("fail", "gateway-1", "412")], "refused by gateway-1: 412"),
-        ([("fail", "", "")], "refused"),
-        ([("info", "", "no answer in 2 s")], "unknown: no answer in 2 s"),
-        ([(None, "", "")], "no answer ever came"),
-        ([("info", "", "reset"), ("ok", "gateway-2", "")], "acknowledged by gateway-2, in 2 attempts"),
-        ([("ok", "gateway-1", ""), ("info", "", "reset")], "acknowledged by gateway-1, in 2 attempts"),
-        ([("degraded", "", "slow"), ("info", "", "reset")], "acknowledged with a warning: slow, in 2 attempts"),
-        ([("fail", "", "503"), ("fail", "", "503"), ("fail", "", "412")], "refused: 412, in 3 attempts"),
-        ([("info", "", "reset"), (None, "", "")], "no answer ever came, in 2 attempts"),
-        ([("info", "", "reset"), ("fail", "gateway-1", "503")], "unknown: reset, in 2 attempts"),
+        ([("ok", "", "")], "acknowledged at 2.500 s"),
+        ([("ok", "gateway-1", "")], "acknowledged by gateway-1 at 2.500 s"),
+        (
+            [("degraded", "gateway-1", "one copy only")],
+            "acknowledged by gateway-1 at 2.500 s with a warning: one copy only",
+        ),
+        ([("fail", "gateway-1", "412")], "refused by gateway-1 at 2.500 s: 412"),
+        ([("fail", "", "")], "refused at 2.500 s"),
+        ([("info", "", "no answer in 2 s")], "given up at 2.500 s, unknown: no answer in 2 s"),
+        ([(None, "", "")], "sent at 2.000 s, no answer ever came"),
+        ([("info", "", "reset"), ("ok", "gateway-2", "")], "acknowledged by gateway-2 at 3.500 s, in 2 attempts"),
+        ([("ok", "gateway-1", ""), ("info", "", "reset")], "acknowledged by gateway-1 at 2.500 s, in 2 attempts"),
+        ([("ok", "gateway-1", ""), ("ok", "gateway-2", "")], "acknowledged by gateway-1 at 2.500 s, in 2 attempts"),
+        (
+            [("degraded", "", "slow"), ("info", "", "reset")],
+            "acknowledged at 2.500 s with a warning: slow, in 2 attempts",
+        ),
+        ([("fail", "", "503"), ("fail", "", "503"), ("fail", "", "412")], "refused at 4.500 s: 412, in 3 attempts"),
+        ([("info", "", "reset"), (None, "", "")], "sent at 3.000 s, no answer ever came, in 2 attempts"),
+        ([("info", "", "reset"), ("fail", "gateway-1", "503")], "given up at 2.500 s, unknown: reset, in 2 attempts"),
     ],
 )
 def test_of_several_attempts_the_one_that_tells_what_is_known_of_the_write_is_told(
@@ -97,10 +104,24 @@ def test_of_several_attempts_the_one_that_tells_what_is_known_of_the_write_is_to
 ) -> None:
     events: list[Event] = [FIRST]
     for n, (outcome, by, why) in enumerate(tries, 1):
-        events.append(Send(1, n, 6 * S + n))
+        events.append(Send(1, n, 6 * S + n * S))
         if outcome is not None:
-            events.append(Back(1, n, 6 * S + n, outcome, by=by, why=why))  # type: ignore[arg-type]
+            events.append(Back(1, n, 6 * S + n * S + S // 2, outcome, by=by, why=why))  # type: ignore[arg-type]
     assert story(tmp_path, *events, *DAMAGED)[0] == (1.0, "d-1 created it", told)
+
+
+def test_a_write_that_waited_in_an_outbox_is_told_with_the_time_of_the_act_and_of_the_answer_and_with_its_base(
+    tmp_path: Path,
+) -> None:
+    waited: list[Event] = [
+        create(2, 7 * S, kind="update", base="w-1"),
+        Send(2, 1, 12 * S),
+        Back(2, 1, 13 * S, "ok", by="gateway-1"),
+    ]
+    assert story(tmp_path, *sent(FIRST), *waited, *fresh())[:2] == [
+        (1.0, "d-1 created it", "acknowledged at 1.000 s, version w-1"),
+        (2.0, "d-1 updated it", "acknowledged by gateway-1 at 8.000 s, version w-2 on w-1"),
+    ]
 
 
 def test_a_damaged_copy_that_a_read_of_the_load_showed_is_told_in_the_story_of_its_record(tmp_path: Path) -> None:
@@ -109,7 +130,7 @@ def test_a_damaged_copy_that_a_read_of_the_load_showed_is_told_in_the_story_of_i
     of_nothing = Row("r-2", "u-1", "", "9" * 16)
     load = [event for act in acts for event in sent(act)]
     assert story(tmp_path, *load, *read(8, 8 * S, *rows), *read(9, 9 * S, of_nothing), *fresh(), record="r-2") == [
-        (1.0, "d-1 created it", "acknowledged"),
+        (1.0, "d-1 created it", "acknowledged at 1.000 s"),
         (3.0, "d-2 read it", "w-2, hash 2222222222222222"),
         (4.0, "d-2 read it", "no version, hash 9999999999999999"),
         (100.0, DOOR, "not there"),

@@ -32,6 +32,8 @@ def scheduled(name: str, **parameters: object) -> ScheduledFault:
         ("disk.power_cut", CUT),
         ("disk.power_cut", dataclasses.replace(CUT, seconds_since_write=5.0)),
         ("disk.power_cut", dataclasses.replace(CUT, discarded_bytes=0, received_bytes=0)),
+        ("disk.power_cut", dataclasses.replace(CUT, seconds_since_write=None, dirty_bytes=4096)),
+        ("san.lose", dataclasses.replace(LOST, seconds_since_write=9.0, dirty_bytes=4096)),
         ("disk.io_error", Evidence(luns=1, failed_reads=1)),
         ("disk.io_error", Evidence(luns=1, failed_writes=1)),
         ("disk.io_error", Evidence(luns=1, failed_flushes=1)),
@@ -41,6 +43,7 @@ def scheduled(name: str, **parameters: object) -> ScheduledFault:
         ("disk.hang", Evidence(luns=1, held_ios=1)),
         ("san.unavailable", Evidence(luns=1, held_ios=1)),
         ("process.kill", KILLED),
+        ("process.recreate", dataclasses.replace(KILLED, killed=0, recreated=2)),
     ],
 )
 def test_evidence_that_reaches_the_minimum_is_a_bite(name: str, evidence: Evidence) -> None:
@@ -66,6 +69,8 @@ def test_evidence_that_reaches_the_minimum_is_a_bite(name: str, evidence: Eviden
         ("san.lose", dataclasses.replace(LOST, closed=1), "1 of 2 LUNs were closed"),
         ("san.lose", dataclasses.replace(LOST, failed_reads=0), "no I/O failed afterwards"),
         ("process.kill", dataclasses.replace(KILLED, killed=1), "1 of 2 services were running and killed"),
+        ("process.recreate", KILLED, "0 of 2 services were running and made anew"),
+        ("process.recreate", Evidence(services=1, recreated=1), "received nothing in the second before"),
         ("process.kill", dataclasses.replace(KILLED, received_bytes=0), "received nothing in the second before"),
     ],
 )

@@ -57,6 +57,7 @@ class NotingAgent:
         self.killed: list[str] = []
         self.unplugged: list[str] = []
         self.within: list[str] = []
+        self.dirty: dict[str, int] = {}
         self.alive = {"db", "files", "gateway"}
         self.received_bytes = 1000
         self.state: dict[str, dict[str, Any]] = {name: dict(BASELINE) for name in stack().luns}
@@ -94,6 +95,7 @@ class NotingAgent:
         assert do == "apply"
         self.leased.append((self.now_ns(), asked["lease_seconds"]))
         self.applied.append(asked["luns"])
+        dirty = {name: self.dirty.get(name, 0) for name in asked["dirty"]}
         killed = {name: self._kill(name) for name in asked["kill"]}
         before = {name: dict(self.counters[name]) for name in asked["luns"]}
         self.unplugged += asked["unplug"]
@@ -112,6 +114,7 @@ class NotingAgent:
         links = [self._link((sender, receiver), is_open) for sender, receiver, is_open in asked["links"]]
         return {
             "at": self.now_ns(),
+            "dirty": dirty,
             "killed": killed,
             "paused": paused,
             "links": links,
@@ -161,6 +164,7 @@ class Bench:
         self.recorder = Recorder(folder / "history.jsonl")
         self.told: list[FaultEvent] = []
         self.mended: list[float] = []
+        self.recreated: list[tuple[float, Sequence[str]]] = []
         self.began = self.loop.time()
         self._operations = 0
         self.finished: Set[str] = frozenset()
@@ -172,6 +176,7 @@ class Bench:
             self.told.append,
             self._mend,
             finished=self._finished,
+            recreate=self._recreate,
         )
 
     async def _finished(self, names: Iterable[str]) -> Set[str]:
@@ -179,6 +184,12 @@ class Bench:
 
     async def _mend(self) -> None:
         self.mended.append(self.since())
+
+    async def _recreate(self, services: Sequence[str]) -> Sequence[str]:
+        assert self.injector.damage.held == set(services), "nobody starts what is just being stopped"
+        self.recreated.append((self.since(), services))
+        await asyncio.sleep(2)
+        return services
 
     def since(self) -> float:
         return round(self.loop.time() - self.began, 3)
@@ -267,7 +278,11 @@ def test_a_trigger_that_does_not_come_is_missed_and_named(play: Callable[..., No
         await asyncio.sleep(1)
         await bench.injector.end_load()
         assert bench.happened() == ["missed", "missed"]
-        assert {event.why for event in bench.told} == {"its trigger did not come within the load"}
+        assert [event.why.partition(":")[0] for event in bench.told] == [
+            "the load ended after 3 acknowledgements, the trigger asked for 4",
+            "the load ended after 1.0 s, the trigger asked for 100 s",
+        ]
+        assert "give more operations, or a smaller rate_per_second" in bench.told[0].why
         assert not any(event.bit for event in bench.told)
         await bench.injector.heal_all()
         bench.injector.conclude()
@@ -275,6 +290,20 @@ def test_a_trigger_that_does_not_come_is_missed_and_named(play: Callable[..., No
         assert bench.agent.applied == []
 
     play(io_error(Trigger(acknowledged=4)), io_error(Trigger(seconds=100)), act=act)
+
+
+def test_a_trigger_is_awaited_while_it_can_come(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        bench.acknowledge(3)
+        assert [bench.injector.awaits(unsent) for unsent in (6, 7, 8)] == [False, True, True]
+        bench.acknowledge(7)
+        await asyncio.sleep(0.1)
+        assert bench.told[-1].happened == "injected"
+        assert not bench.injector.awaits(100), "it has come, and a phase after the load waits for no phone"
+        await bench.injector.end_load()
+
+    play(io_error(Trigger(acknowledged=10)), io_error(Trigger(phase="converge")), act=act)
 
 
 def test_a_phase_that_was_not_reached_is_named(play: Callable[..., None]) -> None:
@@ -522,7 +551,7 @@ def test_a_write_before_the_load_is_no_write_of_the_load(play: Callable[..., Non
         await bench.injector.end_load()
         await bench.injector.heal_all()
         assert not bench.told[-1].bit
-        assert bench.told[-1].why == "the LUN took no write of the load in the 5 s before"
+        assert bench.told[-1].why == "the LUN took no write of the load in the 5 s before, and none was under way"
 
     play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=0.5)), act=act)
 
@@ -670,6 +699,63 @@ def test_a_kill_strikes_every_service_of_a_role_and_holds_them_down(play: Callab
         assert bench.agent.applied == [{}, {}], "no LUN is touched"
 
     play(ScheduledFault("process.kill", ROLE, Trigger(seconds=0.5)), act=act)
+
+
+@pytest.mark.parametrize("fault", ["disk.power_cut", "san.lose"])
+def test_what_a_service_had_not_flushed_was_under_way_though_the_lun_took_no_write(
+    play: Callable[..., None], fault: str
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.wrote("pgdata", "wal")
+        bench.agent.dirty = {"db": 8192, "files": 4096}
+        bench.injector.begin_load()
+        await asyncio.sleep(7)
+        bench.agent.failed("pgdata")
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert (bench.told[-1].bit, bench.told[-1].evidence["dirty_bytes"]) == (True, 8192), "of its own LUNs' alone"
+
+    play(ScheduledFault(fault, ARRAY, Trigger(seconds=6)), act=act)
+
+
+def test_what_cannot_take_a_write_away_does_not_ask_what_is_dirty(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.dirty = {"db": 8192}
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert "dirty_bytes" not in bench.told[-1].evidence
+
+    play(ScheduledFault("disk.io_error", ARRAY, Trigger(seconds=0.5)), act=act)
+
+
+def test_a_service_that_is_made_anew_is_stopped_by_nobody_else_and_started_when_the_fault_ends(
+    play: Callable[..., None],
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert (bench.agent.killed, bench.recreated) == ([], [(0.5, ["db"])])
+        assert bench.happened() == ["injected"], "it takes hold when the stop begins"
+        await bench.injector.end_load()
+        assert bench.injector.damage.held == set()
+        assert bench.mended == [3.5], "2 s to stop, and 1 s that it is away"
+        assert (bench.told[-1].bit, bench.told[-1].evidence["recreated"]) == (True, 1)
+
+    play(ScheduledFault("process.recreate", ROLE, Trigger(seconds=0.5), 1.0), act=act)
+
+
+def test_a_service_that_was_dead_already_was_not_made_anew(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.agent.alive = {"gateway"}
+        bench.injector.begin_load()
+        await asyncio.sleep(4)
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert bench.told[-1].why == "0 of 1 services were running and made anew"
+
+    play(ScheduledFault("process.recreate", ROLE, Trigger(seconds=0.5)), act=act)
 
 
 def test_a_kill_of_a_dead_or_silent_service_does_not_bite(play: Callable[..., None]) -> None:

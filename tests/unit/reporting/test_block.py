@@ -44,6 +44,15 @@ def test_a_violation_shows_the_first_lost_records_life_and_how_to_see_it_again()
     assert "\n".join(verdict_block(judged())) + "\n" == VIOLATED
 
 
+def test_a_violation_tells_what_a_fault_s_evidence_was_and_no_more() -> None:
+    result = judged()
+    short = replace(result.faults[0], bit=False, why="the LUN took no write")
+    missed = replace(short, injected_at=None, healed_at=None, evidence={}, why="the load was over")
+    told = verdict_block(replace(result, faults=(short, missed)))
+    assert "  fault san.lose core · 15.000 s · failed ios 214, writes before 12" in told
+    assert "  fault san.lose core · never injected · the load was over" in told
+
+
 def test_a_fault_that_did_not_bite_is_told_with_its_reason() -> None:
     assert "\n".join(verdict_block(unbitten())) + "\n" == INCONCLUSIVE
 

@@ -139,6 +139,18 @@ def test_an_inconclusive_trial_names_every_reason(tmp_path: Path) -> None:
     assert "did not bite the LUN took no write. " in text
 
 
+def test_a_violation_tells_what_a_fault_s_evidence_was_and_no_more(tmp_path: Path) -> None:
+    events = PLANTS["lost"][0][1](legal_history(Load(3)), random.Random(1))
+    assert events is not None
+    why = "the LUN took no write"
+    short = [replace(each, bit=False, why=why) if isinstance(each, FaultEvent) else each for each in events]
+    run_dir = made(short, tmp_path, CUT)
+
+    assert again(run_dir).verdict == "VIOLATED"
+    assert "did not bite" not in read(run_dir)
+    assert why not in read(run_dir)
+
+
 @pytest.mark.parametrize("name", sorted(set(PLANTS) & set(VIOLATING)))
 def test_every_planted_anomaly_is_on_the_page_with_what_it_means(name: str, tmp_path: Path) -> None:
     events = PLANTS[name][0][1](legal_history(Load(3)), random.Random(1))

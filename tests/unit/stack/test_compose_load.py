@@ -212,6 +212,11 @@ def test_healthchecks(tmp_path: Path, written: str, check: Healthcheck | None) -
     assert service(tmp_path, f"image: x\nhealthcheck: {written}").healthcheck == check
 
 
+def test_restarts_on_failure_may_be_counted(tmp_path: Path) -> None:
+    made = service(tmp_path, "image: x\nrestart: on-failure:3")
+    assert (made.restart, made.restarts_max) == ("on-failure", 3)
+
+
 def test_the_other_keys_of_a_service(tmp_path: Path) -> None:
     (tmp_path / "password.txt").write_text("x")
     text = MINIMAL.replace("{pgdata: {}}", "{pgdata: {}}\nsecrets: {password: {file: password.txt}}\nnetworks: {n: }")

@@ -80,7 +80,7 @@ def test_every_such_key_of_a_service_is_refused(key: str) -> None:
         ("healthcheck: {test: [curl]}", "the first word of test should be CMD, CMD-SHELL or NONE"),
         ("shm_size: many", "this should be a size"),
         ("init: yes", "this should be true or false"),
-        ("restart: 'on-failure:3'", "restart should be 'no', 'always'"),
+        ("restart: 'always:3'", "this should be no, always, on-failure, on-failure:N or unless-stopped"),
         ("secrets: [pw]", "unknown secret 'pw'"),
         ("networks: [back]", "unknown network 'back'"),
         ("networks: {default: {aliases: [gateway]}}", "the alias gateway is already a name of gateway"),

@@ -15,6 +15,7 @@ from chaos.stack.agent import CACHE_IN_AGENT, Agent
 from chaos.stack.contents import digest
 from chaos.stack.files import BoundFiles
 from chaos.stack.golden import Golden
+from chaos.stack.hostnames import Hostnames
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Lun, Mount, Port, Service, Stack
 
@@ -40,6 +41,7 @@ class Running:
         self._content = content
         self._before_save = before_save
         self.did: list[str] = []
+        self.hostnames = Hostnames(stack())
 
     @property
     def agent(self) -> Agent:
@@ -93,17 +95,20 @@ def test_a_set_is_made_of_disks_that_were_shut_down_in_order(tmp_path: Path) -> 
 def test_two_that_make_the_same_set_at_once_leave_one_whole_set(tmp_path: Path) -> None:
     goldens = [Golden(stack(), {"db": "sha256:1"}, tmp_path) for _ in range(2)]
 
+    makers: list[Running] = []
+
     async def both() -> None:
         barrier = asyncio.Barrier(2)
 
         async def meet() -> None:
             await barrier.wait()
 
-        makers = [Running(tmp_path, name, meet) for name in ("first", "second")]
+        makers.extend(Running(tmp_path, name, meet) for name in ("first", "second"))
         await asyncio.gather(*(golden.make(maker.made, 1.0) for golden, maker in zip(goldens, makers, strict=True)))
 
     asyncio.run(both())
-    assert file_of(goldens[0], tmp_path).read_text() in ("first", "second")
+    kept = ("first", "second").index(file_of(goldens[0], tmp_path).read_text())
+    assert goldens[1].hostnames() == makers[kept].hostnames.drawn, "the disks may hold the names"
     assert len([path for path in (tmp_path / "golden").iterdir() if path.is_dir()]) == 1, "no half set is left"
 
 

@@ -14,7 +14,11 @@ from chaos.stack.restarts import Restarts
 from chaos.stack.spec import Service, Stack
 from tests.unit.faults.jumping import run
 
-SERVICES = {"once": Service("once"), "again": Service("again", restart="always")}
+SERVICES = {
+    "once": Service("once"),
+    "again": Service("again", restart="always"),
+    "twice": Service("twice", restart="on-failure", restarts_max=2),
+}
 STACK = Stack("unit", Path("compose.yaml"), SERVICES, {}, (), ("once", 1), "http")
 Act = Callable[[Restarts], Awaitable[None]]
 Play = Callable[[Act], list[float]]
@@ -32,7 +36,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
             began = loop.time()
 
             async def start(service: str) -> None:
-                assert service == "again"
+                assert service in ("again", "twice")
                 started.append(round(loop.time() - began, 3))
                 raise HarnessError("it cannot be started just now")
 
@@ -46,7 +50,8 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
 
 def test_a_service_is_started_again_when_its_policy_says_so(play: Play) -> None:
     async def act(policies: Restarts) -> None:
-        assert [policies.restarts(name) for name in SERVICES] == [False, True]
+        assert [policies.restarts(name, 1) for name in SERVICES] == [False, True, True]
+        assert [policies.restarts(name, 0) for name in SERVICES] == [False, True, False]
         policies.exited("once")
         policies.exited("again")
         await asyncio.sleep(1)
@@ -79,3 +84,19 @@ def test_one_that_somebody_else_stops_meanwhile_stays_down(play: Play) -> None:
         await asyncio.sleep(1)
 
     assert play(act) == []
+
+
+def test_one_that_is_started_again_so_often_stays_down_then_until_somebody_starts_it(play: Play) -> None:
+    async def act(policies: Restarts) -> None:
+        comes_back = []
+        for _ in range(3):
+            policies.exited("twice")
+            comes_back.append(policies.restarts("twice", 1))
+            await asyncio.sleep(3)
+        assert comes_back == [True, True, False], "the second restart is still to come when it is asked"
+        policies.cancel(["twice"])
+        assert policies.restarts("twice", 1)
+        policies.exited("twice")
+        await asyncio.sleep(3)
+
+    assert play(act) == [0.1, 3.2, 9.4]

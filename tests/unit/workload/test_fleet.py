@@ -12,7 +12,8 @@ from chaos.experiment.plan import Workload
 from chaos.history.events import Act, Back, DoorRead, Header
 from chaos.history.reader import read_history
 from chaos.history.recorder import Recorder
-from chaos.workload.fleet import Fleet, run_load
+from chaos.workload import fleet as module
+from chaos.workload.fleet import DRAIN_PATIENCE_SECONDS, Fleet, run_load
 from chaos.workload.logbook import Logbook
 from tests.unit.workload.fakes import DOOR, Events, Service, session_of
 
@@ -64,6 +65,41 @@ def test_every_drawn_operation_is_invoked_though_the_service_is_down_and_is_flus
         await fleet.flush_and_sync(time.monotonic() + SECONDS_MAX)
         assert sum(device.unsent for device in fleet.devices) == 0
         assert service.keys
+        await fleet.close()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("awaited", [True, False])
+def test_a_load_that_is_awaited_has_patience_with_a_slow_service(awaited: bool) -> None:
+    """As on a busy machine: no answer for longer than the usual patience, and operations left."""
+    service, asked = Service(down=True), []
+
+    def awaits(unsent: int) -> bool:
+        asked.append(unsent)
+        return awaited
+
+    async def scene() -> None:
+        fleet = Fleet(LOAD, 7, session_of(service), DOOR, Logbook(Events()))
+        loading = asyncio.create_task(fleet.work(awaits))
+        await asyncio.sleep(3 * DRAIN_PATIENCE_SECONDS)
+        assert loading.done() is not awaited
+        service.down = False
+        await asyncio.wait_for(loading, SECONDS_MAX)
+        assert (sum(device.unsent for device in fleet.devices) == 0) is awaited
+        await fleet.close()
+
+    asyncio.run(scene())
+    assert asked[0] > 100
+
+
+def test_an_awaited_load_ends_when_nobody_answers_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AWAITED_PATIENCE_SECONDS", 1.0)
+
+    async def scene() -> None:
+        fleet = Fleet(LOAD, 7, session_of(Service(down=True)), DOOR, Logbook(Events()))
+        await asyncio.wait_for(fleet.work(lambda unsent: True), SECONDS_MAX)
+        assert sum(device.unsent for device in fleet.devices) > 100
         await fleet.close()
 
     asyncio.run(scene())

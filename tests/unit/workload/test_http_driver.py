@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from chaos.errors import NotNow, Refused
 from chaos.workload.drivers.http import HttpSession
@@ -144,3 +145,41 @@ def test_a_reply_that_was_cut_leaves_the_outcome_unknown_and_is_no_second_attemp
             await session.close()
 
     asyncio.run(asyncio.wait_for(scene(), SECONDS_MAX))
+
+
+def test_rows_without_what_belongs_to_them_are_passed_on_as_they_are_for_the_check_to_judge() -> None:
+    whole = make("u-00", "ada-1", "w-1", "contact")
+    good = {"row": 7, "name": "ada-1", "type": "contact", "write": "w-1", "revision": "1", "fields": dict(whole.fields)}
+    rows: list[object] = [
+        {**good, "blob": ""},
+        {**good, "fields": None, "blob": None},
+        dict.fromkeys(good),
+        {},
+        None,
+        7,
+        {"blob": []},
+    ]
+
+    async def scenery() -> None:
+        async def answer(_request: web.Request) -> web.Response:
+            return web.json_response({"records": rows, "deleted": [], "cursor": "1"})
+
+        app = web.Application()
+        app.router.add_get("/records", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        session = HttpSession(FrontDoor("127.0.0.1", runner.addresses[0][1]), user="u-00", device="d-00")
+        try:
+            for records in (await session.everything(), (await session.changes(None)).records):
+                assert len(records) == len(rows)
+                first, second, *others = [observe(record, "u-00") for record in records]
+                assert (first.hash, first.row) == (observe(whole).hash, "7")
+                assert (second.record, second.write) == ("ada-1", "w-1")
+                assert second.hash != first.hash
+                assert {(row.owner, row.record, row.write) for row in others} == {("u-00", "", "")}
+        finally:
+            await session.close()
+            await runner.cleanup()
+
+    asyncio.run(asyncio.wait_for(scenery(), SECONDS_MAX))
