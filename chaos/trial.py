@@ -32,7 +32,6 @@ from chaos.stack.heartbeat import Stall
 from chaos.stack.lifecycle import Lab
 from chaos.stack.mending import mend
 from chaos.stack.roles import Roles
-from chaos.stack.spec import Stack
 from chaos.workload import canaries
 from chaos.workload.blame import drivers_place
 from chaos.workload.doors import Door, Reader, Readers, copy_door, copy_doors, fresh_doors, read_doors, reset_doors
@@ -49,10 +48,10 @@ _PROGRESS_SECONDS = 0.25
 class Trial:
     """One execution of a plan on a stack that is ready for it."""
 
-    def __init__(self, plan: Plan, stack: Stack, lab_: Lab, readers: Readers, folder: Path, fan: FanOut) -> None:
+    def __init__(self, plan: Plan, lab_: Lab, readers: Readers, folder: Path, fan: FanOut) -> None:
         """Prepare; nothing is touched yet."""
         self._plan = plan
-        self._stack = stack
+        self._stack = stack = lab_.running.stack
         self._lab = lab_
         self._running = lab_.running
         self._folder = folder
@@ -73,7 +72,8 @@ class Trial:
             self._mend_in_load,
             lab_.running.carrier,
             self._look_beside,
-            self._recreate,
+            recreate=self._recreate,
+            finished=lab_.running.finished,
         )
         self._roles = Roles(stack, lab_.running.agent)
         self._watching: asyncio.Task[None] | None = None
@@ -358,10 +358,7 @@ class Trial:
 
     def _note_copies(self) -> None:
         for store, volumes in self._stack.copies.items():
-            places = ", ".join(
-                f"{name} on array {self._stack.luns[name].array}" if name in self._stack.luns else f"{name} on no LUN"
-                for name in volumes
-            )
+            places = ", ".join(f"{name} on {self._stack.place_of(name) or 'no LUN'}" for name in volumes)
             self._recorder.append(Note("copies", time.monotonic_ns(), f"{store}: {places}"))
 
     async def _keep_luns(self) -> None:

@@ -146,7 +146,7 @@ async def _run_trials(plans: Sequence[Plan], jobs: int, keep_luns: bool, runs: P
                 for line in compare_images(images, copy.images) if turn.number == 1 else ():
                     told.log(f"warning: {line}")
                 while True:
-                    trial = Trial(turn.plan, stack, copy, readers, turn.folder, told)
+                    trial = Trial(turn.plan, copy, readers, turn.folder, told)
                     results[turn.number] = await trial.run(keep=keep_luns)
                     _link_latest(runs, turn.folder)
                     told.finished(results[turn.number])

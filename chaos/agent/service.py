@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import dataclasses
 import os
+import re
 import subprocess
 import time
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ Reply = dict[str, Any]
 class Agent:
     """One run's LUNs, ports and processes."""
 
-    SLOW = frozenset({"attach", "detach", "drop", "save", "check", "links", "format", "sync", "ask"})
+    SLOW = frozenset({"attach", "detach", "drop", "save", "check", "links", "format", "show", "hide", "sync", "ask"})
     """Requests that wait for the kernel or a program, which may need FUSE answers meanwhile: done in a thread.
 
     Even closing a loop device does: the last close writes its dirty pages back, through FUSE.
@@ -47,6 +48,8 @@ class Agent:
         self._generation = 0
         self._processes = Processes()
         self._links = Links()
+        self._shown: dict[str, int] = {}
+        """Handles of the loop devices over files, by path."""
         self._leases: dict[tuple[str, Any], int] = {}
         """When what is wanted of a ("lun", name), ("service", name) or ("link", (sender, receiver)) ends."""
         self._lapsed: set[tuple[str, Any]] = set()
@@ -75,7 +78,7 @@ class Agent:
             raise ValueError(f"LUN {lun} is lost for good; drop it and create another")
         self.do_detach(lun=lun)
         self._generation += 1
-        port = Port(f"holdfast-{self._run}-{lun}-{self._generation}", target)
+        port = Port(f"holdfast-{self._run}-{_plain(lun)}-{self._generation}", target)
         self._front.add(port)
         try:
             port.device, port.handle = loop.attach(os.path.join(self._front_folder, port.file))
@@ -109,6 +112,16 @@ class Agent:
         os.replace(part, path)
         return {}
 
+    def do_show(self, *, path: str) -> Reply:
+        """Show a file as a loop device, beside every LUN: what is to be on a LUN from the first is copied there."""
+        device, self._shown[path] = loop.attach(path, direct=False)
+        return {"device": device}
+
+    def do_hide(self, *, path: str) -> Reply:
+        """The loop device of a file goes, once nothing has it mounted."""
+        os.close(self._shown.pop(path))
+        return {}
+
     def do_check(self, *, lun: str) -> Reply:
         """Boot-time check of an attached, unmounted LUN: `e2fsck -p`, which replays the journal."""
         code, output = _program("e2fsck", "-p", self._ports[lun].device, seconds=_CHECK_SECONDS_MAX)
@@ -119,16 +132,38 @@ class Agent:
             "ok": code < _E2FSCK_GIVES_UP,
         }
 
-    def do_sync(self, *, service: str, path: str) -> Reply:
-        """Write back everything dirty of the file system that a service has mounted at `path`."""
-        folder = os.open(f"/proc/{self._processes.pid(service)}/root{path}", os.O_RDONLY)
-        try:
-            if _LIBC.syncfs(folder):
-                raise OSError(ctypes.get_errno(), f"syncfs of {path}")
-        finally:
-            os.close(folder)
-        self._processes.settle(service)
-        return {}
+    def do_sync(self, *, places: list[tuple[str, str]]) -> Reply:
+        """Write back everything dirty of one file system, through the first of these services that runs.
+
+        They are [service, path where it has it mounted]. Where none runs the engine has unmounted it, which wrote
+        everything back.
+        """
+        for service, path in places:
+            pid = self._processes.known_pid(service)
+            if pid is None:
+                continue
+            try:
+                folder = os.open(f"/proc/{pid}/root{path}", os.O_RDONLY)
+            except (FileNotFoundError, ProcessLookupError):  # it is just ending
+                continue
+            try:
+                if _LIBC.syncfs(folder):
+                    raise OSError(ctypes.get_errno(), f"syncfs of {path}")
+            finally:
+                os.close(folder)
+            for other, _ in places:
+                self._processes.settle(other)
+            return {"synced": True}
+        return {"synced": False}
+
+    def do_mounts(self, *, services: list[str]) -> dict[str, list[str]]:
+        """Where each of these services has something mounted, as it sees the paths; nothing of one that has ended."""
+        found: dict[str, list[str]] = {}
+        for service in services:
+            with contextlib.suppress(OSError):
+                lines = _content(f"/proc/{self._processes.pid(service)}/mountinfo").splitlines()
+                found[service] = [_unescaped(line.split(" ")[4]) for line in lines]
+        return found
 
     def do_health(self, *, lun: str) -> Reply:
         """Whether a LUN's port is closed, and whether its file system gave up.
@@ -157,6 +192,7 @@ class Agent:
         lease_seconds: float,
         cause: int = 0,
         unplug: Sequence[str] = (),
+        within: Sequence[str] = (),
         dirty: Sequence[str] = (),
         pause: dict[str, bool] | None = None,
         links: list[tuple[str, str, bool]] | None = None,
@@ -165,9 +201,9 @@ class Agent:
 
         A LUN's state is {"power": bool, "lost": bool, "rules": [...]}, a link's [sender, receiver, open]. Processes die
         first, then the LUNs close, so that nothing sneaks out of the page cache. LUNs to `unplug` close as well, while
-        their arrays go on: what those have taken stays, what the page cache holds never gets there. Rules, pauses and
-        closed links are leased: they end by themselves. Ports that this closes are closed for `cause`, as each rule has
-        its own.
+        their arrays go on: what those have taken stays, what the page cache holds never gets there. Those that are
+        `within` the machines lose their power too, and what is not flushed. Rules, pauses and closed links are leased:
+        they end by themselves. Ports that this closes are closed for `cause`, as each rule has its own.
 
         Returns:
             When (ns of CLOCK_MONOTONIC), what the services asked for under `dirty` had to write back just before, what
@@ -180,11 +216,13 @@ class Agent:
         wanted = {name: (self._luns[name], _rules(self._luns[name], state["rules"])) for name, state in luns.items()}
         leased = [("lun", name) for name in luns] + [("service", name) for name in pause or ()]
         lapsed = self._lapsed.intersection([*leased, *(("link", link) for link in wanted_links)])
-        unplugged = [self._luns[name].name for name in unplug]
+        unplugged = [self._luns[name] for name in (*unplug, *within)]
         dirty_bytes = {service: self._processes.dirty_bytes(service) for service in dirty}
         killed = {service: self._processes.kill(service) for service in kill}
-        for name in unplugged:
-            self._closes(name, cause)
+        for target in unplugged:
+            self._closes(target.name, cause)
+            if target.name in within:
+                target.lun.cut()
         before, closed = {}, {}
         for name, (target, rules) in wanted.items():
             before[name] = dataclasses.asdict(target.counters)
@@ -344,9 +382,19 @@ def _rules(target: Target, wanted: list[dict[str, Any]]) -> list[IoRule]:
     return rules
 
 
+def _plain(name: str) -> str:
+    """A LUN's name as a part of a file's."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:60]
+
+
 def _content(path: str) -> str:
     with open(path) as file:
         return file.read()
+
+
+def _unescaped(path: str) -> str:
+    """A path of mountinfo, where blanks and backslashes are three octal digits."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), path)
 
 
 def _program(*arguments: str, seconds: float) -> tuple[int, str]:

@@ -47,12 +47,17 @@ class ParameterInfo:
 
 @dataclass(frozen=True)
 class FaultInfo:
-    """What is known of one fault."""
+    """What is known of one fault.
+
+    Attributes:
+        whole_arrays: Of LUNs: it strikes all of a SAN's arrays that these are on.
+    """
 
     name: str
     target_kinds: tuple[TargetKind, ...]
     parameters: Mapping[str, ParameterInfo] = field(default_factory=dict)
     strikes: Strikes = "luns"
+    whole_arrays: bool = False
 
 
 class FaultCatalogue(Protocol):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from chaos.experiment.plan import Target
 from chaos.faults.base import Fault
+from chaos.faults.state import ServiceState
 from chaos.stack.roles import Roles
 from chaos.stack.spec import ANY, Stack
 from chaos.stack.targets import luns_struck
@@ -59,10 +60,34 @@ async def take_aim(fault: Fault, target: Target, stack: Stack, roles: Roles) -> 
         raise NobodyThere(f"{', '.join(services)} mounts no LUN")
     if fault.whole_arrays and services:
         luns = stack.beside(luns)
+        if not luns:
+            raise NobodyThere(f"{', '.join(services)} is on local disks alone, which are no array of a SAN")
         who = _with_notes(
             target, [*moved, *(f"array {name}" for name in dict.fromkeys(stack.luns[n].array for n in luns))]
         )
     return Aim(who, luns=luns)
+
+
+def victims(fault: Fault, aim: Aim, stack: Stack) -> Sequence[str]:
+    """Services whose processes die with a fault: of a machine all."""
+    if aim.luns:
+        return stack.joined(aim.luns)[0] if fault.kills else ()
+    return [name for name in aim.services if not fault.wanted_service(ServiceState()).running]
+
+
+def writers(fault: Fault, aim: Aim, stack: Stack) -> Sequence[str]:
+    """Services whose writes never reach a LUN once a fault has taken it away."""
+    taken = bool(aim.luns) and (fault.kills or fault.for_good)
+    return stack.services_on(aim.luns) if taken else ()
+
+
+def beside(fault: Fault, aim: Aim, stack: Stack) -> Sequence[str]:
+    """Further LUNs of the machines that die with a fault: the page cache dies, and so do local disks.
+
+    A SAN's arrays go on.
+    """
+    luns = stack.joined(aim.luns)[1] if fault.kills else ()
+    return [lun for lun in luns if lun not in aim.luns]
 
 
 def _with_notes(target: Target, notes: Sequence[str]) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from chaos.errors import AgentError, CarrierError
 from chaos.experiment.plan import ScheduledFault, Trigger
-from chaos.faults.aim import Aim, Link, NobodyThere, take_aim
+from chaos.faults.aim import Aim, Link, NobodyThere, beside, take_aim, victims, writers
 from chaos.faults.base import Evidence, Fault
 from chaos.faults.registry import make
 from chaos.faults.state import CarrierState, LinkState, LunState, ServiceState
@@ -77,6 +77,7 @@ class Injector:
         carrier: Carrier | None = None,
         witness: Callable[[], Awaitable[None]] | None = None,
         recreate: Callable[[Sequence[str]], Awaitable[Sequence[str]]] | None = None,
+        finished: Callable[[Iterable[str]], Awaitable[Set[str]]] | None = None,
     ) -> None:
         """Nothing is injected yet.
 
@@ -91,10 +92,12 @@ class Injector:
             carrier: Where the stack has one.
             witness: Awaited before a fault is healed that asks for it; must end in time by itself.
             recreate: Stops services in order and makes their containers anew; tells of which it could.
+            finished: Tells which of some services that do not run have ended as they should: nobody can kill those.
         """
         self._recreate = recreate
         self._carrier = carrier
         self._witness = witness
+        self._finished = finished
         self._stack = stack
         self._agent = agent
         self._recorder = recorder
@@ -237,7 +240,12 @@ class Injector:
         each.in_force = True
         each.lost = frozenset(each.aim.luns) if each.fault.for_good else frozenset()
         each.injected_at = time.monotonic_ns()  # set at once, so that the end of the load does not call it missed
-        each.reply = await self._apply(each, self._victims(each), self._unplugged(each), self._writers(each))
+        each.reply = await self._apply(
+            each,
+            victims(each.fault, each.aim, self._stack),
+            beside(each.fault, each.aim, self._stack),
+            writers(each.fault, each.aim, self._stack),
+        )
         each.injected_at = each.reply["at"]
         self._record(each, "injected")
         anew = [name for name in each.aim.services if each.fault.wanted_service(ServiceState()).anew]
@@ -271,19 +279,19 @@ class Injector:
         began = time.monotonic_ns()
         if not each.fault.for_good:
             await self._apply(each)
-        evidence = self._evidence(each, counters, dropped)
+        evidence = self._evidence(each, counters, dropped, await self._done(each))
         why = each.fault.why_not_bitten(evidence)
         happened = "lasting" if each.fault.for_good else "healed"
         # what phones felt of the carrier is judged by their own times, so its fault ends when healing begins
         self._record(each, happened, evidence=evidence, why=why, t=began if each.aim.carrier else 0)
 
     async def _apply(
-        self, each: Active, kill: Sequence[str] = (), unplug: Sequence[str] = (), dirty: Sequence[str] = ()
+        self, each: Active, kill: Sequence[str] = (), with_them: Sequence[str] = (), dirty: Sequence[str] = ()
     ) -> Any:
         """Bring the fault's targets into the state that all active faults together want, and see that they are in it.
 
-        In the same step services are killed, and LUNs that the fault is not aimed at go with their machine; just before
-        it is read what services have `dirty`.
+        In the same step services are killed, and LUNs that the fault is not aimed at go `with_them`, as of their
+        machine; just before it is read what services have `dirty`.
 
         Raises:
             AgentError: The agent refuses, what it reads back is something else, or what was wanted had ended by itself.
@@ -298,7 +306,8 @@ class Injector:
             "apply",
             luns={name: state.to_agent() for name, state in luns.items()},
             kill=list(kill),
-            unplug=list(unplug),
+            unplug=[name for name in with_them if not self._stack.luns[name].is_local],
+            within=[name for name in with_them if self._stack.luns[name].is_local],
             dirty=list(dirty),
             lease_seconds=_LEASE_SECONDS_MAX,
             cause=each.index,
@@ -356,25 +365,9 @@ class Injector:
                 state = wanted(each, state)
         return state
 
-    def _victims(self, each: Active) -> Sequence[str]:
-        """Services whose processes die with this fault: of a machine all."""
-        if each.aim.luns:
-            return self._stack.joined(each.aim.luns)[0] if each.fault.kills else ()
-        return [name for name in each.aim.services if not each.fault.wanted_service(ServiceState()).running]
-
-    def _writers(self, each: Active) -> Sequence[str]:
-        """Services whose writes never reach a LUN once this fault has taken it away."""
-        taken = bool(each.aim.luns) and (each.fault.kills or each.fault.for_good)
-        return self._stack.services_on(each.aim.luns) if taken else ()
-
-    def _unplugged(self, each: Active) -> Sequence[str]:
-        """Further LUNs of the machines that die with this fault: its page cache dies too, their arrays do not."""
-        luns = self._stack.joined(each.aim.luns)[1] if each.fault.kills else ()
-        return [lun for lun in luns if lun not in each.aim.luns]
-
     def _dark_luns(self) -> set[str]:
-        unplugged = {lun for each in self._faults if each.in_force for lun in self._unplugged(each)}
-        return unplugged | {
+        with_them = {lun for each in self._faults if each.in_force for lun in beside(each.fault, each.aim, self._stack)}
+        return with_them | {
             lun
             for each in self._faults
             for lun in each.aim.luns
@@ -385,11 +378,20 @@ class Injector:
         self._record(each, "missed", why=why)
         each.ended = True
 
-    def _evidence(self, each: Active, now: dict[str, dict[str, int]], dropped: list[int]) -> Evidence:
+    async def _done(self, each: Active) -> Set[str]:
+        """Services that this fault would have killed, had they not ended as they should before."""
+        idle = [name for name, found in each.reply["killed"].items() if not found["alive"]]
+        return await self._finished(idle) if idle and self._finished is not None else frozenset()
+
+    def _evidence(
+        self, each: Active, now: dict[str, dict[str, int]], dropped: list[int], done: Set[str] = frozenset()
+    ) -> Evidence:
         """What this fault itself did, and nothing that others did to the same targets."""
         before = each.reply["before"]
         closed = [each.reply["closed"][lun] for lun in each.aim.luns if lun in each.reply["closed"]]
-        struck = each.reply["killed"] or each.reply["paused"]
+        struck = {
+            name: found for name, found in (each.reply["killed"] or each.reply["paused"]).items() if name not in done
+        }
         used = [
             max(0, count - link["dropped"])
             for count, link in zip(dropped, each.reply["links"], strict=True)

@@ -35,7 +35,10 @@ class _Catalogue:
 
     @property
     def known(self) -> Mapping[str, FaultInfo]:
-        return {name: FaultInfo(name, cls.targets, cls.parameters, cls.strikes) for name, cls in _FAULTS.items()}
+        return {
+            name: FaultInfo(name, cls.targets, cls.parameters, cls.strikes, cls.whole_arrays)
+            for name, cls in _FAULTS.items()
+        }
 
 
 def catalogue() -> FaultCatalogue:

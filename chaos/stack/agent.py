@@ -29,6 +29,8 @@ _DEVICES = ["b 7:* rwm", "c 10:229 rwm", "c 10:237 rwm"]
 """Loop devices, /dev/fuse and /dev/loop-control."""
 _BEAT_SECONDS_MAX = 20.0
 _CALL_SECONDS_MAX = 150.0
+_LONG = {"save": 3600.0, "format": 600.0}
+"""What takes as long as there is to write."""
 _READY_SECONDS_MAX = 20.0
 CACHE_IN_AGENT = "/cache"
 _CGROUPS_IN_AGENT = "/host/cgroup"
@@ -96,15 +98,15 @@ class Agent:
         """
         if self.lost.is_set():
             raise AgentError(f"the agent is gone, {do} cannot be done; the run folder has its last words")
-        number = next(self._numbers)
+        number, seconds_max = next(self._numbers), _LONG.get(do, _CALL_SECONDS_MAX)
         answer: asyncio.Future[Any] = self._loop.create_future()
         self._waiting[number] = answer
         try:
             self._send({"id": number, "do": do, **parameters})
-            async with asyncio.timeout(_CALL_SECONDS_MAX):
+            async with asyncio.timeout(seconds_max):
                 return await answer
         except TimeoutError:
-            raise AgentError(f"the agent gave no answer to {do} in {_CALL_SECONDS_MAX:.0f} s") from None
+            raise AgentError(f"the agent gave no answer to {do} in {seconds_max:.0f} s") from None
         except OSError as error:
             raise AgentError(f"the agent is gone, {do} cannot be done: {error}") from error
         finally:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import socket
 import tarfile
 import time
@@ -23,7 +22,7 @@ import docker.types
 from chaos.errors import EngineError, HarnessError
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
-from chaos.stack.spec import Mount, Service
+from chaos.stack.spec import NOCOPY, Mount, Service
 
 LOG_BYTES_MAX = 4 << 20
 _LOOK_SECONDS = 0.01
@@ -68,9 +67,9 @@ class Place:
 
 
 def create(
-    client: docker.DockerClient, service: Service, place: Place, attempt: int, volumes: Mapping[str, str], hostname: str
+    client: docker.DockerClient, service: Service, place: Place, attempt: int, sources: Mapping[str, str], hostname: str
 ) -> Container:
-    """Create the container, not started. `volumes` maps named volumes to this attempt's engine names.
+    """Create the container, not started. `sources` has the engine's volume of each LUN, and the copy of each file.
 
     A host name that was drawn is known to the other containers, as an engine makes it known that took it from the
     container's id.
@@ -81,7 +80,7 @@ def create(
     api = client.api
     limits = service.limits
     host = api.create_host_config(
-        binds=[_bind(mount, volumes) for mount in service.mounts if mount.kind != "tmpfs"]
+        binds=[_bind(mount, sources) for mount in service.mounts if mount.kind != "tmpfs"]
         + [f"{path}:{PurePosixPath('/run/secrets', name)}:ro" for name, path in service.secrets.items()],
         tmpfs={mount.target: mount.options for mount in service.mounts if mount.kind == "tmpfs"},
         port_bindings={port: ("127.0.0.1", host_port) for port, host_port in place.host_ports.items()},
@@ -133,7 +132,13 @@ def create(
         if service.texts:
             api.put_archive(made["Id"], "/", _archive(service.texts))
     except docker.errors.APIError as error:
-        raise EngineError(f"the engine refuses to create {service.name}: {error.explanation}") from error
+        reason = str(error.explanation)
+        remedy = (
+            "; what its image has there does not fit on the LUN: give that a greater size under x-chaos.arrays"
+            if "no space left on device" in reason
+            else ""
+        )
+        raise EngineError(f"the engine refuses to create {service.name}: {reason}{remedy}") from error
     return Container(made["Id"], service.name)
 
 
@@ -224,21 +229,6 @@ def state(client: docker.DockerClient, container: Container) -> tuple[bool, int]
     return bool(found["Running"]), _NEVER_STARTED if found["Status"] == "created" else int(found["ExitCode"])
 
 
-def changed_paths(client: docker.DockerClient, container: Container) -> list[str]:
-    """Paths outside every mount that the service wrote, parents left out.
-
-    The engine's own answer compares whole images and takes a second; the writable layer of an overlay holds just
-    what was written, where this process may look into it.
-    """
-    driver = client.api.inspect_container(container.id).get("GraphDriver") or {}
-    layer = Path((driver.get("Data") or {}).get("UpperDir") or "/nowhere")
-    if driver.get("Name") == "overlay2" and os.access(layer, os.R_OK | os.X_OK):
-        paths = sorted(f"/{path.relative_to(layer)}" for path in layer.rglob("*"))
-    else:
-        paths = sorted(change["Path"] for change in client.api.diff(container.id) or [])
-    return [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
-
-
 def save_log(client: docker.DockerClient, container: Container, folder: Path, hush: Callable[[bytes], bytes]) -> None:
     """Append the end of the container's output to `<folder>/<service>.log`, which stays within 4 MiB."""
     with contextlib.suppress(docker.errors.APIError):
@@ -308,7 +298,7 @@ def _archive(texts: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def _bind(mount: Mount, volumes: Mapping[str, str]) -> str:
-    source = mount.source if mount.kind == "bind" else volumes[mount.source]
-    nocopy = ",nocopy" if mount.options == "nocopy" else ""
-    return f"{source}:{mount.target}:{'ro' if mount.read_only else 'rw'}{nocopy}"
+def _bind(mount: Mount, sources: Mapping[str, str]) -> str:
+    source = mount.source if mount.kind == "bind" else sources[mount.source]
+    options = ["ro" if mount.read_only else "rw", *([NOCOPY] if NOCOPY in mount.options else [])]
+    return f"{source}:{mount.target}:{','.join(options)}"

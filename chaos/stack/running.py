@@ -17,12 +17,14 @@ import docker
 import orjson
 
 from chaos.errors import CarrierError, EngineError, HarnessError
-from chaos.stack import containers
+from chaos.stack import containers, layers
 from chaos.stack.agent import Agent
+from chaos.stack.cache import scratch_of
 from chaos.stack.carrier import NAME as CARRIER
 from chaos.stack.carrier import Carrier, CarrierPlace
 from chaos.stack.containers import Container, Place
 from chaos.stack.disks import Disks, Unrecoverable
+from chaos.stack.files import BoundFiles
 from chaos.stack.hostnames import Hostnames
 from chaos.stack.hush import Hush
 from chaos.stack.identity import Run
@@ -46,8 +48,20 @@ class RunningStack:
         agent: Agent,
         net: Network,
         carrier_image: str = "",
+        copy_image: str = "",
     ) -> None:
-        """Nothing runs yet; `images` maps services to image ids, and a stack with a carrier needs its image's."""
+        """Nothing runs yet.
+
+        Args:
+            client: The engine.
+            stack: With all that is written to on LUNs: `chaos.stack.local`.
+            images: Image ids by service.
+            run: Whose copy this is.
+            agent: Has the LUNs.
+            net: Where the containers are.
+            carrier_image: Of the carrier, where the stack has one.
+            copy_image: One that has `cp`, where the stack binds folders that may be written to.
+        """
         self.stack = stack
         self.agent = agent
         self.running: dict[str, Container] = {}
@@ -56,7 +70,9 @@ class RunningStack:
         self._run = run
         self._network = net
         self._attempts = itertools.count(1)
+        self._copy_image = copy_image
         self._disks = Disks(client, stack, run, agent)
+        self.files = BoundFiles(stack, scratch_of(run.id))
         self.hostnames = Hostnames(stack)
         self.hush = Hush(stack)
         self.restarts = Restarts(stack, self._start_again)
@@ -101,7 +117,7 @@ class RunningStack:
             HarnessError: A service does not get ready in time; the message carries its last words.
         """
         deadline = time.monotonic() + seconds_max
-        await self._disks.make(bases)
+        await asyncio.gather(self._disks.make(bases), asyncio.to_thread(self.files.lay_out))
         carrier = [self.carrier.start(seconds_max)] if self.carrier else []
         await self._make(self.stack.services)
         await asyncio.gather(self._start_in_order(self.stack.services, seconds_max, HarnessError), *carrier)
@@ -115,6 +131,7 @@ class RunningStack:
         if self.carrier:
             await self.carrier.remove(self.logs, self.hush)
         await self._disks.clear()
+        await asyncio.to_thread(self.files.clear)
 
     async def shut_down(self) -> None:
         """Stop every service in order, dependents first, so that all data is on the LUNs."""
@@ -192,7 +209,7 @@ class RunningStack:
         anew, ended, checked, blanks = list(anew), list(ended), list(checked), blanks or {}
         self.restarts.cancel(ended)
         await self._remove(anew)
-        await self._disks.remove([*blanks, *checked, *self._private_volumes(anew)])
+        await self._disks.remove([*blanks, *checked])
         await self._disks.make(blanks)
         said = await self._disks.reattach(checked)
         self.hostnames.draw(self.stack.services_on(tuple(blanks)))
@@ -212,6 +229,10 @@ class RunningStack:
                 return await call
         except TimeoutError:
             raise Unrecoverable(f"the runbook's command in {service} did not end in time") from None
+
+    async def fill(self, lun: str, path: str) -> None:
+        """Make a file, a path in the agent, of which a LUN is cloned that has what its bound folder has."""
+        await self._disks.fill(lun, self._copy_image, path)
 
     async def save_luns(self, folder: str) -> None:
         """Write every LUN's content into `folder`, a path in the agent."""
@@ -248,6 +269,16 @@ class RunningStack:
             for name, (running, code) in zip(self.running, states, strict=True)
             if not running and not self.stack.is_done(name, code)
         ]
+
+    async def finished(self, names: Iterable[str]) -> set[str]:
+        """Those of these services that have ended as they should: successfully, and nothing wants them back."""
+        return {
+            name
+            for name in names
+            if name in self.running
+            and self.stack.services[name].restart in ("no", "on-failure")
+            and await asyncio.to_thread(containers.state, self._client, self.running[name]) == (False, 0)
+        }
 
     async def answers(self, seconds_max: float) -> None:
         """Wait until every service is healthy, the front door accepts a connection and the stack is steady.
@@ -291,36 +322,16 @@ class RunningStack:
 
     async def settle(self) -> None:
         """Write back what is dirty on every LUN, so that what a LUN takes from now on is the workload's."""
-        mounts = [
-            (service.name, mount.target)
-            for service in self.stack.services.values()
-            for mount in service.mounts
-            if mount.kind == "lun"
-        ]
-        await asyncio.gather(*(self.agent.call("sync", service=name, path=path) for name, path in mounts))
+        places: dict[str, list[tuple[str, str]]] = {}
+        for service in self.stack.services.values():
+            for mount in service.mounts:
+                if mount.kind == "lun":
+                    places.setdefault(mount.source, []).append((service.name, mount.target))
+        await asyncio.gather(*(self.agent.call("sync", places=each) for each in places.values()))
 
     async def not_covered(self) -> tuple[str, ...]:
         """Paths that services wrote and that are on no LUN, as "service:/path"."""
-        found = await asyncio.gather(
-            *(asyncio.to_thread(containers.changed_paths, self._client, each) for each in self.running.values())
-        )
-        luns = {
-            name: [*(m.target for m in self.stack.services[name].mounts), *self.stack.services[name].texts]
-            for name in self.running
-        }
-        paths = [
-            f"{name}:{path}"
-            for name, changed in zip(self.running, found, strict=True)
-            for path in changed
-            if not any(path == target or path.startswith(f"{target}/") for target in luns[name])
-        ]
-        paths += [
-            f"{service.name}:{mount.target}"
-            for service in self.stack.services.values()
-            for mount in service.mounts
-            if mount.kind == "volume" or (mount.kind == "bind" and not mount.read_only)
-        ]
-        return tuple(path for path in paths if not path.startswith(tuple(self.stack.may_lose) or ("\0",)))
+        return await layers.not_covered(self._client, self.stack, self.agent, self.running, self.files)
 
     async def keep_events(self, folder: Path, since: float) -> None:
         """Save what the engine did with this run's objects since a moment (seconds of the epoch)."""
@@ -330,17 +341,16 @@ class RunningStack:
     # --- containers
 
     async def _make(self, names: Iterable[str]) -> None:
-        """Make containers, and the volumes that are theirs alone; none is started."""
+        """Make containers; none is started."""
         names = list(names)
         attempt = next(self._attempts)
-        await self._disks.make_plain(self._private_volumes(names))
         made = await asyncio.gather(*(self._create(name, attempt) for name in names))
         self.running.update(zip(names, made, strict=True))
 
     async def _create(self, name: str, attempt: int) -> Container:
         service, place = self.stack.services[name], self._places[name]
-        volumes, hostname = self._disks.names, self.hostnames[name]
-        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, volumes, hostname)
+        sources, hostname = {**self._disks.names, **self.files.paths}, self.hostnames[name]
+        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, sources, hostname)
 
     async def _start_in_order(
         self, names: Iterable[str], seconds_max: float, error: type[HarnessError], *, wait: bool = True
@@ -426,12 +436,6 @@ class RunningStack:
             await asyncio.to_thread(containers.remove, self._client, container)
 
         await asyncio.gather(*(remove(name) for name in list(names)))
-
-    def _private_volumes(self, names: Iterable[str]) -> list[str]:
-        """Named volumes that are on no LUN, of services that are made anew: they lose what is on them."""
-        wanted = {m.source for n in names for m in self.stack.services[n].mounts if m.kind == "volume"}
-        used = {m.source for n in self.running if n not in set(names) for m in self.stack.services[n].mounts}
-        return sorted(wanted - used)
 
 
 def _addresses(stack: Stack, net: Network) -> dict[str, str]:

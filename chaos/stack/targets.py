@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from chaos.errors import Problem, SourceError
-from chaos.experiment.catalogue import FaultCatalogue
+from chaos.experiment.catalogue import FaultCatalogue, FaultInfo
 from chaos.experiment.plan import Plan, Target
 from chaos.experiment.source import did_you_mean, find, read
 from chaos.stack.spec import ANY, Stack
+
+_ON_A_LUN = "name a service on a LUN; a volume that its image alone declares counts once `volumes` has its path, too"
 
 
 def check_targets(plan: Plan, stack: Stack, file: Path | None = None, faults: FaultCatalogue | None = None) -> None:
@@ -32,11 +34,12 @@ def check_targets(plan: Plan, stack: Stack, file: Path | None = None, faults: Fa
         if name not in known[kind]
     ]
     wrong += [
-        (i, where, f"{name} mounts no LUN, and {scheduled.fault} strikes LUNs", "name a service on a LUN")
+        (i, where, *said)
         for i, scheduled in enumerate(plan.schedule)
         if faults is not None and faults.known[scheduled.fault].strikes == "luns"
         for where, kind, name in _given(scheduled.target)
-        if kind in ("service", "role") and name in known[kind] and not stack.luns_of(stack.candidates(name))
+        if kind in ("service", "role") and name in known[kind]
+        for said in _without_luns(name, stack, faults.known[scheduled.fault])
     ]
     if not wrong:
         return
@@ -63,6 +66,17 @@ def luns_struck(target: Target, stack: Stack) -> tuple[str, ...]:
         return (target.lun,)
     arrays = target.arrays or (target.array,)
     return tuple(lun.name for lun in stack.luns.values() if lun.array in arrays)
+
+
+def _without_luns(name: str, stack: Stack, fault: FaultInfo) -> list[tuple[str, str]]:
+    """What to say of a service or a role that has nothing which a fault of LUNs could strike, and the hint."""
+    luns = stack.luns_of(stack.candidates(name))
+    if not luns:
+        return [(f"{name} mounts no LUN, and {fault.name} strikes LUNs", _ON_A_LUN)]
+    if fault.whole_arrays and not stack.beside(luns):
+        message = f"{name} is on local disks alone, and {fault.name} strikes the arrays of a SAN"
+        return [(message, "put its volume on an array under x-chaos.arrays, or use a fault of disks")]
+    return []
 
 
 def _missing(kind: str, name: str, names: Iterable[str]) -> tuple[str, str]:

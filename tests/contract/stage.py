@@ -108,6 +108,7 @@ class Scene:
             self.faults.append,
             self.mended,
             recreate=self.running.recreate,
+            finished=self.running.finished,
         )
         injector.begin_load()
         return injector
@@ -175,7 +176,7 @@ async def scene(stack: Stack, folder: Path) -> AsyncIterator[Scene]:
                 made.running.hostnames.take(made.golden.hostnames())
                 await made.running.up(made.golden.bases(), 30.0)
                 await made.running.answers(30.0)
-                yield Scene(made, recorder, stack, events)
+                yield Scene(made, recorder, made.running.stack, events)
             finally:
                 recorder.close()
 

@@ -32,6 +32,7 @@ from chaos.stack.compose.schema import ComposeModel
 from chaos.stack.compose.tree import each_service, table_at
 from chaos.stack.compose.values import Unquoted
 from chaos.stack.inputs.sources import Folder, Sources
+from chaos.stack.local import on_local_disks
 from chaos.stack.spec import Stack
 
 SECRET_LENGTH_MIN = 4
@@ -88,7 +89,7 @@ def load_stack(
     stack = make_stack(model, active, files[0], folder, lookup, name, notes)
     foreign = [one for one, given in lookup.asked.items() if given is not variables and given is not internal]
     sources.variables |= {one: lookup.used.get(one) for one in foreign}
-    return stack
+    return on_local_disks(stack)
 
 
 def _name(files: Sequence[Path], folder: Path, lookup: Lookup) -> str:

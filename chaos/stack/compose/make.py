@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -26,6 +24,7 @@ from chaos.stack.compose.schema import (
 from chaos.stack.compose.values import what_is
 from chaos.stack.inputs.sources import Folder
 from chaos.stack.spec import (
+    NOCOPY,
     Build,
     Healthcheck,
     Limits,
@@ -335,9 +334,9 @@ def _mounts(
             mounts.append(Mount("tmpfs", "", volume.target, volume.read_only, ",".join(options)))
         else:
             kind: Literal["lun", "volume"] = "lun" if volume.source in luns else "volume"
-            source = volume.source or f"{name}.anonymous.{len(mounts)}"
-            options = "nocopy" if volume.volume.nocopy else ""  # type: ignore[assignment]
-            mounts.append(Mount(kind, source, volume.target, volume.read_only, str(options)))
+            source = volume.source or f"{name}:{volume.target}"
+            nocopy = NOCOPY if volume.volume.nocopy else ""
+            mounts.append(Mount(kind, source, volume.target, volume.read_only, nocopy))
     for text in service.tmpfs:
         target, _, of_tmpfs = text.partition(":")
         mounts.append(Mount("tmpfs", "", target, options=of_tmpfs))
@@ -354,13 +353,7 @@ def _mounts_from(text: str, model: ComposeModel, luns: Mapping[str, Lun], folder
 
 
 def _bind(volume: VolumeModel, folder: Folder) -> Mount:
-    source = folder.below(volume.source)
-    if what_is(source):
-        return Mount("bind", str(source), volume.target, volume.read_only)
-    # as with Compose, an empty folder, but one of the run
-    digest = hashlib.sha256(str(folder.named(volume.source)).encode()).hexdigest()[:8]
-    name = re.sub(r"[^a-zA-Z0-9_.-]+", "-", source.name).lstrip("-._") or "folder"
-    return Mount("volume", f"{name}.{digest}", volume.target, volume.read_only)
+    return Mount("bind", str(folder.below(volume.source)), volume.target, volume.read_only)
 
 
 def _healthcheck(service: ServiceModel) -> Healthcheck | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from chaos.experiment.explain import fail
 from chaos.experiment.schema import driver_form
@@ -36,6 +36,8 @@ PortNumber = Annotated[Whole, Field(ge=1, le=65535)]
 
 LUN_BYTES_MIN = 16 * 1024**2
 LUN_BYTES_MAX = 64 * 1024**3
+LUN_BLOCK_BYTES = 4096
+"""Of a LUN in the agent (`chaos.agent.lun`), and of the file system on it."""
 
 
 class Strict(BaseModel):
@@ -262,8 +264,15 @@ class FileModel(Strict):
 class LunModel(Strict):
     """One LUN of an array."""
 
-    size: Annotated[Size, Field(ge=LUN_BYTES_MIN, le=LUN_BYTES_MAX)]
+    size: Annotated[Size, Field(ge=LUN_BYTES_MIN, le=LUN_BYTES_MAX), AfterValidator(lambda value: _blocks(value))]
     filesystem: Annotated[Literal["ext4"], BeforeValidator(lambda value: _ext4(value))] = "ext4"
+
+
+def _blocks(value: int) -> int:
+    if value % LUN_BLOCK_BYTES:
+        near = -(-value // LUN_BLOCK_BYTES) * LUN_BLOCK_BYTES
+        fail(f"the size of a LUN should be whole blocks of {LUN_BLOCK_BYTES} bytes", f"such as {near}")
+    return value
 
 
 def _ext4(value: object) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,6 +34,7 @@ def stack(*also: Service) -> Stack:
     files = Service("files", mounts=(Mount("lun", "photos", "/photos"),))
     places = {"pgdata": "core", "wal": "core", "photos": "media", "spare": "media", "repo": "backups"}
     luns = [Lun(name, array, 4096) for name, array in places.items()]
+    luns += [Lun(m.source, "local", 4096) for each in also for m in each.mounts if m.source.startswith("local-")]
     return Stack(
         name="unit",
         source=Path("compose.yaml"),
@@ -55,6 +56,7 @@ class NotingAgent:
         self.applied: list[dict[str, dict[str, Any]]] = []
         self.killed: list[str] = []
         self.unplugged: list[str] = []
+        self.within: list[str] = []
         self.dirty: dict[str, int] = {}
         self.alive = {"db", "files", "gateway"}
         self.received_bytes = 1000
@@ -97,8 +99,9 @@ class NotingAgent:
         killed = {name: self._kill(name) for name in asked["kill"]}
         before = {name: dict(self.counters[name]) for name in asked["luns"]}
         self.unplugged += asked["unplug"]
-        for name in asked["unplug"]:
-            self.state[name] = {**self.state[name], "power": False}
+        self.within += asked["within"]
+        for name in (*asked["unplug"], *asked["within"]):
+            self.state[name] = {**self.state.get(name, BASELINE), "power": False}
         after, closed = {}, {}
         for name, wanted in asked["luns"].items():
             was_open = self.state[name]["power"]
@@ -164,6 +167,7 @@ class Bench:
         self.recreated: list[tuple[float, Sequence[str]]] = []
         self.began = self.loop.time()
         self._operations = 0
+        self.finished: Set[str] = frozenset()
         self.injector = Injector(
             schedule,
             stack(*also),
@@ -171,8 +175,12 @@ class Bench:
             self.recorder,
             self.told.append,
             self._mend,
+            finished=self._finished,
             recreate=self._recreate,
         )
+
+    async def _finished(self, names: Iterable[str]) -> Set[str]:
+        return self.finished & set(names)
 
     async def _mend(self) -> None:
         self.mended.append(self.since())
@@ -485,6 +493,39 @@ def test_services_that_share_a_lun_are_one_machine_and_lose_power_together(play:
     backup = Service("backup", mounts=(Mount("lun", "wal", "/wal"), Mount("lun", "repo", "/repo")))
     cut = ScheduledFault("disk.power_cut", PGDATA, Trigger(seconds=0.6))
     play(cut, act=act, also=backup)
+
+
+def test_a_local_disk_loses_power_with_its_machine_and_a_san_goes_on(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert (bench.agent.unplugged, bench.agent.within) == (["wal"], ["local-log"])
+        assert list(bench.agent.applied[0]) == ["pgdata"], "what it is aimed at is what its evidence is about"
+        assert bench.injector.damage.held == {"db", "sidecar"}
+        await bench.injector.end_load()
+
+    sidecar = Service("sidecar", mounts=(Mount("lun", "wal", "/wal"), Mount("lun", "local-log", "/log")))
+    play(ScheduledFault("disk.power_cut", PGDATA, Trigger(seconds=0.6)), act=act, also=sidecar)
+
+
+@pytest.mark.parametrize(("finished", "killed"), [({"job"}, 1), (set(), 2)])
+def test_who_had_ended_as_it_should_need_not_be_killed(
+    play: Callable[..., None], finished: set[str], killed: int
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        bench.finished = finished
+        bench.agent.alive.discard("job")
+        await asyncio.sleep(0.5)
+        bench.agent.wrote("pgdata")
+        await asyncio.sleep(0.5)
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        event = bench.told[-1]
+        assert (event.evidence["services"], event.evidence["killed"], event.bit) == (killed, 1, killed == 1)
+
+    job = Service("job", mounts=(Mount("lun", "wal", "/wal"),))
+    play(ScheduledFault("disk.power_cut", PGDATA, Trigger(seconds=0.6)), act=act, also=job)
 
 
 @pytest.mark.parametrize(

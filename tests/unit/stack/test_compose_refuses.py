@@ -114,6 +114,8 @@ def test_a_wrong_service_is_refused_with_its_place(keys: str, message: str) -> N
     [
         ("pgdata: {size", "pgdta: {size", "6:26: no volume 'pgdta' for this LUN"),
         ("size: 512M", "size: 1M", "6:41: size should be greater than or equal to 16777216"),
+        ("size: 512M", "size: 20000001", "6:41: the size of a LUN should be whole blocks of 4096 bytes"),
+        ("size: 512M", "size: 20000001", "such as 20000768"),
         ("size: 512M", "sise: 512M", "6:35: unknown key 'sise'"),
         ("size: 512M", "size: 512M, filesystem: xfs", "filesystem: xfs is not in this version; use ext4"),
         ("gateway:8080", "gatway:8080", "7:15: unknown service 'gatway'"),

@@ -23,7 +23,7 @@ from chaos.workload.doors import Door, Readers
 from chaos.workload.logbook import Logbook
 from chaos.workload.records import digest, make, observe, observed
 from chaos.workload.returned import TEXT_MAX
-from chaos.workload.session import Ack, Changes, Record
+from chaos.workload.session import Ack, Changes, FrontDoor, Record
 from tests.unit.checks.files import written
 from tests.unit.workload.fakes import DOOR, Events, MemorySession
 from tests.unit.workload.odd_drivers import UnspeakableError
@@ -282,10 +282,14 @@ def test_a_phone_offers_no_record_that_it_could_not_have_asked_for() -> None:
 
 def doors_of(driver: str, seconds_max: float) -> list[DoorRead]:
     async def scene() -> list[DoorRead]:
-        async with Readers.open(f"odd_drivers:{driver}", HERE) as readers:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()[:2]
+        async with server, Readers.open(f"odd_drivers:{driver}", HERE) as readers:
             reader = await readers.new()
             try:
-                return list(await reader.read(DOOR, 1, [Door("fresh", "u-01", "x")], seconds_max=seconds_max))
+                return list(
+                    await reader.read(FrontDoor(host, port), 1, [Door("fresh", "u-01", "x")], seconds_max=seconds_max)
+                )
             finally:
                 await reader.close()
 
