@@ -28,7 +28,7 @@ from chaos.stack.files import BoundFiles
 from chaos.stack.hostnames import Hostnames
 from chaos.stack.hush import Hush
 from chaos.stack.identity import Run
-from chaos.stack.network import Network
+from chaos.stack.network import Network, addresses
 from chaos.stack.readiness import Readiness
 from chaos.stack.restarts import Restarts
 from chaos.stack.spec import Condition, Service, Stack
@@ -77,7 +77,7 @@ class RunningStack:
         self.hush = Hush(stack)
         self.restarts = Restarts(stack, self._start_again)
         self._ready = Readiness(client, self.running, self.restarts.restarts, self.hush)
-        hosts = _addresses(stack, net)
+        hosts = addresses(stack, net)
         self._places = {
             service.name: Place(run, net, index, images[service.name], _host_ports(service), hosts)
             for index, service in enumerate(stack.services.values())
@@ -436,17 +436,6 @@ class RunningStack:
             await asyncio.to_thread(containers.remove, self._client, container)
 
         await asyncio.gather(*(remove(name) for name in list(names)))
-
-
-def _addresses(stack: Stack, net: Network) -> dict[str, str]:
-    """The address of every name that is one service's alone; a shared alias is left to the engine's name server."""
-    named = [
-        (name, net.address(index))
-        for index, service in enumerate(stack.services.values())
-        for name in {service.name, *service.aliases}
-    ]
-    names = [name for name, _ in named]
-    return {name: address for name, address in named if names.count(name) == 1}
 
 
 def _host_ports(service: Service) -> dict[int, int]:

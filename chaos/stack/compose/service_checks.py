@@ -119,7 +119,6 @@ def _uses(file: Checked, volume: str) -> int:
 
 _RUN = ("/run", "/var/run")
 _SOCKETS = ("docker.sock", "podman.sock", "containerd.sock", "crio.sock")
-_LIVE = ("/dev", "/proc", "/sys", *(f"{run}/{name}" for run in _RUN for name in ("dbus", "systemd", "udev", "user")))
 
 
 def _bind(file: Checked, loc: Loc, volume: VolumeModel) -> Found:
@@ -129,9 +128,6 @@ def _bind(file: Checked, loc: Loc, volume: VolumeModel) -> Found:
     elif source.name in _SOCKETS or str(source) in _RUN:
         message = "the engine's socket is not supported"
         yield file.at((*loc, "source"), message, "whoever has it rules the host; leave the service out by a profile")
-    elif not volume.read_only and (str(source) == "/" or any(source.is_relative_to(live) for live in _LIVE)):
-        message = f"{source} is the host's own"
-        yield file.at((*loc, "source"), message, "mount it read-only, or not at all")
     elif not volume.bind.create_host_path and not what_is(source):
         yield file.at((*loc, "source"), f"no such file or folder: {volume.source}", "create it")
 
