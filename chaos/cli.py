@@ -35,6 +35,7 @@ from chaos.errors import (
 from chaos.reporting.listener import Collector, FanOut
 from chaos.reporting.result import (
     EXIT_CODES,
+    REPORT_FILE,
     Document,
     TrialResult,
     dumps,
@@ -47,6 +48,7 @@ from chaos.reporting.result import (
 
 if TYPE_CHECKING:
     from chaos.preflight.opening import Opened
+    from chaos.workload.tryout import Finding
 
 TRACEBACK_FILE = "traceback.txt"
 
@@ -149,6 +151,34 @@ def run(
         lines += summary(results)
     document = to_documents(results) if times > 1 else to_document(results[0])
     return Answer(exit_code(results, expect=expect), document, "\n".join(lines))
+
+
+@app.command(name="driver-test")
+def driver_test(
+    file: File,
+    as_json: AsJson = False,
+) -> Answer:
+    """Start the stack without faults and try each promise of its driver, in seconds."""
+    from chaos.driver_test import try_driver
+    from chaos.reporting.logfile import logged_to_file
+    from chaos.reporting.words import counted
+    from chaos.stack.sweep import sweep
+
+    def tell(finding: Finding) -> None:
+        place = sys.stderr if as_json else sys.stdout
+        place.write("\n".join(_told_of(finding)) + "\n")
+        place.flush()
+
+    opened = _open(file, None, 1)
+    plan, stack = opened.plans[0], opened.stack
+    sweep(all_=False)
+    with logged_to_file():
+        findings = try_driver(plan, stack, tell, _complain)
+    wrong = [each for each in findings if each.outcome == "wrong"]
+    name = plan.driver or stack.driver
+    reason = f"{counted(len(wrong), 'check')} of driver {name} went wrong" if wrong else f"driver {name} is ok"
+    document = _without_verdict(reason, {"driver": name, "checks": findings})
+    return Answer(EXIT_VIOLATED if wrong else EXIT_HELD, document, reason)
 
 
 @app.command()
@@ -273,8 +303,16 @@ def _answer(arguments: Sequence[str], collector: Collector) -> Answer:
         return _broken(reason, EXIT_HARNESS, collector)
 
 
+def _told_of(finding: Finding) -> list[str]:
+    """One check of a driver in lines: what was tried, what came of it, and what to do."""
+    lines = [f"{finding.outcome:>9}  {finding.check}"]
+    return lines + [f"{'':9}  {text}" for text in (finding.why, finding.remedy and f"-> {finding.remedy}") if text]
+
+
 def _broken(reason: str, code: int, collector: Collector, tell: Callable[[str], None] | None = None) -> Answer:
     (tell or _complain)(reason)
+    if collector.run_dir is not None and (report := collector.run_dir / REPORT_FILE).is_file():
+        _tell(f"  report: {report}")
     document = error_document(reason, code, seed=collector.seed, run_dir=collector.run_dir, results=collector.results)
     return Answer(code, document)
 

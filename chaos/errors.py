@@ -6,6 +6,7 @@
     |- HarnessError          exit 3    Holdfast or the host failed; says nothing about the service
     |  |- EngineError        exit 3    no engine, or it refused
     |  |- AgentError         exit 3    the agent is gone, or refused a request
+    |  |- DriverError        exit 3    the driver has a defect, or does not ask the service
     |  |- CarrierError       exit 3    the proxy between phones and front door is gone, or refused
     |  |- ImageError         exit 3    an image cannot be built or found
     |  `- MalformedHistory   exit 3    a history that cannot be judged
@@ -28,6 +29,8 @@ EXIT_HARNESS = 3
 EXIT_USAGE = 64
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
+
+PROBLEMS_SHOWN_MAX = 100
 
 
 class HoldfastError(Exception):
@@ -69,7 +72,10 @@ class SourceError(UsageError):
         self.problems = tuple(problems)
         texts = {problem.path: text for problem in problems} if isinstance(text, str) else text
         lines = {path: content.splitlines() for path, content in texts.items()}
-        super().__init__("\n".join(_show(problem, lines.get(problem.path, ())) for problem in self.problems))
+        shown = [_show(problem, lines.get(problem.path, ())) for problem in self.problems[:PROBLEMS_SHOWN_MAX]]
+        if more := len(self.problems) - len(shown):
+            shown.append(f"... and {more} more; correct these first")
+        super().__init__("\n".join(shown))
 
 
 def _show(problem: Problem, lines: Sequence[str]) -> str:
@@ -99,6 +105,10 @@ class EngineError(HarnessError):
 
 class AgentError(HarnessError):
     """The agent is gone or refused a request."""
+
+
+class DriverError(HarnessError):
+    """The driver has a defect, or answers without the service; the message names it and the line."""
 
 
 class CarrierError(HarnessError):

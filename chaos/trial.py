@@ -17,11 +17,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from chaos.checks.file import judge_file
-from chaos.errors import AgentError, HoldfastError
+from chaos.errors import AgentError, DriverError, HoldfastError
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
-from chaos.history.events import Header, Note, PhaseEvent
+from chaos.history.events import CANARY_OWNER, Header, Note, PhaseEvent
 from chaos.history.recorder import Recorder
 from chaos.reporting.listener import FanOut
 from chaos.reporting.recall import result_of
@@ -29,14 +29,15 @@ from chaos.reporting.result import TrialResult, write_result
 from chaos.stack.agent import CACHE_IN_AGENT
 from chaos.stack.cache import cache_folder
 from chaos.stack.disks import Unrecoverable
+from chaos.stack.heartbeat import Stall
 from chaos.stack.lifecycle import Lab
 from chaos.stack.mending import mend
 from chaos.stack.roles import Roles
-from chaos.stack.spec import Stack
 from chaos.workload import canaries
+from chaos.workload.blame import drivers_place
 from chaos.workload.doors import Door, Reader, Readers, copy_door, copy_doors, fresh_doors, read_doors, reset_doors
 from chaos.workload.drivers import load_doors, load_driver
-from chaos.workload.fleet import Fleet
+from chaos.workload.fleet import Fleet, ask_nobody
 from chaos.workload.logbook import Logbook
 from chaos.workload.session import FrontDoor
 
@@ -48,10 +49,10 @@ _PROGRESS_SECONDS = 0.25
 class Trial:
     """One execution of a plan on a stack that is ready for it."""
 
-    def __init__(self, plan: Plan, stack: Stack, lab_: Lab, readers: Readers, folder: Path, fan: FanOut) -> None:
+    def __init__(self, plan: Plan, lab_: Lab, readers: Readers, folder: Path, fan: FanOut) -> None:
         """Prepare; nothing is touched yet."""
         self._plan = plan
-        self._stack = stack
+        self._stack = stack = lab_.running.stack
         self._lab = lab_
         self._running = lab_.running
         self._folder = folder
@@ -73,11 +74,13 @@ class Trial:
             self._look_beside,
             running.execute,
             self._recreate,
+            running.finished,
         )
         self._injector = Injector(plan.schedule, at, self._recorder, fan.fault, self._mend_in_load)
         self._watching: asyncio.Task[None] | None = None
         self._readers: list[Reader] = []
         self._unrecoverable = ""
+        self._stalls: dict[str, float] = {}
         self._fleet: Fleet | None = None
 
     async def run(self, *, keep: bool) -> TrialResult:
@@ -106,6 +109,7 @@ class Trial:
         begun = time.time()
         not_covered: tuple[str, ...] = ()
         self._recorder.append(self._header())
+        self._running.agent.on_stall = self._note_stall
         self._readers = [await self._all_readers.new() for _ in range(2)]
         async with self._phase("reset"):
             self._running.hostnames.take(self._lab.golden.hostnames())
@@ -126,6 +130,7 @@ class Trial:
         return not_covered
 
     async def _stop_watching(self) -> None:
+        self._running.agent.on_stall = lambda stall: None
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)  # who asks next is told of a dead agent
@@ -137,6 +142,12 @@ class Trial:
         try:
             await asyncio.wait([running, dying], return_when=asyncio.FIRST_COMPLETED)
             if dying.done():
+                if (stall := self._running.agent.given_up) is not None:
+                    place = drivers_place(stall.stack) or "a line that is not the driver's"
+                    raise DriverError(
+                        f"nothing moved for {stall.seconds:.0f} s, so the agent let go of every fault; all waited for "
+                        f"{place}; a driver has to await, or to block in a thread (asyncio.to_thread)"
+                    )
                 raise AgentError(f"the agent is gone, so the trial says nothing; {self._folder} has its last words")
             return await running
         finally:
@@ -148,6 +159,7 @@ class Trial:
 
     async def _plant_canaries(self) -> None:
         """And write everything back, so that what a LUN takes from here on is the workload's."""
+        await ask_nobody(self._driver, self._front_door, CANARY_OWNER, canaries.DEVICE, None)
         await canaries.plant(
             self._driver,
             self._front_door,
@@ -220,7 +232,9 @@ class Trial:
         async with self._phase("door 1"):
             await self._read(1, fresh_doors(fleet.owners))
         async with self._phase("door 2"):
-            await fleet.flush_and_sync(time.monotonic() + self._plan.limits.door_seconds_max)
+            deadline = time.monotonic() + self._plan.limits.door_seconds_max
+            await fleet.flush_and_sync(deadline, self._running.heard)
+            await fleet.ask_nobody()
         not_covered = await self._running.not_covered()
         try:
             async with self._phase("cold restart"):
@@ -325,15 +339,27 @@ class Trial:
         self._recorder.append(Note(topic, time.monotonic_ns(), text))
         self._fan.log(f"{topic}: {text}")
 
+    def _note_stall(self, stall: Stall) -> None:
+        """All phones stood still together: what was measured meanwhile is late, and nothing else than that.
+
+        Late answers only make the time longer in which a write may have taken effect, so no verdict gets stricter.
+        """
+        place = drivers_place(stall.stack)
+        if not place or stall.seconds < 2 * self._stalls.get(place, 0.0):
+            return
+        self._stalls[place] = stall.seconds
+        self._note(
+            "stalled",
+            f"all phones stood still for {stall.seconds:.1f} s at {place}; what was measured then is late; a driver "
+            f"has to await, or to block in a thread (asyncio.to_thread)",
+        )
+
     def _note_role(self, role: str, services: tuple[str, ...]) -> None:
         self._note("role", f"{role}: {', '.join(services) or 'nobody'}")
 
     def _note_copies(self) -> None:
         for store, volumes in self._stack.copies.items():
-            places = ", ".join(
-                f"{name} on array {self._stack.luns[name].array}" if name in self._stack.luns else f"{name} on no LUN"
-                for name in volumes
-            )
+            places = ", ".join(f"{name} on {self._stack.place_of(name) or 'no LUN'}" for name in volumes)
             self._recorder.append(Note("copies", time.monotonic_ns(), f"{store}: {places}"))
 
     async def _keep_luns(self) -> None:

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from chaos.errors import HarnessError, Terminated, UsageError
 from chaos.experiment.loader import write_plan
@@ -24,6 +25,7 @@ from chaos.preflight.opening import Opened, open_plans
 from chaos.reporting.listener import FanOut, Held, Listener
 from chaos.reporting.recall import kept_images
 from chaos.reporting.result import PLAN_FILE, TrialResult
+from chaos.stack.cache import cache_folder
 from chaos.stack.diary import Diary
 from chaos.stack.identity import Run
 from chaos.stack.inputs.comparing import compare_images
@@ -33,6 +35,8 @@ from chaos.stack.spec import Stack
 from chaos.trial import LOGS_FOLDER, Trial
 from chaos.workload.doors import Readers
 from chaos.workload.drivers.files import driver_files
+
+T = TypeVar("T")
 
 
 def run_trials(
@@ -60,7 +64,7 @@ def run_trials(
     fan = FanOut(listeners)
     try:
         with asyncio.Runner() as runner:
-            return runner.run(_with_sigterm(_run_trials(plans, jobs, keep, runs, fan)))
+            return runner.run(with_sigterm(_run_trials(plans, jobs, keep, runs, fan)))
     except BaseException as error:
         fan.failed(error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -69,9 +73,9 @@ def run_trials(
         raise
 
 
-async def _with_sigterm(trials: Coroutine[None, None, list[TrialResult]]) -> list[TrialResult]:
-    """Let SIGTERM cancel the trials in order, as the runner does for SIGINT."""
-    task = asyncio.ensure_future(trials)
+async def with_sigterm(work: Coroutine[None, None, T]) -> T:
+    """Let SIGTERM cancel what is done in order, as the runner does for SIGINT."""
+    task = asyncio.ensure_future(work)
     terminated = False
 
     def terminate() -> None:
@@ -120,6 +124,7 @@ async def _run_trials(plans: Sequence[Plan], jobs: int, keep_luns: bool, runs: P
     )
     for turn in turns:
         _make(turn.folder)
+    _link_latest(runs, turns[0].folder)  # a trial that breaks off is found there, too
     await asyncio.to_thread(_keep_inputs, opened, tuple(turns))
     images = kept_images(plan.inputs.parent) if plan.inputs is not None else {}
     results: dict[int, TrialResult] = {}
@@ -141,7 +146,7 @@ async def _run_trials(plans: Sequence[Plan], jobs: int, keep_luns: bool, runs: P
                 for line in compare_images(images, copy.images) if turn.number == 1 else ():
                     told.log(f"warning: {line}")
                 while True:
-                    trial = Trial(turn.plan, stack, copy, readers, turn.folder, told)
+                    trial = Trial(turn.plan, copy, readers, turn.folder, told)
                     results[turn.number] = await trial.run(keep=keep_luns)
                     _link_latest(runs, turn.folder)
                     told.finished(results[turn.number])
@@ -149,6 +154,8 @@ async def _run_trials(plans: Sequence[Plan], jobs: int, keep_luns: bool, runs: P
                     if not turns:
                         return
                     turn = turns.popleft()
+                    if jobs == 1:
+                        _link_latest(runs, turn.folder)
                     diary.open(turn.folder)
                     told.started(turn.plan, turn.plan.seed, turn.number, times, turn.folder)
 
@@ -157,7 +164,9 @@ async def _run_trials(plans: Sequence[Plan], jobs: int, keep_luns: bool, runs: P
         if turns:
             await work(Run.begin(plan.seed))
 
-    async with Readers.open(plan.driver or stack.driver, plan.driver_folder) as readers:
+    scratch = cache_folder() / "scratch"  # the one place where a killed run may leave something
+    scratch.mkdir(exist_ok=True)
+    async with Readers.open(plan.driver or stack.driver, plan.driver_folder, scratch) as readers:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(work(run))

@@ -44,21 +44,23 @@ CHECKS = Path("chaos/checks")
 TESTS = Path("tests/unit/checks")
 MODULES = (
     "allowed", "keep_both", "logical", "sessions", "restore", "agreement", "doors", "verdict", "canaries", "coverage",
-    "outcomes", "beside", "bite", "traffic", "mix", "carrier", "story",
+    "outcomes", "beside", "bite", "traffic", "mix", "carrier", "story", "ways",
 )  # fmt: skip
 COLUMNS = frozenset({"plain", "records", "caches", "dismissal", "large", "counts"})
 """What large histories are looked at with; their tests compare with the exact rule. Their loops run as they are written
 here: compiled ones would be kept on disk, and a mutant might get those of another one."""
 FEWER = {
     "HOLDFAST_ORACLE_HISTORIES": "10000",
+    "HOLDFAST_DOORS_HISTORIES": "2400",
     "HOLDFAST_RESTORE_SEEDS": "6",
     "HOLDFAST_PLANT_SEEDS": "1",
     "HOLDFAST_LEGAL_RECORDS": "2000",
     "HOLDFAST_FUZZ_CASES": "50",
 }
 QUICK = (
-    "test_in_the_load.py", "test_sights.py", "test_agreement.py", "test_outcomes.py", "test_reasons.py",
-    "test_keep_both.py", "test_sessions.py", "test_restore.py", "test_explain.py", "test_verdict.py", "test_names.py",
+    "test_in_the_load.py", "test_sights.py", "test_proofs.py", "test_agreement.py", "test_outcomes.py",
+    "test_reasons.py", "test_keep_both.py", "test_sessions.py", "test_restore.py", "test_explain.py", "test_verdict.py",
+    "test_names.py",
 )  # fmt: skip
 """Those that take least come first."""
 SURVIVES, NO_PROGRAM = 98, 99

@@ -3,7 +3,7 @@
 They come over the controller's socket in the folder for logs, which the agent connects to first of all.
 
 Dead-man's switch: at end-of-file, without a first request in 5 s, or without any request within the deadline
-(the controller sends `Beat`), everything is let go and the agent exits.
+(the controller sends `Beat`, without an id where it wants no answer), everything is let go and the agent exits.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ def _loop(
 
 def _handle(agent: Agent, workers: ThreadPoolExecutor, line: Line, text: bytes) -> None:
     message: dict[str, Any] = json.loads(text)
-    number, name = message.pop("id"), message.pop("do")
+    number, name = message.pop("id", None), message.pop("do")
+    if number is None:
+        return  # a beat that wants no answer
     if wire.REQUESTS.get(name) in Agent.SLOW:
         workers.submit(_answer, agent, line, number, name, message)
     else:

@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from chaos.agent import namespaces
-from chaos.agent.netlink import Rule, Table
+from chaos.agent.netlink import OUTSIDE, Rule, Table
 from chaos.agent.states import LinkState
 from chaos.agent.wire import Link, LinkRead
 
@@ -63,6 +63,7 @@ class Links:
         self._before: dict[Link, Count] = {}
         """What was counted by rules that were replaced since."""
         self._turn = 0
+        self._written = 0
 
     def add(self, service: str, pid: int) -> None:
         """A container has started: what is wanted of its links is in force when this returns.
@@ -116,6 +117,23 @@ class Links:
             counts = {receiver: self._counts(receiver) for receiver in {receiver for _, receiver in links}}
             return {(sender, receiver): counts[receiver][sender].dropped for sender, receiver in links}
 
+    def heard(self, ends: Collection[tuple[str, str]]) -> tuple[int, int]:
+        """Packets that services had so far from outside the run (sender ""), or from one sender.
+
+        Args:
+            ends: (service, sender).
+
+        Returns:
+            Their number, and how often rules were written: where that differs, the counters began anew in between.
+        """
+        with self._lock:
+            found = 0
+            for service, sender in ends:
+                sources = self._addresses.get(sender, ()) if sender else (OUTSIDE,)
+                rules = self._ends[service].table.read() if service in self._ends else []
+                found += sum(rule.packets for rule in rules if rule.source in sources and not rule.drops)
+            return found, self._written
+
     def sample(self) -> None:
         """Note what some receivers have received so far; called a few times a second."""
         with self._lock:
@@ -142,12 +160,14 @@ class Links:
         counts = self._counts(name)
         if name in self._ends:
             self._before |= {(sender, name): count for sender, count in counts.items()}
-            self._ends[name].table.write(
+            self._written += 1
+            rules = [
                 Rule(address, (sender, name) in self._closed)
                 for sender, addresses in self._addresses.items()
                 if sender != name
                 for address in addresses
-            )
+            ]
+            self._ends[name].table.write([*rules, Rule(OUTSIDE, False)])
         return counts
 
     def _counts(self, name: str) -> defaultdict[str, Count]:

@@ -18,11 +18,12 @@ _CONFIG = struct.Struct("<II" + "QQQQQIIII64s64s32s16s" + "64x")
 """struct loop_config: fd, block size, struct loop_info64, reserved."""
 
 
-def attach(path: str) -> tuple[str, int]:
+def attach(path: str, *, direct: bool = True) -> tuple[str, int]:
     """Attach the file to a free loop device.
 
     The device frees itself once the returned handle is closed and nothing has it mounted (LO_FLAGS_AUTOCLEAR),
-    so that even a killed agent leaves none. Direct I/O: the page cache above the file system is the only one.
+    so that even a killed agent leaves none. With direct I/O the page cache above the file system is the only one; not
+    every file system of a host can do that.
 
     Returns:
         The device, e.g. "/dev/loop3", and an open handle on it.
@@ -31,7 +32,7 @@ def attach(path: str) -> tuple[str, int]:
         OSError: No free device, or the kernel refused.
     """
     name = path.encode()[-63:]
-    backing = os.open(path, os.O_RDWR | os.O_DIRECT)
+    backing = os.open(path, os.O_RDWR | (os.O_DIRECT if direct else 0))
     control = os.open("/dev/loop-control", os.O_RDWR)
     try:
         for _ in range(_ATTEMPTS):
@@ -39,7 +40,7 @@ def attach(path: str) -> tuple[str, int]:
             device = f"/dev/loop{number}"
             _ensure_node(device, number)
             handle = os.open(device, os.O_RDWR)
-            info = (0, 0, 0, 0, 0, number, 0, 0, _AUTOCLEAR | _DIRECT_IO, name, b"", b"", b"")
+            info = (0, 0, 0, 0, 0, number, 0, 0, _AUTOCLEAR | (_DIRECT_IO if direct else 0), name, b"", b"", b"")
             try:
                 fcntl.ioctl(handle, _LOOP_CONFIGURE, _CONFIG.pack(backing, 0, *info))
             except OSError as error:

@@ -106,6 +106,8 @@ class Lun:
             for first in range(0, len(self._map), step):
                 slots = self._map[first : first + step]
                 for block, slot, count in self._runs(first, slots):
+                    if slot == _FROM_BASE and self._is_hole(block, count):
+                        continue
                     data = self._read_run(block, slot, count)
                     if data.count(0) != len(data):
                         _write(target, data, block * BLOCK_BYTES)
@@ -113,6 +115,13 @@ class Lun:
         finally:
             os.close(target)
         os.replace(part, path)
+
+    def _is_hole(self, block: int, count: int) -> bool:
+        """Whether the base has nothing but zeros there, and does not even keep them."""
+        try:
+            return os.lseek(self._base, block * BLOCK_BYTES, os.SEEK_DATA) >= (block + count) * BLOCK_BYTES
+        except OSError as error:  # no data up to the end; EBADF: no base
+            return error.errno in (errno.ENXIO, errno.EBADF)
 
     def _take(self, count: int) -> int:
         if count == 1 and self._end > _REUSE_FROM_SLOT and self._reusable(1):

@@ -30,6 +30,15 @@ _OWNER = 2
 _LOCAL_IN, _BEFORE_FILTERS = 1, -10
 _REGISTER, _VERDICT_REGISTER = 1, 0
 _LINK_LAYER, _SOURCE_OFFSET, _ADDRESS_BYTES = 0, 6, 6
+_NETWORK_LAYER, _LENGTH_OFFSET, _LENGTH_BYTES = 1, 2, 2
+_EQUAL, _UNEQUAL, _GREATER = 0, 1, 4
+_DROP, _ACCEPT = 0, 1
+_LOOPBACK = bytes(_ADDRESS_BYTES)
+"""What the kernel has packets of a loopback interface come from."""
+_BARE_BYTES_MAX = 72
+"""IPv4 and TCP headers with their usual options, and nothing else: a handshake, an acknowledgement, an end."""
+OUTSIDE = b""
+"""In the place of a source: everybody who has no rule. Only packets that carry something are counted for it."""
 _NESTED = 0x8000
 _HEADER = struct.Struct("=IHHII")
 _READ_BYTES = 1 << 16
@@ -37,7 +46,10 @@ _READ_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Rule:
-    """What happens to packets from one hardware address; `packets` were counted since the rule was written."""
+    """What happens to packets from one hardware address; they were counted since the rule was written.
+
+    A rule says the last word of this table about its packets, so none is counted by two.
+    """
 
     source: bytes
     drops: bool
@@ -151,31 +163,41 @@ def _expression(name: str, *attributes: bytes) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _added(source: bytes, drops: bool) -> bytes:
-    """The message that adds `ether saddr SOURCE counter`, and `drop` where it drops."""
-    offset, size = _number(3, _SOURCE_OFFSET), _number(4, _ADDRESS_BYTES)
-    parts = [
-        _expression("payload", _number(1, _REGISTER), _number(2, _LINK_LAYER), offset, size),
-        _expression("cmp", _number(1, _REGISTER), _number(2, 0), _nest(3, _attribute(1, source))),
-        _expression("counter"),
-    ]
-    if drops:
-        parts.append(_expression("immediate", _number(1, _VERDICT_REGISTER), _nest(2, _nest(2, _number(1, 0)))))
+    """The message that adds `ether saddr SOURCE counter drop` or `accept`; for OUTSIDE what comes to neither."""
+    if source == OUTSIDE:
+        parts = [
+            *_compared(_LINK_LAYER, _SOURCE_OFFSET, _UNEQUAL, _LOOPBACK),
+            *_compared(_NETWORK_LAYER, _LENGTH_OFFSET, _GREATER, _BARE_BYTES_MAX.to_bytes(_LENGTH_BYTES, "big")),
+        ]
+    else:
+        parts = _compared(_LINK_LAYER, _SOURCE_OFFSET, _EQUAL, source)
+    verdict = _nest(2, _nest(2, _number(1, _DROP if drops else _ACCEPT)))
+    parts += [_expression("counter"), _expression("immediate", _number(1, _VERDICT_REGISTER), verdict)]
     where = _text(1, TABLE) + _text(2, _CHAIN)
     return _message(_NEW_RULE, _CREATE | _APPEND | _ACK, where + _nest(4, *parts))
 
 
+def _compared(layer: int, offset: int, how: int, value: bytes) -> list[bytes]:
+    """Load so many bytes of a packet, and go on only if they compare so."""
+    load = _number(2, layer), _number(3, offset), _number(4, len(value))
+    return [
+        _expression("payload", _number(1, _REGISTER), *load),
+        _expression("cmp", _number(1, _REGISTER), _number(2, how), _nest(3, _attribute(1, value))),
+    ]
+
+
 def _rule(body: bytes) -> Rule:
-    source, drops, packets = b"", False, 0
+    source, drops, packets = OUTSIDE, False, 0
     attributes = _attributes(body[4:])
     for _, element in _listed(attributes[4]):
         parts = _attributes(element)
         name, data = parts[1].rstrip(b"\0"), _attributes(parts.get(2, b""))
-        if name == b"cmp":
+        if name == b"cmp" and struct.unpack(">i", data[2])[0] == _EQUAL:
             source = _attributes(data[3])[1]
         elif name == b"counter":
             packets = struct.unpack(">Q", data[2])[0]
         elif name == b"immediate":
-            drops = True
+            drops = struct.unpack(">i", _attributes(_attributes(data[2])[2])[1])[0] == _DROP
     return Rule(source, drops, packets)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import subprocess
 import time
 from typing import Literal
@@ -32,7 +33,19 @@ class Agent:
     """One run's LUNs, ports and processes."""
 
     SLOW = frozenset(
-        {wire.Attach, wire.Detach, wire.Drop, wire.Save, wire.Check, wire.Confine, wire.Format, wire.Sync, wire.Ask}
+        {
+            wire.Attach,
+            wire.Detach,
+            wire.Drop,
+            wire.Save,
+            wire.Check,
+            wire.Confine,
+            wire.Format,
+            wire.Show,
+            wire.Hide,
+            wire.Sync,
+            wire.Ask,
+        }
     )
     """Requests that wait for the kernel or a program, which may need FUSE answers meanwhile: done in a thread.
 
@@ -50,6 +63,8 @@ class Agent:
         self._generation = 0
         self._processes = Processes()
         self._links = Links()
+        self._shown: dict[str, int] = {}
+        """Handles of the loop devices over files, by path."""
         self._leases: dict[Key, int] = {}
         """When what is wanted of something ends."""
         self._lapsed: set[Key] = set()
@@ -83,7 +98,7 @@ class Agent:
             raise ValueError(f"LUN {lun} is lost for good; drop it and create another")
         self._detach(lun)
         self._generation += 1
-        port = Port(f"holdfast-{self._run}-{lun}-{self._generation}", target)
+        port = Port(f"holdfast-{self._run}-{_plain(lun)}-{self._generation}", target)
         self._front.add(port)
         try:
             port.device, port.handle = loop.attach(os.path.join(self._front_folder, port.file))
@@ -114,21 +129,49 @@ class Agent:
         os.replace(part, asked.path)
         return Done()
 
+    def do_show(self, asked: wire.Show) -> wire.Device:
+        """Show a file as a loop device."""
+        device, self._shown[asked.path] = loop.attach(asked.path, direct=False)
+        return wire.Device(device)
+
+    def do_hide(self, asked: wire.Hide) -> Done:
+        """The loop device of a file goes, once nothing has it mounted."""
+        os.close(self._shown.pop(asked.path))
+        return Done()
+
     def do_check(self, asked: wire.Check) -> wire.Checked:
         """`e2fsck -p`, which replays the journal."""
         code, output = _program("e2fsck", "-p", self._ports[asked.lun].device, seconds=_CHECK_SECONDS_MAX)
         return wire.Checked(code, output, ok=code < _E2FSCK_GIVES_UP)
 
     def do_sync(self, asked: wire.Sync) -> Done:
-        """Write back everything dirty of one file system."""
-        folder = os.open(f"/proc/{self._processes.pid(asked.service)}/root{asked.path}", os.O_RDONLY)
-        try:
-            if _LIBC.syncfs(folder):
-                raise OSError(ctypes.get_errno(), f"syncfs of {asked.path}")
-        finally:
-            os.close(folder)
-        self._processes.settle(asked.service)
+        """Write back through the first service that runs; where none does, the engine has unmounted it already."""
+        for service, path in asked.places:
+            pid = self._processes.known_pid(service)
+            if pid is None:
+                continue
+            try:
+                folder = os.open(f"/proc/{pid}/root{path}", os.O_RDONLY)
+            except (FileNotFoundError, ProcessLookupError):  # it is just ending
+                continue
+            try:
+                if _LIBC.syncfs(folder):
+                    raise OSError(ctypes.get_errno(), f"syncfs of {path}")
+            finally:
+                os.close(folder)
+            for other, _ in asked.places:
+                self._processes.settle(other)
+            break
         return Done()
+
+    def do_mounts(self, asked: wire.Mounts) -> wire.MountPoints:
+        """Look at each service's mount table; nothing of one that has ended."""
+        found: dict[str, tuple[str, ...]] = {}
+        for service in asked.services:
+            with contextlib.suppress(OSError):
+                lines = _content(f"/proc/{self._processes.pid(service)}/mountinfo").splitlines()
+                found[service] = tuple(_unescaped(line.split(" ")[4]) for line in lines)
+        return wire.MountPoints(found)
 
     def do_health(self, asked: wire.Health) -> wire.LunHealth:
         """Look at a LUN's port and file system.
@@ -154,11 +197,13 @@ class Agent:
         wanted = {name: (self._luns[name], state) for name, state in asked.luns.items()}
         chains = {name: target.chain_for(state.effects) for name, (target, state) in wanted.items()}
         lapsed = self._lapsed_of([("lun", name) for name in wanted])
-        unplugged = [self._luns[name].name for name in asked.unplug]
+        with_them = [self._luns[name] for name in (*asked.unplug, *asked.within)]
         dirty = {service: self._processes.dirty_bytes(service) for service in asked.dirty}
         killed = {service: self._processes.kill(service) for service in asked.kill}
-        for name in unplugged:
-            self._closes(name, asked.cause)
+        for target in with_them:
+            self._closes(target.name, asked.cause)
+            if target.name in asked.within:
+                target.lun.cut()
         before, closed = {}, {}
         for name, (target, state) in wanted.items():
             before[name] = target.traffic
@@ -190,6 +235,10 @@ class Agent:
         for link, state in asked.links:
             self._lease(("link", link), None if state.open else _until(asked.lease_seconds))
         return wire.LinksApplied(time.monotonic_ns(), tuple(applied[link] for link, _ in asked.links), lapsed)
+
+    def do_heard(self, asked: wire.Heard) -> wire.HeardPackets:
+        """Count packets that arrived."""
+        return wire.HeardPackets(*self._links.heard(asked.ends))
 
     def do_count_ios(self, asked: wire.CountIos) -> wire.Counts:
         """What was done to I/Os for one cause."""
@@ -312,9 +361,19 @@ def _told(key: Key) -> str:
     return " to ".join(key[1]) if key[0] == "link" else key[1]
 
 
+def _plain(name: str) -> str:
+    """A LUN's name as a part of a file's."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:60]
+
+
 def _content(path: str) -> str:
     with open(path) as file:
         return file.read()
+
+
+def _unescaped(path: str) -> str:
+    """A path of mountinfo, where blanks and backslashes are three octal digits."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), path)
 
 
 def _program(*arguments: str, seconds: float) -> tuple[int, str]:

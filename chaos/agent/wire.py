@@ -111,6 +111,20 @@ class Format(Request[Done]):
 
 
 @dataclass(frozen=True)
+class Show(Request[Device]):
+    """Show a file as a loop device, beside every LUN: what is to be on a LUN from the first is copied there."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Hide(Request[Done]):
+    """The loop device of a file goes, once nothing has it mounted."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class Checked:
     """What a boot-time check said; `ok`: the file system may be mounted."""
 
@@ -128,10 +142,12 @@ class Check(Request[Checked]):
 
 @dataclass(frozen=True)
 class Sync(Request[Done]):
-    """Write back everything dirty of the file system that a service has mounted at `path`."""
+    """Write back everything dirty of one file system.
 
-    service: str
-    path: str
+    `places` are the services that mount it, each with the path where it does; it goes through the first that runs.
+    """
+
+    places: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -201,7 +217,8 @@ class ApplyLuns(Request[LunsApplied]):
     Services to `kill` die first, then LUNs close, so that nothing sneaks out of the page cache. LUNs to `unplug` close
     as well, while their arrays go on: what those have taken stays, what the page cache holds never gets there. Effects
     are leased: they end by themselves after `lease_seconds`. Ports that this closes are closed for `cause`. Before all
-    that it is read what the services under `dirty` have to write back.
+    that it is read what the services under `dirty` have to write back. LUNs `within` the machines lose their power too,
+    and what is not flushed.
     """
 
     luns: dict[str, LunState]
@@ -209,6 +226,7 @@ class ApplyLuns(Request[LunsApplied]):
     cause: int = 0
     kill: tuple[str, ...] = ()
     unplug: tuple[str, ...] = ()
+    within: tuple[str, ...] = ()
     dirty: tuple[str, ...] = ()
 
 
@@ -295,6 +313,20 @@ class ApplyServices(Request[ServicesApplied]):
 
 
 @dataclass(frozen=True)
+class MountPoints:
+    """By service, where it has something mounted, as it sees the paths; services that have ended are left out."""
+
+    services: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Mounts(Request[MountPoints]):
+    """Where each of these services has something mounted."""
+
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Question:
     """GET `path` on the service's own 127.0.0.1: does it answer 200, with `says` in its text?"""
 
@@ -364,6 +396,21 @@ class CountDrops(Request[Drops]):
 
 
 @dataclass(frozen=True)
+class HeardPackets:
+    """How many, and how often rules were written: where that differs, the counters began anew in between."""
+
+    packets: int
+    rewrites: int
+
+
+@dataclass(frozen=True)
+class Heard(Request[HeardPackets]):
+    """Packets that services had so far: each end is (service, sender), where no sender is everybody outside the run."""
+
+    ends: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Release(Request[Done]):
     """End everything that can be ended at once, whatever it was for: a trial broke off, its stack goes away."""
 
@@ -377,11 +424,13 @@ class Event:
 
     Attributes:
         event: "ready"; "exited" of a `service` that ended without our doing; "lease-ended" of the `targets` whose lease
-            ran out; "crashed" with the `trace`; "refused" of a request, with `error` and `trace`.
+            ran out; "crashed" with the `trace`; "refused" of a request, with `error` and `trace`; and of the controller
+            itself "stalled": its event loop stood still for so many `seconds`, where the `trace` says.
     """
 
-    event: Literal["ready", "exited", "lease-ended", "crashed", "refused"]
+    event: Literal["ready", "exited", "lease-ended", "crashed", "refused", "stalled"]
     service: str = ""
     targets: tuple[str, ...] = ()
     error: str = ""
     trace: str = ""
+    seconds: float = 0.0

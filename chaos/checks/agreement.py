@@ -1,8 +1,8 @@
 """Whether the doors of one step agree about a record.
 
-Two doors of one step may differ only while something can still take effect between their reads: the state of the
-later door came from a write that was not acknowledged when the earlier one was read, and no read of the one
-lies between two agreeing reads of the other. Doors of different steps are never compared.
+Two doors of one step may differ only while something can still take effect between their reads: operations that were
+not known to have taken effect when the earlier one was read lead from its state to that of the later door, and no read
+of the one lies between two agreeing reads of the other. Doors of different steps are never compared.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from chaos.checks.classes import OUT_OF_DATE
-from chaos.checks.doors import MISSING, Reading, Sight, by_step
-from chaos.history.model import Operation
+from chaos.checks.doors import Reading, RecordJudge, Sight, by_step
 
 
-def classes_of(operations: Sequence[Operation], sights: Sequence[Sight]) -> set[str]:
+def classes_of(judge: RecordJudge, sights: Sequence[Sight]) -> set[str]:
     """All classes of one record over all its doors."""
     found: set[str] = set()
     for step in by_step(sights).values():
@@ -23,7 +22,7 @@ def classes_of(operations: Sequence[Operation], sights: Sequence[Sight]) -> set[
         for sight in step:
             for name in sight.classes:
                 found.add("lost-on-node" if right and name in OUT_OF_DATE else name)
-        if "lost-on-node" not in found and _disagree(operations, [s for s in step if not s.classes]):
+        if "lost-on-node" not in found and _disagree(judge, [s for s in step if not s.classes]):
             found.add("lost-on-node")
     return found
 
@@ -39,14 +38,14 @@ def healed_by_device(sights: Iterable[Sight]) -> bool:
     return False
 
 
-def _disagree(operations: Sequence[Operation], sights: Sequence[Sight]) -> bool:
+def _disagree(judge: RecordJudge, sights: Sequence[Sight]) -> bool:
     if len({sight.states for sight in sights}) < 2:
         return False
     return any(
         first.states != second.states
         and first.reading.settled
         and second.reading.settled
-        and (_between(first.reading, second.reading) or not _may_follow(operations, first, second))
+        and (_between(first.reading, second.reading) or not judge.may_follow(first, second))
         for first, second in combinations(sorted(sights, key=lambda s: s.reading.door.invoked), 2)
     )
 
@@ -59,11 +58,3 @@ def _between(one: Reading, other: Reading) -> bool:
         return any(outer.first_ended < begun and ended < outer.door.invoked for begun, ended in reads)
 
     return encloses(one, other) or encloses(other, one)
-
-
-def _may_follow(operations: Iterable[Operation], first: Sight, second: Sight) -> bool:
-    """Whether what the second door showed may have taken effect after the first was read."""
-    gave = set((second.states or MISSING) - (first.states or MISSING))
-    if not gave:
-        gave = {operation.write for operation in operations if operation.kind == "delete"}
-    return any(write not in first.rule.acknowledged or write in first.rule.late for write in gave)

@@ -25,7 +25,7 @@ chains; `tests/unit/checks` holds it against every linearization.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
@@ -46,7 +46,7 @@ class Logical:
         inv: When the user acted.
         ret: When it was first acknowledged, else INFINITY.
         standing: ok, degraded (acknowledged with a warning), info (unknown), fail, or unsent (never attempted).
-        seen: When a read that showed its effect returned, else INFINITY.
+        seen: When a read that showed its effect, or may have, returned, else INFINITY.
     """
 
     __slots__ = ("base", "delete", "inv", "ret", "seen", "standing", "write")
@@ -80,7 +80,9 @@ class Allowed:
         broken: Anomalies that the operations show by themselves, whatever is found.
         acknowledged: The write ids of A.
         late: Those of `writes`, and of deletes, that may be last only as an operation outside A.
-        deleted: Whether absence is allowed because of a delete.
+        made: Whether A made it.
+        deletes: Deletes that may be last, for which nothing may be there.
+        unknown_deletes: Deletes outside A of which one took effect if nothing is there; empty if none need have.
     """
 
     writes: frozenset[str]
@@ -88,14 +90,22 @@ class Allowed:
     broken: frozenset[str] = frozenset()
     acknowledged: frozenset[str] = frozenset()
     late: frozenset[str] = frozenset()
-    deleted: bool = False
+    made: bool = True
+    deletes: frozenset[str] = frozenset()
+    unknown_deletes: frozenset[str] = frozenset()
 
     def permits(self, states: frozenset[str]) -> bool:
         """Whether exactly these versions may be there."""
         return self.absence if not states else len(states) == 1 and states <= self.writes
 
+    def ways_to(self, states: frozenset[str]) -> Sequence[frozenset[str]]:
+        """What else must have taken effect if exactly these versions are there: one of these sets of deletes."""
+        if states or not self.unknown_deletes:
+            return (frozenset(),)
+        return [frozenset((write,)) for write in self.unknown_deletes]
 
-NOTHING: Final = Allowed(frozenset(), absence=True)
+
+NOTHING: Final = Allowed(frozenset(), absence=True, made=False)
 MAYBE: Final = frozenset({"info", "degraded"})
 
 
@@ -145,18 +155,64 @@ def allowed(operations: Sequence[Logical], *, conditional: bool = True, seen: bo
     tails = _tails(chains)
     outside = _outside(operations, members, conditional)
     last_inv = max((chain.latest_inv for chain in chains), default=-1)
-    late = _late(outside, tails, {o.write for o in operations if o.delete}, last_inv)
     deletes = {o.write for o in operations if o.delete}
+    late = _late(outside, tails, deletes, last_inv)
     final = tails | late
-    deleted = not deletes.isdisjoint(final)
+    last_deletes = deletes & final
     made = any(not member.delete for member in members.values())
     return Allowed(
         writes=frozenset(final - deletes),
-        absence=deleted or not made,
+        absence=bool(last_deletes) or not made,
         acknowledged=frozenset(members),
         late=frozenset(late - tails),
-        deleted=deleted,
+        made=made,
+        deletes=frozenset(last_deletes),
+        unknown_deletes=frozenset(last_deletes if made and last_deletes.isdisjoint(members) else ()),
     )
+
+
+def allowed_after(
+    first: Allowed,
+    last: Logical | None,
+    read: tuple[int, int],
+    operations: Sequence[Logical],
+    *,
+    conditional: bool = True,
+) -> Allowed:
+    """What a later read may find where one has found what some operation left.
+
+    Args:
+        first: What that read might have found.
+        last: The operation, None where nothing was made yet.
+        read: When the read was invoked, and when it returned.
+        operations: All operations of the record as the later read sees them.
+        conditional: As for `allowed`.
+    """
+    invoked, t = read
+    found = Logical("", True, None, 0, t, "ok") if last is None else last
+    rest = [Logical(found.write, found.delete, None, 0, t, "ok")]
+    spent = _late_path(first, found.write, operations, conditional)
+    last_inv = max((o.inv for o in operations if o.write in first.acknowledged), default=-1)
+    for operation in sorted(_beside(operations, first.acknowledged), key=lambda o: o.ret):
+        if operation.write in spent and operation.ret >= last_inv:
+            spent.remove(operation.write)  # of several one took effect by then; the others may for longer
+        elif operation.inv > t:
+            rest.append(operation)
+        elif operation.ret > invoked:
+            # It may have taken effect before the read, too.
+            write, delete, base = operation.write, operation.delete, operation.base
+            rest.append(Logical(write, delete, base, operation.inv, operation.ret, "info"))
+    return allowed(rest, conditional=conditional)
+
+
+def _late_path(rule: Allowed, write: str | None, operations: Iterable[Logical], conditional: bool) -> set[str]:
+    """The operations outside A that must have taken effect one on the other until this one was last."""
+    bases = {o.write: o.base for o in operations} if conditional else {}
+    path: set[str] = set()
+    while write is not None and write in rule.late and write not in path:
+        path.add(write)
+        write = bases.get(write)
+    return path
 
 
 def _one_chain(operations: Sequence[Logical], conditional: bool) -> Allowed | None:
@@ -181,7 +237,7 @@ def _one_chain(operations: Sequence[Logical], conditional: bool) -> Allowed | No
         return None
     acknowledged = frozenset([o.write for o in listed])
     if listed[-1].delete:
-        return Allowed(frozenset(), absence=True, acknowledged=acknowledged, deleted=True)
+        return Allowed(frozenset(), absence=True, acknowledged=acknowledged, deletes=frozenset((before,)))
     return Allowed(frozenset((before,)), absence=False, acknowledged=acknowledged)
 
 
@@ -287,22 +343,31 @@ def _outside(
 ) -> dict[str, list[tuple[str | None, int]]]:
     """(base, latest time of effect) of what may have taken effect beside A, by write id.
 
-    A write id of A uses up one of its operations, the first acknowledged one. Where every attempt is an operation
-    of its own, its others may take effect too.
+    A write id of A uses up one of its operations, the one that is known first: a read may have shown its effect before
+    another one was answered. Where every attempt is an operation of its own, its others may take effect too.
     """
+    outside: dict[str, list[tuple[str | None, int]]] = {}
+    for operation in _beside(operations, members):
+        base = operation.base if conditional else None
+        outside.setdefault(operation.write, []).append((base, operation.ret))
+    return outside
+
+
+def _beside(operations: Iterable[Logical], members: Container[str]) -> list[Logical]:
+    """What may have taken effect beside these writes."""
     used: dict[str, Logical] = {}
     listed = [o for o in operations if o.standing == "ok" or o.standing in MAYBE]
     for operation in listed:
         if operation.write in members:
             before = used.get(operation.write)
-            if before is None or operation.ret < before.ret:
+            if before is None or _known(operation) < _known(before):
                 used[operation.write] = operation
-    outside: dict[str, list[tuple[str | None, int]]] = {}
-    for operation in listed:
-        if used.get(operation.write) is not operation:
-            base = operation.base if conditional else None
-            outside.setdefault(operation.write, []).append((base, operation.ret))
-    return outside
+    return [operation for operation in listed if used.get(operation.write) is not operation]
+
+
+def _known(operation: Logical) -> tuple[int, int]:
+    """When it is known to have taken effect; of several that one read may have shown, the answered one is."""
+    return min(operation.ret, operation.seen), operation.ret
 
 
 def _late(

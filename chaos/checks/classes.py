@@ -25,7 +25,7 @@ VIOLATING: Final = (
 )
 """A trial with one of these is VIOLATED. In the order in which a verdict's reasons name them."""
 
-THIN: Final = ("unreadable", "not-quiescent", "never-read")
+THIN: Final = ("unreadable", "not-asked", "not-quiescent", "never-read")
 """A trial with one of these cannot be HELD."""
 
 OF_SESSIONS: Final = ("vanished", "stale", "dangling-in-load")
@@ -71,6 +71,7 @@ MEANING: Final[Mapping[str, str]] = {
     "stale": "a session was shown an older version than it had written or seen before it asked",
     "dangling-in-load": "a read of the load returned an acknowledged photo without its blob",
     "unreadable": "a final read failed",
+    "not-asked": "a final read returned and had not asked the service: the driver answers from elsewhere",
     "not-quiescent": "a final read kept changing",
     "never-read": "an acknowledged record that some door never read",
     "orphan-blob": "a blob to which no row points",

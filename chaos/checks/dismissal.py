@@ -106,7 +106,7 @@ def _taken(share: _Share, beside: Beside) -> Excerpt:
     for door in columns.doors:
         if door.owner in clean:
             continue
-        if door.rows_of < 0:
+        if door.rows_of < 0 or not door.ok:  # one that does not count is read whole: its rows tell why
             wanted.lines.add(door.line)
         else:
             wanted.thinned[door.line] = kept.get(door.rows_of, ())

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Final
 
-from chaos.checks.allowed import Allowed, Logical, allowed
+from chaos.checks.allowed import Allowed, Logical, allowed, allowed_after
 from chaos.checks.keep_both import KeptBoth, kept_both
 from chaos.checks.logical import Cut, Rollback, last_activity, logical_operations
+from chaos.checks.ways import Either, Rule, Way, after, united, ways_of
 from chaos.history.events import Row
 from chaos.history.model import CACHE_STEP, INFINITY, Door, History, Operation, RecordId
 
 MISSING: Final[frozenset[str]] = frozenset()
 """The state of a record that a door did not show; a state is the write ids that were there."""
-
-Rule = Allowed | KeptBoth
 
 
 @dataclass(slots=True)
@@ -118,7 +118,13 @@ def strangers(history: History, reading: Reading) -> Iterable[tuple[RecordId, st
 
 
 class RecordJudge:
-    """One record before all doors of its owner."""
+    """One record before all doors of its owner.
+
+    Attributes:
+        logical, rule: Its operations and what may be there by what is known without the doors.
+        broken: What the operations show to be broken by themselves at any instant, and with what the doors proved.
+        certain: Whether nothing is unknown.
+    """
 
     def __init__(
         self, history: History, name: RecordId, operations: Sequence[Operation], rollback: Rollback | None = None
@@ -129,36 +135,49 @@ class RecordJudge:
         self._keyed = history.header.idempotency == "keyed"
         self._policy = history.header.policy
         self.rollback = rollback
-        self._gone = history.gone.get(name, INFINITY)
         self._active_until = last_activity(operations)
-        self.logical = self.operations_at(Cut(INFINITY, INFINITY, rollback))
-        self.rule = self._rule(self.logical)
-        # Where nothing is unknown, no read can add to what is known: one rule serves all later doors.
+        self._ways = self._ways_at_first = self._ways_of_the_load(rollback)
+        self.certain = False
+        self.logical, self.rule = self._at_the_end()
+        # Where nothing is unknown, no read can add to what is known: one rule serves all doors after the last answer.
         self.certain = all(o.standing != "info" and o.standing != "degraded" for o in self.logical)
+        self.broken = set(self.rule.broken)
+        if rollback is not None:
+            # What was acknowledged before a loss may be gone; that it contradicted itself is not excused.
+            self.broken |= self.at(Cut(rollback.disaster, rollback.disaster))[1].broken
 
     def sights(self, of_owner: Iterable[Reading]) -> list[Sight]:
-        """The record at each door, in order of time."""
+        """The record at each door, in order of time; `broken` has what became known to be broken until the last one."""
         found: list[Sight] = []
         for reading in of_owner:
             sight = self._sight(reading)
-            if reading.before is not None and sight.classes:
-                # A door that keeps changing proves only what two of its rounds showed.
-                earlier = self._sight(reading.before)
-                sight = replace(sight, classes=sight.classes & earlier.classes)
+            self.broken |= sight.rule.broken
+            # A door that keeps changing proves only what two of its rounds showed.
+            earlier = self._sight(reading.before) if reading.before is not None else sight
+            sight = replace(sight, classes=sight.classes & earlier.classes)
             found.append(sight)
-            if not self.certain and sight.states == MISSING and not sight.classes:
-                self._absent(reading.door, sight.rule)
+            settled = self.certain and reading.door.invoked >= self._active_until
+            if not settled and not sight.classes and earlier.states == sight.states:
+                self._learn(sight)
+        self.broken |= self._at_the_end()[1].broken
         return found
 
-    def _absent(self, door: Door, rule: Rule) -> None:
-        """Once the service showed that a record that was made is not there, its delete is known."""
-        made = any(o.write in rule.acknowledged and not o.delete for o in self.logical)
-        if made and door.step != CACHE_STEP and door.t < self._gone:
-            self._gone = door.t
+    def _learn(self, sight: Sight) -> None:
+        """What a read of the service did not find, though it had been made, was deleted."""
+        door, states = sight.reading.door, sight.states
+        if states is None or door.step == CACHE_STEP or self._may_be_back:
+            return
+        cut = Cut(door.invoked, door.t, self.rollback)
+        self._ways = after(self._ways, lambda way: self._by(way, cut)[1], states, door.t)
+
+    @property
+    def _may_be_back(self) -> bool:
+        """Whether a declared loss may have undone what the record was: phones may push it back."""
+        return self.rollback is not None and any(o.t <= self.rollback.disaster for o in self._operations)
 
     def is_plain(self, of_owner: Iterable[Reading]) -> bool:
         """Whether every door showed one and the same allowed state, and there is nothing else to find out."""
-        if not self.certain or self.rule.broken or self.rollback is not None:
+        if not self.certain or self.broken or self.rollback is not None:
             return False
         record, states = self.name[1], set()
         for reading in of_owner:
@@ -171,24 +190,52 @@ class RecordJudge:
             return not states
         return self.rule.permits(*states)
 
-    def operations_at(self, cut: Cut) -> list[Logical]:
-        """The logical operations at an instant."""
-        gone = self._gone
-        if cut.rollback is not None and gone > cut.rollback.to:
-            gone = cut.rollback.gone.get(self.name, INFINITY)
-        return logical_operations(self._operations, cut, keyed=self._keyed, gone=gone)
+    def may_follow(self, first: Sight, second: Sight) -> bool:
+        """Whether what the second door showed may have come about after the first was read."""
+        if first.states is None or second.states is None or first.rule.broken or second.rule.broken:
+            return True
+        if self._policy == "keep-both":
+            if gave := second.states - first.states:
+                return gave.isdisjoint(first.rule.acknowledged)
+            return not second.rule.deletes <= first.rule.acknowledged
+        read = (first.reading.door.invoked, first.reading.door.t)
+        cut = Cut(second.reading.door.invoked, second.reading.door.t, self.rollback)
+        before = first.rule.rules if isinstance(first.rule, Either) else (first.rule,)
+        for way, rule in product(self._ways, before):
+            if not isinstance(rule, Allowed) or not rule.permits(first.states):
+                continue
+            logical, _ = self._by(way, cut)
+            left_by = [o for o in logical if o.write in (first.states or rule.deletes)]
+            for last in left_by if first.states or rule.made else (*left_by, None):
+                later = allowed_after(rule, last, read, logical, conditional=self._policy == "reject")
+                if not later.broken and later.permits(second.states):
+                    return True
+        return False
+
+    def _ways_of_the_load(self, rollback: Rollback | None) -> Sequence[Way]:
+        gone = self._history.gone.get(self.name, INFINITY)
+        if rollback is not None and gone > rollback.to:
+            gone = rollback.gone.get(self.name, INFINITY)
+        return ways_of(self._operations, gone)
+
+    def _at_the_end(self) -> tuple[list[Logical], Rule]:
+        return self.at(Cut(INFINITY, INFINITY, self.rollback))
 
     def at(self, cut: Cut, *, seen: bool = True) -> tuple[list[Logical], Rule]:
         """The operations and the rule at an instant."""
-        if seen and self.certain and cut.begun >= self._active_until and cut.rollback is self.rollback:
+        over = self.certain and cut.begun >= self._active_until and self._ways is self._ways_at_first
+        if seen and over and cut.rollback is self.rollback:
             return self.logical, self.rule
-        logical = self.operations_at(cut)
-        return logical, self._rule(logical, seen=seen)
+        ways = self._ways if cut.rollback is self.rollback else self._ways_of_the_load(cut.rollback)
+        found = [self._by(way, cut, seen=seen) for way in ways]
+        return found[0][0], united([rule for _, rule in found])
 
-    def _rule(self, logical: Sequence[Logical], *, seen: bool = True) -> Rule:
+    def _by(self, way: Way, cut: Cut, *, seen: bool = True) -> tuple[list[Logical], Allowed | KeptBoth]:
+        """The operations and the rule at an instant if reads are explained in this way."""
+        logical = logical_operations(self._operations, cut, keyed=self._keyed, deleted=way)
         if self._policy == "keep-both":
-            return kept_both(logical, seen=seen)
-        return allowed(logical, conditional=self._policy == "reject", seen=seen)
+            return logical, kept_both(logical, seen=seen)
+        return logical, allowed(logical, conditional=self._policy == "reject", seen=seen)
 
     def shown(self, reading: Reading) -> tuple[list[str], frozenset[str]]:
         """Whole versions of the record at a door, one entry a row, and what is wrong with its other rows."""
@@ -209,6 +256,10 @@ class RecordJudge:
         there = frozenset(states)
         if not damage and len(states) == len(there) and rule.permits(there):
             return Sight(reading, there, _NO_CLASSES, rule)
+        all_that_may_be = rule
+        if isinstance(rule, Either):
+            # None of them allows it, or there is damage: one will do to tell what is wrong.
+            rule = next((one for one in rule.rules if one.permits(there)), rule.rules[0])
         classes = set(damage)
         rows = len(reading.odd.get(self.name[1], ())) + (self.name[1] in reading.door.whole)
         if isinstance(rule, KeptBoth):
@@ -227,7 +278,7 @@ class RecordJudge:
             _, unseen = self.at(cut, seen=False)
             classes.add("seen-then-lost" if unseen.absence else "lost")
         right = there - wrong
-        return Sight(reading, right or (None if rows and not there else there), frozenset(classes), rule)
+        return Sight(reading, right or (None if rows and not there else there), frozenset(classes), all_that_may_be)
 
     def _damage(self, row: Row, owner: str) -> set[str]:
         """What is wrong with the row itself, whatever version it should be."""
@@ -246,7 +297,7 @@ class RecordJudge:
             return {"dangling-blob"}
         return {"corrupted"} if row.hash != write.hash else set()
 
-    def _wrong(self, write: str, logical: Sequence[Logical], rule: Rule, cut: Cut) -> str:
+    def _wrong(self, write: str, logical: Sequence[Logical], rule: Allowed, cut: Cut) -> str:
         """The class of a whole version that must not be there."""
         standings = {o.standing for o in logical if o.write == write}
         if standings <= {"unsent"}:
@@ -259,7 +310,7 @@ class RecordJudge:
         if write not in rule.acknowledged and any(o.write == write and o.base in rule.acknowledged for o in logical):
             # It took effect on a version that an acknowledged write had replaced.
             return "lost-update"
-        return "resurrected" if rule.deleted else "lost"
+        return "resurrected" if rule.deletes else "lost"
 
     def _wrong_beside_others(
         self, there: frozenset[str], logical: Sequence[Logical], rule: KeptBoth, cut: Cut

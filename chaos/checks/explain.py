@@ -8,12 +8,13 @@ from difflib import get_close_matches
 from chaos.checks.agreement import classes_of
 from chaos.checks.allowed import Logical
 from chaos.checks.classes import MEANING, OF_SESSIONS
-from chaos.checks.doors import RecordJudge, Rule, Sight, readings
+from chaos.checks.doors import RecordJudge, Sight, readings
 from chaos.checks.logical import Cut
 from chaos.checks.references import anomalies_of_answers
 from chaos.checks.restore import restored
 from chaos.checks.story import life_story
 from chaos.checks.verdict import INFO_SHARE_MAX, Judgement
+from chaos.checks.ways import Rule
 from chaos.errors import UsageError
 from chaos.history.model import RESTORE_STEP, History, RecordId
 
@@ -53,8 +54,8 @@ def explain_record(history: History, name: RecordId) -> list[str]:
     judge_of = RecordJudge(history, name, operations, loss.rollback)
     sights = judge_of.sights([r for r in read.get(name[0], ()) if r.door.step != RESTORE_STEP])
     classes = sorted(
-        classes_of(operations, sights)
-        | judge_of.rule.broken
+        classes_of(judge_of, sights)
+        | judge_of.broken
         | {*filter(None, [loss.classes.get(name)])}
         | {anomaly for of, anomaly in anomalies_of_answers(history, loss.rollback) if of == name}
     )
@@ -62,7 +63,7 @@ def explain_record(history: History, name: RecordId) -> list[str]:
     for told in life_story(history, name, operations, sights, lines_max=len(operations) * 4 + 200):
         lines.append(f"  {told.t_seconds_from_load_begin:9.3f} s  {told.what:<34} {told.detail}".rstrip())
     lines += ["", f"  policy {history.header.policy}, idempotency {history.header.idempotency}"]
-    told_at_no_door = [each for each in classes if each in judge_of.rule.broken or each in OF_SESSIONS]
+    told_at_no_door = [each for each in classes if each in judge_of.broken or each in OF_SESSIONS]
     lines += [f"  {each}: {MEANING[each]}" for each in told_at_no_door]
     shown: list[str] = []
     for sight in sights:

@@ -16,8 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+from typing import Final
 
 from chaos.checks.allowed import MAYBE, Logical, acknowledged
+
+WAYS_MAX: Final = 64
+"""Of more ways in which something may have vanished only what is sure is minded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +43,13 @@ class KeptBoth:
         broken: Anomalies that the operations show by themselves, whatever is found.
         acknowledged: The write ids of A.
         late: Versions and deletes outside A that may have taken effect.
-        deleted: Whether a delete may have taken effect.
+        deletes: Deletes that may have taken effect.
     """
 
     broken: frozenset[str]
     acknowledged: frozenset[str]
     late: frozenset[str]
-    deleted: bool
+    deletes: frozenset[str]
     _versions: Mapping[str, _Version] = field(repr=False)
     _followers: Mapping[str, Sequence[str]] = field(repr=False)
 
@@ -69,16 +75,24 @@ class KeptBoth:
 
     def missing(self, states: Iterable[str]) -> frozenset[str]:
         """Versions that must be there and are not among these."""
+        return frozenset(write for write in self._lacking(states) if not self._deletes_behind(write))
+
+    def ways_to(self, states: frozenset[str]) -> Sequence[frozenset[str]]:
+        """What else must have taken effect if exactly these versions are there: one of these sets of deletes."""
+        behind = [self._deletes_behind(write) for write in self._lacking(states)]
+        if prod(map(len, behind)) > WAYS_MAX:
+            behind = [deletes for deletes in behind if len(deletes) == 1]
+        return [frozenset(chosen) for chosen in product(*behind)]
+
+    def _lacking(self, states: Iterable[str]) -> Iterable[str]:
+        """Versions that took effect, are not among these, and that nothing known has replaced."""
         there = set(states)
         happened = set(self.acknowledged).union(there, *(self._before(state) for state in there))
         replaced = {version.base for write, version in self._versions.items() if write in happened}
-        return frozenset(
+        return (
             write
             for write in happened & self._versions.keys()
-            if write not in there
-            and write not in replaced
-            and not self._versions[write].delete
-            and not self._may_vanish(write)
+            if write not in there and write not in replaced and not self._versions[write].delete
         )
 
     def _may_be_there(self, write: str) -> bool:
@@ -98,18 +112,20 @@ class KeptBoth:
             version = self._versions.get(version.base)
         return path
 
-    def _may_vanish(self, write: str) -> bool:
-        """Whether unknown operations may have replaced it, one after the other, down to a delete; none is there."""
+    def _deletes_behind(self, write: str) -> Sequence[str]:
+        """Deletes, one of each base, by which it may have vanished: each replaced it, or what had replaced it."""
         ready = [write]
         passed = {write}
+        found: dict[str | None, str] = {}
         while ready:
             for follower in self._followers.get(ready.pop(), ()):
-                if self._versions[follower].delete:
-                    return True
-                if follower not in passed:
+                version = self._versions[follower]
+                if version.delete:
+                    found[version.base] = follower
+                elif follower not in passed:
                     passed.add(follower)
                     ready.append(follower)
-        return False
+        return list(found.values())
 
 
 def kept_both(operations: Sequence[Logical], *, seen: bool = True) -> KeptBoth:
@@ -133,7 +149,7 @@ def kept_both(operations: Sequence[Logical], *, seen: bool = True) -> KeptBoth:
         broken=frozenset(broken),
         acknowledged=frozenset(members),
         late=late,
-        deleted=any(version.delete for version in versions.values()),
+        deletes=frozenset(write for write, version in versions.items() if version.delete),
         _versions=versions,
         _followers=followers,
     )

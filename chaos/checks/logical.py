@@ -51,7 +51,7 @@ BEST_FIRST: Final[Sequence[Standing]] = ("ok", "degraded", "info", "fail")
 
 
 def logical_operations(
-    operations: Sequence[Operation], cut: Cut, *, keyed: bool, gone: int = INFINITY
+    operations: Sequence[Operation], cut: Cut, *, keyed: bool, deleted: Mapping[str, int]
 ) -> list[Logical]:
     """The logical operations of one record.
 
@@ -59,7 +59,7 @@ def logical_operations(
         operations: Its creates, updates and deletes in order of their acts.
         cut: The instant.
         keyed: Whether the stack declares `idempotency: keyed`.
-        gone: When a read first showed the record deleted.
+        deleted: Deletes of which a read showed the effect, with its return.
     """
     rollback = cut.rollback
     by_write: dict[str, list[Operation]] = {}
@@ -67,7 +67,6 @@ def logical_operations(
         forgotten = cut.forgotten and rollback is not None and rollback.to < operation.t <= rollback.disaster
         if operation.t <= cut.ended and not forgotten:
             by_write.setdefault(operation.write, []).append(operation)
-    deletes = [write for write, acts in by_write.items() if _may_explain(acts, gone)]
     logical: list[Logical] = []
     for write, acts in by_write.items():
         first = acts[0]
@@ -75,8 +74,7 @@ def logical_operations(
         if rollback is not None and seen > rollback.to:
             seen = rollback.seen.get(write, INFINITY)
         if first.kind == "delete":
-            # Of several deletes that may have taken effect the read does not tell which one did.
-            seen = gone if deletes == [write] else INFINITY
+            seen = deleted.get(write, INFINITY)
         if seen > cut.begun:
             seen = INFINITY
         attempts = first.attempts if len(acts) == 1 else [a for act in acts for a in act.attempts]
@@ -84,14 +82,13 @@ def logical_operations(
         if keyed or not attempts:
             logical.append(_merged(first, inv, attempts, cut, seen))
         else:
-            logical.extend(_merged(first, inv, (attempt,), cut, seen) for attempt in attempts)
+            # A read cannot have shown the work of an attempt that left after it had returned, unless all others failed.
+            shown = [a for a in attempts if a.sent <= seen and (a.outcome != "fail" or a.back > cut.begun)]
+            logical.extend(
+                _merged(first, inv, (attempt,), cut, seen if attempt in shown or not shown else INFINITY)
+                for attempt in attempts
+            )
     return logical
-
-
-def _may_explain(acts: Iterable[Operation], gone: int) -> bool:
-    """Whether a read that returned at `gone` may have seen the work of this delete."""
-    attempts = (attempt for act in acts if act.kind == "delete" for attempt in act.attempts)
-    return any(attempt.sent < gone and attempt.outcome != "fail" for attempt in attempts)
 
 
 def _merged(act: Operation, inv: int, attempts: Iterable[Attempt], cut: Cut, seen: int) -> Logical:

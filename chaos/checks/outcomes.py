@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from chaos.checks.allowed import Logical
-from chaos.checks.doors import MISSING, Rule, Sight
+from chaos.checks.doors import MISSING, Sight
+from chaos.checks.ways import Rule
 from chaos.history.model import INFINITY, Operation
 
 OUTCOMES = ("ok", "fail", "info", "degraded")

@@ -27,14 +27,16 @@ class Doors:
     Attributes:
         irregular: Hashes of owners with a door that was not read twice alike: all of theirs needs a closer look.
         count: By owner the number of doors; `begun` the earliest judged read.
-        weight: By line with rows, how many judged doors showed exactly these.
+        weight: By line with rows, how many judged doors showed exactly these; `shown_at` when the first round had.
         read: By owner the (step, door) that were read.
     """
 
     def __init__(self, lines: list[DoorLine]) -> None:
         rounds: dict[tuple[str, int, str], list[DoorLine]] = {}
+        self.shown_at: dict[int, int] = {}
         for line in lines:
             rounds.setdefault((line.owner, line.step, line.door), []).append(line)
+            self.shown_at[line.rows_of] = min(self.shown_at.get(line.rows_of, line.t), line.t)
         self.irregular: set[str] = set()
         self.count: Counter[str] = Counter()
         self.begun: dict[str, int] = {}
@@ -108,7 +110,8 @@ def _of_lines(lines: Any, wanted: Any) -> Any:
 def _at_doors(records: Records, doors: Doors, lines: list[DoorLine], op: Any, door: Any) -> None:
     """Every record must be at all doors of its owner with the version that it ends with, or at none if deleted."""
     weight = np.array([doors.weight[line.line] for line in lines], np.int64)
-    shown = _shown(op, door, weight, records.of, records.ok, records.final, records.doubtful)
+    at = np.array([doors.shown_at[line.rows_of] for line in lines], np.int64)
+    shown = _shown(op, door, weight, at, records.of, records.ok, records.sent, records.final, records.doubtful)
     number, first = numbered(records.owner)
     by_hash = {hash_of(owner): owner for owner in doors.count}
     known = [by_hash.get(name) for name in records.owner[first].tolist()]
@@ -122,8 +125,10 @@ def _at_doors(records: Records, doors: Doors, lines: list[DoorLine], op: Any, do
 
 
 @compiled
-def _shown(op: Any, door: Any, weight: Any, of: Any, ok: Any, final: Any, doubtful: Any) -> Any:
-    """At how many judged doors each record is; doubts those that are there twice, or with another version."""
+def _shown(
+    op: Any, door: Any, weight: Any, at: Any, of: Any, ok: Any, sent: Any, final: Any, doubtful: Any
+) -> Any:  # fmt: skip
+    """At how many judged doors each record is; doubts those there twice, too early, or with another version."""
     shown = np.zeros(len(final), np.int64)
     met = np.full(len(final), -1, np.int64)
     for i in range(len(op)):
@@ -131,7 +136,8 @@ def _shown(op: Any, door: Any, weight: Any, of: Any, ok: Any, final: Any, doubtf
             continue
         record = of[op[i]]
         judged = weight[door[i]] > 0
-        if not ok[op[i]] or met[record] == door[i] or (judged and final[record] != op[i]):
+        early = at[door[i]] < sent[op[i]]
+        if early or not ok[op[i]] or met[record] == door[i] or (judged and final[record] != op[i]):
             doubtful[record] = True
         met[record] = door[i]
         shown[record] += weight[door[i]]

@@ -227,6 +227,7 @@ def _chain(
     later_sent: Any, since: Any, until: Any, doubtful: Any,
 ) -> None:  # fmt: skip
     """Whether what is acknowledged of each record is one chain, which operation it ends with, and what comes later."""
+    removed = np.full(len(final), -1)
     for i in range(len(acts)):
         act, record = acts[i], of[i]
         if kind[i] == DELETE:
@@ -238,6 +239,10 @@ def _chain(
         last = final[record]
         wanted = acts[last]["write"] if last >= 0 else np.uint64(0)
         if conditional and (act["base"] != wanted or deleted[record]):
+            doubtful[record] = True
+        if kind[i] == DELETE:
+            removed[record] = max(removed[record], ret[i])
+        elif removed[record] >= act["t"]:  # either of them may be the last
             doubtful[record] = True
         final[record] = i
         deleted[record] = kind[i] == DELETE

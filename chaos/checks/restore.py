@@ -133,7 +133,7 @@ def _seen_since(history: History, rollback: Rollback) -> Rollback:
     for rounds in history.doors.values():
         for door in rounds:
             if door.ok and door.step != 2:
-                for operation in door.whole.values():
+                for operation in (*door.whole.values(), *door.beside):
                     show(operation.write, door.invoked, door.t)
     for answer in history.answers:
         for operation in answer.showed:

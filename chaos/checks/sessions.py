@@ -110,7 +110,7 @@ def precedes(history: History, one: Operation, other: Operation) -> bool:
     policy = history.header.policy
     known = min(_acknowledged(one), one.seen_first)
     if policy != "keep-both" and known < other.t:
-        return history.header.idempotency == "keyed" or _concluded(one) < other.t
+        return history.header.idempotency == "keyed" or _concluded(history, one) < other.t
     if policy == "last-writer-wins" or one.t > min(_acknowledged(other), other.seen_first):
         return False
     passed: set[str] = set()
@@ -128,9 +128,15 @@ def _acknowledged(operation: Operation) -> int:
     return min((a.back for a in operation.attempts if a.outcome == "ok"), default=INFINITY)
 
 
-def _concluded(operation: Operation) -> int:
-    """When no attempt could take effect any more."""
-    return max((a.back if a.outcome in ("ok", "fail") else INFINITY for a in operation.attempts), default=INFINITY)
+def _concluded(history: History, write: Operation) -> int:
+    """When no attempt could take effect any more; one that a read must have shown has taken effect by then."""
+    of_record = history.records[(write.owner, write.record)]
+    attempts = [a for operation in of_record if operation.write == write.write for a in operation.attempts]
+    shown = [a for a in attempts if a.sent <= write.seen_first < INFINITY and a.outcome != "fail"]
+    return max(
+        (a.back if a.outcome in ("ok", "fail") else write.seen_first if shown == [a] else INFINITY for a in attempts),
+        default=INFINITY,
+    )
 
 
 def _due(history: History) -> Mapping[str, list[_Due]]:

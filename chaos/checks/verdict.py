@@ -182,7 +182,7 @@ def _records(history: History, read: Mapping[str, list[Reading]], loss: Restored
         if not judge_of.certain:
             findings.reported += uncertain(judge_of.logical, judge_of.rule, sights)
             findings.reported["late-effect"] += late_effect(operations, sights)
-        classes = classes_of(operations, sights) | judge_of.rule.broken
+        classes = classes_of(judge_of, sights) | judge_of.broken
         if classes:
             findings.classes[name] = classes
             findings.sights[name] = sights
@@ -218,7 +218,8 @@ def _anomalies(history: History, findings: _Findings, covered: Coverage) -> dict
         counted.update(classes)
     counted.update(note.topic for note in history.notes if note.topic in NOTED)
     last_rounds = [rounds[-1] for rounds in history.doors.values()]
-    counted["unreadable"] = sum(not door.ok for door in last_rounds)
+    counted["unreadable"] = sum(not door.ok and not door.unasked for door in last_rounds)
+    counted["not-asked"] = sum(door.unasked for door in last_rounds)
     counted["not-quiescent"] = sum(door.ok and not door.settled for door in last_rounds)
     counted["never-read"] = covered.coverable - covered.covered
     return {name: counted[name] for name in (*VIOLATING, *OF_SESSIONS, *THIN) if counted[name]}
@@ -268,7 +269,11 @@ def _thin(history: History, findings: _Findings, covered: Coverage, mix: Mix) ->
     if not every:
         lines.append("no final read was made")
     for what, wrong in (
-        ("could not be read", [door for door in doors if not door.ok]),
+        (
+            "were read without asking the service, so the driver's answers prove nothing",
+            [door for door in doors if door.unasked],
+        ),
+        ("could not be read", [door for door in doors if not door.ok and not door.unasked]),
         ("kept changing", [door for door in doors if door.ok and not door.settled]),
     ):
         if wrong:

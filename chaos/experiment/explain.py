@@ -38,7 +38,7 @@ def problems_of(
     root: Node,
     *,
     secret: Callable[[Loc], bool] = lambda _: False,
-    unsupported: Callable[[Loc], str] = lambda _: "",
+    also_known: Callable[[Loc], Sequence[str]] = lambda _: (),
 ) -> list[Problem]:
     """Every error as a problem at its place.
 
@@ -47,10 +47,10 @@ def problems_of(
         model: The model, whose known keys make the guesses.
         root: The tree that was validated.
         secret: Whether the value at a loc must not be shown.
-        unsupported: For an unknown key: why it is refused, if it is one that is known of and refused.
+        also_known: For the loc of a mapping: further keys that may have been meant by one that is unknown.
     """
     schema = _schema(model)
-    found = [_problem(one, schema, root, secret, unsupported) for one in error.errors(include_url=False)]
+    found = [_problem(one, schema, root, secret, also_known) for one in error.errors(include_url=False)]
     return sorted(set(found), key=lambda problem: (problem.path, problem.line, problem.column))
 
 
@@ -64,14 +64,13 @@ def _problem(
     schema: JsonSchema,
     root: Node,
     secret: Callable[[Loc], bool],
-    unsupported: Callable[[Loc], str],
+    also_known: Callable[[Loc], Sequence[str]],
 ) -> Problem:
     loc: Loc = tuple(one["loc"])
     if one["type"] == "extra_forbidden":
         place = key_place(root, loc)
-        if reason := unsupported(loc):
-            return place.problem(f"{loc[-1]} is not supported", reason)
-        return place.problem(f"unknown key {str(loc[-1])!r}", did_you_mean(str(loc[-1]), _known(schema, loc[:-1])))
+        known = [*_known(schema, loc[:-1]), *also_known(loc[:-1])]
+        return place.problem(f"unknown key {str(loc[-1])!r}", did_you_mean(str(loc[-1]), known))
     node, place = find(root, loc)
     context = one.get("ctx", {})
     if one["type"] == "refused":
@@ -124,6 +123,8 @@ def _known(schema: JsonSchema, loc: Sequence[str | int]) -> list[str]:
             inner = here.get("items")
         else:
             inner = here.get("properties", {}).get(step, here.get("additionalProperties"))
+            if not isinstance(inner, Mapping):  # of a dict whose names have a pattern
+                inner = next(iter(here.get("patternProperties", {}).values()), None)
         if not isinstance(inner, Mapping):
             return []
         here = _resolve(schema, inner)

@@ -39,7 +39,6 @@ from chaos.experiment.schema import (
     with_targets,
 )
 from chaos.experiment.source import (
-    PROBLEMS_MAX,
     Document,
     Loc,
     Node,
@@ -154,7 +153,7 @@ def _validated(document: Document, model: type[M], faults: FaultCatalogue) -> M:
             problems += _undrawn(made, root)
     if made is None or problems:
         ordered = sorted(set(problems), key=lambda problem: (problem.line, problem.column))
-        raise SourceError(ordered[:PROBLEMS_MAX], document.text)
+        raise SourceError(ordered, document.text)
     return made
 
 

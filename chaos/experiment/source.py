@@ -11,8 +11,9 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import yaml
 
@@ -21,12 +22,14 @@ from chaos.errors import Problem, SourceError
 SIZE_BYTES_MAX = 256 * 1024
 DEPTH_MAX = 40
 NODES_MAX = 20_000
-PROBLEMS_MAX = 30
 
 Loc = tuple[str | int, ...]
+Tag = Literal["", "reset", "override"]
+"""Compose's own tags: what stands here takes away what earlier files say, or replaces it whole."""
 Plain = str | int | float | bool | None | list["Plain"] | dict[str, "Plain"]
 
 _TAG = "tag:yaml.org,2002:"
+_COMPOSE_TAGS: Mapping[str, Tag] = {"!reset": "reset", "!override": "override"}
 _CORE = (
     ("null", re.compile(r"~|null|Null|NULL|")),
     ("bool", re.compile(r"true|True|TRUE|false|False|FALSE")),
@@ -56,6 +59,7 @@ class Scalar:
     value: str | int | float | bool | None
     text: str | None
     span: tuple[int, int] = (0, 0)
+    tag: Tag = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Items:
 
     place: Place
     items: tuple[Node, ...]
+    tag: Tag = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class Table:
 
     place: Place
     entries: Mapping[str, tuple[Place, Node]]
+    tag: Tag = ""
 
 
 Node = Scalar | Items | Table
@@ -96,13 +102,26 @@ def read(path: Path, *, quote: bool = True) -> Document:
     Raises:
         SourceError: The file cannot be read, or is not such a document; with every problem found.
     """
+    (document,) = _read(path, quote=quote, compose=False)
+    return document
+
+
+def read_compose(path: Path) -> list[Document]:
+    """Read a Compose file: several documents, Compose's tags and anchors of one name are allowed; no line is quoted.
+
+    Raises:
+        SourceError: As `read`.
+    """
+    return _read(path, quote=False, compose=True)
+
+
+def _read(path: Path, *, quote: bool, compose: bool) -> list[Document]:
     text = _text_of(path)
     name = str(path)
     try:
-        root = _compose(name, text)
+        return [Document(name, text, root) for root in _compose(name, text, compose=compose)]
     except SourceError as error:
         raise SourceError(error.problems, text if quote else "") from None
-    return Document(name, text, root)
 
 
 def plain(node: Node, *, text_at: Callable[[Loc], bool] = lambda _: False, loc: Loc = ()) -> Plain:
@@ -193,16 +212,25 @@ class _Composer(yaml.SafeLoader):
     """Composes nodes and never constructs: resolves plain scalars by the core schema, bounds the depth."""
 
     depth = 0
+    anchors_again = False
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         if self.depth >= DEPTH_MAX:
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, f"nested deeper than {DEPTH_MAX} levels", mark)
+            raise yaml.composer.ComposerError(None, None, f"nested deeper than {DEPTH_MAX} levels", event.start_mark)
+        if self.anchors_again and isinstance(event, yaml.NodeEvent) and not isinstance(event, yaml.AliasEvent):
+            self.anchors.pop(event.anchor, None)  # YAML allows a name again: aliases mean the last one
         self.depth += 1
         try:
             return super().compose_node(parent, index)
         finally:
             self.depth -= 1
+
+    def scan_to_next_token(self) -> None:
+        if self.column:  # at the end of a line YAML allows tabs, PyYAML does not
+            while self.peek() in (" ", "\t"):
+                self.forward()
+        super().scan_to_next_token()
 
     def resolve(self, kind: type, value: str, implicit: tuple[bool, bool] | bool) -> str:
         if kind is yaml.MappingNode or kind is yaml.SequenceNode:
@@ -214,10 +242,11 @@ class _Composer(yaml.SafeLoader):
         return _TAG + "str"
 
 
-def _compose(name: str, text: str) -> Node:
+def _compose(name: str, text: str, *, compose: bool) -> list[Node]:
     try:
         loader = _Composer(text)
-        root = loader.get_single_node()
+        loader.anchors_again = compose
+        roots = [*_documents(loader)] if compose else [loader.get_single_node()]
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
@@ -230,20 +259,27 @@ def _compose(name: str, text: str) -> Node:
         raise SourceError([place.problem(f"not YAML: {message}", "is the indentation right?")]) from None
     except Exception as error:  # PyYAML's scanner lets ValueError and others out, e.g. on "\UFFFFFFFF"
         raise SourceError([Problem(name, 0, 0, "not YAML", "a quoted text has a wrong escape")]) from error
-    if root is None:
+    found = [root for root in roots if root is not None]
+    if not found:
         raise SourceError([Problem(name, 0, 0, "the file is empty", "docs/experiments.md shows what goes in")])
-    reader = _Reader(name)
-    node = reader.node(root, 0)
+    reader = _Reader(name, compose=compose)
+    nodes = [reader.node(root, 0) for root in found]
     if reader.problems:
-        raise SourceError(reader.problems[:PROBLEMS_MAX])
-    return node
+        raise SourceError(reader.problems)
+    return nodes
+
+
+def _documents(loader: _Composer) -> Iterator[yaml.Node | None]:
+    while loader.check_node():
+        yield loader.get_node()
 
 
 class _Reader:
     """Turns composed nodes into ours: merges, aliases, duplicates and bounds."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, compose: bool = False) -> None:
         self.name = name
+        self.tags = _COMPOSE_TAGS if compose else {}
         self.problems: list[Problem] = []
         self.count = 0
 
@@ -255,12 +291,13 @@ class _Reader:
             raise SourceError([place.problem(f"{what}, once aliases are expanded", "write it out")])
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node, place)
-        if node.tag not in (_TAG + "map", _TAG + "seq"):
+        tag = self.tags.get(node.tag, "")
+        if node.tag not in (_TAG + "map", _TAG + "seq") and not tag:
             self.tag_problem(node, place)
         if isinstance(node, yaml.SequenceNode):
-            return Items(place, tuple(self.node(item, depth + 1) for item in node.value))
+            return Items(place, tuple(self.node(item, depth + 1) for item in node.value), tag)
         assert isinstance(node, yaml.MappingNode)
-        return Table(place, self.entries(node, depth))
+        return Table(place, self.entries(node, depth), tag)
 
     def place(self, node: yaml.Node) -> Place:
         return Place(self.name, node.start_mark.line + 1, node.start_mark.column + 1)
@@ -276,6 +313,10 @@ class _Reader:
             message = "a text with a NUL or half a surrogate pair"
             self.problems.append(place.problem(message, "remove the escape"))
             return Scalar(place, "", "", span)
+        if of_compose := self.tags.get(node.tag):
+            plain_one = node.style is None
+            node.tag = _TAG + next((tag for tag, core in _CORE if plain_one and core.fullmatch(text)), "str")
+            return replace(self.scalar(node, place), tag=of_compose)
         tag = str(node.tag).removeprefix(_TAG)
         pattern = dict(_CORE).get(tag)
         if tag == "null":
@@ -291,11 +332,15 @@ class _Reader:
     def entries(self, node: yaml.MappingNode, depth: int) -> dict[str, tuple[Place, Node]]:
         own: dict[str, tuple[Place, Node]] = {}
         merged: dict[str, tuple[Place, Node]] = {}
+        merges = False
         for key, value in node.value:
             place = self.place(key)
             if not isinstance(key, yaml.ScalarNode) or key.tag == _TAG + "null":
                 self.problems.append(place.problem("a key must be text", "quote it"))
             elif key.value == "<<" and key.style is None:
+                if merges:
+                    self.problems.append(place.problem("the key '<<' stands here twice", "write <<: [*a, *b]"))
+                merges = True
                 self.merge(self.node(value, depth + 1), merged)
             elif key.value in own:
                 first = own[key.value][0].line

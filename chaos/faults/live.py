@@ -7,10 +7,11 @@ add a fault and apply the state; to heal is to remove it and apply again. No und
 from __future__ import annotations
 
 import abc
-from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from chaos.agent.wire import Killed, ServiceRead
 from chaos.errors import AgentError
 from chaos.experiment.plan import Target
 from chaos.faults.base import Evidence, Fault
@@ -24,6 +25,9 @@ LEASE_SECONDS_MAX = 900.0
 """A fault never outlives its last renewal by more, whatever happens to the controller (its heartbeat ends it first)."""
 
 
+W = TypeVar("W", Killed, ServiceRead)
+
+
 @dataclass
 class Surroundings:
     """What a medium may reach in a trial.
@@ -34,6 +38,7 @@ class Surroundings:
         witness: Awaited before a fault is healed that asks for it; must end in time by itself.
         execute: Run a command inside a service, for at most so many seconds: its exit code and last words.
         recreate: Stop services in order and make their containers anew; tells of which it could.
+        finished: Tells which of some services that do not run have ended as they should: nobody can strike those.
         load_began_ns: Of CLOCK_MONOTONIC; 0 before the load.
     """
 
@@ -44,7 +49,14 @@ class Surroundings:
     witness: Callable[[], Awaitable[None]] | None = None
     execute: Callable[[str, Sequence[str], float], Awaitable[tuple[int, str]]] | None = None
     recreate: Callable[[Sequence[str]], Awaitable[Sequence[str]]] | None = None
+    finished: Callable[[Iterable[str]], Awaitable[Set[str]]] | None = None
     load_began_ns: int = field(default=0, kw_only=True)
+
+    async def struck(self, found: Mapping[str, W]) -> dict[str, W]:
+        """Of services that were to be struck, by name, those that had not ended as they should before."""
+        idle = [name for name, each in found.items() if not each.alive]
+        done = await self.finished(idle) if idle and self.finished is not None else frozenset()
+        return {name: each for name, each in found.items() if name not in done}
 
 
 class Strike(abc.ABC):

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from chaos.history.events import DoorRead
+from chaos.history.events import DoorRead, is_unasked
 from chaos.history.hashes import hash_of
 from chaos.history.lines import BEYOND, SPEC, operations_at, rows_at
 from chaos.history.tables import CACHED, DTYPES, FIELDS, FULL, NUMBERS, OPERATIONS, REQUIRED, TYPES
@@ -165,10 +165,14 @@ class _Scanner:
         rows_of = self._rows_at.setdefault(digest, at) if opening else -1
         if not _DOOR_FIELDS.issuperset(event) or type(event.get("why", "")) is not str:
             raise IrregularError("a final read with another field")
+        counts = [event.get(name) for name in ("asked_bytes", "answered_bytes", "asked_packets")]
+        if any(value is not None and (type(value) is not int or value < 0) for value in counts):
+            raise IrregularError("a final read with a field of another type")
+        ok = event.get("outcome") == "ok" and not is_unasked(counts[0], counts[1], line.count(b'{"record":'), counts[2])
         try:
             door = DoorLine(
                 at, at + len(line), event["step"], event["door"], event["owner"], event["round"], event["invoked"],
-                event["t"], event["outcome"] == "ok", event.get("settled", False), rows_of, digest[1],
+                event["t"], ok, event.get("settled", False), rows_of, digest[1],
             )  # fmt: skip
         except KeyError:
             raise IrregularError("a final read without a field") from None

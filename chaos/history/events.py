@@ -148,6 +148,19 @@ class Back:
     gone: tuple[str, ...] = ()
 
 
+ANSWER_BYTES_A_ROW = 12
+"""An answer has more than this for each row, however it is packed: a hundred records by LZMA have 24 bytes each."""
+
+
+def is_unasked(
+    asked_bytes: int | None, answered_bytes: int | None, rows: int, asked_packets: int | None = None
+) -> bool:
+    """Whether a final read of so many rows returned them without the service: then it proves nothing of it."""
+    if asked_bytes == 0 or asked_packets == 0:
+        return True
+    return answered_bytes is not None and answered_bytes < max(1, ANSWER_BYTES_A_ROW * rows)
+
+
 @dataclass(frozen=True, slots=True)
 class DoorRead:
     """One final read of all records of one owner through one door.
@@ -160,6 +173,10 @@ class DoorRead:
         settled: Whether this round equals the one before it (else not-quiescent, if it is the last).
         invoked, t: Begin and end of the read.
         outcome: ok, or fail with `why`.
+        asked_bytes: What this very read sent to the service (to the copy, at a copy's door) while it was made.
+        answered_bytes: What came back.
+        asked_packets: Of step 2, where a cache is read, instead of both: packets that reached the service meanwhile.
+            All of them are None where they were not measured, as in older histories.
     """
 
     step: int
@@ -170,6 +187,9 @@ class DoorRead:
     t: int
     outcome: Literal["ok", "fail"]
     settled: bool = False
+    asked_bytes: int | None = field(default=None, kw_only=True)
+    answered_bytes: int | None = field(default=None, kw_only=True)
+    asked_packets: int | None = field(default=None, kw_only=True)
     rows: tuple[Row, ...] = ()
     why: str = ""
 
@@ -224,7 +244,7 @@ class Note:
         topic: "runbook", "fsck", "copies", "unrecoverable" (the service does not serve after the runbook),
             "unprotected" (all copies of acknowledged data share one array, or no restore younger than the RPO was
             verified; written where the experiment asks for it), "role" (who has a role that moves from here on:
-            "primary: pg1", "primary: pg1, pg2", "primary: nobody").
+            "primary: pg1", "primary: pg1, pg2", "primary: nobody"), "stalled" (a driver held up all phones).
     """
 
     topic: str

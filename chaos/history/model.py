@@ -104,7 +104,10 @@ class Door:
     Attributes:
         whole: By record: the write of which the read returned one whole, rightly attributed copy.
         rows: The server's row of each of them, where it said so.
+        beside: The writes of further whole copies of records in `whole`: versions beside each other.
         odd: Every other row: damaged, unknown, of someone else, or a further one of a record in `whole`.
+        ok: Whether it was read, and the service was asked meanwhile: what comes from elsewhere proves nothing.
+        unasked: Whether it returned, and the service was not asked.
         settled: Whether the round before returned the same.
     """
 
@@ -116,9 +119,11 @@ class Door:
     t: int
     ok: bool
     why: str
+    unasked: bool = False
     settled: bool = False
     whole: dict[str, Operation] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)
+    beside: list[Operation] = field(default_factory=list)
     odd: list[Row] = field(default_factory=list)
 
 

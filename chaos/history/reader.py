@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 
 from chaos.errors import MalformedHistory
-from chaos.history.events import FORMAT, MUTATIONS, TAGS, FaultEvent, Header, Note, PhaseEvent
+from chaos.history.events import FORMAT, MUTATIONS, TAGS, FaultEvent, Header, Note, PhaseEvent, is_unasked
 from chaos.history.fields import BadLineError, bare_copy, flag, integer, one_of, row_of, text, texts, whole_copy
 from chaos.history.model import CACHE_STEP, INFINITY, Answer, Attempt, Door, History, OddSight, Operation
 
@@ -323,6 +323,14 @@ class _Reader:
 
     def _door(self, event: dict[str, Any]) -> None:
         outcome = one_of(event["outcome"], "outcome", ("ok", "fail"))
+        rows = event.get("rows", [])
+        if type(rows) is not list:
+            raise BadLineError("rows is not a list")
+        asked, answered, packets = (
+            None if event.get(name) is None else integer(event[name], name)
+            for name in ("asked_bytes", "answered_bytes", "asked_packets")
+        )
+        unasked = outcome == "ok" and is_unasked(asked, answered, len(rows), packets)
         door = Door(
             step=integer(event["step"], "step"),
             door=text(event["door"], "door"),
@@ -330,21 +338,20 @@ class _Reader:
             round=integer(event["round"], "round", 1),
             invoked=integer(event["invoked"], "invoked"),
             t=integer(event["t"], "t"),
-            ok=outcome == "ok",
+            ok=outcome == "ok" and not unasked,
             why=text(event.get("why", ""), "why"),
+            unasked=unasked,
         )
         settled = flag(event.get("settled", False), "settled")
         if door.t < door.invoked:
             raise BadLineError("a final read ended before it began")
-        rows = event.get("rows", [])
-        if type(rows) is not list:
-            raise BadLineError("rows is not a list")
         writes, owner = self.history.writes, door.owner
         for row in rows:
             write = whole_copy(row, owner, writes)
             if write is None:
                 door.odd.append(row_of(row))
             elif write.record in door.whole:
+                door.beside.append(write)
                 if row.get("row", "") != door.rows.get(write.record, "") or not row.get("row"):
                     door.odd.append(row_of(row))
             else:
@@ -353,7 +360,7 @@ class _Reader:
                     door.rows[write.record] = server_row
         if door.ok and door.step != CACHE_STEP:
             # A final read is a read too: what it showed must not be gone at a later one.
-            for write in door.whole.values():
+            for write in (*door.whole.values(), *door.beside):
                 if door.t < write.seen_first:
                     write.seen_first = door.t
         self._round(door, settled)

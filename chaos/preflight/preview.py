@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from chaos.experiment.mix import too_thin
 from chaos.experiment.plan import Plan, ScheduledFault, Trigger
 from chaos.faults import known_faults
-from chaos.preflight.warnings import not_covered, topology_warnings
+from chaos.preflight.warnings import disk_warnings, not_covered, topology_warnings
 from chaos.stack.patience import patience_warnings
-from chaos.stack.spec import Service, Stack
+from chaos.stack.spec import LOCAL, Service, Stack
 
 
 def preview(plans: Sequence[Plan], stack: Stack, differing: Sequence[str] = ()) -> list[str]:
@@ -27,12 +27,10 @@ def preview(plans: Sequence[Plan], stack: Stack, differing: Sequence[str] = ()) 
 def touched(stack: Stack) -> list[str]:
     """The containers, LUNs, volumes and ports that a run would make. Never a value of an environment."""
     lines = [f"stack {stack.name}, from {stack.source}"]
-    lines += [_service(service) for service in stack.services.values()]
+    lines += [_service(service, stack) for service in stack.services.values()]
     for array, luns in stack.arrays.items():
         sizes = [f"{name} {stack.luns[name].size_bytes >> 20} MiB {stack.luns[name].filesystem}" for name in luns]
-        lines.append(f"array {array}: {', '.join(sizes)}")
-    if stack.volumes:
-        lines.append(f"volumes: {', '.join(stack.volumes)}")
+        lines.append(f"{'local disks' if array == LOCAL else f'array {array}'}: {', '.join(sizes)}")
     name, port = stack.front_door
     if stack.carrier:
         lines.append(f"carrier: a Toxiproxy between the phones and {name}:{port}, on 2 ports of 127.0.0.1")
@@ -57,19 +55,21 @@ def drawn(plan: Plan, stack: Stack) -> list[str]:
 
 def warnings(plan: Plan, stack: Stack) -> list[str]:
     """What may make the verdict thinner, or the loss wider, than meant."""
-    found = topology_warnings(stack)
-    found += [f"{path} is not on a LUN: lost in a power cut, and not covered" for path in not_covered(stack)]
+    found = [*stack.notes, *topology_warnings(stack), *disk_warnings(stack)]
+    found += [f"{path} is a file on no LUN: what is written to it is not covered" for path in not_covered(stack)]
     found += patience_warnings(plan.limits, stack)
     if plan.checks.require_mix and (thin := too_thin(plan.workload)):
         found.append(f"the mix is too thin for HELD: {', '.join(thin)}")
     return found
 
 
-def _service(service: Service) -> str:
+def _service(service: Service, stack: Stack) -> str:
     image = service.image or (f"built from {service.build.context}" if service.build else "")
     parts = [f"service {service.name}: {image}"]
     for mount in service.mounts:
-        source = f"{mount.kind} {mount.source}".rstrip()
+        source = f"{'copy of ' if mount.kind == 'file' else ''}{mount.kind} {mount.source}".rstrip()
+        contents = stack.luns[mount.source].contents if mount.kind == "lun" else ""
+        source += f" with a copy of {contents}" if contents else ""
         parts.append(f"{source} at {mount.target}{' read-only' if mount.read_only else ''}")
     parts += [f"port 127.0.0.1:{port.host_port or '*'} to {port.container_port}" for port in service.ports]
     return ", ".join(parts)

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from chaos.stack.local import KEPT_FROM_WRITING, overlapping
 from chaos.stack.spec import Stack
 
 GUARDED_ROLES = frozenset({"database", "standby", "replica", "backup"})
 """Roles whose LUNs should not all be on one array."""
+_LARGE_BYTES = 8 << 30
+"""Of a disk that has what a folder of half its size has; to copy that takes half a minute."""
 
 
 def topology_warnings(stack: Stack) -> list[str]:
     """Common causes: the data, its copies and its backup all on one array. And LUNs without use."""
     warnings = [
-        f"every copy of {store} ({', '.join(volumes)}) is on array {array}: losing it loses them all"
+        f"every copy of {store} ({', '.join(volumes)}) is on {place}: losing that loses them all"
         for store, volumes in stack.copies.items()
-        if len(volumes) > 1 and (array := _one_array(stack, volumes))
+        if len(volumes) > 1 and (place := _one_place(stack, volumes))
     ]
     holding = [volume for volumes in stack.copies.values() for volume in volumes]
     for role, services in stack.roles.items():
         if role in GUARDED_ROLES:
             holding += [mount.source for name in services for mount in stack.services[name].mounts]
-    luns = tuple(name for name in stack.luns if name in holding)
-    if len(luns) > 1 and (array := _one_array(stack, luns)):
+    copied = {volume for volumes in stack.copies.values() for volume in volumes}
+    luns = tuple(name for name, lun in stack.luns.items() if name in copied or (name in holding and not lun.is_local))
+    if len(luns) > 1 and (place := _one_place(stack, luns)):
         warnings.append(
-            f"all LUNs of database, copies and backup ({', '.join(luns)}) are on array {array}: "
+            f"all LUNs of database, copies and backup ({', '.join(luns)}) are on {place}: "
             "one failure takes them together"
         )
     rebuilt = {name for step in stack.runbook for name in step.services}
@@ -45,22 +49,47 @@ def topology_warnings(stack: Stack) -> list[str]:
     return warnings
 
 
-def not_covered(stack: Stack) -> list[str]:
-    """`service:/path` for each writable path that the file puts outside LUNs, but for those that may be lost.
+def disk_warnings(stack: Stack) -> list[str]:
+    """What local disks make of mounts, where it may be otherwise than meant."""
+    shared = {name: stack.services_on((name,)) for name, lun in stack.luns.items() if lun.is_local}
+    warnings = [
+        f"{' and '.join(services)} share {name}, so they are one machine: a power cut takes them together"
+        for name, services in shared.items()
+        if len(services) > 1
+    ]
+    warnings += [
+        f"{outer} and {inner} are bound, and copied, each for itself: what is written to one is not seen in the other"
+        for outer, inner in overlapping(stack)
+    ]
+    warnings += [
+        f"{lun.contents} has {lun.size_bytes >> 31} GiB, copied for {lun.name} again after any change"
+        for lun in stack.luns.values()
+        if lun.contents and lun.size_bytes > _LARGE_BYTES
+    ]
+    warnings += [
+        f"{service.name}:{mount.target} is bound read-only: {mount.source} is no file and no folder to copy"
+        for service in stack.services.values()
+        for mount in service.mounts
+        if KEPT_FROM_WRITING in mount.options
+    ]
+    return warnings
 
-    A tmpfs is left out: its loss is what it was declared for. What a service writes into its own container
-    shows only at run time.
+
+def not_covered(stack: Stack) -> list[str]:
+    """`service:/path` for each path that the file lets be written outside LUNs, but for those that may be lost.
+
+    These are single files. A tmpfs is left out: its loss is what it was declared for. What a service writes into its
+    own container shows only at run time.
     """
-    paths = [
+    return [
         f"{service.name}:{mount.target}"
         for service in stack.services.values()
         for mount in service.mounts
-        if mount.kind in ("volume", "bind") and not mount.read_only
+        if mount.kind == "file" and not stack.is_harmless(service.name, mount.target)
     ]
-    return [path for path in paths if path not in stack.may_lose]
 
 
-def _one_array(stack: Stack, volumes: tuple[str, ...]) -> str:
-    """The array that all these volumes are on, or an empty text."""
-    arrays = {stack.luns[volume].array if volume in stack.luns else "" for volume in volumes}
-    return arrays.pop() if len(arrays) == 1 else ""
+def _one_place(stack: Stack, volumes: tuple[str, ...]) -> str:
+    """What all these volumes are lost with, or an empty text."""
+    places = {stack.place_of(volume) for volume in volumes}
+    return places.pop() if len(places) == 1 else ""

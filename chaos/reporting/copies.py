@@ -12,15 +12,18 @@ TOPIC = "copies"
 """Topic of the notes that say where a store's copies are, as "records: pgdata on array core, ..."."""
 _BLOBS = "blobs"
 _NAME = re.compile(r"[\w.-]+")
-_PLACE = re.compile(r"(?P<volume>\S+) on (?:array (?P<array>[^\s,]+)|no LUN)")
+_PLACE = re.compile(
+    r"(?P<volume>\S+) on (?P<place>array (?P<array>[^\s,]+)|the local disks of [^\s,]+(?: and [^\s,]+)*|no LUN)"
+)
 
 
 @dataclass(frozen=True)
 class Copy:
-    """One copy of a store: a volume, and the array that it is on ("" for none)."""
+    """One copy of a store: a volume, the array that it is on ("" for none, and for a local disk), and both in words."""
 
     volume: str
     array: str
+    place: str
 
     def struck(self, faults: Iterable[FaultEvent]) -> list[FaultEvent]:
         """The faults injected into the volume or its array, by name or by a role, as "primary (primary is pg1)"."""
@@ -57,5 +60,5 @@ def stores_of(told: Iterable[str], type_: str) -> tuple[Store, ...]:
 
 def _store(text: str) -> Store:
     name, _, places = text.partition(":")
-    copies = tuple(Copy(place["volume"], place["array"] or "") for place in _PLACE.finditer(places))
+    copies = tuple(Copy(place["volume"], place["array"] or "", place["place"]) for place in _PLACE.finditer(places))
     return Store(name.strip(), places.strip(), copies)

@@ -292,7 +292,7 @@ def _place(store: Store, history: History, window: figures.Window) -> str:
         return f"{store.name}: {store.text}"
     parts = []
     for copy in store.copies:
-        told = f"{copy.volume} on array {copy.array}" if copy.array else f"{copy.volume} on no LUN"
+        told = f"{copy.volume} on {copy.place}"
         hits = [f"{event.fault} at {window.told(event.t)}" for event in copy.struck(history.faults)]
         parts.append(f"{told} (struck by {', '.join(hits)})" if hits else told)
     only = len(store.copies) > 1 and store.one_array

@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -22,14 +23,16 @@ import docker.types
 from chaos.agent.codec import decoded, encoded
 from chaos.agent.wire import Beat, Event, Request, request_name
 from chaos.errors import AgentError
+from chaos.stack.heartbeat import Heartbeat, Stall
 from chaos.stack.identity import Run
 
 _CAPABILITIES = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD", "KILL", "DAC_READ_SEARCH", "DAC_OVERRIDE", "SYS_NICE"]
 _DEVICES = ["b 7:* rwm", "c 10:229 rwm", "c 10:237 rwm"]
 """Loop devices, /dev/fuse and /dev/loop-control."""
-_BEAT_SECONDS = 1.0
 _BEAT_SECONDS_MAX = 20.0
 _CALL_SECONDS_MAX = 150.0
+_LONG = {"save": 3600.0, "format": 600.0}
+"""What takes as long as there is to write."""
 _READY_SECONDS_MAX = 20.0
 CACHE_IN_AGENT = "/cache"
 _CGROUPS_IN_AGENT = "/host/cgroup"
@@ -51,7 +54,9 @@ class Agent:
         self._lines = b""
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._beating: asyncio.Task[None] | None = None
+        self._sending = threading.Lock()
+        self._heartbeat: Heartbeat | None = None
+        self.on_stall: Callable[[Stall], None] = lambda stall: None
         self.lost = asyncio.Event()
         self.last_words = ""
 
@@ -78,8 +83,14 @@ class Agent:
         agent = cls(container, link, on_event)
         loop.add_reader(link.fileno(), agent._readable)
         await agent._ready
-        agent._beating = asyncio.create_task(agent._beat())
+        agent._heartbeat = Heartbeat(agent._beat, agent._stalled)
+        agent._heartbeat.start()
         return agent
+
+    @property
+    def given_up(self) -> Stall | None:
+        """Why the heartbeat fell silent, if it did."""
+        return self._heartbeat.gave_up if self._heartbeat else None
 
     async def call(self, request: Request[R]) -> R:
         """Send one request and wait for its answer.
@@ -90,16 +101,16 @@ class Agent:
         do = request_name(type(request))
         if self.lost.is_set():
             raise AgentError(f"the agent is gone, {do} cannot be done; the run folder has its last words")
-        number = next(self._numbers)
+        number, seconds_max = next(self._numbers), _LONG.get(do, _CALL_SECONDS_MAX)
         answer: asyncio.Future[Any] = self._loop.create_future()
         self._waiting[number] = answer
         try:
-            self._link.sendall(json.dumps({"id": number, "do": do, **encoded(request)}).encode() + b"\n")
-            async with asyncio.timeout(_CALL_SECONDS_MAX):
+            self._send({"id": number, "do": do, **encoded(request)})
+            async with asyncio.timeout(seconds_max):
                 reply: R = decoded(request.reply, await answer)
                 return reply
         except TimeoutError:
-            raise AgentError(f"the agent gave no answer to {do} in {_CALL_SECONDS_MAX:.0f} s") from None
+            raise AgentError(f"the agent gave no answer to {do} in {seconds_max:.0f} s") from None
         except OSError as error:
             raise AgentError(f"the agent is gone, {do} cannot be done: {error}") from error
         finally:
@@ -107,15 +118,21 @@ class Agent:
 
     async def stop(self) -> None:
         """End the agent: its socket ends, so it lets go of everything and exits."""
-        if self._beating is not None:
-            self._beating.cancel()
         self._close()
 
-    async def _beat(self) -> None:
-        with contextlib.suppress(AgentError):  # whoever calls next is told
-            while not self.lost.is_set():
-                await self.call(Beat())
-                await asyncio.sleep(_BEAT_SECONDS)
+    def _send(self, request: dict[str, Any]) -> None:
+        line = json.dumps(request).encode() + b"\n"
+        with self._sending:
+            self._link.sendall(line)
+
+    def _beat(self) -> None:
+        """From the heartbeat's thread. Without a number, so that no answers pile up while nobody reads them."""
+        with contextlib.suppress(OSError):  # whoever calls next is told
+            self._send({"do": request_name(Beat)})
+
+    def _stalled(self, stall: Stall) -> None:
+        self._on_event(Event("stalled", seconds=stall.seconds, trace="".join(stall.stack.format())))
+        self.on_stall(stall)
 
     def _readable(self) -> None:
         try:
@@ -154,6 +171,8 @@ class Agent:
         if self.lost.is_set():
             return
         self.lost.set()
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         self._loop.remove_reader(self._link.fileno())
         self._link.close()
         for answer in self._waiting.values():

@@ -63,8 +63,8 @@ def image_id(client: docker.DockerClient, name: str) -> str:
             raise
 
 
-def pull(client: docker.DockerClient, name: str) -> str:
-    """Pull an image, bounded in time and in silence.
+def pull(client: docker.DockerClient, name: str, platform: str = "") -> str:
+    """Pull an image, of a platform such as linux/arm64 if one is given, bounded in time and in silence.
 
     Returns:
         "" when it is there now, else why not.
@@ -78,7 +78,9 @@ def pull(client: docker.DockerClient, name: str) -> str:
 
     def follow() -> None:
         try:
-            for line in client.api.pull(repository, tag=tag or None, stream=True, decode=True):
+            for line in client.api.pull(
+                repository, tag=tag or None, stream=True, decode=True, platform=platform or None
+            ):
                 progress.put(str(line.get("error", "")))
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             progress.put(str(getattr(error, "explanation", None) or error))

@@ -48,6 +48,11 @@ def cache_place() -> Path:
     return base / "holdfast"
 
 
+def scratch_of(run_id: str) -> Path:
+    """The folder for the files of one run that a sweep removes with its objects."""
+    return cache_place() / "scratch" / run_id
+
+
 @contextmanager
 def locked(name: str, timeout_seconds: float) -> Iterator[None]:
     """Hold the lock of this name among all processes that share the cache folder; a dead holder frees it.

@@ -6,12 +6,13 @@ Blocking calls of the engine's API; `chaos.stack.running` runs them in threads.
 from __future__ import annotations
 
 import contextlib
-import os
+import io
 import socket
+import tarfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import docker
@@ -21,7 +22,7 @@ import docker.types
 from chaos.errors import EngineError, HarnessError
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
-from chaos.stack.spec import Mount, Service
+from chaos.stack.spec import NOCOPY, Mount, Service
 
 LOG_BYTES_MAX = 4 << 20
 _LOOK_SECONDS = 0.01
@@ -66,9 +67,9 @@ class Place:
 
 
 def create(
-    client: docker.DockerClient, service: Service, place: Place, attempt: int, volumes: Mapping[str, str], hostname: str
+    client: docker.DockerClient, service: Service, place: Place, attempt: int, sources: Mapping[str, str], hostname: str
 ) -> Container:
-    """Create the container, not started. `volumes` maps named volumes to this attempt's engine names.
+    """Create the container, not started. `sources` has the engine's volume of each LUN, and the copy of each file.
 
     A host name that was drawn is known to the other containers, as an engine makes it known that took it from the
     container's id.
@@ -77,18 +78,32 @@ def create(
         EngineError: The engine refuses it; the message says what.
     """
     api = client.api
+    limits = service.limits
     host = api.create_host_config(
-        binds=[_bind(mount, volumes) for mount in service.mounts if mount.kind != "tmpfs"]
-        + [f"{path}:/run/secrets/{name}:ro" for name, path in service.secrets.items()],
+        binds=[_bind(mount, sources) for mount in service.mounts if mount.kind != "tmpfs"]
+        + [f"{path}:{PurePosixPath('/run/secrets', name)}:ro" for name, path in service.secrets.items()],
         tmpfs={mount.target: mount.options for mount in service.mounts if mount.kind == "tmpfs"},
         port_bindings={port: ("127.0.0.1", host_port) for port, host_port in place.host_ports.items()},
         cap_add=list(service.cap_add),
+        cap_drop=list(service.cap_drop),
+        security_opt=list(service.security_opt) or None,
+        sysctls=dict(service.sysctls) or None,
+        group_add=list(service.group_add) or None,
+        read_only=service.read_only,
+        pids_limit=limits.pids or None,
+        memswap_limit=limits.memory_and_swap_bytes or None,
+        mem_swappiness=limits.swappiness,
+        cpu_shares=limits.cpu_shares or None,
+        cpuset_cpus=limits.cpuset or None,
+        oom_kill_disable=limits.oom_kill_disable,
+        oom_score_adj=limits.oom_score_adj or None,
+        ulimits=[docker.types.Ulimit(name=one.name, soft=one.soft, hard=one.hard) for one in limits.ulimits],
         init=service.init or None,
         shm_size=service.shm_size_bytes or None,
         nano_cpus=int(service.cpus * _NANO_CPUS) or None,
         mem_limit=service.memory_bytes or None,
         network_mode=place.network.name,
-        extra_hosts=dict(place.hosts),
+        extra_hosts=_hosts(service, place),
         log_config=docker.types.LogConfig(type="json-file", config={"max-size": f"{LOG_BYTES_MAX}"}),
     )
     names = [service.name, *service.aliases, *(() if service.hostname else (hostname,))]
@@ -103,6 +118,10 @@ def create(
             hostname=hostname,
             user=service.user or None,
             working_dir=service.working_dir or None,
+            domainname=service.domainname or None,
+            tty=service.tty,
+            stdin_open=service.stdin_open,
+            stop_signal=service.stop_signal or None,
             ports=list(place.host_ports),
             healthcheck={"test": ["NONE"]},  # asked by us, while somebody waits for the answer
             labels=place.run.labels("service"),
@@ -110,8 +129,16 @@ def create(
             host_config=host,
             networking_config=api.create_networking_config(networks),
         )
+        if service.texts:
+            api.put_archive(made["Id"], "/", _archive(service.texts))
     except docker.errors.APIError as error:
-        raise EngineError(f"the engine refuses to create {service.name}: {error.explanation}") from error
+        reason = str(error.explanation)
+        remedy = (
+            "; what its image has there does not fit on the LUN: give that a greater size under x-chaos.arrays"
+            if "no space left on device" in reason
+            else ""
+        )
+        raise EngineError(f"the engine refuses to create {service.name}: {reason}{remedy}") from error
     return Container(made["Id"], service.name)
 
 
@@ -138,7 +165,7 @@ def start(client: docker.DockerClient, container: Container) -> Container:
 def is_healthy(client: docker.DockerClient, container: Container, service: Service, seconds_max: float) -> bool:
     """Run the service's own health check once, bounded by its own time-out, too; True where it has none."""
     check = service.healthcheck
-    if check is None:
+    if check is None or not check.test:
         return True
     return succeeds(client, container, check.test, min(check.timeout_seconds, seconds_max), service.user or "")
 
@@ -202,21 +229,6 @@ def state(client: docker.DockerClient, container: Container) -> tuple[bool, int]
     return bool(found["Running"]), _NEVER_STARTED if found["Status"] == "created" else int(found["ExitCode"])
 
 
-def changed_paths(client: docker.DockerClient, container: Container) -> list[str]:
-    """Paths outside every mount that the service wrote, parents left out.
-
-    The engine's own answer compares whole images and takes a second; the writable layer of an overlay holds just
-    what was written, where this process may look into it.
-    """
-    driver = client.api.inspect_container(container.id).get("GraphDriver") or {}
-    layer = Path((driver.get("Data") or {}).get("UpperDir") or "/nowhere")
-    if driver.get("Name") == "overlay2" and os.access(layer, os.R_OK | os.X_OK):
-        paths = sorted(f"/{path.relative_to(layer)}" for path in layer.rglob("*"))
-    else:
-        paths = sorted(change["Path"] for change in client.api.diff(container.id) or [])
-    return [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
-
-
 def save_log(client: docker.DockerClient, container: Container, folder: Path, hush: Callable[[bytes], bytes]) -> None:
     """Append the end of the container's output to `<folder>/<service>.log`, which stays within 4 MiB."""
     with contextlib.suppress(docker.errors.APIError):
@@ -267,6 +279,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _bind(mount: Mount, volumes: Mapping[str, str]) -> str:
-    source = mount.source if mount.kind == "bind" else volumes[mount.source]
-    return f"{source}:{mount.target}:{'ro' if mount.read_only else 'rw'}"
+def _hosts(service: Service, place: Place) -> list[str]:
+    """Lines of /etc/hosts as the engine takes them: of the stack's names, the service's links, and its own."""
+    links = [(alias, place.hosts[other]) for alias, other in service.links.items() if other in place.hosts]
+    own = {name for name, _ in (*links, *service.hosts)}
+    shared = [(name, address) for name, address in place.hosts.items() if name not in own]
+    return [f"{name}:{address}" for name, address in (*shared, *links, *service.hosts)]
+
+
+def _archive(texts: Mapping[str, bytes]) -> bytes:
+    """Files that everybody in the container may read, by their path."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for path, content in texts.items():
+            file = tarfile.TarInfo(path.lstrip("/"))
+            file.size, file.mode, file.mtime = len(content), 0o444, int(time.time())
+            archive.addfile(file, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def _bind(mount: Mount, sources: Mapping[str, str]) -> str:
+    source = mount.source if mount.kind == "bind" else sources[mount.source]
+    options = ["ro" if mount.read_only else "rw", *([NOCOPY] if NOCOPY in mount.options else [])]
+    return f"{source}:{mount.target}:{','.join(options)}"

@@ -19,6 +19,8 @@ from chaos.stack.spec import Build
 
 _NEVER = ("**/__pycache__", "**/*.pyc")
 """What Python leaves beside its sources; it would change the digest from one run to the next."""
+INLINE = ".holdfast.Dockerfile"
+"""The name of a Dockerfile whose text stands in the Compose file, within the context that the engine gets."""
 _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$", re.IGNORECASE)
 _ARG = re.compile(r"^\s*ARG\s+([A-Za-z_]\w*)(?:=(\S*))?\s*$", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?::?-([^}]*))?\}|([A-Za-z_]\w*))")
@@ -26,11 +28,12 @@ _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?::?-([^}]*))?\}|([A-Za-z_]\w*))"
 
 @dataclass(frozen=True)
 class Context:
-    """The files of a build, by path relative to the context's folder, in order."""
+    """The files of a build, by path relative to the context's folder, in order; `inline` is the Dockerfile's text."""
 
     folder: Path
     paths: tuple[str, ...]
     dockerfile: str
+    inline: str = ""
 
     @classmethod
     def of(cls, build: Build) -> Context:
@@ -42,6 +45,9 @@ class Context:
         folder = build.context
         if not folder.is_dir():
             raise ImageError(f"the build context {folder} is not a folder; correct `build.context`")
+        if build.inline:
+            found = without_runs(set(PatternMatcher([*_NEVER, *_ignored(folder)]).walk(str(folder))))
+            return cls(folder, tuple(sorted({*found} - {INLINE})), INLINE, build.inline)
         if not (folder / build.dockerfile).is_file():
             raise ImageError(f"{folder / build.dockerfile} is not there; correct `build.dockerfile`")
         patterns = [*_NEVER, *_ignored(folder), f"!{build.dockerfile}"]
@@ -63,6 +69,7 @@ class Context:
                 content = b""
             head = f"{path}\0{stat.S_IFMT(mode):o}\0{_mode(mode):o}\0{len(content)}\0"
             whole.update(head.encode("utf-8", "surrogateescape") + content)
+        whole.update(self.inline.encode())
         return whole.hexdigest()
 
     def tar(self) -> io.BytesIO:
@@ -71,12 +78,16 @@ class Context:
         with tarfile.open(fileobj=packed, mode="w") as archive:
             for path in self.paths:
                 archive.add(self.folder / path, path, recursive=False, filter=_normal)
+            if self.inline:
+                made = tarfile.TarInfo(INLINE)
+                made.size = len(self.inline.encode())
+                archive.addfile(_normal(made), io.BytesIO(self.inline.encode()))
         packed.seek(0)
         return packed
 
     def bases(self, args: Mapping[str, str]) -> tuple[str, ...]:
         """Images that the Dockerfile starts from, without its own stages, its first ARGs filled in."""
-        return bases_of((self.folder / self.dockerfile).read_text(errors="replace"), args)
+        return bases_of(self.inline or (self.folder / self.dockerfile).read_text(errors="replace"), args)
 
 
 def without_runs(paths: Set[str]) -> Set[str]:

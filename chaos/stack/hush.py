@@ -17,6 +17,7 @@ class Hush:
         values: set[bytes] = set()
         for service in stack.services.values():
             values.update(value.encode() for value in service.environment.values())
+            values.update(text.strip() for text in service.texts.values())
             values.update(path.read_bytes().strip() for path in service.secrets.values() if path.is_file())
         # the longest first: one may be part of another
         self._values = sorted((v for v in values if len(v) >= _SECRET_BYTES_MIN), key=len, reverse=True)

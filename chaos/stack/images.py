@@ -46,7 +46,8 @@ def ensure_image(client: docker.DockerClient, service: Service, stack: str = "")
     """
     if service.build is not None:
         return build(client, service.build, "-".join(filter(None, (stack, service.name))))
-    return ImageRef(_present(client, service.image, f"service {service.name}"), service.image)
+    found = _present(client, service.image, f"service {service.name}", service.platform)
+    return ImageRef(found, service.image)
 
 
 def ensure_agent_image(client: docker.DockerClient) -> ImageRef:
@@ -88,7 +89,7 @@ def build(client: docker.DockerClient, recipe: Build, name: str) -> ImageRef:
     return ImageRef(found, tag)
 
 
-def _present(client: docker.DockerClient, image: str, wanted_by: str) -> str:
+def _present(client: docker.DockerClient, image: str, wanted_by: str, platform: str = "") -> str:
     if image == BASE:
         return ensure_base(client)
     found = image_id(client, image)
@@ -96,7 +97,7 @@ def _present(client: docker.DockerClient, image: str, wanted_by: str) -> str:
         return found
     with locked(f"image-{image}", _BUILD_SECONDS_MAX):
         found = image_id(client, image)
-        trouble = "" if found else pull(client, image)
+        trouble = "" if found else pull(client, image, platform)
         found = found or image_id(client, image)
     if not found:
         raise ImageError(
@@ -112,7 +113,7 @@ def _agent_recipe() -> Build:
 
 def _tag(name: str, context: Context, recipe: Build, bases: Mapping[str, str]) -> str:
     args, from_ = sorted(recipe.args.items()), sorted(bases.items())
-    parts = [context.digest(), recipe.dockerfile, recipe.target, args, from_]
+    parts = [context.digest(), context.dockerfile, recipe.target, args, from_, *filter(None, [recipe.platform])]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_DIGEST_CHARACTERS]
     return f"holdfast/{_plain(name)}:{digest}"
 
@@ -125,9 +126,10 @@ def _build(client: docker.DockerClient, context: Context, recipe: Build, tag: st
         for line in client.api.build(
             fileobj=context.tar(),
             custom_context=True,
-            dockerfile=recipe.dockerfile,
+            dockerfile=context.dockerfile,
             buildargs=dict(recipe.args),
             target=recipe.target or None,
+            platform=recipe.platform or None,
             tag=tag,
             labels={IMAGE_LABEL: "1"},
             rm=True,

@@ -16,11 +16,13 @@ from chaos.errors import AgentError, EngineError, HarnessError
 from chaos.stack import carrier, network
 from chaos.stack.agent import Agent
 from chaos.stack.cache import cache_folder
-from chaos.stack.engine import connect
+from chaos.stack.engine import connect, engine_errors
 from chaos.stack.golden import Golden
 from chaos.stack.guard import Guard
+from chaos.stack.health import with_image_checks
 from chaos.stack.identity import Run
 from chaos.stack.images import ensure_agent_image, ensure_image
+from chaos.stack.local import on_local_disks
 from chaos.stack.programs import in_own_thread
 from chaos.stack.running import RunningStack
 from chaos.stack.spec import Stack
@@ -30,7 +32,7 @@ from chaos.stack.toxiproxy_image import ensure_server
 
 @dataclass(frozen=True)
 class Lab:
-    """Everything that trials of one stack need, up and ready."""
+    """Everything that trials of one stack need, up and ready. What its images' volumes add is in `running.stack`."""
 
     run: Run
     running: RunningStack
@@ -68,22 +70,25 @@ async def lab(
 
     try:
         images = await _images(client, stack, log)
+        stack = await asyncio.to_thread(with_image_checks, client, stack, images)
         carrier_image = await _carrier_image(client, stack, log)
         agent_image = (await in_own_thread(ensure_agent_image, client)).id
         net = await asyncio.to_thread(network.create, client, run)
         folder = cache_folder()
         (folder / "scratch").mkdir(parents=True, exist_ok=True)
         agent = await Agent.start(client, agent_image, run, str(folder), heard)
-        running = RunningStack(client, stack, images, run, agent, net, carrier_image)
-        golden = Golden(stack, images, folder)
+        stack = on_local_disks(stack, await asyncio.to_thread(_image_volumes, client, images))
+        running = RunningStack(client, stack, images, run, agent, net, carrier_image, agent_image)
+        golden = await asyncio.to_thread(Golden, stack, images, folder)
         if not golden.exists:
             log(f"initialising {stack.name} once; its disks are kept for later runs")
             running.logs = logs
             await golden.make(running, ready_seconds_max)
+        running.files.begin_with(golden.files)
         yield Lab(run, running, golden, {**images, carrier.NAME: carrier_image} if carrier_image else images)
         orderly = True
     except HarnessError as error:
-        if agent is None or not agent.lost.is_set():
+        if agent is None or not agent.lost.is_set() or agent.given_up:
             raise
         # whatever else failed meanwhile, this is why
         said = f": {agent.last_words}" if agent.last_words else ""
@@ -104,6 +109,13 @@ async def _images(client: docker.DockerClient, stack: Stack, log: Callable[[str]
         log(f"image of {service.name}")
         found[service.name] = (await in_own_thread(ensure_image, client, service, stack.name)).id
     return found
+
+
+def _image_volumes(client: docker.DockerClient, images: dict[str, str]) -> dict[str, list[str]]:
+    """By service, the paths that its image declares as volumes."""
+    with engine_errors("looking at the images"):
+        configs = {name: client.images.get(image).attrs.get("Config") or {} for name, image in images.items()}
+    return {name: list(config.get("Volumes") or ()) for name, config in configs.items()}
 
 
 async def _carrier_image(client: docker.DockerClient, stack: Stack, log: Callable[[str], None]) -> str:

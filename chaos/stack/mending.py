@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from chaos.agent.wire import Health
 from chaos.stack.running import RunningStack
+from chaos.stack.spec import Stack
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,11 @@ async def _follow_the_runbook(
     A service of a `rebuild` step bootstraps itself on its blank LUN from a copy that is left.
     """
     stack = running.stack
-    without = set(blank)
+    copied = {volume for volumes in stack.copies.values() for volume in volumes}
+    # where it is said which disks hold the data, nobody takes a backup to a local one that is not among them
+    without = {lun for lun in blank if lun in copied or not copied or not stack.luns[lun].is_local}
+    if blank - without:
+        yield _started_on(stack, blank - without)
     for step in stack.runbook:
         for service in step.services:
             copies = {lun: stack.copies_left(lun, lost) for lun in stack.luns_of((service,)) if lun in blank}
@@ -118,6 +123,12 @@ async def _follow_the_runbook(
                 yield f"{step.name}: restored"
                 return
             yield f"{step.name}: failed with {code}: {words}"
-    names = ", ".join(sorted(without))
-    empty = ", ".join(stack.services_on(tuple(without)))
-    yield f"no usable backup; {names} replaced by blank LUNs, {empty} initialised empty"
+    yield f"no usable backup; {_started_on(stack, without)}"
+
+
+def _started_on(stack: Stack, luns: Set[str]) -> str:
+    """What was done with lost LUNs: whether anything comes back by itself, say the reads."""
+    bound = {name for name in luns if stack.luns[name].contents}
+    done = [f"{', '.join(sorted(luns - bound))} replaced by blank LUNs"] if luns - bound else []
+    done += [f"{', '.join(sorted(bound))} replaced by LUNs with what the bound folders hold"] if bound else []
+    return f"{', '.join(done)}, {', '.join(stack.services_on(tuple(luns)))} started on them"

@@ -15,6 +15,7 @@ import docker.types
 
 from chaos.errors import EngineError
 from chaos.stack.identity import Run
+from chaos.stack.spec import Stack
 
 _SUBNETS = 128
 _FIRST_HOST = 10
@@ -61,3 +62,14 @@ def create(client: docker.DockerClient, run: Run) -> Network:
             raise EngineError(f"the engine refuses to make a network: {reason}") from error
         return Network(made["Id"], name, subnet)
     raise EngineError(f"no free /24 of 198.18.0.0/15 for the run's network: {reason}; see `docker network ls`")
+
+
+def addresses(stack: Stack, net: Network) -> dict[str, str]:
+    """The address of every name that is one service's alone; a shared alias is left to the engine's name server."""
+    named = [
+        (name, net.address(index))
+        for index, service in enumerate(stack.services.values())
+        for name in {service.name, *service.aliases}
+    ]
+    names = [name for name, _ in named]
+    return {name: address for name, address in named if names.count(name) == 1}

@@ -16,17 +16,20 @@ from pathlib import Path
 import docker
 import orjson
 
-from chaos.agent.wire import Confine, Forget, Release, Sync, Watch
+from chaos.agent.wire import Confine, Forget, Heard, Release, Sync, Watch
 from chaos.errors import CarrierError, EngineError, HarnessError
-from chaos.stack import containers
+from chaos.stack import containers, layers
 from chaos.stack.agent import Agent
+from chaos.stack.cache import scratch_of
+from chaos.stack.carrier import NAME as CARRIER
 from chaos.stack.carrier import Carrier, CarrierPlace
 from chaos.stack.containers import Container, Place
 from chaos.stack.disks import Disks, Unrecoverable
+from chaos.stack.files import BoundFiles
 from chaos.stack.hostnames import Hostnames
 from chaos.stack.hush import Hush
 from chaos.stack.identity import Run
-from chaos.stack.network import Network
+from chaos.stack.network import Network, addresses
 from chaos.stack.readiness import Readiness
 from chaos.stack.restarts import Restarts
 from chaos.stack.spec import Condition, Service, Stack
@@ -46,8 +49,20 @@ class RunningStack:
         agent: Agent,
         net: Network,
         carrier_image: str = "",
+        copy_image: str = "",
     ) -> None:
-        """Nothing runs yet; `images` maps services to image ids, and a stack with a carrier needs its image's."""
+        """Nothing runs yet.
+
+        Args:
+            client: The engine.
+            stack: With all that is written to on LUNs: `chaos.stack.local`.
+            images: Image ids by service.
+            run: Whose copy this is.
+            agent: Has the LUNs.
+            net: Where the containers are.
+            carrier_image: Of the carrier, where the stack has one.
+            copy_image: One that has `cp`, where the stack binds folders that may be written to.
+        """
         self.stack = stack
         self.agent = agent
         self.running: dict[str, Container] = {}
@@ -56,12 +71,14 @@ class RunningStack:
         self._run = run
         self._network = net
         self._attempts = itertools.count(1)
+        self._copy_image = copy_image
         self._disks = Disks(client, stack, run, agent)
+        self.files = BoundFiles(stack, scratch_of(run.id))
         self.hostnames = Hostnames(stack)
         self.hush = Hush(stack)
         self.restarts = Restarts(stack, self._start_again)
         self._ready = Readiness(client, self.running, self.restarts.restarts, self.hush)
-        hosts = _addresses(stack, net)
+        hosts = addresses(stack, net)
         self._places = {
             service.name: Place(run, net, index, images[service.name], _host_ports(service), hosts)
             for index, service in enumerate(stack.services.values())
@@ -101,7 +118,7 @@ class RunningStack:
             HarnessError: A service does not get ready in time; the message carries its last words.
         """
         deadline = time.monotonic() + seconds_max
-        await self._disks.make(bases)
+        await asyncio.gather(self._disks.make(bases), asyncio.to_thread(self.files.lay_out))
         carrier = [self.carrier.start(seconds_max)] if self.carrier else []
         await self._make(self.stack.services)
         await asyncio.gather(self._start_in_order(self.stack.services, seconds_max, HarnessError), *carrier)
@@ -115,6 +132,7 @@ class RunningStack:
         if self.carrier:
             await self.carrier.remove(self.logs, self.hush)
         await self._disks.clear()
+        await asyncio.to_thread(self.files.clear)
 
     async def shut_down(self) -> None:
         """Stop every service in order, dependents first, so that all data is on the LUNs."""
@@ -192,7 +210,7 @@ class RunningStack:
         anew, ended, checked, blanks = list(anew), list(ended), list(checked), blanks or {}
         self.restarts.cancel(ended)
         await self._remove(anew)
-        await self._disks.remove([*blanks, *checked, *self._private_volumes(anew)])
+        await self._disks.remove([*blanks, *checked])
         await self._disks.make(blanks)
         said = await self._disks.reattach(checked)
         self.hostnames.draw(self.stack.services_on(tuple(blanks)))
@@ -212,6 +230,10 @@ class RunningStack:
                 return await call
         except TimeoutError:
             raise Unrecoverable(f"the runbook's command in {service} did not end in time") from None
+
+    async def fill(self, lun: str, path: str) -> None:
+        """Make a file, a path in the agent, of which a LUN is cloned that has what its bound folder has."""
+        await self._disks.fill(lun, self._copy_image, path)
 
     async def save_luns(self, folder: str) -> None:
         """Write every LUN's content into `folder`, a path in the agent."""
@@ -249,6 +271,16 @@ class RunningStack:
             if not running and not self.stack.is_done(name, code)
         ]
 
+    async def finished(self, names: Iterable[str]) -> set[str]:
+        """Those of these services that have ended as they should: successfully, and nothing wants them back."""
+        return {
+            name
+            for name in names
+            if name in self.running
+            and self.stack.services[name].restart in ("no", "on-failure")
+            and await asyncio.to_thread(containers.state, self._client, self.running[name]) == (False, 0)
+        }
+
     async def answers(self, seconds_max: float) -> None:
         """Wait until every service is healthy, the front door accepts a connection and the stack is steady.
 
@@ -277,35 +309,30 @@ class RunningStack:
         steady = self.stack.steady.items()
         await asyncio.gather(*(self._ready.steady(name, command, deadline, error) for name, command in steady))
 
+    async def heard(self) -> tuple[int, int]:
+        """Packets that came so far by the phones' ways: to published ports, and from the carrier to the front door.
+
+        Returns:
+            Their number, and a mark: between two counts with different marks counting began anew.
+        """
+        ends = [(service.name, "") for service in self.stack.services.values() if service.ports]
+        if self.carrier:
+            ends.append((self.stack.front_door[0], CARRIER))
+        heard = await self.agent.call(Heard(tuple(ends)))
+        return heard.packets, heard.rewrites
+
     async def settle(self) -> None:
         """Write back what is dirty on every LUN, so that what a LUN takes from now on is the workload's."""
-        mounts = [
-            (service.name, mount.target)
-            for service in self.stack.services.values()
-            for mount in service.mounts
-            if mount.kind == "lun"
-        ]
-        await asyncio.gather(*(self.agent.call(Sync(name, path)) for name, path in mounts))
+        places: dict[str, list[tuple[str, str]]] = {}
+        for service in self.stack.services.values():
+            for mount in service.mounts:
+                if mount.kind == "lun":
+                    places.setdefault(mount.source, []).append((service.name, mount.target))
+        await asyncio.gather(*(self.agent.call(Sync(tuple(each))) for each in places.values()))
 
     async def not_covered(self) -> tuple[str, ...]:
         """Paths that services wrote and that are on no LUN, as "service:/path"."""
-        found = await asyncio.gather(
-            *(asyncio.to_thread(containers.changed_paths, self._client, each) for each in self.running.values())
-        )
-        luns = {name: [m.target for m in self.stack.services[name].mounts] for name in self.running}
-        paths = [
-            f"{name}:{path}"
-            for name, changed in zip(self.running, found, strict=True)
-            for path in changed
-            if not any(path == target or path.startswith(f"{target}/") for target in luns[name])
-        ]
-        paths += [
-            f"{service.name}:{mount.target}"
-            for service in self.stack.services.values()
-            for mount in service.mounts
-            if mount.kind == "volume" or (mount.kind == "bind" and not mount.read_only)
-        ]
-        return tuple(path for path in paths if not path.startswith(tuple(self.stack.may_lose) or ("\0",)))
+        return await layers.not_covered(self._client, self.stack, self.agent, self.running, self.files)
 
     async def keep_events(self, folder: Path, since: float) -> None:
         """Save what the engine did with this run's objects since a moment (seconds of the epoch)."""
@@ -315,17 +342,16 @@ class RunningStack:
     # --- containers
 
     async def _make(self, names: Iterable[str]) -> None:
-        """Make containers, and the volumes that are theirs alone; none is started."""
+        """Make containers; none is started."""
         names = list(names)
         attempt = next(self._attempts)
-        await self._disks.make_plain(self._private_volumes(names))
         made = await asyncio.gather(*(self._create(name, attempt) for name in names))
         self.running.update(zip(names, made, strict=True))
 
     async def _create(self, name: str, attempt: int) -> Container:
         service, place = self.stack.services[name], self._places[name]
-        volumes, hostname = self._disks.names, self.hostnames[name]
-        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, volumes, hostname)
+        sources, hostname = {**self._disks.names, **self.files.paths}, self.hostnames[name]
+        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, sources, hostname)
 
     async def _start_in_order(
         self, names: Iterable[str], seconds_max: float, error: type[HarnessError], *, wait: bool = True
@@ -411,23 +437,6 @@ class RunningStack:
             await asyncio.to_thread(containers.remove, self._client, container)
 
         await asyncio.gather(*(remove(name) for name in list(names)))
-
-    def _private_volumes(self, names: Iterable[str]) -> list[str]:
-        """Named volumes that are on no LUN, of services that are made anew: they lose what is on them."""
-        wanted = {m.source for n in names for m in self.stack.services[n].mounts if m.kind == "volume"}
-        used = {m.source for n in self.running if n not in set(names) for m in self.stack.services[n].mounts}
-        return sorted(wanted - used)
-
-
-def _addresses(stack: Stack, net: Network) -> dict[str, str]:
-    """The address of every name that is one service's alone; a shared alias is left to the engine's name server."""
-    named = [
-        (name, net.address(index))
-        for index, service in enumerate(stack.services.values())
-        for name in {service.name, *service.aliases}
-    ]
-    names = [name for name, _ in named]
-    return {name: address for name, address in named if names.count(name) == 1}
 
 
 def _host_ports(service: Service) -> dict[int, int]:

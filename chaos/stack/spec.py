@@ -5,30 +5,44 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 ANY = "any "
 """Before a role: one of the services that have it."""
 Restart = Literal["no", "always", "on-failure", "unless-stopped"]
+LOCAL = "local"
+"""The array of all disks that are in the machines themselves, each a LUN of its own."""
+NOCOPY = "nocopy"
+"""Among a LUN's mount options: it does not take what the image has there, as a bind does not."""
 
 
 @dataclass(frozen=True)
 class Build:
-    """How an image is made: a folder, a Dockerfile in it, build arguments and a target stage."""
+    """How an image is made: a folder, a Dockerfile in it, build arguments and a target stage.
+
+    `inline` is the Dockerfile's text where it stands in the Compose file.
+    """
 
     context: Path
     dockerfile: str = "Dockerfile"
     args: Mapping[str, str] = field(default_factory=dict, repr=False)
     target: str = ""
+    inline: str = ""
+    platform: str = ""
 
 
 @dataclass(frozen=True)
 class Healthcheck:
-    """A service's own check. `test` is the argument vector inside the container; times in seconds."""
+    """A service's own check. `test` is the argument vector inside the container; times in seconds.
+
+    Without a test it is that of the image, if it has one, and what is 0 is the image's own.
+    """
 
     test: tuple[str, ...]
     interval_seconds: float = 30.0
@@ -42,11 +56,13 @@ class Mount:
     """One volume, bind or tmpfs of a service.
 
     Attributes:
-        kind: "lun" and "volume" have a volume name as source, "bind" a host path, "tmpfs" nothing.
+        kind: "lun" and "volume" have a name as source, "bind" and "file" a host path, "tmpfs" nothing. A "file" is
+            copied for each trial. `chaos.stack.local` leaves no "volume", and no "bind" that could be written to.
         target: Path inside the container.
+        options: Of a tmpfs; "nocopy" of a volume that does not begin with what the image has there.
     """
 
-    kind: Literal["lun", "volume", "bind", "tmpfs"]
+    kind: Literal["lun", "volume", "bind", "file", "tmpfs"]
     source: str
     target: str
     read_only: bool = False
@@ -62,6 +78,29 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Ulimit:
+    """One limit of processes, such as nofile; -1 is none."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a container may use, besides its processors and memory; 0 and None leave it to the engine."""
+
+    pids: int = 0
+    memory_and_swap_bytes: int = 0
+    swappiness: int | None = None
+    cpu_shares: int = 0
+    cpuset: str = ""
+    oom_kill_disable: bool = False
+    oom_score_adj: int = 0
+    ulimits: tuple[Ulimit, ...] = ()
+
+
+@dataclass(frozen=True)
 class Service:
     """One service of the stack.
 
@@ -70,6 +109,10 @@ class Service:
 
     Attributes:
         restarts_max: Of `on-failure`: how often it is started again; 0: as often as it fails.
+        hosts: Further lines of /etc/hosts: (name, address).
+        links: Names by which this service alone knows others.
+        secrets: Files by their target: a name below /run/secrets, or a path.
+        texts: Files of which the Compose file or a variable has the content, by path.
     """
 
     name: str
@@ -85,26 +128,57 @@ class Service:
     restart: Restart = "no"
     restarts_max: int = 0
     user: str = ""
+    group_add: tuple[str, ...] = ()
     working_dir: str = ""
     hostname: str = ""
+    domainname: str = ""
     aliases: tuple[str, ...] = ()
+    hosts: tuple[tuple[str, str], ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
     cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    read_only: bool = False
+    tty: bool = False
+    stdin_open: bool = False
     init: bool = False
     shm_size_bytes: int = 0
+    stop_signal: str = ""
     stop_grace_seconds: float = 10.0
+    platform: str = ""
     secrets: Mapping[str, Path] = field(default_factory=dict, repr=False)
+    texts: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     cpus: float = 0.0
     memory_bytes: int = 0
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True)
 class Lun:
-    """One block device of an array, on which one named volume lives."""
+    """One block device of an array, on which one volume lives.
+
+    Attributes:
+        name: The volume's, or "service:/path" where it has none.
+        contents: A folder of the host; what is in there lies on the LUN from the first.
+    """
 
     name: str
     array: str
     size_bytes: int
     filesystem: Literal["ext4"] = "ext4"
+    contents: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a disk in the machine itself: it loses power with it, and no SAN has to do with it."""
+        return self.array == LOCAL
+
+    @property
+    def file_name(self) -> str:
+        """Its name as a part of file and volume names."""
+        safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.name)[:60].strip("-")
+        return safe if safe == self.name else f"{safe}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)
@@ -143,17 +217,18 @@ class Stack:
         name: Compose's `name`, else the folder's.
         source: The Compose file.
         luns: By volume name.
-        volumes: Further named volumes, not on a LUN.
+        volumes: Further named volumes; none once `chaos.stack.local` has put them on LUNs.
         front_door: (service, container port).
         driver: "http" or "module:Class".
         roles: Services by role, e.g. {"database": ("db",)}; of a role that moves, those that may have it.
         role_checks: Of each role that moves, how to find out who has it.
         copies: For each store ("records", "blobs") the volumes that hold a copy of it, as declared.
         runbook: x-chaos.recovery.
-        may_lose: Paths "service:/path" outside LUNs that the user declared as harmless to lose.
+        may_lose: Paths "service:/path" outside LUNs that, with all below them, the user declared as harmless to lose.
         steady: Commands by service that succeed there once the whole stack is in its steady state.
         doors: Copies that are read directly at the end: (kind, service, container port).
         carrier: Whether phones reach the front door through a Toxiproxy of the run.
+        notes: What the Compose file says and has no meaning in a trial, a line each.
     """
 
     name: str
@@ -173,6 +248,7 @@ class Stack:
     steady: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doors: tuple[tuple[str, str, int], ...] = ()
     carrier: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def arrays(self) -> dict[str, tuple[str, ...]]:
@@ -181,6 +257,13 @@ class Stack:
         for lun in self.luns.values():
             found[lun.array] = (*found.get(lun.array, ()), lun.name)
         return found
+
+    @property
+    def bound(self) -> tuple[str, ...]:
+        """Every path of the host that services bind, as it is or as a copy."""
+        mounts = [mount for service in self.services.values() for mount in service.mounts]
+        found = [mount.source for mount in mounts if mount.kind in ("bind", "file")]
+        return tuple(dict.fromkeys([*found, *(lun.contents for lun in self.luns.values() if lun.contents)]))
 
     def candidates(self, name: str) -> tuple[str, ...]:
         """The services that a name in an experiment may mean: itself, or those of a role; `any ROLE` is one of them."""
@@ -192,9 +275,27 @@ class Stack:
         return tuple(name for name in self.luns if name in mounted)
 
     def beside(self, luns: Iterable[str]) -> tuple[str, ...]:
-        """Every LUN of the arrays that these are on, in the order of the file."""
-        arrays = {self.luns[name].array for name in luns}
+        """Every LUN of the SAN's arrays that these are on, in the order of the file; local disks are on none."""
+        arrays = {self.luns[name].array for name in luns} - {LOCAL}
         return tuple(lun.name for lun in self.luns.values() if lun.array in arrays)
+
+    def place_of(self, volume: str) -> str:
+        """In words, what a volume is lost with: its array, or the machine that it is in; empty for on no LUN."""
+        lun = self.luns.get(volume)
+        if lun is None:
+            return ""
+        services = self.joined((volume,))[0] if lun.is_local else ()
+        return f"the local disks of {' and '.join(services)}" if services else f"array {lun.array}"
+
+    def is_harmless(self, service: str, path: str) -> bool:
+        """Whether `may_lose` names this path, or one above it."""
+        place = PurePosixPath(path)
+        named = (
+            PurePosixPath(other)
+            for name, _, other in (each.partition(":") for each in self.may_lose)
+            if name == service
+        )
+        return any(place.is_relative_to(other) for other in named)
 
     def copies_left(self, lun: str, lost: Collection[str]) -> tuple[str, ...]:
         """Volumes, on LUNs or not, that hold everything that a lost LUN held a copy of; none if anything is gone."""

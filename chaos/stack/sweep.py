@@ -17,7 +17,7 @@ import docker
 import docker.errors
 
 from chaos.agent import loop
-from chaos.stack.cache import cache_place
+from chaos.stack.cache import cache_place, scratch_of
 from chaos.stack.engine import connect
 from chaos.stack.identity import OWNER_LABEL, ROLE_LABEL, RUN_LABEL, is_alive
 from chaos.stack.images import IMAGE_LABEL
@@ -70,6 +70,7 @@ def sweep_run(client: docker.DockerClient, run_id: str) -> SweepReport:
     """Remove every object of one run."""
     report = SweepReport()
     _sweep(client, f"{RUN_LABEL}={run_id}", lambda labels: True, report)
+    shutil.rmtree(scratch_of(run_id), ignore_errors=True)
     return report
 
 

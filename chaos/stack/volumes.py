@@ -1,4 +1,4 @@
-"""The engine's volumes: a LUN's file system mounted by the engine itself, or plain ones beside it.
+"""The engine's volumes: a LUN's file system mounted by the engine itself.
 
 Blocking calls of the engine's API; `chaos.stack.disks` runs them in threads.
 """
@@ -27,11 +27,6 @@ def create_on_lun(client: docker.DockerClient, run: Run, name: str, lun: Lun, de
     made = client.api.create_volume(name, driver="local", driver_opts=options, labels=run.labels("lun"))
     if (made.get("Options") or {}).get("device") != device:
         raise EngineError(f"volume {name} exists with another device; run `holdfast clean`")
-
-
-def create_plain(client: docker.DockerClient, run: Run, name: str) -> None:
-    """Make an ordinary volume: on no LUN, so a power cut takes it whole."""
-    client.api.create_volume(name, labels=run.labels("volume"))
 
 
 def remove(client: docker.DockerClient, name: str) -> None:

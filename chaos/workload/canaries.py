@@ -12,12 +12,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from chaos.errors import HarnessError
-from chaos.history.events import CANARY_OWNER, Act, Back, Kind, Policy, Send
+from chaos.errors import DriverError, HarnessError
+from chaos.history.events import CANARY_OWNER, Act, Back, Kind, Policy, Send, is_unasked
+from chaos.workload.blame import checked_ack
 from chaos.workload.doors import Door, Reader
 from chaos.workload.logbook import Logbook, tell_ack
 from chaos.workload.records import digest, make, size_of
-from chaos.workload.session import FrontDoor, Record, Session
+from chaos.workload.session import Ack, FrontDoor, Record, Session
 
 CANARIES: Mapping[str, str] = {"A": "canary-a", "B": "canary-b"}
 DEVICE = "d-canary"
@@ -59,6 +60,7 @@ async def plant(
         wrong = digest(replace(updated, fields={**updated.fields, "note": "never sent"}))
         await planting.write("update", updated, created.write if policy == "reject" else None, wrong)
         await planting.see(updated)
+        await planting.read_by_a_stranger()
     finally:
         await session.close()
 
@@ -114,21 +116,23 @@ class _Planting:
         act = _act(self._logbook, op, kind, record, base, shown_hash)
         self._logbook.act(act)
         attempts = 0
+
+        async def put() -> Ack:
+            return checked_ack(await self._session.put(record, base, act.key), "put")
+
         while True:
             attempts += 1
-            answer = await self._logbook.attempt(
-                op,
-                attempts,
-                lambda: self._session.put(record, base, act.key),
-                tell_ack,
-                self._request_seconds_max,
-            )
+            answer = await self._logbook.attempt(op, attempts, put, tell_ack, self._request_seconds_max)
             if answer.outcome in ("ok", "degraded"):
                 return
+            if answer.defect:
+                raise DriverError(
+                    f"driver {self._reader.driver}: {answer.defect}; `holdfast driver-test` tries each method of it"
+                )
             if answer.final or time.monotonic() >= self._deadline:
                 raise HarnessError(
-                    f"canary B cannot be planted, its {kind} was not acknowledged: {answer.why}; "
-                    f"the stack must serve before the load begins"
+                    f"canary B cannot be planted, its {kind} was not acknowledged: {answer.why}; either the stack does "
+                    f"not serve yet, or the driver is wrong, which `holdfast driver-test` tells"
                 )
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -143,6 +147,7 @@ class _Planting:
                 seconds_max=max(0.0, self._deadline - time.monotonic()),
                 rounds=1,
                 keep_sessions=True,
+                impatient=True,
             )
             seen = {row.write for read in reads for row in read.rows}
             if record.write in seen:
@@ -155,6 +160,20 @@ class _Planting:
                 raise HarnessError(
                     f"a full read by another device does not show the acknowledged canary write {record.write}: "
                     f"{why}; "
-                    f"either the driver's `everything` answers from a cache, or the stack was not reset before"
+                    f"either `everything` of driver {self._reader.driver} answers from a cache, or the stack was not "
+                    f"reset before"
                 )
             await asyncio.sleep(PAUSE_SECONDS)
+
+    async def read_by_a_stranger(self) -> None:
+        """One more read as the final ones are made: counted, and at an address where nobody listens."""
+        door = Door("probe", CANARY_OWNER, "stranger")
+        seconds_max = max(0.0, self._deadline - time.monotonic())
+        reads = await self._reader.read(self._front_door, 0, [door], seconds_max=seconds_max, rounds=1, impatient=True)
+        if any(
+            read.outcome == "ok" and is_unasked(read.asked_bytes, read.answered_bytes, len(read.rows)) for read in reads
+        ):
+            raise DriverError(
+                f"driver {self._reader.driver}: a full read returned {len(reads[-1].rows)} records and did not ask the "
+                f"service; `everything` must ask the front door that the session was given, each time"
+            )

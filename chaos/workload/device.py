@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from chaos.history.events import Act, Kind, Policy, Row
+from chaos.workload.blame import checked_ack, checked_changes
 from chaos.workload.cache import Cache, Known
 from chaos.workload.logbook import Answer, Logbook, Told, tell_ack
 from chaos.workload.records import digest, make, may_be_changed, observe, observed, size_of
@@ -139,6 +140,11 @@ class Device:
     def session_name(self) -> str:
         """Device and incarnation, e.g. "d-05#1"."""
         return f"{self.name}#{self._incarnation}"
+
+    @property
+    def cursor(self) -> str | None:
+        """Up to where it has synced."""
+        return self._cursor
 
     @property
     def unsent(self) -> int:
@@ -291,10 +297,10 @@ class Device:
     async def _send(self, entry: _Entry) -> Answer[None]:
         session, record = self._session, entry.record
 
-        def call() -> Awaitable[Ack]:
+        async def call() -> Ack:
             if record is None:
-                return session.delete(entry.name, entry.base, entry.key)
-            return session.put(record, entry.base, entry.key)
+                return checked_ack(await session.delete(entry.name, entry.base, entry.key), "delete")
+            return checked_ack(await session.put(record, entry.base, entry.key), "put")
 
         answer = await self._attempt(entry, call, tell_ack)
         if answer.outcome == "fail" and answer.final:
@@ -325,7 +331,7 @@ class Device:
         session, cursor = self._session, self._cursor
 
         async def changes() -> _Fetched:
-            found = await session.changes(cursor)
+            found = checked_changes(await session.changes(cursor))
             gone = tuple(shown(name) for name in each_of(found.deleted, "the list of deleted names"))
             return _Fetched(self._known(found.records), gone, found.cursor, shown(found.by))
 

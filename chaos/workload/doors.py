@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -17,13 +18,14 @@ from typing import Any
 import orjson
 
 import chaos
-from chaos.errors import HarnessError
+from chaos.errors import DriverError, HarnessError
 from chaos.history.events import CANARY_OWNER, DoorRead, Row
 from chaos.workload.logbook import Sink, quoted
 from chaos.workload.reader import LINE_BYTES_MAX, ROUNDS_MAX
 from chaos.workload.session import FrontDoor
 
 START_SECONDS_MAX = 30.0
+END_SECONDS_MAX = 5.0
 REQUEST_SECONDS_MAX = 10.0
 """A full read with all photos may take longer than a phone would wait for one answer."""
 
@@ -75,8 +77,9 @@ class Readers:
         hush: What blanks out secrets in what services and drivers say.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
-        """Use `Readers.start`."""
+    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket, driver: str) -> None:
+        """Use `Readers.open`."""
+        self.driver = driver
         self._process = process
         self._control = control
         self._complaint = b""
@@ -85,18 +88,25 @@ class Readers:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, driver: str, folder: Path | None = None) -> AsyncIterator[Readers]:
-        """Start the process that imports the driver, and end it; does not wait until the import is done."""
+    async def open(cls, driver: str, folder: Path | None = None, scratch: Path | None = None) -> AsyncIterator[Readers]:
+        """Start the process that imports the driver, and end it; does not wait until the import is done.
+
+        Args:
+            driver: Its name.
+            folder: Where its module is looked for first.
+            scratch: Where the readers' own folders are made, and removed when they end; else among temporary files.
+        """
         home = str(Path(chaos.__file__).parents[1])
         path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH", "")]))
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "chaos.workload.reader", driver, str(folder or ""),
+            str(scratch or tempfile.gettempdir()),
             stdin=theirs.fileno(), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
         )  # fmt: skip
         theirs.close()
-        readers = cls(process, ours)
+        readers = cls(process, ours, driver)
         try:
             yield readers
         finally:
@@ -125,11 +135,15 @@ class Readers:
         return self._complaint.decode("utf-8", "replace").strip()[-500:] or "it said nothing"
 
     async def _close(self) -> None:
-        """End the process; its readers end with their own sockets."""
+        """End the process, which removes its folders; its readers end with their own sockets."""
         self._control.close()
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
+        try:
+            async with asyncio.timeout(END_SECONDS_MAX):
+                await self._process.wait()
+        except TimeoutError:  # it still imports a driver that is in no hurry
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
         await asyncio.wait([self._listener], timeout=1.0)  # a reader that hangs may still hold stderr open
         self._listener.cancel()
 
@@ -148,6 +162,7 @@ class Reader:
         self._readers = readers
         self._answers = answers
         self._jobs = jobs
+        self.driver = readers.driver
 
     async def read(
         self,
@@ -158,6 +173,7 @@ class Reader:
         seconds_max: float,
         rounds: int = ROUNDS_MAX,
         keep_sessions: bool = False,
+        impatient: bool = False,
     ) -> tuple[DoorRead, ...]:
         """Read each door until two rounds agree, trying again while it fails, for at most `seconds_max`.
 
@@ -167,9 +183,11 @@ class Reader:
             doors: What to read.
             seconds_max: After this a door that cannot be read is recorded as failed.
             rounds: At most so many reads of one door.
-            keep_sessions: Read through the same session as the job before (see `canaries`).
+            keep_sessions: Read through the same session as the job before (see `canaries`); this alone is not counted.
+            impatient: A defect of the driver ends it at once, before anything of the service has been judged.
 
         Raises:
+            DriverError: It returns records where no service is, or has a defect.
             HarnessError: The process broke down.
         """
         job = {
@@ -182,6 +200,7 @@ class Reader:
             "request_seconds_max": REQUEST_SECONDS_MAX,
             "rounds": rounds,
             "keep": keep_sessions,
+            "impatient": impatient,
         }
         limit = seconds_max + REQUEST_SECONDS_MAX + START_SECONDS_MAX
         try:
@@ -207,6 +226,10 @@ class Reader:
                 raise HarnessError(answer["error"])
             if "done" in answer:
                 return
+            if "undead" in answer:
+                raise DriverError(_undead(self._readers.driver, **answer["undead"]))
+            if "defect" in answer:
+                raise DriverError(f"driver {self._readers.driver}: {answer['defect']}")
             rows = tuple(_row(row) for row in answer.pop("rows"))
             answer["why"] = quoted(answer["why"], self._readers.hush)
             yield DoorRead(**answer, rows=rows)
@@ -230,6 +253,16 @@ async def read_doors(
     for read in reads:
         sink.append(read)
     return all(read.outcome == "ok" for read in reads)
+
+
+def _undead(driver: str, *, owner: str, kind: str, rows: int) -> str:
+    door = f"the door {kind} of driver {driver}" if kind else f"driver {driver}"
+    returned = f"{rows} record{'' if rows == 1 else 's'}"
+    return (
+        f"{door}: a full read of {owner} returned {returned} from an address where nobody listens, so it answers "
+        f"without the service and proves nothing; let `everything` ask the address that the session was given, each "
+        f"time, and raise where nobody answers there"
+    )
 
 
 def _row(row: dict[str, Any]) -> Row:

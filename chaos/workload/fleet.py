@@ -7,12 +7,13 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-from chaos.errors import HarnessError
+from chaos.errors import DriverError, HarnessError
 from chaos.experiment.plan import Workload
 from chaos.history.events import CANARY_OWNER, DoorRead, Policy, Row
 from chaos.workload.device import Device, Habits
 from chaos.workload.generator import Action, draw
 from chaos.workload.logbook import Logbook
+from chaos.workload.relay import DEAD_SECONDS_MAX, dead
 from chaos.workload.session import FrontDoor, Session
 
 DRAIN_PATIENCE_SECONDS = 0.5
@@ -24,6 +25,7 @@ CANARY_DEVICE = "d-canary"
 WITNESSES_MAX = 5
 """Users whose records a witness reads: enough to prove something, and few enough not to be a load."""
 _WRITES = frozenset({"create", "update", "delete", "contend"})
+Heard = Callable[[], Awaitable[tuple[int, int]]]
 ROUNDS_MAX = 10
 """Reads of one door before it is called not quiescent."""
 
@@ -43,6 +45,8 @@ class Fleet:
         """Make the phones; nothing is sent yet."""
         self._actions = draw(workload, seed)
         self._logbook = logbook
+        self._front_door = front_door
+        self._one_by_one = asyncio.Lock()
         self._driver, self._habits = driver, Habits(policy, workload.request_seconds_max)
         # How long two phones that are to contend wait for a version that both have.
         self._meet_seconds_max = workload.request_seconds_max
@@ -91,11 +95,13 @@ class Fleet:
         await self._together(device.pause() for device in self.devices)
         self._raise_if_broken()
 
-    async def flush_and_sync(self, deadline: float) -> None:
+    async def flush_and_sync(self, deadline: float, heard: Heard | None = None) -> None:
         """Door 2: phones flush their outboxes and sync without a reset; each cache is read until it is stable.
 
         Args:
             deadline: On `time.monotonic()`; half of what is left until then is for the flush.
+            heard: Packets that have reached the service so far, and a mark: where that differs, counting began anew.
+                Phones then sync one after the other, so that each is known to have asked.
         """
         for device in self.devices:
             device.resume()
@@ -105,9 +111,22 @@ class Fleet:
         # A barrier: no write comes back once the first cache is read, so one read suffices to see them all.
         self._canary.resume()
         everyone = (*self.devices, self._canary)
-        await self._together(self._read_cache(device, deadline) for device in everyone)
+        if heard is not None:  # connect all together: that takes longer than a sync
+            await asyncio.gather(*(device.sync_now() for device in everyone))
+        await self._together(self._read_cache(device, deadline, heard) for device in everyone)
         await self._together(device.pause() for device in everyone)
         self._raise_if_broken()
+
+    async def ask_nobody(self) -> None:
+        """Let a phone of every user sync once at an address where nobody listens, which has to fail.
+
+        Raises:
+            DriverError: It does not.
+        """
+        first = {device.owner: device for device in reversed(self.devices)}
+        await asyncio.gather(
+            *(ask_nobody(self._driver, self._front_door, each.owner, each.name, each.cursor) for each in first.values())
+        )
 
     async def witness(self, beside: FrontDoor) -> None:
         """Read, by a way beside the carrier's, the records of some users who wait for the outcome of a write.
@@ -135,12 +154,22 @@ class Fleet:
             task.cancel()
         await self._together(device.close() for device in (*self.devices, self._canary))
 
-    async def _read_cache(self, device: Device, deadline: float) -> None:
+    async def _synced(self, device: Device, heard: Heard | None) -> tuple[int, str, int | None]:
+        """One sync: when it began, why it failed, and the packets that reached the service meanwhile."""
+        if heard is None:
+            return self._logbook.clock(), await device.sync_now(), None
+        async with self._one_by_one:
+            before, mark = await heard()
+            invoked = self._logbook.clock()
+            why = await device.sync_now()
+            after, mark_after = await heard()
+        return invoked, why, after - before if mark == mark_after else None
+
+    async def _read_cache(self, device: Device, deadline: float, heard: Heard | None) -> None:
         before: tuple[Row, ...] | None = None
         number = 0
         while number < ROUNDS_MAX:
-            invoked = self._logbook.clock()
-            why = await device.sync_now()
+            invoked, why, packets = await self._synced(device, heard)
             if why and time.monotonic() < deadline:
                 await asyncio.sleep(0.1)
                 continue
@@ -157,6 +186,7 @@ class Fleet:
                     self._logbook.clock(),
                     "fail" if why else "ok",
                     settled=settled,
+                    asked_packets=packets,
                     rows=() if why else rows,
                     why=why,
                 )
@@ -229,6 +259,30 @@ class Fleet:
                 if isinstance(device.broken, HarnessError):
                     raise device.broken
                 raise HarnessError(f"phone {device.name} broke down: {device.broken!r}") from device.broken
+
+
+async def ask_nobody(driver: type[Session], service: FrontDoor, owner: str, device: str, cursor: str | None) -> None:
+    """One delta sync at an address where nobody listens.
+
+    Raises:
+        DriverError: It returns, so the driver's syncs prove nothing of the service.
+    """
+    with dead(service) as nobody:
+        session = driver(nobody, user=owner, device=device)
+        try:
+            async with asyncio.timeout(DEAD_SECONDS_MAX):
+                found = await session.changes(cursor)
+        except Exception:  # noqa: BLE001  (as it must be; in what words is the driver's)
+            return
+        finally:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(DEAD_SECONDS_MAX):
+                    await session.close()
+    raise DriverError(
+        f"driver {driver.__module__}:{driver.__qualname__}: a sync of {owner} returned {found!r:.60} from an address "
+        f"where nobody listens, so it answers without the service and proves nothing; let `changes` ask the address "
+        f"that the session was given, each time, and raise where nobody answers there"
+    )
 
 
 async def run_load(

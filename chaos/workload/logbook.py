@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from chaos.errors import NotNow, Refused
 from chaos.history.events import Act, Back, Event, Outcome, Row, Send
+from chaos.workload.blame import defect_of
 from chaos.workload.returned import shown
 from chaos.workload.session import Ack
 
@@ -46,12 +47,14 @@ class Answer(Generic[T]):
         result: What the driver returned; None unless `outcome` is ok or degraded.
         final: Trying again cannot help: acknowledged, or refused for good.
         why: Why there is no result.
+        defect: What is wrong with the driver, and where, if it was the driver.
     """
 
     outcome: Outcome
     result: T | None
     final: bool
     why: str = ""
+    defect: str = ""
 
 
 @dataclass
@@ -122,9 +125,10 @@ class Logbook:
         return Answer(told.outcome, result, final=True)
 
     def _failed(self, op: int, n: int, outcome: Outcome, why: object, *, final: bool) -> Answer[T]:
-        told = quoted(why, self.hush)
+        defect = defect_of(why) if isinstance(why, BaseException) else ""
+        told = quoted(defect or why, self.hush)
         self.sink.append(Back(op, n, self.clock(), outcome, why=told))
-        return Answer(outcome, None, final, told or outcome)
+        return Answer(outcome, None, final, told or outcome, defect)
 
 
 def tell_ack(ack: Ack) -> Told:

@@ -68,7 +68,11 @@ class Changes:
 
 
 class Copy(Protocol):
-    """One user's records as one copy of the data has them, past everything that stands before it."""
+    """One user's records as one copy of the data has them, past everything that stands before it.
+
+    A read counts only if the copy was asked meanwhile. One that holds nothing but blobs says so by an attribute
+    `blobs_alone = True`: then it need not be asked for records without any.
+    """
 
     def __init__(self, front_door: FrontDoor, at: str, *, user: str) -> None:
         """Remember the arguments; `front_door.others[at]` is where the copy answers."""

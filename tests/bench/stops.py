@@ -36,8 +36,8 @@ async def san(times: int) -> list[Figure]:
     """Ten LUNs of one array, each under a writer of its own, become unavailable at once."""
     luns = [f"disk{number}" for number in range(_LUNS)]
     mounts = tuple(Mount("lun", name, f"{probe.LUN_FOLDER}{number}") for number, name in enumerate(luns))
-    async with _bench([_service("probe", ("writers", str(_LUNS)), mounts)], luns) as (made, folder):
-        logs = [Log(str(folder / f"{probe.FILE}{number}")) for number in range(_LUNS)]
+    files = [f"{probe.FILE}{number}" for number in range(_LUNS)]
+    async with _bench([_service("probe", ("writers", str(_LUNS)), mounts)], luns, files) as (made, logs):
         taken, given = (
             ApplyLuns(dict.fromkeys(luns, state), _LEASE_SECONDS)
             for state in (LunState().with_effect(Hold(ALL)), LunState())
@@ -49,8 +49,7 @@ async def san(times: int) -> list[Figure]:
 async def pause(times: int) -> list[Figure]:
     """All processes of a service stop, one of which writes without a break."""
     mount = Mount("lun", "disk", probe.LUN_FOLDER)
-    async with _bench([_service("probe", (), (mount,))], ["disk"]) as (made, folder):
-        logs = [Log(str(folder / probe.FILE))]
+    async with _bench([_service("probe", (), (mount,))], ["disk"], [probe.FILE]) as (made, logs):
         taken, given = (
             ApplyServices({"probe": ServiceState(paused=is_paused)}, _LEASE_SECONDS) for is_paused in (True, False)
         )
@@ -62,8 +61,7 @@ async def partition(times: int) -> list[Figure]:
     """Two services are parted, both ways, one of which sends datagrams to the other."""
     ends = [_service("talker", ("talker", "listener"), ()), _service("listener", ("listener",), ())]
     links = [("talker", "listener"), ("listener", "talker")]
-    async with _bench(ends, []) as (made, folder):
-        logs = [Log(str(folder / probe.FILE))]
+    async with _bench(ends, [], [probe.FILE]) as (made, logs):
         taken, given = (
             ApplyLinks(tuple((link, LinkState(open=is_open)) for link in links), _LEASE_SECONDS)
             for is_open in (False, True)
@@ -120,14 +118,16 @@ def _service(name: str, command: tuple[str, ...], mounts: tuple[Mount, ...]) -> 
 
 
 @asynccontextmanager
-async def _bench(services: Sequence[Service], luns: Sequence[str]) -> AsyncIterator[tuple[Lab, Path]]:
+async def _bench(
+    services: Sequence[Service], luns: Sequence[str], files: Sequence[str]
+) -> AsyncIterator[tuple[Lab, list[Log]]]:
     with cache_on("memory") as cache:
-        folder = cache / "shared"
-        folder.mkdir()
-        shared = Mount("bind", str(folder), probe.FOLDER)
-        own = {each.name: replace(each, mounts=(*each.mounts, shared)) for each in services}
+        for name in files:
+            Log(str(cache / name))
+        shared = [Mount("bind", str(cache / name), f"{probe.FOLDER}/{name}") for name in files]
+        own = {each.name: replace(each, mounts=(*each.mounts, *shared)) for each in services}
         disks = {name: Lun(name, "bench", 64 << 20) for name in luns}
         stack = Stack("bench-stops", ROOT, own, disks, (), (services[0].name, probe.PORT), "http")
         async with bed(stack) as made:
             await made.running.up(made.golden.bases(), READY_SECONDS_MAX)
-            yield made, folder
+            yield made, [Log(made.running.files.paths[str(cache / name)]) for name in files]

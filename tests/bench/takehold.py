@@ -69,11 +69,11 @@ async def kill(times: Times) -> list[Figure]:
 @asynccontextmanager
 async def _bench() -> AsyncIterator[tuple[Lab, Log]]:
     with cache_on("memory") as folder:
-        shared = folder / "shared"
-        shared.mkdir()
-        log = Log(str(shared / probe.FILE))
+        shared = folder / probe.FILE
+        Log(str(shared))
         async with bed(_stack(shared)) as made:
             await made.running.up(made.golden.bases(), READY_SECONDS_MAX)
+            log = Log(made.running.files.paths[str(shared)])
             await _writing(log)
             yield made, log
 
@@ -84,7 +84,7 @@ def _stack(shared: Path) -> Stack:
         build=Build(ROOT / "fixtures/minimal/gateway"),  # any image with Python will do
         entrypoint=("python3", "-c", Path(probe.__file__).read_text()),
         command=(),
-        mounts=(Mount("lun", _LUN, probe.LUN_FOLDER), Mount("bind", str(shared), probe.FOLDER)),
+        mounts=(Mount("lun", _LUN, probe.LUN_FOLDER), Mount("bind", str(shared), f"{probe.FOLDER}/{probe.FILE}")),
         ports=(Port(probe.PORT),),
         stop_grace_seconds=1,
     )

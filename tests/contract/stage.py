@@ -86,7 +86,13 @@ class Scene:
         running = self.running
         roles = Roles(self.stack, running.agent)
         return Surroundings(
-            self.stack, running.agent, roles, running.carrier, execute=running.execute, recreate=running.recreate
+            self.stack,
+            running.agent,
+            roles,
+            running.carrier,
+            execute=running.execute,
+            recreate=running.recreate,
+            finished=running.finished,
         )
 
     async def tries(self, command: str, service: str = "box") -> tuple[int, str]:
@@ -178,7 +184,7 @@ async def scene(stack: Stack, folder: Path) -> AsyncIterator[Scene]:
                 made.running.hostnames.take(made.golden.hostnames())
                 await made.running.up(made.golden.bases(), 30.0)
                 await made.running.answers(30.0)
-                yield Scene(made, recorder, stack, events)
+                yield Scene(made, recorder, made.running.stack, events)
             finally:
                 recorder.close()
 

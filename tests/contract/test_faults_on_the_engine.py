@@ -193,7 +193,7 @@ def test_san_lose_fails_every_io_for_good_and_the_runbook_brings_blank_disks(pla
         code, _ = await scene.tries(READ)
         assert code == 1, "it is for good"
         said = [text for topic, text in await scene.mend(injector.damage) if topic == "runbook"]
-        assert said == ["no usable backup; disk replaced by blank LUNs, box initialised empty"]
+        assert said == ["no usable backup; disk replaced by blank LUNs, box started on them"]
         assert await scene.does(f"ls -A {DATA} && {KEEP} && cat {DATA}/kept") == "kept"
 
     play(act)

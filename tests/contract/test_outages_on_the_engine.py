@@ -166,7 +166,7 @@ def test_disk_lose_takes_one_lun_for_good_and_leaves_the_others_of_its_array(pla
         event = scene.faults[-1]
         assert (event.happened, event.bit, event.why) == ("lasting", True, "")
         said = [text for topic, text in await scene.mend(injector.damage) if topic == "runbook"]
-        assert said == ["no usable backup; disk replaced by blank LUNs, box initialised empty"]
+        assert said == ["no usable backup; disk replaced by blank LUNs, box started on them"]
         assert await scene.does(f"ls -A {DATA} && {KEEP} && cat {DATA}/kept") == "kept"
         assert await scene.does(f"cat {DATA}/kept | tr -d '\\0'", "other") in ("kept", "")
 

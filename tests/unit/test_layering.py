@@ -46,6 +46,7 @@ ALLOWED = {
     "doctor": {"errors", "stack", "faults", "experiment"},
     "trial": {"errors", "history", "experiment", "spec", "stack", "live", "workload", "checks", "reporting"},
     "trials": {"errors", "experiment", "spec", "stack", "preflight", "workload", "reporting", "trial"},
+    "driver_test": {"errors", "experiment", "spec", "stack", "preflight", "workload", "trials"},
     "pytest_plugin": {"errors", "experiment", "faults", "stack", "preflight", "reporting", "doctor", "trials"},
     "cli": {
         "errors",
@@ -60,6 +61,7 @@ ALLOWED = {
         "reporting",
         "doctor",
         "trials",
+        "driver_test",
     },
 }
 """What each part may import besides itself; a part is a folder of the package, a module beside them, or of PARTS."""

@@ -62,7 +62,7 @@ def test_every_command_and_option_on_a_page_is_a_real_one(page: Path) -> None:
 
 
 def test_the_readme_names_every_command_with_every_option() -> None:
-    rows = re.findall(r"^\| `holdfast (\w+) ?([^`]*)`", (ROOT / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `holdfast ([\w-]+) ?([^`]*)`", (ROOT / "README.md").read_text(), re.MULTILINE)
     shown = {name: set(re.findall(r"--[a-z]+", options)) for name, options in rows}
     assert shown == {
         name: {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
@@ -116,7 +116,7 @@ def test_the_design_names_every_module_and_no_other() -> None:
     table = text.partition("## Modules, in reading order")[2].partition("\n## ")[0]
     folder, named = "chaos/", set()
     for cell in re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE):
-        if heading := re.match(r"\*\*`(chaos/\w+/)`\*\*", cell):
+        if heading := re.match(r"\*\*`(chaos/[\w/]+/)`\*\*", cell):
             folder = heading[1]
         named |= {
             module if module.startswith("chaos/") else folder + module for module in re.findall(r"`([\w/]+\.py)`", cell)

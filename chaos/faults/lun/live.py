@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from chaos.agent.states import LunState
-from chaos.agent.wire import ApplyLuns, CountIos, LunsApplied
+from chaos.agent.wire import ApplyLuns, CountIos, Killed, LunsApplied
 from chaos.experiment.plan import Target
 from chaos.faults.aim import NobodyThere, moved, services_named, with_notes
 from chaos.faults.base import Fault
@@ -44,8 +44,11 @@ class LunStrike(Strike):
         return self.lost if self.fault.for_good else frozenset(self.luns)
 
     @property
-    def unplugged(self) -> tuple[str, ...]:
-        """Further LUNs of the machines that die with it: their page cache dies too, their arrays do not."""
+    def with_them(self) -> tuple[str, ...]:
+        """Further LUNs of the machines that die with it: their page cache dies too, and so do local disks.
+
+        A SAN's arrays go on.
+        """
         luns = self._medium.at.stack.joined(self.luns)[1] if self.wants.kills else ()
         return tuple(lun for lun in luns if lun not in self.luns)
 
@@ -57,7 +60,7 @@ class LunStrike(Strike):
         victims = stack.joined(self.luns)[0] if self.wants.kills else ()
         # their writes never reach a LUN once this has taken it away
         writers = stack.services_on(self.luns) if self.wants.kills or self.fault.for_good else ()
-        self._applied = await self._medium.apply(self, victims, self.unplugged, writers)
+        self._applied = await self._medium.apply(self, victims, self.with_them, writers)
         self._injected_ns = self._applied.at
         return self._injected_ns
 
@@ -72,7 +75,9 @@ class LunStrike(Strike):
         self.in_force = self.fault.for_good
         if not self.fault.for_good:
             await self._medium.apply(self)
-        return self._evidence({name: each.ios for name, each in counts.luns.items()})
+        assert self._applied is not None
+        struck = await self._medium.at.struck(self._applied.killed)
+        return self._evidence({name: each.ios for name, each in counts.luns.items()}, struck)
 
     def replaced(self, luns: Set[str]) -> None:
         """Blank LUNs take the place of these."""
@@ -80,7 +85,7 @@ class LunStrike(Strike):
         if self.fault.for_good and self.in_force:
             self.in_force = bool(self.lost)
 
-    def _evidence(self, counts: dict[str, dict[str, int]]) -> LunEvidence:
+    def _evidence(self, counts: dict[str, dict[str, int]], struck: Mapping[str, Killed]) -> LunEvidence:
         assert self._applied is not None
         applied = self._applied
         writes = [
@@ -98,9 +103,9 @@ class LunStrike(Strike):
             closed=sum(lun in applied.closed for lun in self.luns),
             ios=ios,
             discarded_bytes=sum(applied.closed.get(lun, 0) for lun in self.luns),
-            services=len(applied.killed),
-            killed=sum(each.alive for each in applied.killed.values()),
-            received_bytes=sum(each.received_bytes for each in applied.killed.values()),
+            services=len(struck),
+            killed=sum(each.alive for each in struck.values()),
+            received_bytes=sum(each.received_bytes for each in struck.values()),
             seconds_since_write=max(0.0, min(writes)) if writes else None,
         )
 
@@ -122,6 +127,8 @@ class LiveLuns(LiveMedium[LunStrike]):
             raise NobodyThere(f"{', '.join(services)} mounts no LUN")
         if fault.whole_arrays:
             luns = stack.beside(luns)
+            if not luns:
+                raise NobodyThere(f"{', '.join(services)} is on local disks alone, which are no array of a SAN")
             notes += [f"array {name}" for name in dict.fromkeys(stack.luns[n].array for n in luns)]
         return LunStrike(self, with_notes(target, notes), index, fault, luns)
 
@@ -142,12 +149,12 @@ class LiveLuns(LiveMedium[LunStrike]):
             each.replaced(luns)
 
     async def apply(
-        self, strike: LunStrike, kill: Iterable[str] = (), unplug: Iterable[str] = (), dirty: Iterable[str] = ()
+        self, strike: LunStrike, kill: Iterable[str] = (), with_them: Iterable[str] = (), dirty: Iterable[str] = ()
     ) -> LunsApplied:
         """Bring the LUNs of a strike into the state that all strikes in force together want, and see that they are.
 
-        In the same step services are killed, and LUNs that the fault is not aimed at go with their machine; just before
-        it is read what services have `dirty`.
+        In the same step services are killed, and LUNs that the fault is not aimed at go `with_them`, as of their
+        machine; just before it is read what services have `dirty`.
 
         Power that is wanted again comes with the operators, who check the file system and attach the LUN through a new
         port (`chaos.stack.mending`): until then it is read back as off.
@@ -156,7 +163,16 @@ class LiveLuns(LiveMedium[LunStrike]):
             AgentError: They are not, or what was wanted had ended by itself.
         """
         wanted = {lun: self._wanted(lun) for lun in strike.luns}
-        request = ApplyLuns(wanted, LEASE_SECONDS_MAX, strike.index, tuple(kill), tuple(unplug), tuple(dirty))
+        local = {lun: self.at.stack.luns[lun].is_local for lun in with_them}
+        request = ApplyLuns(
+            wanted,
+            LEASE_SECONDS_MAX,
+            cause=strike.index,
+            kill=tuple(kill),
+            unplug=tuple(lun for lun, is_local in local.items() if not is_local),
+            within=tuple(lun for lun, is_local in local.items() if is_local),
+            dirty=tuple(dirty),
+        )
         applied = await self.at.agent.call(request)
         wrong = [
             lun
@@ -179,4 +195,4 @@ class LiveLuns(LiveMedium[LunStrike]):
         """LUNs on which nobody gets an answer, for as long as a fault is in force that is not for good."""
         ending = [each for each in self.in_force if not each.fault.for_good]
         dark = {lun for each in ending for lun in each.luns if not self._wanted(lun).serves}
-        return dark.union(*(each.unplugged for each in self.in_force))
+        return dark.union(*(each.with_them for each in self.in_force))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from chaos.agent.states import LunState
 from chaos.experiment.catalogue import TargetForm
@@ -13,6 +13,7 @@ from chaos.faults.base import Evidence, Fault, Medium, Missing, places
 from chaos.stack.spec import Stack
 
 RECENT_WRITE_SECONDS = 5.0
+_ON_A_LUN = "name a service on a LUN; a volume that its image alone declares counts once `volumes` has its path, too"
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,14 @@ class Luns(Medium):
     live = "chaos.faults.lun.live:LiveLuns"
 
     def missing(self, fault: type[Fault[Any]], target: Target, stack: Stack) -> list[Missing]:
-        """Also services without a LUN."""
+        """Also services that have nothing which the fault could strike."""
         missing = super().missing(fault, target, stack)
         if missing or target.key not in ("service", "role"):
             return missing
         return [
-            Missing(where, f"{name} mounts no LUN, and {fault.name} strikes LUNs", "name a service on a LUN")
+            Missing(where, *said)
             for where, name in places(target)
-            if not stack.luns_of(stack.candidates(name))
+            for said in _without_luns(name, stack, cast(type[LunFault], fault))
         ]
 
     def services(self, target: Target, stack: Stack) -> tuple[str, ...]:
@@ -102,6 +103,17 @@ class Luns(Medium):
         """The LUNs, and the services on them."""
         luns = luns_named(target, stack)
         return "; ".join([*([f"LUNs {', '.join(luns)}"] if luns else []), super().strikes(target, stack)])
+
+
+def _without_luns(name: str, stack: Stack, fault: type[LunFault]) -> list[tuple[str, str]]:
+    """What to say of a service or a role that has nothing which a fault of LUNs could strike, and the hint."""
+    luns = stack.luns_of(stack.candidates(name))
+    if not luns:
+        return [(f"{name} mounts no LUN, and {fault.name} strikes LUNs", _ON_A_LUN)]
+    if fault.whole_arrays and not stack.beside(luns):
+        message = f"{name} is on local disks alone, and {fault.name} strikes the arrays of a SAN"
+        return [(message, "put its volume on an array under x-chaos.arrays, or use a fault of disks")]
+    return []
 
 
 def luns_named(target: Target, stack: Stack) -> tuple[str, ...]:

@@ -51,13 +51,14 @@ class ProcessStrike(Strike):
         self.in_force = False
         await self._medium.apply(self)
         assert self._applied is not None
-        killed, read = self._applied.killed, self._applied.services
-        struck = killed or read
+        read = self._applied.services
+        killed = await self._medium.at.struck(self._applied.killed)
+        struck = killed if self._applied.killed else await self._medium.at.struck(read)
         return ProcessEvidence(
             services=len(struck),
             killed=sum(each.alive for each in killed.values()),
             paused=sum(each.paused and not each.was_paused for each in read.values()),
-            recreated=sum(read[name].alive for name in self._recreated),
+            recreated=sum(struck[name].alive for name in self._recreated if name in struck),
             received_bytes=sum(each.received_bytes for each in struck.values()),
         )
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from chaos.errors import SourceError, UsageError
 from chaos.experiment.plan import Plan
-from chaos.stack.compose_dotenv import read_env_file
+from chaos.stack.compose.dotenv import read_env_file
+from chaos.stack.compose.interpolate import Lookup
 from chaos.stack.inputs.digests import content, listed, salted
 from chaos.stack.inputs.keeping import is_env_name
 from chaos.stack.inputs.manifest import Manifest, Unit
@@ -41,7 +42,7 @@ class Differences:
 def compare(plan: Plan, manifest: Manifest, sources: Sources, environment: Mapping[str, str]) -> Differences:
     """Hold everything that the run read against what is here now."""
     found = Differences()
-    given = {**_dotenv(plan, sources), **environment}
+    given = {**_dotenv(plan, sources, environment), **environment}
     for name, digest in manifest.variables.items():
         if name not in plan.variables:
             _variable(name, digest, given.get(name), bytes.fromhex(manifest.salt), found)
@@ -50,11 +51,11 @@ def compare(plan: Plan, manifest: Manifest, sources: Sources, environment: Mappi
     return found
 
 
-def _dotenv(plan: Plan, sources: Sources) -> dict[str, str]:
+def _dotenv(plan: Plan, sources: Sources, environment: Mapping[str, str]) -> dict[str, str]:
     file = sources.place(sources.name(plan.stack[0]).parent / ".env")
     with contextlib.suppress(SourceError):  # said when the stack is loaded
         if file.is_file():
-            return {name: value for name, value in read_env_file(file).items() if value is not None}
+            return read_env_file(file, Lookup(plan.variables, environment).get)
     return {}
 
 

@@ -109,6 +109,8 @@ def _read(plan: Plan, stack: Stack, sources: Sources, driver_files: Collection[P
     services = stack.services.values()
     for name in sorted(files):
         yield _Read(name, "Compose file", True)
+    for name in sorted(sources.files - files):
+        yield _Read(name, "file of the stack", own(name))
     for name in sorted(modules):
         yield _Read(name, "driver", True)
     for name in sorted(sources.env_files):
@@ -118,7 +120,7 @@ def _read(plan: Plan, stack: Stack, sources: Sources, driver_files: Collection[P
     for context, dockerfile in sorted({(each.build.context, each.build.dockerfile) for each in services if each.build}):
         name = sources.name(context)
         yield _Read(name, "build context", own(name), dockerfile=dockerfile)
-    for name in names(Path(m.source) for service in services for m in service.mounts if m.kind == "bind"):
+    for name in names(map(Path, stack.bound)):
         yield _Read(name, "bind", own(name))
 
 

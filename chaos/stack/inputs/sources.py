@@ -36,6 +36,8 @@ class Sources:
         self._carried = carried
         self.relative: set[Path] = set()
         """Names of files and folders that the Compose files name by a relative path: they belong to the project."""
+        self.files: set[Path] = set()
+        """Names of further files that the Compose files are made of: included, extended, a profile of seccomp."""
         self.env_files: set[Path] = set()
         """Names of the files under `env_file:` that are there."""
         self.variables: dict[str, str | None] = {}
@@ -73,12 +75,20 @@ class Folder:
     sources: Sources
 
     def below(self, text: str) -> Path:
-        """The place of what the Compose file calls `text`; `~` is the user's home."""
+        """The place of what the Compose file calls `text`."""
+        return self.sources.place(self.named(text))
+
+    def of(self, place: Path) -> Folder:
+        """The folder, to whose paths those of a file that lies here are relative."""
+        return Folder(self.sources.name(place), self.sources)
+
+    def named(self, text: str) -> Path:
+        """The name of what the Compose file calls `text`; `~` is the user's home."""
         given = os.path.expanduser(text)  # noqa: PTH111 - Path's raises on ~nobody
         name = Path(os.path.normpath(self.name / given))
         if not given.startswith(os.sep):
             self.sources.relative.add(name)
-        return self.sources.place(name)
+        return name
 
 
 def _there(path: Path) -> bool:

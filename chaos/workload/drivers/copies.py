@@ -75,7 +75,13 @@ class ReplicaDoor(HttpSession):
 
 
 class BlobDoor(HttpSession):
-    """The photos' contents of one blob service."""
+    """The photos' contents of one blob service.
+
+    Attributes:
+        blobs_alone: Of a user without photos there is nothing to ask it.
+    """
+
+    blobs_alone = True
 
     def __init__(self, front_door: FrontDoor, at: str, *, user: str) -> None:
         """`at` is the blob service's "service:port"."""

@@ -168,6 +168,21 @@ def test_a_rule_reads_back_as_it_was_written(drops: bool) -> None:
     assert netlink._rule(with_count(message[netlink._HEADER.size :], 42)) == Rule(address(7), drops, 42)
 
 
+def test_the_rule_for_everybody_else_reads_back_as_it_was_written() -> None:
+    message = netlink._added(netlink.OUTSIDE, False)
+    assert netlink._rule(with_count(message[netlink._HEADER.size :], 42)) == Rule(netlink.OUTSIDE, False, 42)
+
+
+def test_what_comes_from_outside_the_run_is_told_from_what_services_send(wire: Wire) -> None:
+    before, mark = wire.links.heard([("two", "")])
+    wire.tables[2].arrives(address(1), 5)
+    wire.tables[2].arrives(netlink.OUTSIDE, 3)
+    assert wire.links.heard([("two", "")]) == (before + 3, mark)
+    assert wire.links.heard([("two", "one"), ("two", "")]) == (before + 8, mark)
+    wire.links.apply(CLOSED)
+    assert wire.links.heard([("two", "")])[1] != mark
+
+
 def with_count(body: bytes, packets: int) -> bytes:
     """The body as the kernel dumps it: with a handle, and with what the counter counted."""
     counter = netlink._expression("counter")

@@ -56,7 +56,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def agent(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
     """An agent with an attached LUN "disk" and one "spare"; loop devices are files."""
 
-    def attach(path: str) -> tuple[str, int]:
+    def attach(path: str, *, direct: bool = True) -> tuple[str, int]:
         return f"/dev/loop-{Path(path).name}", os.open(os.devnull, os.O_RDONLY)
 
     monkeypatch.setattr(loop, "attach", attach)
@@ -139,6 +139,42 @@ def test_a_lun_that_is_unplugged_refuses_what_comes_and_keeps_what_its_array_had
     agent.do_attach(wire.Attach("spare"))
     assert spare.lun.read(0, 5) == b"taken"
     assert spare.lun.volatile_bytes == BLOCK_BYTES, "in the array's own cache, as it was"
+
+
+def test_a_disk_within_the_machine_loses_what_was_not_flushed_and_keeps_what_was(agent: Agent) -> None:
+    spare = agent._luns["spare"]
+    spare.lun.write(0, b"flushed".ljust(BLOCK_BYTES))
+    spare.lun.flush()
+    spare.lun.write(0, b"cached".ljust(BLOCK_BYTES))
+    reply = apply(agent, OFF, kill=["db"], within=["spare"], cause=3)
+    assert reply["closed"] == {"disk": 0}, "the evidence is of the disk that was aimed at"
+    assert (agent.do_health(lun="spare")["closed"], agent._ports["spare"].cause) == (True, 3)
+    assert (spare.lun.read(0, 7), spare.lun.volatile_bytes) == (b"flushed", 0)
+
+
+def test_a_file_system_is_written_back_through_whoever_runs_and_an_ended_service_is_in_nobodys_way(
+    agent: Agent, tmp_path: Path
+) -> None:
+    assert agent.do_sync(places=[("gone", "/data")]) == {"synced": False}
+    agent.do_watch(service="me", pid=os.getpid())
+    assert agent.do_sync(places=[("gone", "/data"), ("me", str(tmp_path))]) == {"synced": True}
+    assert agent.do_sync(places=[("me", str(tmp_path / "nowhere"))]) == {"synced": False}
+
+
+def test_mount_points_are_told_as_the_service_sees_them(agent: Agent) -> None:
+    agent.do_watch(service="me", pid=os.getpid())
+    found = agent.do_mounts(services=["me", "gone"])
+    assert list(found) == ["me"]
+    assert {"/", "/proc"} <= set(found["me"])
+    assert service._unescaped(r"/with\040blank\134") == "/with blank\\"
+
+
+def test_a_file_is_shown_as_a_device_until_it_is_hidden(agent: Agent, tmp_path: Path) -> None:
+    path = str(tmp_path / "first.img")
+    assert agent.do_show(path=path) == {"device": "/dev/loop-first.img"}
+    agent.do_hide(path=path)
+    with pytest.raises(KeyError):
+        agent.do_hide(path=path)
 
 
 def test_an_array_that_loses_power_after_its_lun_was_unplugged_loses_what_was_not_flushed(agent: Agent) -> None:
@@ -296,6 +332,10 @@ class TestRequests:
         return answer
 
     def test_a_beat_is_answered(self, agent: Agent, controller: socket.socket) -> None:
+        assert self.ask(agent, controller, {"id": 1, "do": "beat"}) == {"id": 1, "ok": {}}
+
+    def test_a_beat_without_an_id_is_not_answered(self, agent: Agent, controller: socket.socket) -> None:
+        controller.sendall(b'{"do": "beat"}\n')
         assert self.ask(agent, controller, {"id": 1, "do": "beat"}) == {"id": 1, "ok": {}}
 
     def test_slow_requests_are_answered_too(self, agent: Agent, controller: socket.socket) -> None:

@@ -301,6 +301,20 @@ def a_door_fails(events: list[Event], draw: random.Random) -> list[Event]:
     return [*events[:at], replace(door, outcome="fail", rows=(), settled=False, why="timed out"), *events[at + 1 :]]
 
 
+def a_door_is_not_asked(asked_bytes: int | None, answered_bytes: int | None, packets: int | None = None) -> Plant:
+    """The judged round of a door with rows; the service was not asked, or said less than what was read."""
+
+    def plant(events: list[Event], draw: random.Random) -> list[Event] | None:
+        last = [i for i, e in enumerate(events) if isinstance(e, DoorRead) and e.settled and e.rows]
+        at = draw.choice([i for i in last if events[i].owner != CANARY_OWNER])  # type: ignore[union-attr]
+        door = events[at]
+        assert isinstance(door, DoorRead)
+        unasked = replace(door, asked_bytes=asked_bytes, answered_bytes=answered_bytes, asked_packets=packets)
+        return [*events[:at], unasked, *events[at + 1 :]]
+
+    return plant
+
+
 def a_door_is_read_once(events: list[Event], draw: random.Random) -> list[Event]:
     at = _last_round(events, draw)
     return [*events[:at], *events[at + 1 :]]
@@ -481,6 +495,12 @@ PLANTS: dict[str, tuple[tuple[str, Plant], ...]] = {
     "unprotected": (("all copies on one array", nothing_protects_what_was_acknowledged),),
     "unrecoverable": (("the service never serves again", the_service_never_serves_again),),
     "unreadable": (("the last round fails", a_door_fails),),
+    "not-asked": (
+        ("nothing was sent", a_door_is_not_asked(0, None)),
+        ("nothing came back", a_door_is_not_asked(400, 0)),
+        ("what came back holds no row", a_door_is_not_asked(400, 11)),
+        ("no packet came", a_door_is_not_asked(None, None, 0)),
+    ),
     "never-read": (
         ("a door is never read", a_door_is_never_read),
         ("a copy is never read", a_copy_is_never_read),

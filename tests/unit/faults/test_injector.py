@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -58,6 +58,7 @@ def stack(*also: Service) -> Stack:
     files = Service("files", mounts=(Mount("lun", "photos", "/photos"),))
     places = {"pgdata": "core", "wal": "core", "photos": "media", "spare": "media", "repo": "backups"}
     luns = [Lun(name, array, 4096) for name, array in places.items()]
+    luns += [Lun(m.source, "local", 4096) for each in also for m in each.mounts if m.source.startswith("local-")]
     return Stack(
         name="unit",
         source=Path("compose.yaml"),
@@ -79,6 +80,7 @@ class NotingAgent:
         self.applied: list[dict[str, LunState]] = []
         self.killed: list[str] = []
         self.unplugged: list[str] = []
+        self.within: list[str] = []
         self.dirty: dict[str, int] = {}
         self.alive = {"db", "files", "gateway"}
         self.received_bytes = 1000
@@ -122,8 +124,9 @@ class NotingAgent:
         killed = {name: self._kill(name) for name in asked.kill}
         before = {name: LunTraffic(last_write_ns=self.written[name]) for name in asked.luns}
         self.unplugged += asked.unplug
-        for name in asked.unplug:
-            self.state[name] = self.state[name].powered_off()
+        self.within += asked.within
+        for name in (*asked.unplug, *asked.within):
+            self.state[name] = self.state.get(name, BASELINE).powered_off()
         closed = {}
         for name, wanted in asked.luns.items():
             was_open = self.state[name].power
@@ -185,9 +188,13 @@ class Bench:
         self.recreated: list[tuple[float, Sequence[str]]] = []
         self.began = self.loop.time()
         self._operations = 0
+        self.finished: Set[str] = frozenset()
         there, agent = stack(*also), cast(Agent, self.agent)
-        at = Surroundings(there, agent, Roles(there, agent), recreate=self._recreate)
+        at = Surroundings(there, agent, Roles(there, agent), recreate=self._recreate, finished=self._finished)
         self.injector = Injector(schedule, at, self.recorder, self.told.append, self._mend)
+
+    async def _finished(self, names: Iterable[str]) -> Set[str]:
+        return self.finished & set(names)
 
     async def _mend(self) -> None:
         self.mended.append(self.since())
@@ -498,6 +505,39 @@ def test_services_that_share_a_lun_are_one_machine_and_lose_power_together(play:
     backup = Service("backup", mounts=(Mount("lun", "wal", "/wal"), Mount("lun", "repo", "/repo")))
     cut = ScheduledFault("disk.power_cut", PGDATA, Trigger(seconds=0.6))
     play(cut, act=act, also=backup)
+
+
+def test_a_local_disk_loses_power_with_its_machine_and_a_san_goes_on(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        assert (bench.agent.unplugged, bench.agent.within) == (["wal"], ["local-log"])
+        assert list(bench.agent.applied[0]) == ["pgdata"], "what it is aimed at is what its evidence is about"
+        assert bench.injector.damage.held == {"db", "sidecar"}
+        await bench.injector.end_load()
+
+    sidecar = Service("sidecar", mounts=(Mount("lun", "wal", "/wal"), Mount("lun", "local-log", "/log")))
+    play(ScheduledFault("disk.power_cut", PGDATA, Trigger(seconds=0.6)), act=act, also=sidecar)
+
+
+@pytest.mark.parametrize(("finished", "killed"), [({"job"}, 1), (set(), 2)])
+def test_who_had_ended_as_it_should_need_not_be_killed(
+    play: Callable[..., None], finished: set[str], killed: int
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        bench.finished = finished
+        bench.agent.alive.discard("job")
+        await asyncio.sleep(0.5)
+        bench.agent.wrote("pgdata")
+        await asyncio.sleep(0.5)
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        event = bench.told[-1]
+        assert (event.evidence["services"], event.evidence["killed"], event.bit) == (killed, 1, killed == 1)
+
+    job = Service("job", mounts=(Mount("lun", "wal", "/wal"),))
+    play(ScheduledFault("disk.power_cut", PGDATA, Trigger(seconds=0.6)), act=act, also=job)
 
 
 @pytest.mark.parametrize(

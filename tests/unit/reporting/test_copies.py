@@ -18,8 +18,8 @@ def test_a_contact_has_no_copies_in_the_blob_store() -> None:
 
 def test_each_copy_is_known_with_its_array() -> None:
     records, blobs = stores_of(NOTES, "photo")
-    assert records.copies == (Copy("pgdata-a", "left"), Copy("pgdata-b", "right"))
-    assert blobs.copies == (Copy("photos", "left"), Copy("cache", ""))
+    assert records.copies == (Copy("pgdata-a", "left", "array left"), Copy("pgdata-b", "right", "array right"))
+    assert blobs.copies == (Copy("photos", "left", "array left"), Copy("cache", "", "no LUN"))
     assert (records.one_array, blobs.one_array) == ("", "")
 
 
@@ -28,9 +28,15 @@ def test_all_copies_on_one_array_are_called_that() -> None:
     assert store.one_array == "core"
 
 
+def test_copies_on_local_disks_are_each_in_their_own_machine() -> None:
+    (store,) = stores_of(["records: a on the local disks of db, b on the local disks of x and y"], "todo")
+    assert [copy.place for copy in store.copies] == ["the local disks of db", "the local disks of x and y"]
+    assert store.one_array == ""
+
+
 def test_the_last_word_on_a_store_counts() -> None:
     (store,) = stores_of(["records: a on array x", "records: b on array y"], "todo")
-    assert store.copies == (Copy("b", "y"),)
+    assert store.copies == (Copy("b", "y", "array y"),)
 
 
 def test_a_note_that_is_not_understood_is_kept_as_it_is() -> None:
@@ -44,13 +50,13 @@ def test_a_copy_is_struck_by_faults_of_its_volume_and_of_its_array() -> None:
         FaultEvent(0, 2, "san.lose", "left", "lasting", bit=True),
         FaultEvent(1, 3, "disk.lose", "pgdata-b", "injected"),
     ]
-    assert Copy("pgdata-a", "left").struck(faults) == faults[:1]
-    assert Copy("pgdata-b", "right").struck(faults) == faults[2:]
-    assert Copy("cache", "").struck(faults) == []
+    assert Copy("pgdata-a", "left", "array left").struck(faults) == faults[:1]
+    assert Copy("pgdata-b", "right", "array right").struck(faults) == faults[2:]
+    assert Copy("cache", "", "no LUN").struck(faults) == []
 
 
 def test_a_copy_is_struck_by_a_fault_of_the_role_that_its_service_had_then() -> None:
     fault = FaultEvent(0, 1, "disk.lose", "primary (primary is pg1)", "injected")
 
-    assert Copy("pg1", "left").struck([fault]) == [fault]
-    assert Copy("pg2", "right").struck([fault]) == []
+    assert Copy("pg1", "left", "array left").struck([fault]) == [fault]
+    assert Copy("pg2", "right", "array right").struck([fault]) == []

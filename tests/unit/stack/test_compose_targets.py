@@ -9,7 +9,7 @@ from chaos.errors import SourceError
 from chaos.experiment.plan import Checks, Limits, Plan, ScheduledFault, Target, Trigger, Workload
 from chaos.preflight.preview import preview
 from chaos.preflight.targets import check_targets
-from chaos.preflight.warnings import not_covered, topology_warnings
+from chaos.preflight.warnings import disk_warnings, not_covered, topology_warnings
 from chaos.stack.compose import load_stack
 from chaos.stack.spec import Stack
 
@@ -170,12 +170,63 @@ def test_all_on_one_array_is_a_common_cause_and_worth_a_warning(tmp_path: Path) 
 def test_every_copy_of_a_store_on_one_array_is_worth_a_warning(tmp_path: Path) -> None:
     stack = stack_of(tmp_path, ONE_ARRAY.replace("records: [pgdata]", "records: [pgdata, backup]"))
     assert topology_warnings(stack)[0] == (
-        "every copy of records (pgdata, backup) is on array core: losing it loses them all"
+        "every copy of records (pgdata, backup) is on array core: losing that loses them all"
     )
 
 
+def test_a_fault_of_a_san_on_a_service_with_local_disks_alone_is_refused(tmp_path: Path) -> None:
+    stack = stack_of(tmp_path, TEXT.replace("  gateway: {", "  idle: {image: x, volumes: ['/more']}\n  gateway: {"))
+    for fault in ("san.lose", "san.unavailable"):
+        plan = replace(plan_with(), schedule=(ScheduledFault(fault, Target("service", "idle"), Trigger(seconds=1)),))
+        with pytest.raises(
+            SourceError, match=rf"idle is on local disks alone, and {fault} strikes the arrays of a SAN"
+        ):
+            check_targets(plan, stack)
+    cut = replace(
+        plan_with(), schedule=(ScheduledFault("disk.power_cut", Target("service", "idle"), Trigger(seconds=1)),)
+    )
+    check_targets(cut, stack)
+
+
+def test_local_disks_are_lost_with_their_machine_and_not_with_each_other(tmp_path: Path) -> None:
+    plain = (
+        TEXT.replace("  arrays:\n    core: {luns: {pgdata: {size: 64M}}}\n", "  arrays:\n")
+        .replace("records: [pgdata]", "records: [pgdata, photos]")
+        .replace(
+            "    media: {luns: {photos: {size: 64M}, backup: {size: 64M}}}\n",
+            "    local: {luns: {logs: {size: 64M}}}\n",
+        )
+    )
+    stack = stack_of(tmp_path, plain)
+    assert set(stack.arrays) == {"local"}
+    assert (stack.luns["logs"].size_bytes, stack.luns["pgdata"].size_bytes) == (64 << 20, 1 << 30)
+    assert not [line for line in topology_warnings(stack) if "every copy" in line or "all LUNs" in line]
+    twice = plain.replace("records: [pgdata, photos]", "records: [pgdata, logs]")
+    assert topology_warnings(stack_of(tmp_path, twice))[0] == (
+        "every copy of records (pgdata, logs) is on the local disks of db: losing that loses them all"
+    )
+
+
+def test_what_local_disks_make_of_mounts_is_worth_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "out" / "inner").mkdir(parents=True)
+    shared = TEXT.replace('"logs:/logs"', '"logs:/logs", "./out:/out", "/dev/shm:/dev/shm"').replace(
+        '"./:/conf:ro", "./:/own"', '"./out:/in:ro", "./out/inner:/inner"'
+    )
+    inner = tmp_path / "out" / "inner"
+    assert disk_warnings(stack_of(tmp_path, shared)) == [
+        "db and gateway share db:/out, so they are one machine: a power cut takes them together",
+        f"{tmp_path / 'out'} and {inner} are bound, and copied, each for itself: what is written to one is not seen in "
+        "the other",
+        "db:/dev/shm is bound read-only: /dev/shm is no file and no folder to copy",
+    ]
+
+
 def test_what_is_written_outside_luns_is_not_covered_unless_it_may_be_lost(tmp_path: Path) -> None:
-    assert not_covered(stack_of(tmp_path)) == ["db:/logs", "gateway:/own"]
+    (tmp_path / "file").touch()
+    both = TEXT.replace('"/cache"', '"/cache", "./file:/etc/one", "./file:/etc/two/conf"')
+    assert not_covered(stack_of(tmp_path, both)) == ["gateway:/etc/one", "gateway:/etc/two/conf"]
+    harmless = both.replace('"gateway:/cache"', '"gateway:/etc/two/", "gateway:/etc/on", "db:/etc"')
+    assert not_covered(stack_of(tmp_path, harmless)) == ["gateway:/etc/one"], "paths are compared by their parts"
 
 
 def test_the_preview_names_what_is_touched_what_was_drawn_and_what_to_be_wary_of(tmp_path: Path) -> None:
@@ -183,12 +234,13 @@ def test_the_preview_names_what_is_touched_what_was_drawn_and_what_to_be_wary_of
     text = "\n".join(preview([plan], stack_of(tmp_path)))
     for part in (
         "e · seed 1 · expects HELD",
-        "service db: postgres, lun pgdata at /data, volume logs at /logs",
+        "service db: postgres, lun pgdata at /data, lun logs at /logs",
         "port 127.0.0.1:* to 8080",
         "array core: pgdata 64 MiB ext4",
         "fault 1: san.lose core at ack 200 (strikes LUNs pgdata; services db)",
         "variables: A b",
-        "warning: db:/logs is not on a LUN",
+        f"lun gateway:/own with a copy of {tmp_path} at /own",
+        "local disks: logs 1024 MiB ext4, gateway:/cache 1024 MiB ext4, gateway:/own 1024 MiB ext4",
         "warning: the mix is too thin for HELD: updates 0.1 is below 0.25",
     ):
         assert part in text

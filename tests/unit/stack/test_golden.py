@@ -13,6 +13,8 @@ import pytest
 
 from chaos.agent.wire import Format, Save, request_name
 from chaos.stack.agent import CACHE_IN_AGENT, Agent
+from chaos.stack.contents import digest
+from chaos.stack.files import BoundFiles
 from chaos.stack.golden import Golden
 from chaos.stack.hostnames import Hostnames
 from chaos.stack.running import RunningStack
@@ -57,8 +59,17 @@ class Running:
             await self._before_save()
         (self._cache / Path(path).relative_to(CACHE_IN_AGENT)).write_text(self._content)
 
+    async def fill(self, lun: str, path: str) -> None:
+        self.did.append(f"fill {lun}")
+        (self._cache / Path(path).relative_to(CACHE_IN_AGENT)).write_text("filled")
+
+    @property
+    def files(self) -> BoundFiles:
+        return BoundFiles(stack(), self._cache / "none")
+
     async def up(self, bases: dict[str, str], seconds_max: float) -> None:
         self.did.append("up")
+        self.bases = bases
 
     async def answers(self, seconds_max: float) -> None:
         self.did.append("answers")
@@ -153,6 +164,47 @@ def test_the_content_of_a_bind_is_part_of_the_key(tmp_path: Path, bound: str) ->
     assert Golden(kept, {"db": "sha256:1"}, cache).exists
     script.write_text("CREATE TABLE b ();")
     assert not Golden(kept, {"db": "sha256:1"}, cache).exists
+
+
+@pytest.mark.parametrize("change", ["content", "mode", "owner", "name", "link", "folder"])
+def test_a_bound_folder_that_is_written_to_is_copied_once_and_is_part_of_the_key(tmp_path: Path, change: str) -> None:
+    cache, folder = tmp_path / "cache", tmp_path / "folder"
+    folder.mkdir()
+    file, link = folder / "file", folder / "link"
+    file.write_text("a")
+    link.symlink_to("a")
+    made = dataclasses.replace(
+        stack(mounts=(Mount("lun", "db:/own", "/own"),)),
+        luns={"db:/own": Lun("db:/own", "local", 8 << 20, contents=str(folder))},
+    )
+    running = Running(cache, "x")
+    golden = Golden(made, {"db": "sha256:1"}, cache)
+    asyncio.run(golden.make(running.made, 1.0))
+    assert running.did[:2] == ["fill db:/own", "up"]
+    assert running.bases["db:/own"].endswith(".first.img")
+    first = asyncio.run(golden.blanks(running.agent))["db:/own"]
+    assert (cache / Path(first).relative_to(CACHE_IN_AGENT)).read_text() == "filled"
+    changes: dict[str, Callable[[], object]] = {
+        "content": lambda: file.write_text("b"),
+        "mode": lambda: file.chmod(0o600),
+        "owner": lambda: os.chown(file, 1234, -1),
+        "name": lambda: file.rename(folder / "other"),
+        "link": lambda: link.rename(file),
+        "folder": lambda: (folder / "empty").mkdir(),
+    }
+    assert Golden(made, {"db": "sha256:1"}, cache).exists
+    changes[change]()
+    assert not Golden(made, {"db": "sha256:1"}, cache).exists
+
+
+def test_of_a_large_file_the_key_has_what_no_program_can_forge(tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    large.write_bytes(bytes(4 << 20))
+    before, times = digest(large), large.stat()
+    assert digest(large) == before
+    large.write_bytes(bytes((4 << 20) - 1) + b"x")
+    os.utime(large, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert digest(large) != before
 
 
 def test_the_least_recently_used_set_goes_first(tmp_path: Path) -> None:

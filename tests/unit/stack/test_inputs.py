@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -31,7 +32,7 @@ services:
     ports: ["8080"]
     env_file: [gateway.env]
     environment: {SYNC: "${SYNC:-ON}", LEVEL: "${LEVEL}", PASSED: }
-    volumes: ["./conf:/etc/gateway:ro", "../shared/seed.sql:/seed.sql:ro", "data:/data"]
+    volumes: ["./conf:/etc/gateway", "../shared/seed.sql:/seed.sql:ro", "data:/data"]
     secrets: [token]
 volumes: {data: }
 secrets: {token: {file: ./token.txt}}
@@ -123,7 +124,8 @@ def essence(stack: Stack) -> object:
         (each.name, each.environment, each.build.args if each.build else None, [m.target for m in each.mounts])
         for each in stack.services.values()
     ]
-    return stack.name, services, stack.luns, stack.front_door
+    luns = [dataclasses.replace(lun, contents=Path(lun.contents).name) for lun in stack.luns.values()]
+    return stack.name, services, luns, stack.front_door
 
 
 def test_a_run_folder_carries_what_the_run_read_and_no_secret(project: Path, tmp_path: Path) -> None:
@@ -161,7 +163,7 @@ def test_a_copied_run_folder_runs_where_the_project_is_not(project: Path, tmp_pa
     gateway = opened.stack.services["gateway"]
     assert gateway.environment["SYNC"] == "OFF"
     places = [gateway.build.context] if gateway.build else []
-    places += [Path(mount.source) for mount in gateway.mounts if mount.kind == "bind"]
+    places += map(Path, opened.stack.bound)
     places += [*gateway.secrets.values(), *opened.plans[0].stack, opened.plans[0].driver_folder or Path()]
     assert all(place.is_relative_to(copy) for place in places)
 

@@ -166,7 +166,7 @@ def test_whoever_asks_is_told_of_what_is_replaced_before_it_is() -> None:
 def test_blank_disks_take_the_place_of_lost_ones_and_the_others_are_kept() -> None:
     running = NotingStack()
     assert followed(running, "pgdata") == [
-        "no usable backup; pgdata replaced by blank LUNs, db initialised empty",
+        "no usable backup; pgdata replaced by blank LUNs, db started on them",
     ]
     assert running.did == [("bring back", {"anew": ("db",), "checked": ("wal",), "blank": ("pgdata",)})]
 
@@ -214,20 +214,48 @@ def test_a_copy_that_is_lost_and_not_replaced_yet_is_no_copy_to_rebuild_from() -
     assert said[-1] == ("runbook", "from backup: restored")
 
 
-def test_what_is_rebuilt_is_told_from_what_is_initialised_empty() -> None:
+def test_what_is_rebuilt_is_told_from_what_no_copy_is_left_of() -> None:
     running = copies(NotingStack(REBUILD, INITIALISE), records=("pgdata", "wal"), blobs=("photos",))
     assert followed(running, "pgdata", "photos") == [
         "rebuild: db on a blank pgdata, from wal",
-        "no usable backup; photos replaced by blank LUNs, files initialised empty",
+        "no usable backup; photos replaced by blank LUNs, files started on them",
     ]
+
+
+def with_local_disk(running: NotingStack, contents: str = "") -> NotingStack:
+    """db has a local disk as well, of which nobody has a copy."""
+    db, made = running.stack.services["db"], running.stack
+    running.stack = dataclasses.replace(
+        made,
+        services={**made.services, "db": dataclasses.replace(db, mounts=(*db.mounts, Mount("lun", "log", "/log")))},
+        luns={**made.luns, "log": Lun("log", "local", 4096, contents=contents)},
+    )
+    running.health["log"] = dict(HEALTHY)
+    return running
+
+
+@pytest.mark.parametrize(
+    ("contents", "said"), [("", "blank LUNs"), ("/user/log", "LUNs with what the bound folders hold")]
+)
+def test_a_local_disk_that_is_no_copy_of_anything_calls_for_no_backup(contents: str, said: str) -> None:
+    running = copies(NotingStack(REBUILD, RESTORE, INITIALISE), records=("pgdata", "photos"))
+    assert followed(with_local_disk(running, contents), "pgdata", "log") == [
+        f"log replaced by {said}, db started on them",
+        "rebuild: db on a blank pgdata, from photos",
+    ]
+
+
+def test_where_nothing_says_what_holds_the_data_a_local_disk_may(tmp_path: Path) -> None:
+    running = with_local_disk(NotingStack(RESTORE, INITIALISE))
+    assert followed(running, "log") == ["from backup: restored"]
 
 
 def test_a_lun_that_held_copies_of_two_stores_is_rebuilt_only_if_both_are_left() -> None:
     running = copies(NotingStack(REBUILD, INITIALISE), records=("pgdata", "wal"), blobs=("pgdata",))
-    assert followed(running, "pgdata") == ["no usable backup; pgdata replaced by blank LUNs, db initialised empty"]
+    assert followed(running, "pgdata") == ["no usable backup; pgdata replaced by blank LUNs, db started on them"]
 
 
-def test_a_service_that_no_rebuild_step_names_is_initialised_empty() -> None:
+def test_a_service_that_no_rebuild_step_names_is_started_on_a_blank_disk() -> None:
     running = copies(
         NotingStack(RunbookStep("r", "rebuild", services=("files",)), INITIALISE), records=("pgdata", "wal")
     )

@@ -12,6 +12,7 @@ import pytest
 
 from chaos.agent import loop
 from chaos.stack import sweep as module
+from chaos.stack.cache import scratch_of
 from chaos.stack.identity import Run, is_alive, owner_of
 from chaos.stack.sweep import SweepReport, sweep, sweep_orphans, sweep_run, sweep_until_clean
 from tests.unit.stack.engines import ListEngine
@@ -49,6 +50,17 @@ def engine(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> ListEngine:
     monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(module, "holdfast_loops", lambda: iter(()))
     return made
+
+
+def test_copies_of_bound_files_go_with_their_run_and_no_others_do(
+    engine: ListEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path))
+    for run in ("one", "other"):
+        scratch_of(run).mkdir(parents=True)
+        (scratch_of(run) / "0-conf").touch()
+    sweep_run(engine.client, "one")
+    assert [path.name for path in (tmp_path / "scratch").iterdir()] == ["other"]
 
 
 def populate(engine: ListEngine, run: Run, prefix: str) -> None:

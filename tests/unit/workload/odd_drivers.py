@@ -8,14 +8,21 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from chaos.workload.records import make
-from chaos.workload.session import Record
+from chaos.workload.session import FrontDoor, Record
 from tests.unit.workload.fakes import MemorySession
 
 WHOLE = make("u-01", "ada-1", "w-1", "contact")
 
 
 class Odd(MemorySession):
+    def __init__(self, front_door: FrontDoor, *, user: str, device: str) -> None:
+        super().__init__(front_door, user=user, device=device)
+        self._front = front_door
+
     async def everything(self) -> Any:
+        """Ask the service, whatever is answered then: where nobody listens nothing may be returned."""
+        _, writer = await asyncio.open_connection(self._front.host, self._front.port)
+        writer.close()
         return self.answer()
 
     def answer(self) -> Any:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -9,18 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from chaos.errors import HarnessError
-from chaos.history.events import CANARY_OWNER, DoorRead
+from chaos.errors import DriverError, HarnessError
+from chaos.history.events import CANARY_OWNER, DoorRead, is_unasked
 from chaos.workload.canaries import CANARIES, plant
 from chaos.workload.doors import Door, Reader, Readers, copy_doors, fresh_doors, read_doors, reset_doors
 from chaos.workload.drivers import load_driver
 from chaos.workload.logbook import Logbook
 from chaos.workload.records import digest, make
 from chaos.workload.session import FrontDoor
+from tests.unit.workload import elsewhere_drivers
 from tests.unit.workload.fakes import Events, Service, served
 
 HERE = Path(__file__).parent
 SECONDS_MAX = 20.0
+FOR_EVER = 1e12
 CHEATS = ("WrittenBySession", "WrittenByProcess", "ReadOncePerSession", "ReadOncePerProcess")
 
 
@@ -107,7 +110,7 @@ def test_a_door_that_cannot_be_read_by_the_deadline_is_a_failed_read_with_its_re
         nobody = FrontDoor("127.0.0.1", 1)
         (read,) = await reader.read(nobody, 1, [Door("fresh", "u-00", "x")], seconds_max=0.2)
         assert (read.outcome, read.round, read.rows) == ("fail", 1, ())
-        assert "no connection" in read.why
+        assert "the front door cannot be reached" in read.why
 
     play(scene)
 
@@ -177,6 +180,105 @@ def test_a_driver_whose_full_read_answers_from_a_cache_is_found_out_before_the_l
             await plant(driver, front_door, Logbook(Events()), reader, deadline=time.monotonic() + 1.5)
 
     play(scene, name, HERE)
+
+
+@pytest.mark.parametrize("cheat", ["Shelf", "SharedMemory"])
+def test_a_driver_whose_full_read_is_kept_elsewhere_is_found_out_where_nobody_listens(
+    cheat: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name = f"elsewhere_drivers:{cheat}"
+    monkeypatch.setenv("SHELF", str(tmp_path))
+
+    async def scene(reader: Reader, front_door: FrontDoor, _service: Service) -> None:
+        driver = load_driver(name, HERE)
+        if cheat != "SharedMemory":
+            monkeypatch.setattr(driver, "place", tmp_path / elsewhere_drivers.SHELF.name)
+        with pytest.raises(DriverError, match=f"{name}: .*returned 1 record from an address where nobody listens"):
+            await plant(driver, front_door, Logbook(Events()), reader, deadline=time.monotonic() + SECONDS_MAX)
+
+    try:
+        play(scene, name, HERE)
+    finally:
+        shutil.rmtree(elsewhere_drivers.SharedMemory.place, ignore_errors=True)
+
+
+def test_what_a_phone_keeps_under_home_a_reader_does_not_find(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    async def scene(reader: Reader, front_door: FrontDoor, _service: Service) -> None:
+        driver = load_driver("elsewhere_drivers:SqliteAtHome", HERE)
+        with pytest.raises(HarnessError, match="from a cache"):
+            await plant(driver, front_door, Logbook(Events()), reader, deadline=time.monotonic() + 3.0)
+
+    play(scene, "elsewhere_drivers:SqliteAtHome", HERE)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".sqlite"]
+
+
+def test_a_read_that_the_service_did_not_answer_does_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SHELF", str(tmp_path))
+    name = "elsewhere_drivers:EverySecondOwner"
+
+    async def scene(reader: Reader, front_door: FrontDoor, service: Service) -> None:
+        phones = load_driver(name, HERE)
+        monkeypatch.setattr(phones, "place", tmp_path / elsewhere_drivers.SHELF.name)
+        for owner in ("u-00", "u-01"):
+            phone = phones(front_door, user=owner, device="d")
+            await phone.put(make(owner, "ada-1", f"w-{owner}", "contact"), None, f"k-{owner}")
+            await phone.close()
+        reads = await reader.read(front_door, 1, fresh_doors(["u-00", "u-01"]), seconds_max=5)
+        counts = {r.owner: not is_unasked(r.asked_bytes, r.answered_bytes, len(r.rows)) for r in reads}
+        assert counts == {"u-00": True, "u-01": False, CANARY_OWNER: True}
+        assert all(len(r.rows) == 1 for r in reads if r.owner != CANARY_OWNER)
+
+    play(scene, name, HERE)
+
+
+def test_every_reader_has_a_folder_a_home_and_a_tmpdir_of_its_own_that_go_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = tmp_path / "said"
+    monkeypatch.setenv("SAID", str(said))
+    (tmp_path / "where.py").write_text(
+        "import os, pathlib, tempfile\n"
+        "from chaos.workload.drivers.http import HttpSession\n"
+        "AT_IMPORT = pathlib.Path.home()\n"
+        "class Driver(HttpSession):\n"
+        "    async def everything(self):\n"
+        "        said = [AT_IMPORT, os.getcwd(), pathlib.Path.home(), tempfile.gettempdir()]\n"
+        "        pathlib.Path(os.environ['SAID']).open('a').write('|'.join(map(str, said)) + '\\n')\n"
+        "        raise RuntimeError\n"
+    )
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    async def scenery() -> None:
+        async with Readers.open("where:Driver", tmp_path, scratch) as readers:
+            for _ in range(2):
+                reader = await readers.new()
+                await reader.read(FrontDoor("127.0.0.1", 1), 1, [Door("fresh", "u", "x")], seconds_max=0)
+                await reader.close()
+
+    asyncio.run(scenery())
+    places = [Path(place) for line in said.read_text().splitlines() for place in line.split("|")]
+    assert all(place.is_relative_to(scratch) for place in places)
+    assert len(set(places)) == 5, "folder and HOME are one, TMPDIR is another; each reader has its own, and the import"
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("driver", "words"),
+    [
+        ("honest_drivers:MisspellsAField", r"KeyError: 'servd_by', honest_drivers\.py:\d+ in put"),
+        ("bad_drivers:NoAck", "put returned None, not an Ack"),
+        ("bad_drivers:WrongArgument", r"TypeError: Record\.__init__.*, bad_drivers\.py:\d+ in "),
+    ],
+)
+def test_a_defect_of_the_driver_ends_the_planting_at_once_with_its_line(driver: str, words: str) -> None:
+    async def scene(reader: Reader, front_door: FrontDoor, _service: Service) -> None:
+        with pytest.raises(DriverError, match=f"driver {driver}: {words}"):
+            await plant(load_driver(driver, HERE), front_door, Logbook(Events()), reader, deadline=FOR_EVER)
+
+    play(scene, driver, HERE)
 
 
 def test_canaries_that_the_service_does_not_take_end_the_trial_as_a_harness_error() -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from pathlib import Path
 
 import pytest
 
 from chaos.checks.mix import mix_of
-from chaos.errors import HarnessError
+from chaos.errors import DriverError, HarnessError
 from chaos.experiment.plan import Workload
 from chaos.history.events import Act, Back, DoorRead, Header
 from chaos.history.reader import read_history
@@ -15,6 +16,7 @@ from chaos.history.recorder import Recorder
 from chaos.workload import fleet as module
 from chaos.workload.fleet import DRAIN_PATIENCE_SECONDS, Fleet, run_load
 from chaos.workload.logbook import Logbook
+from chaos.workload.session import Changes
 from tests.unit.workload.fakes import DOOR, Events, Service, session_of
 
 # Photos of the smallest size that counts: a test has no use for megabytes.
@@ -122,6 +124,45 @@ def test_each_cache_is_read_after_every_flush_and_two_rounds_agree() -> None:
         assert read.step == 2
         live = {record.write for record in service.live(read.owner)}
         assert {row.write for row in read.rows} == live
+
+
+@pytest.mark.parametrize("rewritten", [False, True])
+def test_a_cache_is_read_alone_and_what_reached_the_service_meanwhile_is_noted(rewritten: bool) -> None:
+    service, sink = Service(), Events()
+    asked, marks = 0, itertools.count()
+
+    class Counted(session_of(service)):  # type: ignore[misc]
+        async def changes(self, cursor: str | None) -> Changes:
+            nonlocal asked
+            found: Changes = await super().changes(cursor)
+            asked += self.user != "u-00"  # it answers that one from elsewhere
+            return found
+
+    async def heard() -> tuple[int, int]:
+        return asked, next(marks) if rewritten else 0
+
+    async def scene() -> None:
+        fleet = await run_load(LOAD, 1, Counted, DOOR, Logbook(sink))
+        await fleet.flush_and_sync(time.monotonic() + SECONDS_MAX, heard)
+        await fleet.close()
+
+    asyncio.run(scene())
+    reads = [event for event in sink.events if isinstance(event, DoorRead)]
+    wanted = {read.door: None if rewritten else int(read.owner != "u-00") for read in reads}
+    assert len(wanted) == PHONES
+    assert {read.door: read.asked_packets for read in reads} == wanted
+
+
+def test_a_sync_that_returns_where_nobody_listens_is_told() -> None:
+    async def scene() -> None:
+        fleet = await _loaded(Service(), Events())
+        with pytest.raises(
+            DriverError, match=r"Memory: a sync of u-\d+ returned .* from an address where nobody listens"
+        ):
+            await fleet.ask_nobody()
+        await fleet.close()
+
+    asyncio.run(scene())
 
 
 def test_a_cache_that_cannot_be_synced_by_the_deadline_is_a_failed_read_with_its_reason() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from chaos.workload.doors import Door, Readers
 from chaos.workload.logbook import Logbook
 from chaos.workload.records import digest, make, observe, observed
 from chaos.workload.returned import TEXT_MAX
-from chaos.workload.session import Ack, Changes, Record
+from chaos.workload.session import Ack, Changes, FrontDoor, Record
 from tests.unit.checks.files import written
 from tests.unit.workload.fakes import DOOR, Events, MemorySession
 from tests.unit.workload.odd_drivers import UnspeakableError
@@ -280,12 +280,17 @@ def test_a_phone_offers_no_record_that_it_could_not_have_asked_for() -> None:
     assert len(strange.cache.rows()) == 6, "what it has been told it shows, and door 2 reads"
 
 
-def doors_of(driver: str, seconds_max: float) -> list[DoorRead]:
+def doors_of(driver: str, seconds_max: float, hush: Callable[[bytes], bytes] = bytes) -> list[DoorRead]:
     async def scene() -> list[DoorRead]:
-        async with Readers.open(f"odd_drivers:{driver}", HERE) as readers:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()[:2]
+        async with server, Readers.open(f"odd_drivers:{driver}", HERE) as readers:
+            readers.hush = hush
             reader = await readers.new()
             try:
-                return list(await reader.read(DOOR, 1, [Door("fresh", "u-01", "x")], seconds_max=seconds_max))
+                return list(
+                    await reader.read(FrontDoor(host, port), 1, [Door("fresh", "u-01", "x")], seconds_max=seconds_max)
+                )
             finally:
                 await reader.close()
 
@@ -384,16 +389,6 @@ def test_a_secret_that_a_service_says_is_in_no_line_of_the_history_nor_is_a_part
 
 
 def test_a_secret_that_a_driver_says_at_a_door_is_blanked_before_its_text_is_cut() -> None:
-    async def scene() -> str:
-        async with Readers.open("odd_drivers:Confiding", HERE) as readers:
-            readers.hush = lambda words: words.replace(b"sword-and-fish", b"***")
-            reader = await readers.new()
-            try:
-                (read,) = await reader.read(DOOR, 1, [Door("fresh", "u-01", "x")], seconds_max=0.3)
-            finally:
-                await reader.close()
-            return read.why
-
-    why = asyncio.run(asyncio.wait_for(scene(), 60))
-    assert why.endswith("x ***")
-    assert "\n" not in why
+    (read,) = doors_of("Confiding", 0.3, lambda words: words.replace(b"sword-and-fish", b"***"))
+    assert read.why.endswith("x ***")
+    assert "\n" not in read.why

@@ -1,30 +1,48 @@
 """`${NAME}` in Compose files, as Compose has it: defaults, alternatives, required ones, nesting, `$$`.
 
-Errors name the variable and never its value. A scalar that was interpolated keeps its text as written, so
-that later errors about it show `${NAME}` too.
+A `$` that begins no variable stays as it is. Errors name the variable and never its value. A scalar that was
+interpolated keeps its text as written, so that later errors about it show `${NAME}` too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from chaos.errors import Problem
-from chaos.experiment.source import Items, Node, Scalar, Table
+from chaos.experiment.source import Items, Node, Place, Table
+
+Get = Callable[[str], str | None]
+"""Finds the value of a variable, or None."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR = re.compile(r":?[-?+]")
 
 
 class Lookup:
-    """Variables by name, from the first of several sources that has them, and which of them were used."""
+    """Variables by name, from the first of several sources that has them.
+
+    Attributes:
+        used: Those that were asked for and found, by name.
+        at: For each place of the files that variables stand at, those that were used there.
+    """
 
     def __init__(self, *sources: Mapping[str, str]) -> None:
         self._sources = sources
         self.used: dict[str, str] = {}
+        self.at: dict[Place, dict[str, str]] = {}
         self.asked: dict[str, Mapping[str, str] | None] = {}
         """The source that had each variable that was asked for; None where none had it."""
+
+    def below(self, last: Mapping[str, str]) -> Lookup:
+        """The same with a further source, behind all others; what is used counts as used here, too."""
+        made = Lookup(*self._sources, last)
+        made.used, made.at, made.asked = self.used, self.at, self.asked
+        for name in last:
+            if name in self.asked and self.asked[name] is None:
+                del self.asked[name]  # asked for too early to be found
+        return made
 
     def get(self, name: str) -> str | None:
         """The value, or None where no source has one."""
@@ -36,7 +54,7 @@ class Lookup:
         return None
 
 
-class _WrongError(Exception):
+class WrongError(Exception):
     """The text cannot be interpolated; carries message and hint."""
 
 
@@ -49,17 +67,25 @@ def interpolate(node: Node, variables: Lookup, problems: list[Problem]) -> Node:
         return replace(node, entries=entries)
     if not isinstance(node.value, str) or "$" not in node.value:
         return node
+    used = variables.at.setdefault(node.place, {})
+
+    def get(name: str) -> str | None:
+        value = variables.get(name)
+        if value is not None:
+            used[name] = value
+        return value
+
     try:
-        return Scalar(node.place, expand(node.value, variables), node.text, node.span)
-    except _WrongError as wrong:
+        return replace(node, value=expand(node.value, get))
+    except WrongError as wrong:
         problems.append(node.place.problem(*wrong.args))
         return node
 
 
-def expand(text: str, variables: Lookup, depth: int = 0) -> str:
+def expand(text: str, get: Get, depth: int = 0) -> str:
     """One text interpolated; an unset variable without a default is empty, as in Compose."""
     if depth > 10:
-        raise _WrongError("variables nested deeper than 10 levels", "write it simpler")
+        raise WrongError("variables nested deeper than 10 levels", "write it simpler")
     parts: list[str] = []
     at = 0
     while (dollar := text.find("$", at)) >= 0:
@@ -70,13 +96,14 @@ def expand(text: str, variables: Lookup, depth: int = 0) -> str:
             at = dollar + 2
         elif rest.startswith("{"):
             end = _closing(text, dollar + 1)
-            parts.append(_braced(text[dollar + 2 : end], variables, depth))
+            parts.append(_braced(text[dollar + 2 : end], get, depth))
             at = end + 1
         elif name := _NAME.match(rest):
-            parts.append(variables.get(name[0]) or "")
+            parts.append(get(name[0]) or "")
             at = dollar + 1 + name.end()
         else:
-            raise _WrongError("a $ that begins no variable", "write $$ for the character itself")
+            parts.append("$")
+            at = dollar + 1
     return "".join(parts) + text[at:]
 
 
@@ -84,34 +111,34 @@ def _closing(text: str, opened: int) -> int:
     """Where the brace at `opened` closes."""
     level = 0
     for at in range(opened, len(text)):
-        if text[at] == "{" and text[at - 1] == "$":
+        if text[at] == "{":
             level += 1
         elif text[at] == "}":
             level -= 1
             if level == 0:
                 return at
-    raise _WrongError("a ${ that is not closed", "add the }")
+    raise WrongError("a ${ that is not closed", "add the }, or write $$ for the character $ itself")
 
 
-def _braced(inside: str, variables: Lookup, depth: int) -> str:
+def _braced(inside: str, get: Get, depth: int) -> str:
     name = _NAME.match(inside)
     if name is None:
-        raise _WrongError("a ${ without the name of a variable", "write $$ for the character $ itself")
-    value = variables.get(name[0])
+        raise WrongError("a ${ without the name of a variable", "write $$ for the character $ itself")
+    value = get(name[0])
     rest = inside[name.end() :]
     if not rest:
         return value or ""
     operator = _OPERATOR.match(rest)
     if operator is None:
         hint = "known are ${A:-default} ${A-default} ${A:?message} ${A?message} ${A:+other} ${A+other}"
-        raise _WrongError(f"${{{name[0]}...}} holds something unknown", hint)
+        raise WrongError(f"${{{name[0]}...}} holds something unknown", hint)
     word = rest[operator.end() :]
     there = bool(value) if operator[0].startswith(":") else value is not None
     if operator[0].endswith("+"):
-        return expand(word, variables, depth + 1) if there else ""
+        return expand(word, get, depth + 1) if there else ""
     if there:
         return value or ""
     if operator[0].endswith("-"):
-        return expand(word, variables, depth + 1)
-    message = expand(word, variables, depth + 1)
-    raise _WrongError(f"variable {name[0]} is required: {message}".rstrip(": "), f"set {name[0]}")
+        return expand(word, get, depth + 1)
+    message = expand(word, get, depth + 1)
+    raise WrongError(f"variable {name[0]} is required: {message}".rstrip(": "), f"set {name[0]}")

@@ -1,7 +1,7 @@
 """The part of the Compose specification that Holdfast loads, in canonical form, and `x-chaos`.
 
-Strict: what is not here is refused by name, and `compose_refused` gives the reason or the remedy for what
-Compose has and Holdfast does not load. `docs/compose.md` is the same as a table.
+Strict: what is not here is refused as a typo, since `refused` has taken out, with the reason, what Compose has and
+Holdfast does not honour. `docs/compose.md` is the same as a table.
 """
 
 from __future__ import annotations
@@ -9,19 +9,35 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from chaos.experiment.explain import fail
 from chaos.experiment.schema import driver_form
 from chaos.experiment.source import did_you_mean
-from chaos.stack.compose_values import Duration, Flag, Number, RestartPolicy, Size, Texts, Whole, Words
+from chaos.stack.compose.values import (
+    Argv,
+    Duration,
+    Flag,
+    Mode,
+    Number,
+    RestartPolicy,
+    Size,
+    Text,
+    Texts,
+    Whole,
+    Words,
+    size,
+)
 
-Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", max_length=63)]
+Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$", max_length=63)]
 InContainer = Annotated[str, Field(pattern=r"^/", max_length=1000)]
+Capability = Annotated[str, BeforeValidator(lambda value: _capability(value))]
 PortNumber = Annotated[Whole, Field(ge=1, le=65535)]
 
 LUN_BYTES_MIN = 16 * 1024**2
 LUN_BYTES_MAX = 64 * 1024**3
+LUN_BLOCK_BYTES = 4096
+"""Of a LUN in the agent (`chaos.agent.lun`), and of the file system on it."""
 
 
 class Strict(BaseModel):
@@ -33,65 +49,89 @@ class Strict(BaseModel):
 class BuildModel(Strict):
     """`build`."""
 
-    context: str
-    dockerfile: str = "Dockerfile"
+    context: Text = "."
+    dockerfile: Text = "Dockerfile"
+    dockerfile_inline: Text = ""
     args: dict[str, str | None] = {}
-    target: str = ""
+    target: Text = ""
+
+
+def _capability(value: object) -> object:
+    """As engines want it: `net_admin` and `CAP_NET_ADMIN` are one."""
+    return value.upper().removeprefix("CAP_") if isinstance(value, str) else value
 
 
 class HealthcheckModel(Strict):
-    """`healthcheck`. Without `test` the image's own would be half overridden: refused by a check."""
+    """`healthcheck`. What is not given is the image's own."""
 
     test: Annotated[list[str] | None, BeforeValidator(lambda v: ["CMD-SHELL", v] if isinstance(v, str) else v)] = None
-    interval: Duration = 30.0
-    timeout: Duration = 30.0
-    retries: Annotated[Whole, Field(ge=1, le=100_000)] = 3
-    start_period: Duration = 0.0
+    interval: Duration | None = None
+    timeout: Duration | None = None
+    retries: Annotated[Whole, Field(ge=0, le=100_000)] | None = None
+    start_period: Duration | None = None
     disable: Flag = False
 
 
-class VolumeOptions(Strict):
-    """`volume`, `bind` and `tmpfs` of a long volume: only what changes nothing, or a size."""
+class BindOptions(Strict):
+    """`bind` of a long volume."""
+
+    create_host_path: Flag = True
+
+
+class NamedOptions(Strict):
+    """`volume` of a long volume."""
+
+    nocopy: Flag = False
+    subpath: Text = ""
+
+
+class TmpfsOptions(Strict):
+    """`tmpfs` of a long volume."""
 
     size: Size | None = None
+    mode: Mode | None = None
 
 
 class VolumeModel(Strict):
     """One of `volumes`, long."""
 
     type: Literal["volume", "bind", "tmpfs"]
-    source: str = ""
+    source: Text = ""
     target: InContainer
     read_only: Flag = False
-    tmpfs: VolumeOptions | None = None
+    bind: BindOptions = BindOptions()
+    volume: NamedOptions = NamedOptions()
+    tmpfs: TmpfsOptions = TmpfsOptions()
 
 
-def _host(value: object) -> object:
-    if isinstance(value, str) and value not in ("127.0.0.1", "0.0.0.0"):
-        fail("a port can be published on 127.0.0.1 only", "leave the address out")
-    return value
+def _published(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"\d+-\d+", value):
+        return None  # the engine takes a free one of the range: here as with none given
+    return value or None
 
 
 class PortModel(Strict):
     """One of `ports`, long."""
 
     target: PortNumber
-    published: PortNumber | None = None
-    host_ip: Annotated[str, BeforeValidator(_host)] = "127.0.0.1"
-    protocol: Literal["tcp"] = "tcp"
+    published: Annotated[Annotated[Whole, Field(ge=0, le=65535)] | None, BeforeValidator(_published)] = None
+    host_ip: Text = ""
+    protocol: Literal["tcp", "udp", "sctp"] = "tcp"
 
 
 class EnvFileModel(Strict):
     """One of `env_file`."""
 
-    path: str
+    path: Text
     required: Flag = True
+    format: Literal["", "raw"] = ""
 
 
 class DependModel(Strict):
     """One of `depends_on`."""
 
-    condition: Literal["service_started", "service_healthy", "service_completed_successfully"] = "service_started"
+    condition: Literal["service_started", "service_healthy", "service_completed_successfully"]
+    required: Flag = True
 
 
 class NetworkUse(Strict):
@@ -100,84 +140,139 @@ class NetworkUse(Strict):
     aliases: list[Name] = []
 
 
-class SecretUse(Strict):
-    """One of a service's `secrets`."""
+class FileUse(Strict):
+    """One of a service's `secrets` or `configs`."""
 
     source: Name
-    target: Annotated[str, Field(pattern=r"^[^/]*$", max_length=255)] = ""
+    target: Annotated[Text, Field(max_length=1000)] = ""
 
 
 class LimitsModel(Strict):
     """`deploy.resources.limits`."""
 
-    cpus: Annotated[Number, Field(gt=0, le=1024)] | None = None
+    cpus: Annotated[Number, Field(ge=0, le=1024)] | None = None
     memory: Size | None = None
+    pids: Whole | None = None
+
+
+class ReservationsModel(Strict):
+    """`deploy.resources.reservations`; all that Compose can say of it is read over, or refused."""
 
 
 class ResourcesModel(Strict):
     """`deploy.resources`."""
 
     limits: LimitsModel = LimitsModel()
+    reservations: ReservationsModel = ReservationsModel()
+
+
+class RestartPolicyModel(Strict):
+    """`deploy.restart_policy`."""
+
+    condition: Literal["none", "no", "on-failure", "any", "always", "unless-stopped"] = "any"
+    max_attempts: Annotated[Whole, Field(ge=0)] = 0
 
 
 class DeployModel(Strict):
     """`deploy`."""
 
+    replicas: Annotated[Whole, Field(ge=0)] = 1
     resources: ResourcesModel = ResourcesModel()
+    restart_policy: RestartPolicyModel | None = None
+
+
+class UlimitModel(Strict):
+    """One of `ulimits`."""
+
+    soft: Annotated[Whole, Field(ge=-1)]
+    hard: Annotated[Whole, Field(ge=-1)]
 
 
 class ServiceModel(Strict):
     """One of `services`."""
 
-    image: str = ""
+    image: Text = ""
     build: BuildModel | None = None
     command: Words | None = None
     entrypoint: Words | None = None
     environment: dict[str, str | None] = {}
     env_file: list[EnvFileModel] = []
     ports: list[PortModel] = []
-    expose: Texts = ()
     volumes: list[VolumeModel] = []
+    volumes_from: list[Text] = []
     networks: dict[str, NetworkUse | None] = {}
+    links: list[Text] = []
+    extra_hosts: dict[str, list[str]] = {}
     depends_on: dict[str, DependModel] = {}
     healthcheck: HealthcheckModel | None = None
-    restart: RestartPolicy = "no"
-    user: str = ""
-    working_dir: str = ""
-    hostname: str = ""
+    restart: RestartPolicy = ""
+    container_name: Annotated[Text, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")] = ""
+    user: Text = ""
+    group_add: list[str] = []
+    working_dir: Text = ""
+    hostname: Text = ""
+    domainname: Text = ""
     init: Flag = False
-    cap_add: list[Annotated[str, Field(pattern=r"^[A-Z_]+$")]] = []
-    tmpfs: Texts = ()
-    secrets: list[SecretUse] = []
-    profiles: list[Name] = []
-    deploy: DeployModel = DeployModel()
-    shm_size: Size = 0
+    tty: Flag = False
+    stdin_open: Flag = False
+    read_only: Flag = False
+    stop_signal: Text = ""
     stop_grace_period: Duration = 10.0
+    platform: Text = ""
+    cap_add: list[Capability] = []
+    cap_drop: list[Capability] = []
+    security_opt: list[Text] = []
+    sysctls: dict[str, str] = {}
+    ulimits: dict[str, UlimitModel] = {}
+    tmpfs: Texts = ()
+    secrets: list[FileUse] = []
+    configs: list[FileUse] = []
+    profiles: list[Name] = []
+    deploy: DeployModel | None = None
+    scale: Annotated[Whole, Field(ge=0)] | None = None
+    shm_size: Size = 0
+    cpus: Annotated[Number, Field(ge=0, le=1024)] | None = None
+    cpu_quota: Whole = 0
+    cpu_period: Whole = 0
+    cpu_shares: Whole = 0
+    cpuset: Text = ""
+    mem_limit: Size | None = None
+    memswap_limit: Annotated[int, BeforeValidator(lambda value: -1 if value == "-1" else size(value))] = 0
+    mem_swappiness: Annotated[Whole, Field(ge=-1, le=100)] | None = None
+    pids_limit: Whole | None = None
+    oom_kill_disable: Flag = False
+    oom_score_adj: Annotated[Whole, Field(ge=-1000, le=1000)] = 0
 
 
 class NamedVolume(Strict):
-    """One of the top-level `volumes`."""
-
-    driver: Literal["local"] = "local"
+    """One of the top-level `volumes`; all that Compose can say of it is read over."""
 
 
 class NamedNetwork(Strict):
-    """One of the top-level `networks`."""
-
-    driver: Literal["bridge"] = "bridge"
+    """One of the top-level `networks`; all that Compose can say of it is read over."""
 
 
-class SecretModel(Strict):
-    """One of the top-level `secrets`."""
+class FileModel(Strict):
+    """One of the top-level `secrets` or `configs`: exactly one of these."""
 
-    file: str
+    file: Text | None = None
+    environment: Text | None = None
+    content: str | None = None
+    external: object = None
 
 
 class LunModel(Strict):
     """One LUN of an array."""
 
-    size: Annotated[Size, Field(ge=LUN_BYTES_MIN, le=LUN_BYTES_MAX)]
+    size: Annotated[Size, Field(ge=LUN_BYTES_MIN, le=LUN_BYTES_MAX), AfterValidator(lambda value: _blocks(value))]
     filesystem: Annotated[Literal["ext4"], BeforeValidator(lambda value: _ext4(value))] = "ext4"
+
+
+def _blocks(value: int) -> int:
+    if value % LUN_BLOCK_BYTES:
+        near = -(-value // LUN_BLOCK_BYTES) * LUN_BLOCK_BYTES
+        fail(f"the size of a LUN should be whole blocks of {LUN_BLOCK_BYTES} bytes", f"such as {near}")
+    return value
 
 
 def _ext4(value: object) -> object:
@@ -196,7 +291,7 @@ class RestoreModel(Strict):
     """How to restore: a command inside a service."""
 
     service: Name
-    run: Annotated[Words, Field(min_length=1)]
+    run: Annotated[Argv, Field(min_length=1)]
 
 
 class StepModel(Strict):
@@ -255,14 +350,14 @@ class ChaosModel(Strict):
     """`x-chaos`: what Compose cannot say."""
 
     arrays: dict[Name, ArrayModel] = {}
-    front_door: Annotated[tuple[str, int], _address("front_door")]
+    front_door: Annotated[tuple[str, int], _address("front_door")] | None = None
     driver: Annotated[str, BeforeValidator(driver_form)] = "http"
     conflict: Annotated[Literal["reject", "last-writer-wins"], BeforeValidator(_policy)] = "reject"
     idempotency: Literal["keyed", "none"] = "keyed"
     roles: dict[Name, list[str] | RoleModel] = {}
     copies: dict[Name, list[str]] = {}
     may_lose: list[str] = []
-    steady: dict[Name, Annotated[Words, Field(min_length=1)]] = {}
+    steady: dict[Name, Annotated[Argv, Field(min_length=1)]] = {}
     doors: dict[Name, list[Annotated[tuple[str, int], _address("a door")]]] = {}
     carrier: Annotated[Literal["toxiproxy", "none"], BeforeValidator(_carrier)] = "none"
     recovery: list[StepModel] = []
@@ -272,9 +367,10 @@ class ComposeModel(Strict):
     """A whole Compose file, merged and in canonical form."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=63)] = ""
-    version: str = ""
+    version: Text = ""
     services: Annotated[dict[Name, ServiceModel], Field(min_length=1)]
     volumes: dict[Name, NamedVolume | None] = {}
     networks: dict[Name, NamedNetwork | None] = {}
-    secrets: dict[Name, SecretModel] = {}
-    chaos: ChaosModel = Field(alias="x-chaos")
+    secrets: dict[Name, FileModel] = {}
+    configs: dict[Name, FileModel] = {}
+    chaos: ChaosModel = Field(alias="x-chaos", default=ChaosModel())

@@ -1,0 +1,71 @@
+"""`holdfast driver-test`: a copy of the stack without any fault, and every promise of its driver tried there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from chaos.experiment.plan import Plan
+from chaos.stack.cache import cache_folder
+from chaos.stack.identity import Run
+from chaos.stack.lifecycle import lab
+from chaos.stack.spec import Stack
+from chaos.trials import with_sigterm
+from chaos.workload.doors import Readers
+from chaos.workload.drivers import load_doors, load_driver
+from chaos.workload.session import FrontDoor
+from chaos.workload.tryout import Finding, Promises, Tryout
+
+Tell = Callable[[Finding], None]
+
+
+def try_driver(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None]) -> list[Finding]:
+    """Start the plan's stack, try its driver, and remove everything.
+
+    Args:
+        plan: Of its schedule nothing is done.
+        stack: The plan's.
+        tell: Hears each finding when it is made.
+        log: Hears what takes its time meanwhile.
+
+    Raises:
+        UsageError: The driver cannot be imported, or lacks a method.
+        HarnessError: The stack does not come up; everything is cleaned up.
+    """
+    with asyncio.Runner() as runner:
+        return runner.run(with_sigterm(_tried(plan, stack, tell, log)))
+
+
+async def _tried(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None]) -> list[Finding]:
+    name = plan.driver or stack.driver
+    driver = load_driver(name, plan.driver_folder)
+    load_doors(driver, (kind for kind, _, _ in stack.doors))
+    promises = Promises(
+        policy=stack.policy,
+        keyed=stack.idempotency == "keyed",
+        photos=plan.workload.photos > 0,
+        doors=stack.doors,
+        request_seconds_max=plan.workload.request_seconds_max,
+    )
+    ready_seconds_max = plan.limits.ready_seconds_max
+    scratch = cache_folder() / "scratch"
+    scratch.mkdir(exist_ok=True)
+    findings: list[Finding] = []
+    async with (
+        Readers.open(name, plan.driver_folder, scratch) as readers,
+        lab(stack, Run.begin(plan.seed), ready_seconds_max, lambda event: None, log) as copy,
+    ):
+        reader = await readers.new()
+        try:
+            log(f"starting {stack.name}")
+            copy.running.hostnames.take(copy.golden.hostnames())
+            await copy.running.up(copy.golden.bases(), ready_seconds_max)
+            host, port = copy.running.front_door
+            service = FrontDoor(host, port, copy.running.published)
+            async for finding in Tryout(driver, service, reader, promises).run():
+                tell(finding)
+                findings.append(finding)
+        finally:
+            await reader.close()
+            await copy.running.clear()
+    return findings

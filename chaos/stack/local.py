@@ -1,0 +1,137 @@
+"""Local disks: every writable mount that `x-chaos` puts on no array lies on a LUN of the array `local`.
+
+So nothing that a service mounts is beside the fault model. A named volume, a volume that the image declares and a
+bound folder get a LUN each; a bound folder's contents are copied on it, and the folder itself is never written to. A
+bound file is copied for each trial. What can be neither (a socket, a device, the host's own folders) is bound
+read-only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import stat
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from chaos.stack.spec import LOCAL, NOCOPY, Lun, Mount, Service, Stack
+
+SIZE_BYTES = 1 << 30
+"""Of a local disk for which `x-chaos` gives no size; sparse, so that only what is written takes space."""
+_TIMES_CONTENTS = 2
+"""A disk has at least so many times the space of what is on it from the first."""
+_BYTES_A_FILE = 16 << 10
+"""A file system has an inode for so many bytes of its size."""
+_MIB = 1 << 20
+_OF_THE_HOST = (Path("/proc"), Path("/sys"), Path("/dev"), Path("/run"))
+"""With all below them, and the root itself: of these nobody wants a copy."""
+_IN_MEMORY = Path("/dev/shm")
+"""What is below it is as any other file."""
+
+KEPT_FROM_WRITING = "kept from writing"
+"""Among a bind's options: the Compose file would have it written to."""
+NO_VOLUMES: Mapping[str, Collection[str]] = {}
+
+
+def on_local_disks(stack: Stack, image_volumes: Mapping[str, Collection[str]] = NO_VOLUMES) -> Stack:
+    """The stack with every writable mount on a LUN; of one that is so already, the same.
+
+    Args:
+        stack: As the Compose file has it.
+        image_volumes: By service, the paths that its image declares as volumes, where they are known.
+    """
+    services = {each.name: _with_volumes(each, image_volumes.get(each.name, ())) for each in stack.services.values()}
+    disks = _Disks(dict(stack.luns), _written(services.values()))
+    services = {
+        name: replace(service, mounts=tuple(disks.mount(name, mount) for mount in service.mounts))
+        for name, service in services.items()
+    }
+    return replace(stack, services=services, luns=disks.luns, volumes=())
+
+
+def what_is_bound(source: str) -> Literal["folder", "file", "special", "nothing"]:
+    """What a bind's source is; "special" is bound as it is, and never written to."""
+    path = Path(os.path.realpath(source))
+    if path == Path("/") or (any(map(path.is_relative_to, _OF_THE_HOST)) and _IN_MEMORY not in path.parents):
+        return "special"
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return "nothing"
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "special"
+
+
+def _with_volumes(service: Service, paths: Iterable[str]) -> Service:
+    """The service with the volumes of its image, but where it mounts something else at the very path."""
+    taken = {posixpath.normpath(mount.target) for mount in service.mounts}
+    wanted = sorted({posixpath.normpath(path) for path in paths} - taken)
+    return replace(service, mounts=(*service.mounts, *(_volume(service.name, path) for path in wanted)))
+
+
+def _volume(service: str, path: str) -> Mount:
+    return Mount("volume", f"{service}:{path}", path)
+
+
+def _written(services: Iterable[Service]) -> dict[str, str]:
+    """The bound folders that some service may write to, with the disk's name: whoever else binds one sees that disk."""
+    found: dict[str, str] = {}
+    for service in services:
+        for mount in service.mounts:
+            if mount.kind == "bind" and not mount.read_only:
+                found.setdefault(os.path.realpath(mount.source), f"{service.name}:{mount.target}")
+    return found
+
+
+@dataclass
+class _Disks:
+    """LUNs as they become needed."""
+
+    luns: dict[str, Lun]
+    bound: dict[str, str]
+
+    def mount(self, service: str, mount: Mount) -> Mount:
+        """The mount as it is to be made."""
+        if mount.kind == "volume":
+            self.luns.setdefault(mount.source, Lun(mount.source, LOCAL, SIZE_BYTES))
+            return replace(mount, kind="lun")
+        if mount.kind != "bind":
+            return mount
+        what, real = what_is_bound(mount.source), os.path.realpath(mount.source)
+        if what == "nothing" or (what == "folder" and real in self.bound):
+            name = self.bound.setdefault(real, f"{service}:{mount.target}")
+            contents = mount.source if what == "folder" else ""
+            self.luns.setdefault(name, Lun(name, LOCAL, _size_for(contents), contents=contents))
+            return replace(mount, kind="lun", source=name, options=NOCOPY)
+        if what == "file" and not mount.read_only:
+            return replace(mount, kind="file")
+        return replace(mount, read_only=True, options=mount.options if mount.read_only else KEPT_FROM_WRITING)
+
+
+def overlapping(stack: Stack) -> list[tuple[str, str]]:
+    """Bound folders of which one lies in the other, and one is on a disk: what is written there is not seen here."""
+    disks = {lun.contents for lun in stack.luns.values() if lun.contents}
+    sources = sorted(stack.bound)
+    return [
+        (outer, inner)
+        for outer in sources
+        for inner in sources
+        if outer != inner and PurePosixPath(inner).is_relative_to(outer) and {outer, inner} & disks
+    ]
+
+
+def _size_for(contents: str) -> int:
+    if not contents:
+        return SIZE_BYTES
+    least = _TIMES_CONTENTS * sum(_sizes(contents))
+    return max(SIZE_BYTES, -(-least // _MIB) * _MIB)
+
+
+def _sizes(folder: str) -> Iterable[int]:
+    """What all that is in a folder takes, as far as it can be looked into."""
+    for parent, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            with contextlib.suppress(OSError):
+                yield max(_BYTES_A_FILE, os.lstat(f"{parent}/{name}").st_size)

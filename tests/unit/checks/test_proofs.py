@@ -1,0 +1,219 @@
+"""What final reads and reads of the load prove, and what that makes of the doors after them, case by case."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from chaos.checks.explain import explain_record
+from chaos.history.events import Act, Back, Event, Row, Send
+from chaos.history.reader import read_history
+from tests.unit.checks.one_owner import after_a_loss, anomalies, closer_look, create, door, loss, recorded, sent, twice
+
+FIRST = create(1, 10)
+MADE = sent(FIRST)
+
+
+def update(op: int, t: int, base: str | None = "w-1") -> Act:
+    return create(op, t, kind="update", base=base)
+
+
+def delete(op: int, t: int, base: str | None = "w-1") -> Act:
+    return create(op, t, kind="delete", hash="", base=base)
+
+
+def told(t: int, act: Act) -> list[Event]:
+    """A read of another phone showed a version."""
+    row = Row(act.record, act.owner, act.write, act.hash, "row-r-1")
+    op = 1000 + t
+    return [Act(op, t, "d-2#1", "d-2", "u-1", "read"), Send(op, 1, t), Back(op, 1, t + 1, "ok", rows=(row,))]
+
+
+# -- what an absence proves -----------------------------------------------------------------------------------
+
+
+def test_a_delete_that_a_door_proves_and_an_update_acknowledged_since_are_a_lost_update(tmp_path: Path) -> None:
+    unknown = [*MADE, *sent(delete(2, 20), "info")]
+    since = [*twice(1, "fresh", 100), *sent(update(3, 150))]
+    later = [*twice(2, "cache d-1", 200), *twice(4, "reset d-1", 300)]
+    assert anomalies(tmp_path, *unknown, *twice(1, "fresh", 100), *later) == set()
+    assert anomalies(tmp_path, *unknown, *since, *later) == {"lost-update"}
+    assert anomalies(tmp_path, *unknown, *since) == {"lost-update"}, "though no door comes after it"
+    there = [*twice(2, "cache d-1", 200, update(3, 150)), *twice(4, "reset d-1", 300, update(3, 150))]
+    assert anomalies(tmp_path, *unknown, *since, *there) == {"lost-update"}
+    assert anomalies(tmp_path, *unknown, *sent(update(3, 50)), *twice(1, "fresh", 100)) == {"lost"}
+    told_why = "\n".join(explain_record(read_history(recorded(tmp_path, *unknown, *since)), ("u-1", "r-1")))
+    assert "r-1 of u-1: lost-update" in told_why
+
+
+def test_whichever_of_two_unknown_deletes_an_absence_proves_the_record_must_not_come_back(tmp_path: Path) -> None:
+    unknown = [*MADE, *sent(delete(2, 20), "info"), *sent(delete(3, 30), "info")]
+    fresh = twice(1, "fresh", 100)
+    assert anomalies(tmp_path, *unknown, *fresh, *twice(4, "reset d-1", 200)) == set()
+    assert anomalies(tmp_path, *unknown, *fresh, *twice(4, "reset d-1", 200, FIRST)) == {"seen-then-lost"}
+    assert anomalies(tmp_path, *unknown, *fresh, *sent(update(4, 150))) == {"lost-update"}
+
+
+def test_a_delete_on_a_version_that_was_not_the_last_explains_no_absence(tmp_path: Path) -> None:
+    """So it was the other one, and an update on the last version is one too many."""
+    unknown = [*MADE, *sent(update(2, 20)), *sent(delete(3, 30), "info"), *sent(delete(4, 40, "w-2"), "info")]
+    fresh = twice(1, "fresh", 100)
+    assert anomalies(tmp_path, *unknown, *fresh) == set()
+    assert anomalies(tmp_path, *unknown, *fresh, *sent(update(5, 150, "w-2"))) == {"lost-update"}
+
+
+def test_an_absence_after_another_one_proves_another_delete(tmp_path: Path) -> None:
+    one, other = sent(delete(2, 20, None), "info"), sent(delete(4, 160, None), "info")
+    again = update(3, 150, None)
+    load = [*MADE, *one, *twice(1, "fresh", 100), *sent(again), *other, *twice(4, "reset d-1", 200)]
+    assert anomalies(tmp_path, *load, *twice(5, "copy", 300)) == set()
+    assert anomalies(tmp_path, *load, *twice(5, "copy", 300, again)) == {"seen-then-lost"}
+
+
+def test_what_one_round_alone_did_not_find_proves_nothing(tmp_path: Path) -> None:
+    load = [*MADE, *sent(delete(2, 20), "info")]
+    changing = [door(1, "fresh", 1, 100, FIRST), door(1, "fresh", 2, 102, settled=False)]
+    assert anomalies(tmp_path, *load, *changing, *twice(4, "reset d-1", 200, FIRST)) == set()
+    # Nor where a delete on another version could not have been it at all.
+    stale = [*MADE, *sent(update(2, 20)), *sent(delete(3, 30), "info")]
+    changing = [door(1, "fresh", 1, 100, update(2, 20)), door(1, "fresh", 2, 102, settled=False)]
+    assert anomalies(tmp_path, *stale, *changing, *twice(4, "reset d-1", 200, update(2, 20))) == set()
+
+
+def test_a_delete_that_is_answered_during_the_doors_is_known_by_an_absence_before(tmp_path: Path) -> None:
+    removed = delete(2, 150)
+    load = [*MADE, *twice(1, "fresh", 100, FIRST), removed, Send(2, 1, 151)]
+    answered: list[Event] = [*twice(4, "reset d-1", 200), Back(2, 1, 305, "ok"), *twice(5, "copy", 300, FIRST)]
+    assert anomalies(tmp_path, *load, *answered) == {"seen-then-lost"}
+
+
+def test_under_keep_both_a_version_that_vanished_must_not_come_back_beside_the_other(tmp_path: Path) -> None:
+    two = [*MADE, *sent(update(2, 20)), *sent(update(3, 21))]
+    load = [*two, *sent(delete(4, 30, "w-2"), "info")]
+    one_left, both = twice(1, "fresh", 100, update(3, 21)), (update(2, 20), update(3, 21))
+    assert anomalies(tmp_path, *load, *one_left, *twice(4, "reset d-1", 200, both[1]), policy="keep-both") == set()
+    assert anomalies(tmp_path, *load, *one_left, *twice(4, "reset d-1", 200, *both), policy="keep-both") == {
+        "resurrected"
+    }
+
+
+def test_under_keep_both_a_version_that_stood_beside_another_one_is_known(tmp_path: Path) -> None:
+    load = [*MADE, *sent(update(2, 20)), *sent(update(3, 21), "info")]
+    both = twice(1, "fresh", 100, update(2, 20), update(3, 21))
+    assert anomalies(tmp_path, *load, *both, policy="keep-both") == set()
+    alone = twice(4, "reset d-1", 200, update(2, 20))
+    assert anomalies(tmp_path, *load, *alone, policy="keep-both") == set()
+    assert anomalies(tmp_path, *load, *both, *alone, policy="keep-both") == {"seen-then-lost"}
+
+
+# -- attempts that a read has shown ---------------------------------------------------------------------------
+
+
+def tried_twice(t: int) -> list[Event]:
+    """The first attempt had no answer; the second one left at `t` and was acknowledged."""
+    return [FIRST, Send(1, 1, 11), Send(1, 2, t), Back(1, 2, t + 1, "ok")]
+
+
+def test_an_attempt_that_a_read_showed_before_the_next_one_left_cannot_come_late_as_well(tmp_path: Path) -> None:
+    later, old = sent(update(2, 50, None)), twice(1, "fresh", 100, FIRST)
+    for idempotency in ("keyed", "none"):
+        shown = [*tried_twice(30), *told(20, FIRST), *later]
+        assert anomalies(tmp_path, *shown, *old, idempotency=idempotency) == {"lost"}
+        assert (
+            anomalies(tmp_path, *shown, *twice(1, "fresh", 100, update(2, 50, None)), idempotency=idempotency) == set()
+        )
+    for t in (20, 30):  # the read may have shown either of them
+        assert anomalies(tmp_path, *tried_twice(t), *told(29, FIRST), *later, *old, idempotency="none") == set()
+    assert anomalies(tmp_path, *tried_twice(31), *told(29, FIRST), *later, *old, idempotency="none") == {"lost"}
+
+
+def test_a_delete_that_a_read_showed_before_it_was_tried_again_cannot_come_late_as_well(tmp_path: Path) -> None:
+    removed = delete(2, 20, None)
+    load: list[Event] = [
+        *MADE,
+        removed,
+        Send(2, 1, 21),
+        Send(2, 2, 40),
+        Back(2, 2, 41, "ok"),
+        *sent(update(3, 50, None)),
+    ]
+    gone: list[Event] = [
+        Act(90, 29, "d-2#1", "d-2", "u-1", "sync"),
+        Send(90, 1, 29),
+        Back(90, 1, 30, "ok", gone=("r-1",)),
+    ]
+    assert anomalies(tmp_path, *load, *twice(1, "fresh", 100), idempotency="none") == set()
+    assert anomalies(tmp_path, *load, *gone, *twice(1, "fresh", 100), idempotency="none") == {"lost"}
+
+
+def test_a_session_is_owed_what_came_after_an_attempt_that_a_read_had_shown(tmp_path: Path) -> None:
+    later = update(2, 50, None)
+    own = replace(later, session="d-2#1", device="d-2")
+    shown = [*tried_twice(30), *sent(own)]
+    old = told(60, FIRST)
+    there = twice(1, "fresh", 100, later)
+    strict: dict[str, Any] = {"idempotency": "none", "sessions": "strict"}
+    assert anomalies(tmp_path, *shown, *old, *there, **strict) == set(), "it may have come late"
+    assert anomalies(tmp_path, *shown, *told(20, FIRST), *old, *there, **strict) == {"stale"}
+
+
+# -- doors of one step ----------------------------------------------------------------------------------------
+
+
+def test_a_refused_delete_does_not_excuse_doors_that_disagree(tmp_path: Path) -> None:
+    load = [*MADE, *sent(delete(2, 20, None), t=40), *sent(update(3, 21, None), t=40)]
+    doors = [*twice(4, "reset d-1", 100, update(3, 21, None)), *twice(4, "reset d-2", 200)]
+    assert anomalies(tmp_path, *load, *doors) == {"lost-on-node"}
+    assert anomalies(tmp_path, *load, *sent(delete(4, 30, None), "fail"), *doors) == {"lost-on-node"}
+    assert anomalies(tmp_path, *load, *sent(delete(4, 30, None), "info"), *doors) == set()
+
+
+def test_without_keys_a_further_attempt_may_take_effect_between_two_doors(tmp_path: Path) -> None:
+    second = update(2, 10, None)
+    tries: list[Event] = [second, Send(2, 1, 11), Send(2, 2, 20), Back(2, 2, 21, "ok")]
+    doors = [*twice(4, "reset d-1", 100, FIRST), *twice(4, "reset d-2", 200, second)]
+    assert anomalies(tmp_path, *MADE, *tries, *doors, idempotency="none") == set()
+    assert anomalies(tmp_path, *MADE, *tries, *doors) == {"lost-on-node"}
+
+
+# -- a declared loss ------------------------------------------------------------------------------------------
+
+
+def test_a_contradiction_from_before_a_declared_loss_is_not_excused_by_it(tmp_path: Path) -> None:
+    two = [*sent(update(2, 80)), *sent(update(3, 90))]
+    doors = twice(1, "fresh", 300, FIRST)
+    assert after_a_loss(tmp_path, *MADE, *sent(update(2, 80)), *loss(FIRST), *doors) == set()
+    assert after_a_loss(tmp_path, *MADE, *two, *loss(FIRST), *doors) == {"lost-update"}
+
+
+def test_after_a_declared_loss_an_absence_proves_a_delete_of_what_was_made_since(tmp_path: Path) -> None:
+    new = create(5, 250, "r-2")
+    removed = create(6, 260, "r-2", kind="delete", hash="", base="w-5")
+    made = [*MADE, *loss(FIRST), *sent(new), *sent(removed, "info"), *twice(1, "fresh", 300, FIRST)]
+    assert after_a_loss(tmp_path, *made, *twice(4, "reset d-1", 400, FIRST)) == set()
+    assert after_a_loss(tmp_path, *made, *twice(4, "reset d-1", 400, FIRST, new)) == {"seen-then-lost"}
+    # What the loss may have undone a phone may push back.
+    old = [*MADE, *sent(delete(2, 60), "info"), *loss(FIRST), *twice(1, "fresh", 300)]
+    assert after_a_loss(tmp_path, *old, *twice(4, "reset d-1", 400, FIRST)) == set()
+
+
+# -- columns --------------------------------------------------------------------------------------------------
+
+
+def test_a_version_that_the_first_round_of_a_door_showed_before_it_was_sent_is_looked_at_closely(
+    tmp_path: Path,
+) -> None:
+    late: list[Event] = [update(2, 20), Send(2, 1, 102), Back(2, 1, 103, "ok")]
+    rounds = [door(1, "fresh", 1, 100, update(2, 20)), door(1, "fresh", 2, 104, update(2, 20))]
+    closer, found = closer_look(tmp_path, *MADE, *late[:1], rounds[0], *late[1:], rounds[1])
+    assert closer == {"r-1"}
+    assert "phantom" in found.anomalies
+
+
+def test_a_write_that_a_delete_overlaps_is_looked_at_closely_where_the_last_writer_wins(tmp_path: Path) -> None:
+    doors = twice(1, "fresh", 100, update(3, 21))
+    overlapping = [*MADE, *sent(delete(2, 20), t=30), *sent(update(3, 21), t=40), *doors]
+    assert closer_look(tmp_path, *overlapping, policy="last-writer-wins")[0] == {"r-1"}
+    apart = [*MADE, *sent(delete(2, 15), t=20), *sent(update(3, 21), t=40), *doors]
+    assert closer_look(tmp_path, *apart, policy="last-writer-wins")[0] == set()

@@ -1,0 +1,75 @@
+"""Drivers that are honest in their own ways: what they read must count, whatever their connections look like."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+
+from chaos.workload.drivers.http import HttpSession
+from chaos.workload.session import Ack, Record, WriteId
+
+BLOCKED_SECONDS = 25.0
+"""Longer than the agent waits for a sign of life."""
+
+
+class OneConnectionForAll(HttpSession):
+    """All users of a process share one connection to each address, which is kept alive."""
+
+    _shared: aiohttp.ClientSession | None = None
+
+    def _connected(self) -> Any:
+        if OneConnectionForAll._shared is None:
+            connector = aiohttp.TCPConnector(limit_per_host=1, keepalive_timeout=60)
+            shared = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            shared._retry_connection = False
+            OneConnectionForAll._shared = shared
+        return _Mine(OneConnectionForAll._shared, self._headers)
+
+    async def close(self) -> None:
+        """It is everybody's."""
+
+
+class _Mine:
+    """The shared client with one user's headers."""
+
+    def __init__(self, shared: aiohttp.ClientSession, headers: dict[str, str]) -> None:
+        self._shared, self._headers = shared, headers
+
+    def get(self, url: str) -> Any:
+        return self._shared.get(url, headers=self._headers)
+
+    def request(self, method: str, url: str, *, headers: dict[str, str], data: Any) -> Any:
+        return self._shared.request(method, url, headers={**self._headers, **headers}, data=data)
+
+
+class OneConnectionEach(HttpSession):
+    """Closes its connection after every full read."""
+
+    async def everything(self) -> Sequence[Record]:
+        try:
+            return await super().everything()
+        finally:
+            await self.close()
+
+
+class BlocksOnce(HttpSession):
+    """Holds up the event loop once, in the middle of the load."""
+
+    _calls = 0
+
+    async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
+        BlocksOnce._calls += 1
+        if BlocksOnce._calls == 60:
+            time.sleep(BLOCKED_SECONDS)  # noqa: ASYNC251  (that is what it is for)
+        return await super().put(record, base, key)
+
+
+class MisspellsAField(HttpSession):
+    """Has a defect in `put`."""
+
+    async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
+        ack = await super().put(record, base, key)
+        return Ack(by={"served_by": ack.by}["servd_by"])

@@ -1,0 +1,67 @@
+"""`holdfast driver-test`, on a service in this process: a good driver is ok, and each bad one is told by its check."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from chaos.workload.doors import Readers
+from chaos.workload.drivers import load_driver
+from chaos.workload.drivers.http import HttpSession
+from chaos.workload.tryout import Finding, Promises, Tryout
+from tests.unit.workload.bad_drivers import BREAKS
+from tests.unit.workload.fakes import Service, served
+
+HERE = Path(__file__).parent
+PROMISES = Promises("reject", keyed=True, photos=True, doors=(), request_seconds_max=2.0)
+
+
+def tried(name: str, promises: Promises = PROMISES) -> dict[str, Finding]:
+    """Every finding about a driver, by its check."""
+
+    async def scenery() -> dict[str, Finding]:
+        async with served(Service()) as service, Readers.open(name, HERE) as readers:
+            reader = await readers.new()
+            try:
+                tryout = Tryout(load_driver(name, HERE), service, reader, promises)
+                return {finding.check: finding async for finding in tryout.run()}
+            finally:
+                await reader.close()
+
+    return asyncio.run(asyncio.wait_for(scenery(), 60))
+
+
+def test_the_driver_of_the_reference_gateway_keeps_every_promise() -> None:
+    assert {finding.outcome for finding in tried("http").values()} == {"ok"}
+
+
+@pytest.mark.parametrize("bad", BREAKS, ids=lambda bad: bad.__name__)
+def test_a_driver_that_breaks_a_promise_is_told_by_its_check_with_a_remedy(bad: type[HttpSession]) -> None:
+    check, words = BREAKS[bad]
+    findings = tried(f"bad_drivers:{bad.__name__}")
+    found = findings[check]
+    assert (found.outcome, words in found.why, bool(found.remedy)) == ("wrong", True, True), found
+    before = list(findings)[: list(findings).index(check)]
+    assert {findings[name].outcome for name in before} <= {"ok"}
+
+
+def test_what_rests_on_a_broken_promise_is_not_tried_and_says_on_which() -> None:
+    found = tried("bad_drivers:NoAck")
+    assert found["delete deletes"].outcome == "not tried"
+    assert "put creates" in found["delete deletes"].why
+
+
+def test_what_the_stack_does_not_promise_is_not_tried() -> None:
+    promises = Promises("keep-both", keyed=False, photos=False, doors=(), request_seconds_max=2.0)
+    found = tried("http", promises)
+    assert {name for name, finding in found.items() if "says" in finding.why or "no photos" in finding.why} == {
+        "a photo comes back whole",
+        "the same put again changes nothing",
+        "a put on an old base is refused",
+    }
+
+
+def test_every_check_has_a_driver_that_fails_it() -> None:
+    assert {check for check, _ in BREAKS.values()} == set(tried("http"))
