@@ -146,24 +146,28 @@ def test_a_disk_within_the_machine_loses_what_was_not_flushed_and_keeps_what_was
     spare.lun.write(0, b"flushed".ljust(BLOCK_BYTES))
     spare.lun.flush()
     spare.lun.write(0, b"cached".ljust(BLOCK_BYTES))
-    reply = apply(agent, OFF, kill=["db"], within=["spare"], cause=3)
-    assert reply["closed"] == {"disk": 0}, "the evidence is of the disk that was aimed at"
-    assert (agent.do_health(lun="spare")["closed"], agent._ports["spare"].cause) == (True, 3)
+    reply = apply(agent, OFF, kill=("db",), within=("spare",), cause=3)
+    assert reply.closed == {"disk": 0}, "the evidence is of the disk that was aimed at"
+    assert (agent.do_health(wire.Health("spare")).closed, agent._ports["spare"].cause) == (True, 3)
     assert (spare.lun.read(0, 7), spare.lun.volatile_bytes) == (b"flushed", 0)
 
 
 def test_a_file_system_is_written_back_through_whoever_runs_and_an_ended_service_is_in_nobodys_way(
-    agent: Agent, tmp_path: Path
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert agent.do_sync(places=[("gone", "/data")]) == {"synced": False}
-    agent.do_watch(service="me", pid=os.getpid())
-    assert agent.do_sync(places=[("gone", "/data"), ("me", str(tmp_path))]) == {"synced": True}
-    assert agent.do_sync(places=[("me", str(tmp_path / "nowhere"))]) == {"synced": False}
+    agent.do_watch(wire.Watch("me", os.getpid()))
+    settled: list[str] = []
+    monkeypatch.setattr(agent._processes, "settle", settled.append)
+    for nobody in ((("gone", "/data"),), (("me", str(tmp_path / "nowhere")),)):
+        agent.do_sync(wire.Sync(nobody))
+    assert settled == []
+    agent.do_sync(wire.Sync((("gone", "/data"), ("me", str(tmp_path)))))
+    assert settled == ["gone", "me"]
 
 
 def test_mount_points_are_told_as_the_service_sees_them(agent: Agent) -> None:
-    agent.do_watch(service="me", pid=os.getpid())
-    found = agent.do_mounts(services=["me", "gone"])
+    agent.do_watch(wire.Watch("me", os.getpid()))
+    found = agent.do_mounts(wire.Mounts(("me", "gone"))).services
     assert list(found) == ["me"]
     assert {"/", "/proc"} <= set(found["me"])
     assert service._unescaped(r"/with\040blank\134") == "/with blank\\"
@@ -171,10 +175,10 @@ def test_mount_points_are_told_as_the_service_sees_them(agent: Agent) -> None:
 
 def test_a_file_is_shown_as_a_device_until_it_is_hidden(agent: Agent, tmp_path: Path) -> None:
     path = str(tmp_path / "first.img")
-    assert agent.do_show(path=path) == {"device": "/dev/loop-first.img"}
-    agent.do_hide(path=path)
+    assert agent.do_show(wire.Show(path)) == wire.Device("/dev/loop-first.img")
+    agent.do_hide(wire.Hide(path))
     with pytest.raises(KeyError):
-        agent.do_hide(path=path)
+        agent.do_hide(wire.Hide(path))
 
 
 def test_an_array_that_loses_power_after_its_lun_was_unplugged_loses_what_was_not_flushed(agent: Agent) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chaos.faults import injector
+from chaos.faults import live
 from chaos.stack import heartbeat
 from chaos.stack.heartbeat import Heartbeat, Stall
 
@@ -78,4 +78,4 @@ def test_a_loop_that_is_dead_for_good_ends_it(
 
 
 def test_the_bound_of_a_dead_loop_is_shorter_than_a_faults_lease() -> None:
-    assert heartbeat.LOOP_SECONDS_MAX < injector._LEASE_SECONDS_MAX
+    assert heartbeat.LOOP_SECONDS_MAX < live.LEASE_SECONDS_MAX

@@ -230,7 +230,7 @@ def with_local_disk(running: NotingStack, contents: str = "") -> NotingStack:
         services={**made.services, "db": dataclasses.replace(db, mounts=(*db.mounts, Mount("lun", "log", "/log")))},
         luns={**made.luns, "log": Lun("log", "local", 4096, contents=contents)},
     )
-    running.health["log"] = dict(HEALTHY)
+    running.health["log"] = HEALTHY
     return running
 
 
