@@ -28,6 +28,7 @@ from chaos.stack.agent import Agent
 from chaos.stack.containers import Container
 from chaos.stack.identity import Run
 from chaos.stack.network import Network
+from chaos.stack.ports import free_port
 from chaos.stack.toxic import Toxic
 from chaos.stack.toxiproxy import ProxyState, Toxiproxy
 
@@ -66,7 +67,7 @@ class Carrier:
         self._client = client
         self._agent = agent
         self._place = place
-        self._door_port, self._api_port = containers.free_port(), containers.free_port()
+        self._door_port, self._api_port = free_port(), free_port()
         self._api = Toxiproxy(self._api_port)
         self._container: Container | None = None
         self._names = itertools.count(1)

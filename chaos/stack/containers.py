@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import socket
 import tarfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -271,12 +270,6 @@ def stop(client: docker.DockerClient, container: Container, grace_seconds: float
     except docker.errors.APIError as error:
         if error.status_code != 404:
             raise EngineError(f"the engine does not stop {container.service}: {error.explanation}") from error
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _hosts(service: Service, place: Place) -> list[str]:

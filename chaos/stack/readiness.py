@@ -20,6 +20,8 @@ from chaos.stack.waiting import accepts, poll
 _COMMAND_SECONDS_MAX = 10.0
 """Of one run of a command that tells whether a service is in its steady state."""
 
+_ANY_FAILURE = 1
+
 Failure = type[HarnessError]
 
 
@@ -51,8 +53,8 @@ class Readiness:
             container, left = self._running[service.name], deadline - time.monotonic()
             if await asyncio.to_thread(containers.is_healthy, self._client, container, service, left):
                 return True
-            running, code = await asyncio.to_thread(containers.state, self._client, container)
-            if not running and not self._is_restarted(service.name, code):
+            running, code, is_over = await self._state(service.name)
+            if not running and is_over:
                 await self.fail(error, service.name, f"ended with code {code}")
             return False
 
@@ -70,8 +72,8 @@ class Readiness:
 
         async def is_completed() -> bool:
             nonlocal code
-            running, code = await asyncio.to_thread(containers.state, self._client, self._running[service.name])
-            if not running and code and not self._is_restarted(service.name, code):
+            running, code, is_over = await self._state(service.name)
+            if not running and code and is_over:
                 await self.fail(error, service.name, f"ended with code {code}")
             return not running and not code
 
@@ -80,6 +82,15 @@ class Readiness:
             await self.fail(error, service.name, f"does not complete in time{last}")
 
         await poll(is_completed, deadline, expired)
+
+    async def _state(self, service: str) -> tuple[bool, int, bool]:
+        """Whether a service runs, else its exit code, and whether its policy does not start it again after that.
+
+        The policy is asked before as well: an end that is seen now may be the one before a restart that came meanwhile.
+        """
+        comes_back = self._is_restarted(service, _ANY_FAILURE)
+        running, code = await asyncio.to_thread(containers.state, self._client, self._running[service])
+        return running, code, not (code and comes_back) and not self._is_restarted(service, code)
 
     async def steady(self, service: str, command: Sequence[str], deadline: float, error: Failure) -> None:
         """Wait until a command inside the service succeeds."""

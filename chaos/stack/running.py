@@ -30,6 +30,7 @@ from chaos.stack.hostnames import Hostnames
 from chaos.stack.hush import Hush
 from chaos.stack.identity import Run
 from chaos.stack.network import Network, addresses
+from chaos.stack.ports import free_port
 from chaos.stack.readiness import Readiness
 from chaos.stack.restarts import Restarts
 from chaos.stack.spec import Condition, Service, Stack
@@ -440,4 +441,4 @@ class RunningStack:
 
 
 def _host_ports(service: Service) -> dict[int, int]:
-    return {port.container_port: port.host_port or containers.free_port() for port in service.ports}
+    return {port.container_port: port.host_port or free_port() for port in service.ports}
