@@ -8,15 +8,19 @@ same.
 
 from __future__ import annotations
 
+import os
 import random
 import socket
+from collections import deque
 from pathlib import Path
 
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _FIRST, _LAST = 10_000, 65_535
 _ATTEMPTS = 1000
-_TAKEN: list[socket.socket] = []
-"""Each holds a name that only one process of this host can have, until this process ends."""
+_KEPT = 512
+"""Of a process that runs very many stacks, one after the other, the newest."""
+_taken: deque[int] = deque()
+"""Each is a socket whose name only one process of this host can have, until it is closed or this process ends."""
 
 
 def free_port() -> int:
@@ -35,11 +39,13 @@ def _take(port: int) -> bool:
     try:
         reserved.bind(f"\0holdfast-port-{port}")
         with socket.create_server(("127.0.0.1", port)):
-            _TAKEN.append(reserved)
-            return True
+            _taken.append(reserved.detach())
     except OSError:  # another run has it, or somebody listens there
         reserved.close()
         return False
+    while len(_taken) > _KEPT:
+        os.close(_taken.popleft())
+    return True
 
 
 def _handed_out() -> tuple[int, int]:

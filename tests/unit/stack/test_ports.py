@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,7 @@ def test_a_port_is_kept_while_nobody_listens_on_it_and_given_back_with_its_proce
         return done.stdout.strip()
 
     assert taken_by_another() == "False"
-    ports._TAKEN.pop().close()
+    os.close(ports._taken.pop())
     assert [taken_by_another(), taken_by_another()] == ["True", "True"]
 
 
@@ -43,3 +45,13 @@ def test_where_the_kernel_hands_out_every_port_there_still_is_one(
     (tmp_path / "range").write_text("1024\t65535\n")
     monkeypatch.setattr(ports, "_RANGE", tmp_path / "range")
     assert 1024 <= ports.free_port() <= 65535
+
+
+def test_a_process_of_very_many_runs_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "_KEPT", 3)
+    monkeypatch.setattr(ports, "_taken", deque())
+    for _ in range(5):
+        ports.free_port()
+    assert len(ports._taken) == 3
+    while ports._taken:
+        os.close(ports._taken.pop())
