@@ -8,7 +8,7 @@ WORKERS ?= 2
 TESTED := $(wildcard experiments/*.yaml) experiments/plain_postgres \
     experiments/syncstack/sidekick_2009.yaml experiments/syncstack/san_loss.yaml
 
-.PHONY: setup demo test test-fast check bench experiments soak clean
+.PHONY: setup browser demo test test-fast check bench experiments soak clean
 
 setup:                  ## .venv, dependencies, engine, images; quick when all is there
 	@.ci/setup
@@ -17,7 +17,10 @@ demo: setup             ## the incident of 2009, and the same loss where every c
 	$(BIN)/holdfast run experiments/syncstack/sidekick_2009.yaml --expect
 	$(BIN)/holdfast run experiments/syncstack/san_loss.yaml --expect
 
-test: setup check       ## everything that a change must pass
+browser:                ## Chromium for the tests of the page; quick when it is there
+	@.ci/browser
+
+test: setup browser check  ## everything that a change must pass
 	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder \
 	    $(TESTED) tests/integration tests/contract tests/reproduced tests/unit
 

@@ -59,7 +59,6 @@ app = typer.Typer(
     name="holdfast",
     help="Proves, before release, that no acknowledged user record can disappear.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -70,6 +69,23 @@ Times = Annotated[
     int, typer.Option(min=1, help="So many trials: an experiment is drawn anew for each, with the next seed.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, all else on stderr.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"holdfast {version('holdfast')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and exit.")
+    ] = False,
+) -> None:
+    """Proves, before release, that no acknowledged user record can disappear."""
 
 
 @dataclass(frozen=True)

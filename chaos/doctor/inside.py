@@ -34,7 +34,17 @@ _NFT_GETGEN = (10 << 8) | 16
 _LOOPBACK = 1
 _CGROUPS = ("/host/cgroup", "/sys/fs/cgroup")
 """Where the agent has the host's, and the host."""
-_CAPABILITIES = {"SYS_ADMIN": 21, "NET_ADMIN": 12, "SYS_PTRACE": 19, "MKNOD": 27}
+_CAPABILITIES = {
+    "SYS_ADMIN": 21,
+    "NET_ADMIN": 12,
+    "SYS_PTRACE": 19,
+    "MKNOD": 27,
+    "KILL": 5,
+    "DAC_READ_SEARCH": 2,
+    "DAC_OVERRIDE": 1,
+    "SYS_NICE": 23,
+}
+"""Those of the agent (`chaos.stack.agent`), with their numbers."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -26,6 +26,7 @@ from docker.types import LogConfig
 from chaos.doctor import inside
 from chaos.doctor.diagnosis import Diagnosis, Finding, conclude
 from chaos.errors import EngineError, HarnessError, ImageError
+from chaos.stack.agent import privileges
 from chaos.stack.cache import cache_folder, cache_place
 from chaos.stack.engine import reach
 from chaos.stack.identity import OWNER_LABEL, RUN_LABEL, owner_of
@@ -37,8 +38,6 @@ _PROBE_SECONDS_MAX = 30
 _CONNECT_SECONDS_MAX = 15
 _FIX = "holdfast doctor --fix"
 _CAPABILITY_BITS = {"SYS_ADMIN": 21, "NET_ADMIN": 12, "SYS_PTRACE": 19, "MKNOD": 27, "SYS_RESOURCE": 24}
-_ADDED = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD"]
-_DEVICES = ["b 7:* rwm", "c 10:229 rwm", "c 10:237 rwm"]
 _ROOTFUL = "use the rootful engine: DOCKER_HOST=unix:///var/run/docker.sock, with its socket's group or root"
 MECHANISMS = {
     "capabilities": "run the engine where these are in the bounding set, so in no sandboxed container",
@@ -155,12 +154,8 @@ def _in_engine(client: docker.DockerClient, image: ImageRef) -> Mapping[str, obj
         command=["-c", _source()],
         entrypoint="python3",
         labels=labels,
-        cap_add=_ADDED,
-        security_opt=["seccomp=unconfined", "apparmor=unconfined"],
-        device_cgroup_rules=_DEVICES,
+        **privileges(),
         volumes=["/dev:/dev", "/sys/fs/cgroup:/host/cgroup"],
-        cgroupns="host",
-        network_mode="none",
         log_config=LogConfig(type="json-file"),  # the engine's own default may keep nothing to read
     )
     try:

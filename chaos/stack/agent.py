@@ -26,8 +26,8 @@ from chaos.errors import AgentError
 from chaos.stack.heartbeat import Heartbeat, Stall
 from chaos.stack.identity import Run
 
-_CAPABILITIES = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD", "KILL", "DAC_READ_SEARCH", "DAC_OVERRIDE", "SYS_NICE"]
-_DEVICES = ["b 7:* rwm", "c 10:229 rwm", "c 10:237 rwm"]
+CAPABILITIES = ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD", "KILL", "DAC_READ_SEARCH", "DAC_OVERRIDE", "SYS_NICE")
+_DEVICES = ("b 7:* rwm", "c 10:229 rwm", "c 10:237 rwm")
 """Loop devices, /dev/fuse and /dev/loop-control."""
 _BEAT_SECONDS_MAX = 20.0
 _CALL_SECONDS_MAX = 150.0
@@ -201,17 +201,24 @@ def _door(folder: str, run: Run) -> Iterator[socket.socket]:
         os.close(handle)
 
 
+def privileges() -> dict[str, Any]:
+    """What the agent's container may do, as the engine's API takes it; the doctor probes with the very same."""
+    return {
+        "cap_drop": ["ALL"],
+        "cap_add": list(CAPABILITIES),
+        "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
+        "device_cgroup_rules": list(_DEVICES),
+        "cgroupns": "host",  # else version 2 shows paths relative to the agent's own
+        "network_mode": "none",
+    }
+
+
 def _launch(client: docker.DockerClient, image: str, run: Run, cache: str) -> str:
     api = client.api
     host = api.create_host_config(
+        **privileges(),
         pid_mode="host",
-        network_mode="none",
-        cap_drop=["ALL"],
-        cap_add=_CAPABILITIES,
-        security_opt=["seccomp=unconfined", "apparmor=unconfined"],
-        device_cgroup_rules=_DEVICES,
         binds=["/dev:/dev", f"{cache}:{CACHE_IN_AGENT}", f"/sys/fs/cgroup:{_CGROUPS_IN_AGENT}"],
-        cgroupns="host",  # else version 2 shows paths relative to the agent's own
         log_config=docker.types.LogConfig(type="none"),
         auto_remove=True,
     )

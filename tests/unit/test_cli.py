@@ -10,6 +10,7 @@ import sys
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -391,3 +392,13 @@ def test_a_closed_stdout_is_no_verdict() -> None:
 
     assert shown.returncode == 3
     assert shown.stderr.count("\n") == 1
+
+
+def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"holdfast {version('holdfast')}\n"
+
+
+def test_shells_can_complete_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    assert "--install-completion" in capsys.readouterr().out
