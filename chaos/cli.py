@@ -286,10 +286,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open(file: Path, seed: int | None, times: int) -> Opened:
-    from chaos.faults import catalogue
-    from chaos.preflight.opening import open_file
+    from chaos.preflight.opening import open_experiment
 
-    return open_file(file, seed, times, catalogue(), os.environ)
+    return open_experiment(file, seed, times=times)
 
 
 def _without_verdict(reason: str, found: Mapping[str, object]) -> Document:

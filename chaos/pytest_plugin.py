@@ -115,11 +115,10 @@ class ExperimentItem(pytest.Item):
         return self.path, None, self.name
 
     def _plans(self) -> Sequence[Plan]:
-        from chaos.faults import catalogue
-        from chaos.preflight.opening import open_file
+        from chaos.preflight.opening import open_experiment
 
         seed = self.config.getoption("--holdfast-seed")
-        return open_file(self.path, seed, 1, catalogue(), os.environ).plans
+        return open_experiment(self.path, seed).plans
 
     def _listeners(self) -> list[Listener]:
         from chaos.reporting.html import HtmlReport

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chaos.experiment.catalogue import FaultCatalogue
 from chaos.experiment.loader import load_trials
 from chaos.experiment.plan import Plan
+from chaos.faults import catalogue
 from chaos.preflight.targets import check_targets
 from chaos.stack.compose import load_stack
 from chaos.stack.inputs.comparing import compare
@@ -33,15 +34,22 @@ class Opened:
     differing: Sequence[str] = ()
 
 
-def open_file(
-    file: Path, seed: int | None, times: int, faults: FaultCatalogue, environment: Mapping[str, str]
+def open_experiment(
+    file: Path, seed: int | None = None, *, times: int = 1, environment: Mapping[str, str] | None = None
 ) -> Opened:
-    """Load an experiment or a plan for so many trials.
+    """Load an experiment or a plan, with its stack, for so many trials; every target is looked for.
+
+    Args:
+        file: The experiment, or the plan of an earlier trial.
+        seed: Draws the first trial of an experiment, the next seed the next one; None: a fresh one. A plan has its own.
+        times: How many trials.
+        environment: Where the Compose files' variables come from; None: that of this process.
 
     Raises:
-        UsageError: It cannot be run, or lacks what must be given again.
+        UsageError: It cannot be run, or lacks what must be given again; a `SourceError` has every problem of a file.
     """
-    opened = open_plans(load_trials(file, seed, times, faults), environment)
+    plans = load_trials(file, seed, times, catalogue())
+    opened = open_plans(plans, os.environ if environment is None else environment)
     check_targets(opened.plans[0], opened.stack, file)
     return opened
 

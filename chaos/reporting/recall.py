@@ -12,6 +12,7 @@ from chaos.errors import HarnessError, UsageError
 from chaos.experiment.catalogue import FaultCatalogue
 from chaos.experiment.loader import load_plan
 from chaos.experiment.plan import Plan, ScheduledFault
+from chaos.faults import catalogue
 from chaos.faults.felt import felt
 from chaos.history.events import FaultEvent
 from chaos.history.model import History
@@ -20,6 +21,16 @@ from chaos.reporting.outage import outage_of
 from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, RESULT_FILE, FaultOutcome, TrialResult
 
 _NANOSECONDS = 1_000_000_000
+
+
+def judge_again(run_dir: Path) -> TrialResult:
+    """Judge the history of a finished trial from its run folder, without its stack.
+
+    Raises:
+        UsageError: It is no run folder, or its trial never wrote a history.
+        HarnessError: The history cannot be judged, or the check is blind on it.
+    """
+    return recall(run_dir, catalogue())
 
 
 def recall(run_dir: Path, faults: FaultCatalogue) -> TrialResult:

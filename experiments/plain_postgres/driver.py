@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from chaos.errors import NotNow, Refused
-from chaos.workload.session import Ack, Changes, FrontDoor, Record, WriteId
+from chaos import Ack, Changes, FrontDoor, NotNow, Record, Refused, WriteId
 
 # The owner's row stays locked until the commit: changes are numbered in the order in which they become visible.
 NUMBER = """INSERT INTO owners VALUES ($1, 1) ON CONFLICT (owner) DO UPDATE SET change = owners.change + 1
