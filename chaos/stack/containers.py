@@ -29,8 +29,6 @@ _LOOK_SECONDS_MAX = 0.25
 _EXIT_SECONDS = 5.0
 """A busy engine knows the exit code of a command a moment after the end of its output."""
 _NANO_CPUS = 1e9
-_PORT_TAKEN = ("address already in use", "port is already allocated")
-"""By another program; by another container."""
 _NOT_RUN = (400, 404, 409, 500)
 """How the engine answers where a command cannot be run inside: there is no such program, or no such user; the container
 is gone, or does not run; it is just dying."""

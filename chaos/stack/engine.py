@@ -24,8 +24,6 @@ CONNECTIONS_MAX = 32
 """Calls run in threads; a connection beyond the pool's size would be thrown away with a warning."""
 _KNOCK_SECONDS_MAX = 5.0
 _NOT_FOUND = 404
-_CONFLICT = 409
-_NOT_MODIFIED = 304
 REMEDY = "`holdfast doctor --fix` installs and starts one where it may"
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 
@@ -94,16 +92,6 @@ def status_of(error: BaseException) -> int:
 def is_gone(error: BaseException) -> bool:
     """The object is not there: after a removal this means done."""
     return status_of(error) == _NOT_FOUND
-
-
-def is_under_way(error: BaseException) -> bool:
-    """The engine is already doing it, or the name is taken."""
-    return status_of(error) == _CONFLICT
-
-
-def is_done(error: BaseException) -> bool:
-    """A removal or a stop that is refused since it has been done, or is being done."""
-    return status_of(error) in {_NOT_FOUND, _CONFLICT, _NOT_MODIFIED}
 
 
 @contextmanager

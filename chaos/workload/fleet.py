@@ -285,29 +285,6 @@ async def ask_nobody(driver: type[Session], service: FrontDoor, owner: str, devi
     )
 
 
-async def run_load(
-    workload: Workload,
-    seed: int,
-    driver: type[Session],
-    front_door: FrontDoor,
-    logbook: Logbook,
-    *,
-    policy: Policy = "reject",
-) -> Fleet:
-    """Carry out the whole workload; faults may strike meanwhile. The fleet is closed if this is cancelled.
-
-    Raises:
-        HarnessError: The history cannot be written, or a phone has a defect.
-    """
-    fleet = Fleet(workload, seed, driver, front_door, logbook, policy)
-    try:
-        await fleet.work()
-    except BaseException:
-        await fleet.close()
-        raise
-    return fleet
-
-
 def _device(
     number: int,
     workload: Workload,

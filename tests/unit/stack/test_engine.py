@@ -79,8 +79,6 @@ def test_errors_are_told_apart_by_status_code() -> None:
     assert engine.status_of(refusal(500)) == 500
     assert engine.status_of(ValueError()) == 0
     assert engine.is_gone(refusal(404))
-    assert engine.is_under_way(refusal(409))
-    assert [engine.is_done(refusal(code)) for code in (304, 404, 409, 500)] == [True, True, True, False]
 
 
 @pytest.mark.parametrize(

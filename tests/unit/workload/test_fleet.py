@@ -14,9 +14,9 @@ from chaos.history.events import Act, Back, DoorRead, Header
 from chaos.history.reader import read_history
 from chaos.history.recorder import Recorder
 from chaos.workload import fleet as module
-from chaos.workload.fleet import DRAIN_PATIENCE_SECONDS, Fleet, run_load
+from chaos.workload.fleet import DRAIN_PATIENCE_SECONDS, Fleet
 from chaos.workload.logbook import Logbook
-from chaos.workload.session import Changes
+from chaos.workload.session import Changes, FrontDoor, Session
 from tests.unit.workload.fakes import DOOR, Events, Service, session_of
 
 # Photos of the smallest size that counts: a test has no use for megabytes.
@@ -24,6 +24,19 @@ LOAD = Workload(operations=300, rate_per_second=5000, photo_bytes_max=50_001, re
 SECONDS_MAX = 20.0
 PHONES = LOAD.users * LOAD.devices_per_user + 1
 """With the canaries' phone, which has a cache but no load."""
+
+
+async def run_load(
+    workload: Workload, seed: int, driver: type[Session], front_door: FrontDoor, logbook: Logbook
+) -> Fleet:
+    """Carry out the whole workload; the fleet is closed if that fails."""
+    fleet = Fleet(workload, seed, driver, front_door, logbook, "reject")
+    try:
+        await fleet.work()
+    except BaseException:
+        await fleet.close()
+        raise
+    return fleet
 
 
 async def _loaded(service: Service, sink: Events, workload: Workload = LOAD, seed: int = 7) -> Fleet:
