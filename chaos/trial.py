@@ -23,6 +23,7 @@ from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
 from chaos.history.events import CANARY_OWNER, Header, Note, PhaseEvent
 from chaos.history.recorder import Recorder
+from chaos.history.told import NOBODY
 from chaos.reporting.listener import FanOut
 from chaos.reporting.recall import result_of
 from chaos.reporting.result import TrialResult, write_result
@@ -355,12 +356,16 @@ class Trial:
         )
 
     def _note_role(self, role: str, services: tuple[str, ...]) -> None:
-        self._note("role", f"{role}: {', '.join(services) or 'nobody'}")
+        text = f"{role}: {', '.join(services) or NOBODY}"
+        self._recorder.append(Note("role", time.monotonic_ns(), text, role, services))
+        self._fan.log(f"role: {text}")
 
     def _note_copies(self) -> None:
-        for store, volumes in self._stack.copies.items():
-            places = ", ".join(f"{name} on {self._stack.place_of(name) or 'no LUN'}" for name in volumes)
-            self._recorder.append(Note("copies", time.monotonic_ns(), f"{store}: {places}"))
+        stack = self._stack
+        for store, volumes in stack.copies.items():
+            copies = tuple((name, stack.array_of(name), stack.place_of(name) or "no LUN") for name in volumes)
+            text = f"{store}: {', '.join(f'{name} on {place}' for name, _, place in copies)}"
+            self._recorder.append(Note("copies", time.monotonic_ns(), text, store=store, copies=copies))
 
     async def _keep_luns(self) -> None:
         """Move the LUNs' content, as it is now, into the run folder."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from chaos.checks.doors import MISSING, Sight
 from chaos.checks.logical import BEST_FIRST
-from chaos.history.events import FaultEvent
+from chaos.history.events import BLOBS, FaultEvent
 from chaos.history.model import INFINITY, Attempt, History, Operation, RecordId
 
 LINES_MAX: Final = 40
@@ -45,7 +45,13 @@ def life_story(
 ) -> tuple[StoryLine, ...]:
     """All that a reader needs to believe it, in order of time; the middle of a long one is left out."""
     begun = history.load_begun
-    told = [*_acts(operations, begun), *_seen(operations), *_faults(history), *_notes(history), *_doors(sights)]
+    told = [
+        *_acts(operations, begun),
+        *_seen(operations),
+        *_faults(history),
+        *_notes(history, next((each.type for each in operations if each.type), "")),
+        *_doors(sights),
+    ]
     told += _odd_sights(history, name)
     told.sort(key=lambda line: line[0])
     half = lines_max // 2
@@ -134,9 +140,11 @@ def _last_evidence(events: Sequence[FaultEvent], of: FaultEvent) -> dict[str, in
     return counted
 
 
-def _notes(history: History) -> Iterator[Told]:
+def _notes(history: History, type_: str) -> Iterator[Told]:
+    """All of them, but where blobs are only of a record that has one."""
     for note in history.notes:
-        yield note.t, note.topic, " ".join(note.text.split())
+        if note.store != BLOBS or type_ == "photo":
+            yield note.t, note.topic, " ".join(note.text.split())
 
 
 def _doors(sights: Sequence[Sight]) -> Iterator[Told]:

@@ -236,6 +236,7 @@ class Injector:
             bit=evidence is not None and not why,
             evidence={} if evidence is None else evidence.counted(),
             why=why,
+            struck=each.strike.struck if each.strike is not None and happened == "injected" else (),
         )
         self._recorder.append(event)
         self._tell(event)

@@ -80,6 +80,11 @@ class Strike(abc.ABC):
         self.in_force = False
         self.felt_until_ns = 0
 
+    @property
+    def struck(self) -> tuple[str, ...]:
+        """What it struck, by name, for pages that tell of it: LUNs, arrays, services."""
+        return ()
+
     @abc.abstractmethod
     async def inject(self) -> int:
         """Bring it into force, and read it back.

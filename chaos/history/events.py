@@ -77,6 +77,8 @@ class Header:
     t: int = 0
 
 
+BLOBS = "blobs"
+"""The store of photos' contents, in notes about copies."""
 CANARY_OWNER = "u-canary"
 
 
@@ -206,6 +208,7 @@ class FaultEvent:
         bit: With "healed" and "lasting": whether the injector's own counters reached this fault's minimum.
         evidence: What was counted, by name.
         why: Why it did not bite, or was missed.
+        struck: With "injected": the LUNs, their arrays and the services that it struck, by name.
         exceeds: With "injected": it took more copies than the declared redundancy survives, so that `rpo_seconds`
             counts from here.
     """
@@ -219,6 +222,7 @@ class FaultEvent:
     bit: bool = False
     evidence: Mapping[str, int | float | str] = field(default_factory=dict)
     why: str = ""
+    struck: tuple[str, ...] = ()
     exceeds: bool = False
 
     @property
@@ -245,11 +249,21 @@ class Note:
             "unprotected" (all copies of acknowledged data share one array, or no restore younger than the RPO was
             verified; written where the experiment asks for it), "role" (who has a role that moves from here on:
             "primary: pg1", "primary: pg1, pg2", "primary: nobody"), "stalled" (a driver held up all phones).
+        text: For people; what pages need again stands in the fields below.
+        role: Of the topic "role".
+        services: Those that have it from here on; none is nobody.
+        store: Of the topic "copies": "records" or "blobs".
+        copies: Of the store: each the volume, the array that it is on ("" for none, and for a local disk), and both in
+            words, as "array core".
     """
 
     topic: str
     t: int
     text: str
+    role: str = ""
+    services: tuple[str, ...] = ()
+    store: str = ""
+    copies: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -404,6 +404,7 @@ class _Reader:
                 bit=flag(event.get("bit", False), "bit"),
                 evidence=evidence,
                 why=text(event.get("why", ""), "why"),
+                struck=texts(event.get("struck", []), "struck"),
                 exceeds=flag(event.get("exceeds", False), "exceeds"),
             )
         )
@@ -416,7 +417,15 @@ class _Reader:
 
     def _note(self, event: dict[str, Any]) -> None:
         self.history.notes.append(
-            Note(text(event["topic"], "topic"), integer(event["t"], "t"), text(event["text"], "text"))
+            Note(
+                text(event["topic"], "topic"),
+                integer(event["t"], "t"),
+                text(event["text"], "text"),
+                text(event.get("role", ""), "role"),
+                texts(event.get("services", []), "services"),
+                text(event.get("store", ""), "store"),
+                _copies(event.get("copies", [])),
+            )
         )
 
     def _end(self, event: dict[str, Any]) -> None:
@@ -424,3 +433,11 @@ class _Reader:
             raise BadLineError(f"cut short: the end counts {event['events']} lines, {self._events} are there")
         self.history.ended = integer(event["t"], "t")
         self._ended = True
+
+
+def _copies(value: object) -> tuple[tuple[str, str, str], ...]:
+    """Copies of a store: volume, array, and both in words."""
+    found = [texts(each, "a copy") for each in value] if type(value) is list else []
+    if type(value) is not list or any(len(each) != 3 for each in found):
+        raise BadLineError("copies is no list of (volume, array, place)")
+    return tuple((volume, array, place) for volume, array, place in found)

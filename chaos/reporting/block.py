@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from chaos.experiment.plan import Verdict
 from chaos.reporting.causes import Causes
-from chaos.reporting.copies import TOPIC, stores_of
+from chaos.reporting.copies import TOPIC
 from chaos.reporting.result import REPORT_FILE, WORST_FIRST, FaultOutcome, TrialResult, worst
 from chaos.reporting.words import DOT, classes, count, counted, evidence, one_line, outcomes, phases
 
@@ -60,10 +60,9 @@ def life_story(record: AnomalousRecord, *, of: int) -> list[str]:
             what = f"{one_line(line.what)} "  # one blank at least, however long
             told = f"  {line.t_seconds_from_load_begin:9.3f} s  {what:<34} {one_line(line.detail)}"
             lines.append(told.rstrip())
-    copies = stores_of((line.detail for line in record.story if line.what == TOPIC), record.type)
+    copies = [line.detail for line in record.story if line.what == TOPIC]
     if copies:
-        told = "; ".join(f"{store.name}: {store.text}" for store in copies)
-        lines.append(f"     copies when acknowledged: {one_line(told)}")
+        lines.append(f"     copies when acknowledged: {one_line('; '.join(copies))}")
     return lines
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from chaos.history.events import FaultEvent
+from chaos.history.events import BLOBS, FaultEvent, Note
+from chaos.history.told import struck_by, with_fields
 
 TOPIC = "copies"
-"""Topic of the notes that say where a store's copies are, as "records: pgdata on array core, ..."."""
-_BLOBS = "blobs"
-_NAME = re.compile(r"[\w.-]+")
-_PLACE = re.compile(
-    r"(?P<volume>\S+) on (?P<place>array (?P<array>[^\s,]+)|the local disks of [^\s,]+(?: and [^\s,]+)*|no LUN)"
-)
+"""Topic of the notes that say where a store's copies are."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +23,7 @@ class Copy:
     def struck(self, faults: Iterable[FaultEvent]) -> list[FaultEvent]:
         """The faults injected into the volume or its array, by name or by a role, as "primary (primary is pg1)"."""
         places = {self.volume, self.array} - {""}
-        return [
-            event
-            for event in faults
-            if event.happened == "injected" and not places.isdisjoint(_NAME.findall(event.target))
-        ]
+        return [event for event in faults if event.happened == "injected" and not places.isdisjoint(struck_by(event))]
 
 
 @dataclass(frozen=True)
@@ -50,15 +41,13 @@ class Store:
         return arrays.pop() if len(arrays) == 1 else ""
 
 
-def stores_of(told: Iterable[str], type_: str) -> tuple[Store, ...]:
+def stores_of(notes: Iterable[Note], type_: str) -> tuple[Store, ...]:
     """The stores that hold a record of a type, from notes in the order of time; the last of a store counts."""
-    stores = {store.name: store for store in map(_store, told)}
+    stores = {store.name: store for store in (_store(with_fields(note)) for note in notes if note.topic == TOPIC)}
     if type_ != "photo":
-        stores.pop(_BLOBS, None)
+        stores.pop(BLOBS, None)
     return tuple(stores.values())
 
 
-def _store(text: str) -> Store:
-    name, _, places = text.partition(":")
-    copies = tuple(Copy(place["volume"], place["array"] or "", place["place"]) for place in _PLACE.finditer(places))
-    return Store(name.strip(), places.strip(), copies)
+def _store(note: Note) -> Store:
+    return Store(note.store, note.text.partition(":")[2].strip(), tuple(Copy(*copy) for copy in note.copies))

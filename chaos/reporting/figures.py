@@ -13,6 +13,7 @@ from typing import Final
 
 from chaos.history.events import CANARY_OWNER, FaultEvent, PhaseEvent
 from chaos.history.model import INFINITY, History
+from chaos.history.told import NOBODY, with_fields
 from chaos.reporting.words import count, evidence, plain
 
 OUTCOMES: Final = ("ok", "degraded", "info", "fail")
@@ -24,7 +25,6 @@ LANE_HEIGHT: Final = 42
 AXIS_HEIGHT: Final = 22
 ROLE: Final = "role"
 """Topic of the notes that say who has a role from then on, as "primary: db-1", "primary: nobody"."""
-NOBODY: Final = "nobody"
 _SECOND: Final = 1_000_000_000
 _TICKS: Final = 6
 _SHADES: Final = 6
@@ -252,8 +252,8 @@ def role_changes(history: History) -> Iterator[tuple[int, str, str]]:
     """(time, role, services) of every note that says so; "" where nobody has the role."""
     for note in history.notes:
         if note.topic == ROLE:
-            role, _, holder = note.text.partition(":")
-            yield note.t, role.strip(), "" if holder.strip() == NOBODY else holder.strip()
+            told = with_fields(note)
+            yield note.t, told.role, ", ".join(told.services)
 
 
 def _phase_lane(phases: Sequence[PhaseEvent], window: Window) -> Lane:

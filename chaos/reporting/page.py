@@ -21,6 +21,7 @@ from chaos.checks.verdict import Judgement
 from chaos.experiment.plan import Plan
 from chaos.history.events import CANARY_OWNER
 from chaos.history.model import History
+from chaos.history.told import NOBODY
 from chaos.reporting import figures
 from chaos.reporting.causes import NONE, Causes
 from chaos.reporting.copies import TOPIC, Store, stores_of
@@ -277,14 +278,14 @@ def _copies(record: AnomalousRecord, history: History, window: figures.Window) -
         yield "never acknowledged"
         return
     acknowledged = max(times)
-    notes = [note.text for note in history.notes if note.topic == TOPIC and note.t <= acknowledged]
+    notes = [note for note in history.notes if note.t <= acknowledged]
     roles = {role: holder for t, role, holder in figures.role_changes(history) if t <= acknowledged}
     stores = stores_of(notes, record.type)
     yield f"acknowledged last at {window.told(acknowledged)}" + ("" if stores else "; the stack names no copies")
     for store in stores:
         yield _place(store, history, window)
     if roles:
-        yield DOT.join(f"{role} then: {holder or figures.NOBODY}" for role, holder in sorted(roles.items()))
+        yield DOT.join(f"{role} then: {holder or NOBODY}" for role, holder in sorted(roles.items()))
 
 
 def _place(store: Store, history: History, window: figures.Window) -> str:

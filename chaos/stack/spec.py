@@ -287,6 +287,11 @@ class Stack:
         services = self.joined((volume,))[0] if lun.is_local else ()
         return f"the local disks of {' and '.join(services)}" if services else f"array {lun.array}"
 
+    def array_of(self, volume: str) -> str:
+        """The array that a volume is on; empty for on no LUN, and for a local disk, which shares its fate with none."""
+        lun = self.luns.get(volume)
+        return "" if lun is None or lun.is_local else lun.array
+
     def is_harmless(self, service: str, path: str) -> bool:
         """Whether `may_lose` names this path, or one above it."""
         place = PurePosixPath(path)

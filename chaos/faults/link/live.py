@@ -27,6 +27,11 @@ class LinkStrike(Strike):
         self._medium = medium
         self._applied: LinksApplied | None = None
 
+    @property
+    def struck(self) -> tuple[str, ...]:
+        """The services at its ends."""
+        return tuple(dict.fromkeys(service for link in self.links for service in link))
+
     async def inject(self) -> int:
         """At one instant for each receiver."""
         self.in_force = True

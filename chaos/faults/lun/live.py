@@ -39,8 +39,16 @@ class LunStrike(Strike):
         self.is_leased = not fault.for_good  # what ends with the agent has no lease
 
     @property
-    def struck(self) -> Set[str]:
-        """The LUNs over which it is laid."""
+    def struck(self) -> tuple[str, ...]:
+        """The LUNs, and the arrays of a SAN of which it struck all."""
+        stack = self._medium.at.stack
+        arrays = dict.fromkeys(stack.array_of(lun) for lun in self.luns)
+        whole = [name for name in arrays if name and set(stack.arrays[name]) <= set(self.luns)]
+        return (*self.luns, *whole)
+
+    @property
+    def laid_over(self) -> Set[str]:
+        """The LUNs over which its state is laid."""
         return self.lost if self.fault.for_good else frozenset(self.luns)
 
     @property
@@ -187,7 +195,7 @@ class LiveLuns(LiveMedium[LunStrike]):
     def _wanted(self, lun: str) -> LunState:
         state = LunState()
         for each in self.in_force:
-            if lun in each.struck:
+            if lun in each.laid_over:
                 state = each.wants.wanted(state, each.index)
         return state
 

@@ -30,6 +30,11 @@ class ProcessStrike(Strike):
         self._applied: ServicesApplied | None = None
         self._recreated: Sequence[str] = ()
 
+    @property
+    def struck(self) -> tuple[str, ...]:
+        """The services."""
+        return self.services
+
     async def inject(self) -> int:
         """Who is not to run is killed."""
         self.in_force = True
