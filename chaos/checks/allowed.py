@@ -106,6 +106,7 @@ class Allowed:
 
 
 NOTHING: Final = Allowed(frozenset(), absence=True, made=False)
+NEVER: Final = Allowed(frozenset(), absence=False)
 MAYBE: Final = frozenset({"info", "degraded"})
 
 
@@ -188,21 +189,79 @@ def allowed_after(
         operations: All operations of the record as the later read sees them.
         conditional: As for `allowed`.
     """
-    invoked, t = read
-    found = Logical("", True, None, 0, t, "ok") if last is None else last
-    rest = [Logical(found.write, found.delete, None, 0, t, "ok")]
+    found = Logical("", True, None, 0, read[1], "ok") if last is None else last
     spent = _late_path(first, found.write, operations, conditional)
-    last_inv = max((o.inv for o in operations if o.write in first.acknowledged), default=-1)
-    for operation in sorted(_beside(operations, first.acknowledged), key=lambda o: o.ret):
+    rest = _rest(found, read, first.acknowledged, spent, operations)
+    # What any of that may have brought back may have been replaced since; else it was replaced before.
+    again = allowed([rest[0], *map(_unknown, rest[1:])], conditional=conditional).writes | {found.write}
+    before = _known_before(first.acknowledged, again, read[0], operations, conditional)
+    if before:
+        before |= first.acknowledged
+        if not _was_last(last, read[1], before, spent, operations, conditional):
+            return NEVER
+        rest = _rest(found, read, before, spent - before, operations)
+    return allowed(rest, conditional=conditional)
+
+
+def _rest(
+    found: Logical, read: tuple[int, int], before: Container[str], spent: set[str], operations: Sequence[Logical]
+) -> list[Logical]:
+    """What a read found, and what may have taken effect since beside what came before it."""
+    invoked, t = read
+    rest = [Logical(found.write, found.delete, None, 0, t, "ok")]
+    spent = set(spent)
+    last_inv = max((o.inv for o in operations if o.write in before), default=-1)
+    for operation in sorted(_beside(operations, before), key=lambda o: o.ret):
         if operation.write in spent and operation.ret >= last_inv:
             spent.remove(operation.write)  # of several one took effect by then; the others may for longer
         elif operation.inv > t:
             rest.append(operation)
         elif operation.ret > invoked:
-            # It may have taken effect before the read, too.
-            write, delete, base = operation.write, operation.delete, operation.base
-            rest.append(Logical(write, delete, base, operation.inv, operation.ret, "info"))
-    return allowed(rest, conditional=conditional)
+            rest.append(_unknown(operation))  # it may have taken effect before the read, too
+    return rest
+
+
+def _unknown(operation: Logical) -> Logical:
+    """The same, and nothing tells whether it took effect."""
+    return Logical(operation.write, operation.delete, operation.base, operation.inv, operation.ret, "info")
+
+
+def _known_before(
+    known: Container[str], again: Container[str], invoked: int, operations: Sequence[Logical], conditional: bool
+) -> set[str]:
+    """What is known by now, was not when a read began, and came before it all the same.
+
+    It was shown before the read, or it replaced a version that the read, or anything since, cannot have left (`again`);
+    and so what these were based on.
+    """
+    members, _ = acknowledged(operations, conditional, True)
+    before: set[str] = set()
+    for member in members.values():
+        path = [member.write]
+        while (base := members[path[-1]].base) in members and base not in path and path[-1] not in known:
+            path.append(base)
+        if path[0] not in known and (member.ret <= invoked or (path[-1] in known and path[-1] not in again)):
+            before.update(write for write in path if write not in known)
+    return before
+
+
+def _was_last(
+    last: Logical | None,
+    t: int,
+    before: Container[str],
+    spent: Container[str],
+    operations: Sequence[Logical],
+    conditional: bool,
+) -> bool:
+    """Whether an operation may have been the last one of those that came before a read, returned at `t`."""
+    past = [o for o in operations if o.write in before]
+    if any(o.inv > t for o in past):
+        return False
+    past += [_unknown(o) for o in operations if o.write in spent and o.write not in before]
+    rule = allowed(past, conditional=conditional)
+    if rule.broken:
+        return False
+    return not rule.made if last is None else last.write in (rule.deletes if last.delete else rule.writes)
 
 
 def _late_path(rule: Allowed, write: str | None, operations: Iterable[Logical], conditional: bool) -> set[str]:

@@ -11,7 +11,7 @@ from itertools import product
 from typing import Final
 
 from chaos.checks.allowed import Allowed, Logical, allowed, allowed_after
-from chaos.checks.keep_both import KeptBoth, kept_both
+from chaos.checks.keep_both import KeptBoth, kept_both, may_follow
 from chaos.checks.logical import Cut, Rollback, last_activity, logical_operations
 from chaos.checks.ways import Either, Rule, Way, after, united, ways_of
 from chaos.history.events import Row
@@ -194,17 +194,17 @@ class RecordJudge:
         """Whether what the second door showed may have come about after the first was read."""
         if first.states is None or second.states is None or first.rule.broken or second.rule.broken:
             return True
-        if self._policy == "keep-both":
-            if gave := second.states - first.states:
-                return gave.isdisjoint(first.rule.acknowledged)
-            return not second.rule.deletes <= first.rule.acknowledged
         read = (first.reading.door.invoked, first.reading.door.t)
         cut = Cut(second.reading.door.invoked, second.reading.door.t, self.rollback)
         before = first.rule.rules if isinstance(first.rule, Either) else (first.rule,)
         for way, rule in product(self._ways, before):
-            if not isinstance(rule, Allowed) or not rule.permits(first.states):
+            if not rule.permits(first.states):
                 continue
             logical, _ = self._by(way, cut)
+            if isinstance(rule, KeptBoth):
+                if may_follow(rule, first.states, logical, second.states):
+                    return True
+                continue
             left_by = [o for o in logical if o.write in (first.states or rule.deletes)]
             for last in left_by if first.states or rule.made else (*left_by, None):
                 later = allowed_after(rule, last, read, logical, conditional=self._policy == "reject")

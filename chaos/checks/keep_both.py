@@ -84,6 +84,11 @@ class KeptBoth:
             behind = [deletes for deletes in behind if len(deletes) == 1]
         return [frozenset(chosen) for chosen in product(*behind)]
 
+    def without(self, writes: frozenset[str]) -> KeptBoth:
+        """The rule where these versions, and what replaced them, had not taken effect yet."""
+        gone = {write for write in self._versions if not writes.isdisjoint([write, *self._before(write)])}
+        return _rule_of({w: v for w, v in self._versions.items() if w not in gone}, self.acknowledged, self.broken)
+
     def _lacking(self, states: Iterable[str]) -> Iterable[str]:
         """Versions that took effect, are not among these, and that nothing known has replaced."""
         there = set(states)
@@ -128,6 +133,25 @@ class KeptBoth:
         return list(found.values())
 
 
+def may_follow(
+    first: KeptBoth, there: frozenset[str], operations: Sequence[Logical], found: frozenset[str]
+) -> bool:
+    """Whether a later read may find these versions where one has found those.
+
+    Args:
+        first: What that read might have found.
+        there: What it found.
+        operations: All operations of the record as the later read sees them.
+        found: What the later read found.
+    """
+    # A version that was replaced is never there again: one that came since had not taken effect before.
+    came = found - there
+    if not came.isdisjoint(first.acknowledged):
+        return False
+    known = [Logical(o.write, o.delete, o.base, o.inv, o.ret, "ok") if o.write in there else o for o in operations]
+    return first.without(came).permits(there) and kept_both(known).permits(found)
+
+
 def kept_both(operations: Sequence[Logical], *, seen: bool = True) -> KeptBoth:
     """Apply the rule to one record.
 
@@ -140,14 +164,18 @@ def kept_both(operations: Sequence[Logical], *, seen: bool = True) -> KeptBoth:
     for operation in operations:
         if operation.standing in MAYBE and operation.write not in versions:
             versions[operation.write] = _Version(operation.delete, operation.base, sure=False)
+    return _rule_of(versions, frozenset(members), frozenset(broken))
+
+
+def _rule_of(versions: Mapping[str, _Version], members: frozenset[str], broken: frozenset[str]) -> KeptBoth:
     followers: dict[str, list[str]] = {}
     for write, version in versions.items():
         if version.base is not None:
             followers.setdefault(version.base, []).append(write)
     late = frozenset(write for write, version in versions.items() if not version.sure)
     return KeptBoth(
-        broken=frozenset(broken),
-        acknowledged=frozenset(members),
+        broken=broken,
+        acknowledged=members,
         late=late,
         deletes=frozenset(write for write, version in versions.items() if version.delete),
         _versions=versions,

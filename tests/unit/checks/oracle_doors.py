@@ -177,10 +177,6 @@ class Oracle:
             done = {
                 name for some in self._effects(dict(known), before.invoked, before.t) for name in _acknowledged(some)
             }
-            if self.case.policy == "keep-both":
-                if not (found - there) & done:  # a version that was replaced is never there again
-                    return True
-                continue
             # What had returned when the read was invoked came before it, were it at that very instant.
             read = _Effect("", False, None, before.invoked + 1, before.t, True, at=there, done=frozenset(done))
             if found in self._ends(known, look.invoked, look.t, (read, *self._refused_between(before, look))):
@@ -298,6 +294,7 @@ def _register(effects: Sequence[_Effect]) -> Ends:
 def _kept(effects: Sequence[_Effect]) -> Ends:
     known = _acknowledged(effects)
     must = sum(1 << i for i, e in enumerate(effects) if e.required)
+    read = next((i for i, e in enumerate(effects) if e.at is not None), None)
     late = [sum(1 << j for j, other in enumerate(effects) if e.ret < other.inv) for e in effects]
     ends: Ends = {}
     start: tuple[int, State] = (0, NOBODY)
@@ -311,8 +308,15 @@ def _kept(effects: Sequence[_Effect]) -> Ends:
         for i, effect in enumerate(effects):
             if applied >> i & 1 or applied & late[i] or (effect.base is not None and effect.base not in names):
                 continue
-            there = live - {effect.base} if effect.base is not None else live
-            after = (applied | 1 << i, there if effect.delete else there | {effect.write})
+            if effect.refused and read is not None and applied >> read & 1:
+                continue
+            if effect.at is not None:
+                if live != effect.at:
+                    continue
+                after = (applied | 1 << i, live)
+            else:
+                there = live - {effect.base} if effect.base is not None else live
+                after = (applied | 1 << i, there if effect.delete else there | {effect.write})
             if after not in reached:
                 reached.add(after)
                 agenda.append(after)

@@ -177,6 +177,74 @@ def test_without_keys_a_further_attempt_may_take_effect_between_two_doors(tmp_pa
     assert anomalies(tmp_path, *MADE, *tries, *doors) == {"lost-on-node"}
 
 
+def tried(act: Act, *tries: tuple[int, int, str]) -> list[Event]:
+    """A write with requests that left, were answered, and how."""
+    events: list[Event] = [act]
+    for number, (left, back, outcome) in enumerate(tries, 1):
+        events += [Send(act.op, number, left), Back(act.op, number, back, outcome)]  # type: ignore[arg-type]
+    return events
+
+
+def test_what_replaced_another_version_than_the_one_a_door_showed_came_before_that_door(tmp_path: Path) -> None:
+    second, third = update(2, 11, None), update(3, 101, None)
+    load = [*MADE, *tried(second, (12, 30, "ok")), *twice(4, "reset d-1", 100, second)]
+    since = [*tried(third, (103, 110, "ok")), *twice(4, "reset d-2", 200, third)]
+    for idempotency in ("keyed", "none"):
+        # The deleted version was there until the delete came, or it came before the door, which then lacked both.
+        for kind in (delete(4, 103), update(4, 103)):
+            other = tried(kind, (104, 105, "ok"))
+            assert anomalies(tmp_path, *load, *other, *since, idempotency=idempotency) == {"lost-on-node"}
+            closer, found = closer_look(tmp_path, *load, *other, *since, idempotency=idempotency)
+            assert (closer, set(found.anomalies) & {"lost-on-node"}) == ({"r-1"}, {"lost-on-node"})
+        same = tried(delete(4, 103, "w-2"), (104, 105, "ok"))
+        assert anomalies(tmp_path, *load, *same, *since, idempotency=idempotency) == set()
+        unknown = tried(delete(4, 103), (104, 105, "info"))
+        assert anomalies(tmp_path, *load, *unknown, *since, idempotency=idempotency) == set()
+
+
+def test_a_late_request_excuses_no_door_that_showed_what_had_been_replaced_until_then(tmp_path: Path) -> None:
+    """The delete needs the version that the first door showed to be there; the second request may come at any time."""
+    late = tried(FIRST, (11, 12, "info"), (12, 13, "ok"))
+    stray, other = update(2, 10, None), update(3, 20, None)
+    load = [*late, *sent(stray, "info"), *sent(other), *twice(1, "fresh", 50, stray)]
+    doors = [*twice(4, "reset d-1", 100, other), *twice(4, "reset d-2", 200, FIRST)]
+    assert anomalies(tmp_path, *load, *doors, idempotency="none") == set()
+    removed = tried(delete(4, 90, "w-2"), (110, 111, "ok"))
+    assert anomalies(tmp_path, *load, *removed, *doors, idempotency="none") == {"lost-on-node"}
+
+
+def test_a_write_whose_effect_a_door_showed_does_not_come_once_more_because_it_was_refused_and_tried_again(
+    tmp_path: Path,
+) -> None:
+    """It had taken effect at the first door; so the second one is out of date, whatever the service answered."""
+    for policy in ("reject", "last-writer-wins"):
+        for act, shown in ((delete(2, 43), ()), (update(2, 43), (update(2, 43),))):
+            tries = tried(act, (90, 120, "fail"), (200, 201, "ok"))
+            doors = [*twice(4, "reset d-1", 150, FIRST), *twice(4, "reset d-2", 250, *shown)]
+            for idempotency in ("keyed", "none"):
+                same: dict[str, Any] = {"policy": policy, "idempotency": idempotency}
+                assert anomalies(tmp_path, *MADE, *tries, *doors, **same) == set()
+                fresh = twice(1, "fresh", 100, *shown)
+                assert anomalies(tmp_path, *MADE, *tries, *fresh, *doors, **same) == {"lost-on-node"}
+
+
+def test_under_keep_both_only_what_replaced_it_takes_a_version_from_one_door_to_the_next(tmp_path: Path) -> None:
+    one, stray, new = update(2, 20), update(3, 90), update(4, 120)
+    refused = tried(stray, (91, 110, "fail"), (300, 301, "ok"))
+    load, first = [*MADE, *sent(one), *refused], twice(4, "reset d-1", 100, one, stray)
+    without = [*first, *twice(4, "reset d-2", 200, one)]
+    unrelated, behind = sent(delete(5, 30), "info"), sent(delete(5, 104, "w-3"), "info")
+    for idempotency in ("keyed", "none"):
+        same: dict[str, Any] = {"policy": "keep-both", "idempotency": idempotency}
+        assert anomalies(tmp_path, *load, *without, **same) == {"lost-on-node"}
+        assert anomalies(tmp_path, *load, *unrelated, *without, **same) == {"lost-on-node"}
+        assert anomalies(tmp_path, *load, *behind, *without, **same) == set()
+        another = [*first, *sent(new), *twice(4, "reset d-2", 200, one, new)]
+        assert anomalies(tmp_path, *load, *another, **same) == {"lost-on-node"}, "though a new one is there"
+        came = [*twice(4, "reset d-1", 100, one), *sent(new), *twice(4, "reset d-2", 200, one, new)]
+        assert anomalies(tmp_path, *load, *came, **same) == set()
+
+
 # -- a declared loss ------------------------------------------------------------------------------------------
 
 
