@@ -25,9 +25,9 @@ chains; `tests/unit/checks` holds it against every linearization.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise, product
 from typing import Final, Literal
 
 from chaos.errors import MalformedHistory
@@ -106,7 +106,8 @@ class Allowed:
 
 
 NOTHING: Final = Allowed(frozenset(), absence=True, made=False)
-NEVER: Final = Allowed(frozenset(), absence=False)
+EITHER_MAX: Final = 6
+"""Of more groups of operations than this the rest is taken to have come after a read."""
 MAYBE: Final = frozenset({"info", "degraded"})
 
 
@@ -179,8 +180,8 @@ def allowed_after(
     operations: Sequence[Logical],
     *,
     conditional: bool = True,
-) -> Allowed:
-    """What a later read may find where one has found what some operation left.
+) -> Iterator[Allowed]:
+    """What a later read may find where one has found what some operation left: what any of these rules allows.
 
     Args:
         first: What that read might have found.
@@ -191,22 +192,24 @@ def allowed_after(
     """
     found = Logical("", True, None, 0, read[1], "ok") if last is None else last
     spent = _late_path(first, found.write, operations, conditional)
-    rest = _rest(found, read, first.acknowledged, spent, operations)
-    # What any of that may have brought back may have been replaced since; else it was replaced before.
-    again = allowed([rest[0], *map(_unknown, rest[1:])], conditional=conditional).writes | {found.write}
-    before = _known_before(first.acknowledged, again, read[0], operations, conditional)
-    if before:
-        before |= first.acknowledged
-        if not _was_last(last, read[1], before, spent, operations, conditional):
-            return NEVER
-        rest = _rest(found, read, before, spent - before, operations)
-    return allowed(rest, conditional=conditional)
+    before, either = _come_to_be_known(first.acknowledged | spent, found.write, read[0], operations, conditional)
+    for chosen in product((True, False), repeat=min(len(either), EITHER_MAX)):
+        early = before.union(*compress(either, chosen))
+        if early and not _was_last(last, read[1], first.acknowledged | early, spent, operations, conditional):
+            continue
+        since = frozenset().union(*either) - early
+        yield allowed(_rest(found, read, first.acknowledged | early, spent, since, operations), conditional=conditional)
 
 
 def _rest(
-    found: Logical, read: tuple[int, int], before: Container[str], spent: set[str], operations: Sequence[Logical]
+    found: Logical,
+    read: tuple[int, int],
+    before: Container[str],
+    spent: Iterable[str],
+    since: Container[str],
+    operations: Iterable[Logical],
 ) -> list[Logical]:
-    """What a read found, and what may have taken effect since beside what came before it."""
+    """What a read found, and what took effect since, or may have, beside what came before it."""
     invoked, t = read
     rest = [Logical(found.write, found.delete, None, 0, t, "ok")]
     spent = set(spent)
@@ -214,7 +217,7 @@ def _rest(
     for operation in sorted(_beside(operations, before), key=lambda o: o.ret):
         if operation.write in spent and operation.ret >= last_inv:
             spent.remove(operation.write)  # of several one took effect by then; the others may for longer
-        elif operation.inv > t:
+        elif operation.inv > t or operation.write in since:
             rest.append(operation)
         elif operation.ret > invoked:
             rest.append(_unknown(operation))  # it may have taken effect before the read, too
@@ -226,23 +229,28 @@ def _unknown(operation: Logical) -> Logical:
     return Logical(operation.write, operation.delete, operation.base, operation.inv, operation.ret, "info")
 
 
-def _known_before(
-    known: Container[str], again: Container[str], invoked: int, operations: Sequence[Logical], conditional: bool
-) -> set[str]:
-    """What is known by now, was not when a read began, and came before it all the same.
+def _come_to_be_known(
+    known: Container[str], found: str, invoked: int, operations: Sequence[Logical], conditional: bool
+) -> tuple[frozenset[str], list[frozenset[str]]]:
+    """What is known by now, and was not when a read began, with what it was based on: what came before the read.
 
-    It was shown before the read, or it replaced a version that the read, or anything since, cannot have left (`again`);
-    and so what these were based on.
+    Returns:
+        What was shown before the read; and groups that replaced a version of before the read other than the one found.
+        Each of these came before the read, too, or a late request of that version has brought it back since.
     """
     members, _ = acknowledged(operations, conditional, True)
     before: set[str] = set()
+    groups: dict[str, set[str]] = {}
     for member in members.values():
         path = [member.write]
-        while (base := members[path[-1]].base) in members and base not in path and path[-1] not in known:
+        while path[-1] not in known and (base := members[path[-1]].base) in members and base not in path:
             path.append(base)
-        if path[0] not in known and (member.ret <= invoked or (path[-1] in known and path[-1] not in again)):
-            before.update(write for write in path if write not in known)
-    return before
+        new = [write for write in path if write not in known]
+        if member.ret <= invoked:
+            before.update(new)
+        elif new and path[-1] in known and path[-1] != found:
+            groups.setdefault(path[-1], set()).update(new)
+    return frozenset(before), [frozenset(group) for group in groups.values() if group.isdisjoint(before)]
 
 
 def _was_last(

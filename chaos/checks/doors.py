@@ -208,7 +208,7 @@ class RecordJudge:
             left_by = [o for o in logical if o.write in (first.states or rule.deletes)]
             for last in left_by if first.states or rule.made else (*left_by, None):
                 later = allowed_after(rule, last, read, logical, conditional=self._policy == "reject")
-                if not later.broken and later.permits(second.states):
+                if any(not one.broken and one.permits(second.states) for one in later):
                     return True
         return False
 

@@ -21,6 +21,7 @@ from math import prod
 from typing import Final
 
 from chaos.checks.allowed import MAYBE, Logical, acknowledged
+from chaos.history.model import INFINITY
 
 WAYS_MAX: Final = 64
 """Of more ways in which something may have vanished only what is sure is minded."""
@@ -133,9 +134,7 @@ class KeptBoth:
         return list(found.values())
 
 
-def may_follow(
-    first: KeptBoth, there: frozenset[str], operations: Sequence[Logical], found: frozenset[str]
-) -> bool:
+def may_follow(first: KeptBoth, there: frozenset[str], operations: Sequence[Logical], found: frozenset[str]) -> bool:
     """Whether a later read may find these versions where one has found those.
 
     Args:
@@ -148,6 +147,8 @@ def may_follow(
     came = found - there
     if not came.isdisjoint(first.acknowledged):
         return False
+    known_by = min((min(o.ret, o.seen) for o in operations if o.write in came), default=INFINITY)
+    came |= {o.write for o in operations if o.inv > known_by}  # these came later still
     known = [Logical(o.write, o.delete, o.base, o.inv, o.ret, "ok") if o.write in there else o for o in operations]
     return first.without(came).permits(there) and kept_both(known).permits(found)
 
