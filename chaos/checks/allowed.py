@@ -195,10 +195,14 @@ def allowed_after(
     before, either = _come_to_be_known(first.acknowledged | spent, found.write, read[0], operations, conditional)
     for chosen in product((True, False), repeat=min(len(either), EITHER_MAX)):
         early = before.union(*compress(either, chosen))
-        if early and not _was_last(last, read[1], first.acknowledged | early, spent, operations, conditional):
-            continue
+        way = spent
+        if early:
+            then = _just_before(first.acknowledged | early, spent, operations, conditional)
+            if not _left(then, last) or any(o.inv > read[1] for o in operations if o.write in early):
+                continue
+            way = _late_path(then, found.write, operations, conditional)
         since = frozenset().union(*either) - early
-        yield allowed(_rest(found, read, first.acknowledged | early, spent, since, operations), conditional=conditional)
+        yield allowed(_rest(found, read, first.acknowledged | early, way, since, operations), conditional=conditional)
 
 
 def _rest(
@@ -253,23 +257,20 @@ def _come_to_be_known(
     return frozenset(before), [frozenset(group) for group in groups.values() if group.isdisjoint(before)]
 
 
-def _was_last(
-    last: Logical | None,
-    t: int,
-    before: Container[str],
-    spent: Container[str],
-    operations: Sequence[Logical],
-    conditional: bool,
-) -> bool:
-    """Whether an operation may have been the last one of those that came before a read, returned at `t`."""
-    past = [o for o in operations if o.write in before]
-    if any(o.inv > t for o in past):
-        return False
-    past += [_unknown(o) for o in operations if o.write in spent and o.write not in before]
-    rule = allowed(past, conditional=conditional)
-    if rule.broken:
-        return False
-    return not rule.made if last is None else last.write in (rule.deletes if last.delete else rule.writes)
+def _just_before(
+    known: Container[str], spent: Container[str], operations: Sequence[Logical], conditional: bool
+) -> Allowed:
+    """What a read might have found with all that came before it, and with what it found where that came late."""
+    past = [o for o in operations if o.write in known]
+    past += [_unknown(o) for o in operations if o.write in spent and o.write not in known]
+    return allowed(past, conditional=conditional)
+
+
+def _left(rule: Allowed, last: Logical | None) -> bool:
+    """Whether an operation may have been the last one; None: whether nothing was made yet."""
+    if rule.broken or last is None:
+        return not rule.broken and not rule.made
+    return last.write in (rule.deletes if last.delete else rule.writes)
 
 
 def _late_path(rule: Allowed, write: str | None, operations: Iterable[Logical], conditional: bool) -> set[str]:

@@ -194,20 +194,19 @@ class RecordJudge:
         """Whether what the second door showed may have come about after the first was read."""
         if first.states is None or second.states is None or first.rule.broken or second.rule.broken:
             return True
-        read = (first.reading.door.invoked, first.reading.door.t)
-        cut = Cut(second.reading.door.invoked, second.reading.door.t, self.rollback)
+        door, cut = first.reading.door, Cut(second.reading.door.invoked, second.reading.door.t, self.rollback)
+        if self._policy == "keep-both":
+            then = Cut(door.invoked, door.t, self.rollback)
+            seen = [(self._by(way, then)[0], self._by(way, cut)[0]) for way in self._ways]
+            return any(may_follow(one, door.invoked, first.states, two, second.states) for one, two in seen)
         before = first.rule.rules if isinstance(first.rule, Either) else (first.rule,)
         for way, rule in product(self._ways, before):
-            if not rule.permits(first.states):
+            if not isinstance(rule, Allowed) or not rule.permits(first.states):
                 continue
             logical, _ = self._by(way, cut)
-            if isinstance(rule, KeptBoth):
-                if may_follow(rule, first.states, logical, second.states):
-                    return True
-                continue
             left_by = [o for o in logical if o.write in (first.states or rule.deletes)]
             for last in left_by if first.states or rule.made else (*left_by, None):
-                later = allowed_after(rule, last, read, logical, conditional=self._policy == "reject")
+                later = allowed_after(rule, last, (door.invoked, door.t), logical, conditional=self._policy == "reject")
                 if any(not one.broken and one.permits(second.states) for one in later):
                     return True
         return False

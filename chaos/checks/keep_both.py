@@ -134,23 +134,36 @@ class KeptBoth:
         return list(found.values())
 
 
-def may_follow(first: KeptBoth, there: frozenset[str], operations: Sequence[Logical], found: frozenset[str]) -> bool:
+def may_follow(
+    before: Sequence[Logical], invoked: int, there: frozenset[str], operations: Sequence[Logical], found: frozenset[str]
+) -> bool:
     """Whether a later read may find these versions where one has found those.
 
     Args:
-        first: What that read might have found.
+        before: All operations of the record as that read saw them.
+        invoked: When it was invoked.
         there: What it found.
-        operations: All operations of the record as the later read sees them.
+        operations: All operations as the later read sees them.
         found: What the later read found.
     """
+    known_by: dict[str, int] = {}
+    for o in operations:
+        if o.standing == "ok" or o.standing in MAYBE:
+            known_by[o.write] = min(o.ret, o.seen, known_by.get(o.write, INFINITY))
+    first = kept_both([_known(o) if known_by.get(o.write, INFINITY) <= invoked else o for o in before])
     # A version that was replaced is never there again: one that came since had not taken effect before.
     came = found - there
     if not came.isdisjoint(first.acknowledged):
         return False
-    known_by = min((min(o.ret, o.seen) for o in operations if o.write in came), default=INFINITY)
-    came |= {o.write for o in operations if o.inv > known_by}  # these came later still
-    known = [Logical(o.write, o.delete, o.base, o.inv, o.ret, "ok") if o.write in there else o for o in operations]
-    return first.without(came).permits(there) and kept_both(known).permits(found)
+    latest = min((known_by.get(write, INFINITY) for write in came), default=INFINITY)
+    came |= {o.write for o in operations if o.inv > latest}  # these came later still
+    later = kept_both([_known(o) if o.write in there else o for o in operations])
+    return first.without(came).permits(there) and later.permits(found)
+
+
+def _known(operation: Logical) -> Logical:
+    """The same, and it took effect."""
+    return Logical(operation.write, operation.delete, operation.base, operation.inv, operation.ret, "ok")
 
 
 def kept_both(operations: Sequence[Logical], *, seen: bool = True) -> KeptBoth:
