@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Final
 
-from chaos.checks.allowed import Allowed, Logical, allowed, allowed_after
+from chaos.checks.allowed import Allowed, Logical, allowed
+from chaos.checks.between import allowed_after
 from chaos.checks.keep_both import KeptBoth, kept_both, may_follow
 from chaos.checks.logical import Cut, Rollback, last_activity, logical_operations
 from chaos.checks.ways import Either, Rule, Way, after, united, ways_of

@@ -228,6 +228,47 @@ def test_a_write_whose_effect_a_door_showed_does_not_come_once_more_because_it_w
                 assert anomalies(tmp_path, *MADE, *tries, *fresh, *doors, **same) == {"lost-on-node"}
 
 
+def test_a_delete_acted_after_a_door_does_not_explain_what_that_door_lacked(tmp_path: Path) -> None:
+    """Until then the version was there that it deleted, so the door that lacked all of them was out of date."""
+    removed, stray, kept = delete(2, 10), update(3, 10, None), update(4, 10, None)
+    load = [*MADE, *tried(removed, (11, 30, "ok")), *sent(stray, "info"), *tried(kept, (11, 30, "ok"))]
+    doors = [*twice(4, "reset d-1", 100), *twice(4, "reset d-2", 200, stray)]
+    assert anomalies(tmp_path, *load, *doors) == set()
+    assert anomalies(tmp_path, *load, *tried(delete(5, 120, "w-4"), (121, 130, "ok")), *doors) == {"lost-on-node"}
+
+
+def test_without_keys_a_version_may_be_replaced_that_a_late_request_brought_back_between_two_doors(
+    tmp_path: Path,
+) -> None:
+    once, again = tried(FIRST, (11, 30, "ok")), tried(FIRST, (11, 30, "ok"), (13, 14, "info"))
+    removed, late = tried(delete(2, 10, None), (11, 30, "ok")), sent(update(3, 21), "info")
+    first = twice(4, "reset d-1", 100)
+    doors = [*first, *twice(4, "reset d-2", 200, update(3, 21))]
+    assert anomalies(tmp_path, *again, *removed, *late, *doors, idempotency="none") == set()
+    assert anomalies(tmp_path, *once, *removed, *late, *doors, idempotency="none") == {"lost-on-node"}
+    # The request that brought it back is not at hand a second time.
+    doors = [*first, *twice(4, "reset d-2", 200, FIRST)]
+    assert anomalies(tmp_path, *again, *removed, *doors, idempotency="none") == set()
+    since = tried(update(3, 90), (91, 110, "ok"))
+    assert anomalies(tmp_path, *again, *removed, *since, *doors, idempotency="none") == {"lost-on-node"}
+
+
+def test_a_late_request_and_the_delete_after_it_that_a_door_proves_come_one_after_the_other(tmp_path: Path) -> None:
+    second, stray = update(2, 20, None), update(4, 15, None)
+    load = [*tried(FIRST, (11, 12, "ok"), (13, 14, "info")), *sent(second), *sent(stray, "info")]
+    removed = sent(delete(3, 21), "info")
+    doors = [*twice(4, "reset d-1", 100), *twice(4, "reset d-2", 200, stray)]
+    assert anomalies(tmp_path, *load, *removed, *doors, idempotency="none") == set()
+    assert anomalies(tmp_path, *load, *doors, idempotency="none") == {"lost-on-node"}
+
+
+def test_what_one_cache_showed_and_an_acknowledged_write_replaced_is_gone_from_the_next_one(tmp_path: Path) -> None:
+    second = update(2, 20)
+    load = [*MADE, *sent(second, "info"), *twice(2, "cache d-1", 100, second)]
+    removed = tried(delete(3, 101, "w-2"), (103, 104, "ok"))
+    assert anomalies(tmp_path, *load, *removed, *twice(2, "cache d-2", 200)) == set()
+
+
 def test_under_keep_both_only_what_replaced_it_takes_a_version_from_one_door_to_the_next(tmp_path: Path) -> None:
     one, stray, new = update(2, 20), update(3, 90), update(4, 120)
     refused = tried(stray, (91, 110, "fail"), (300, 301, "ok"))
@@ -243,6 +284,20 @@ def test_under_keep_both_only_what_replaced_it_takes_a_version_from_one_door_to_
         assert anomalies(tmp_path, *load, *another, **same) == {"lost-on-node"}, "though a new one is there"
         came = [*twice(4, "reset d-1", 100, one), *sent(new), *twice(4, "reset d-2", 200, one, new)]
         assert anomalies(tmp_path, *load, *came, **same) == set()
+
+
+def test_under_keep_both_what_had_taken_effect_before_a_door_does_not_come_since(tmp_path: Path) -> None:
+    tries = tried(FIRST, (20, 120, "fail"), (200, 201, "ok"))
+    doors = [*twice(4, "reset d-1", 150), *twice(4, "reset d-2", 250, FIRST)]
+    assert anomalies(tmp_path, *tries, *doors, policy="keep-both") == set()
+    assert anomalies(tmp_path, *tries, *twice(1, "fresh", 50, FIRST), *doors, policy="keep-both") == {"lost-on-node"}
+    # Nor what was answered before the delete was even acted with which the door may lack the version before.
+    slow = [door(4, "reset d-1", 1, 100), replace(door(4, "reset d-1", 2, 102), t=120)]
+    new, removed = update(2, 90), sent(delete(3, 110), "info")
+    doors = [*slow, *twice(4, "reset d-2", 200, new)]
+    for answered, expected in ((115, set()), (105, {"lost-on-node"})):
+        load = [*MADE, *tried(new, (91, answered, "ok")), *removed]
+        assert anomalies(tmp_path, *load, *doors, policy="keep-both") == expected
 
 
 # -- a declared loss ------------------------------------------------------------------------------------------

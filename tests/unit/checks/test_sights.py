@@ -67,12 +67,12 @@ def gone(t: int) -> list[Event]:
     return [sync, Send(91, 1, t - 1), Back(91, 1, t, "ok", gone=("r-1",))]
 
 
-def test_a_delete_that_no_other_can_have_been_is_known_once_a_read_reported_the_record_deleted(tmp_path: Path) -> None:
+def test_once_a_read_reported_a_record_deleted_it_must_not_come_back_whichever_delete_it_was(tmp_path: Path) -> None:
     there = twice(1, "fresh", 100, FIRST)
     one = [*MADE, *sent(delete(2, 20), "info")]
     assert anomalies(tmp_path, *one, *there) == set()
     assert anomalies(tmp_path, *one, *gone(50), *there) == {"seen-then-lost"}
-    # A second delete leaves it open which of them it was, unless that was refused, never sent, or sent later.
+    # A second delete leaves it open which of them it was; either way the record had gone.
     assert anomalies(tmp_path, *one, *sent(delete(3, 30), "info"), *gone(50), *there) == {"seen-then-lost"}
     assert anomalies(tmp_path, *one, *sent(delete(3, 30), "fail"), *gone(50), *there) == {"seen-then-lost"}
     assert anomalies(tmp_path, *one, delete(3, 30), *gone(50), *there) == {"seen-then-lost"}
