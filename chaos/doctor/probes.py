@@ -39,6 +39,8 @@ _CONNECT_SECONDS_MAX = 15
 _FIX = "holdfast doctor --fix"
 _CAPABILITY_BITS = {"SYS_ADMIN": 21, "NET_ADMIN": 12, "SYS_PTRACE": 19, "MKNOD": 27, "SYS_RESOURCE": 24}
 _ROOTFUL = "use the rootful engine: DOCKER_HOST=unix:///var/run/docker.sock, with its socket's group or root"
+_TRIED_AGAIN = 3
+_NEEDED = ("capabilities", "fuse", "loop", "ext4", "freezer", "nftables")
 MECHANISMS = {
     "capabilities": "run the engine where these are in the bounding set, so in no sandboxed container",
     "fuse": "load it with `modprobe fuse`, and let the engine see /dev/fuse",
@@ -103,7 +105,7 @@ def _agent_finding(image: ImageRef | None) -> Finding:
 def _mechanisms(client: docker.DockerClient | None, image: ImageRef | None) -> list[Finding]:
     try:
         if client is not None and image is not None:
-            where, answers = "in the engine", _in_engine(client, image)
+            where, answers = "in the engine", _tried(client, image)
         elif os.geteuid() == 0:
             where, answers = "on the host", _on_host()
         else:
@@ -144,6 +146,16 @@ def _toxiproxy(client: docker.DockerClient) -> Finding:
         reason = getattr(error, "explanation", None) or "the registry gave no answer in time"
         return Finding("toxiproxy", "gap", f"not here, no Go to build it, and not to be pulled: {reason}", REMEDY)
     return Finding("toxiproxy", "ok", f"the first run with a carrier pulls {PUBLISHED}")
+
+
+def _tried(client: docker.DockerClient, image: ImageRef) -> Mapping[str, object]:
+    """Try every mechanism, and again where one that trials need did not work: another run may have been in its way."""
+    answers = _in_engine(client, image)
+    for _ in range(_TRIED_AGAIN):
+        if not any(answers.get(name, "not answered") for name in _NEEDED):
+            break
+        answers = _in_engine(client, image)
+    return answers
 
 
 def _in_engine(client: docker.DockerClient, image: ImageRef) -> Mapping[str, object]:

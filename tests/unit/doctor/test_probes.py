@@ -6,7 +6,7 @@ import shutil
 from collections import namedtuple
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import docker
 import docker.errors
@@ -141,3 +141,11 @@ def test_a_toxiproxy_at_hand_is_named_and_one_that_is_named_in_vain_is_a_gap(mon
 
     monkeypatch.setattr(probes, "find_server", in_vain)
     assert probes._toxiproxy(nobody).state == "gap"
+
+
+def test_a_mechanism_that_another_run_was_in_the_way_of_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = dict.fromkeys(probes.MECHANISMS, "")
+    answers = [{**fine, "loop": "Device or resource busy"}, {**fine, "netem": "not here"}, fine]
+    monkeypatch.setattr(probes, "_in_engine", lambda client, image: answers.pop(0))
+    found = probes._tried(cast(Any, None), cast(Any, None))
+    assert (found["loop"], len(answers)) == ("", 1), "what only some faults need is not waited for"
