@@ -104,9 +104,9 @@ def _loop() -> str:
             try:
                 _attach(device)
             except OSError as error:
-                if error.errno != errno.EBUSY:
+                if error.errno not in {errno.EBUSY, errno.ENXIO}:
                     raise
-                continue  # another process took the free one first
+                continue  # another process took the free one, or has just let it go
             return ""
         return "every free loop device was taken by another process first"
     finally:
