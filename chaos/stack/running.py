@@ -173,11 +173,7 @@ class RunningStack:
                 await self._stop(service)
                 await self._remove((service.name,))
                 self.running[service.name] = await self._create(service.name, next(self._attempts))
-        except (
-            EngineError,
-            OSError,
-            TimeoutError,
-        ):  # a lost disk cannot be mounted, and who waits for one not be ended
+        except (EngineError, OSError):  # a lost disk cannot be mounted; what waits for one does not end in time
             return False
         return True
 

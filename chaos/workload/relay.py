@@ -1,5 +1,5 @@
 """Whether a final read really asked the service: ports of 127.0.0.1 that lead to it and count what goes through,
-and one that leads nowhere.
+and two that lead nowhere: `dead` and `holding`.
 
 Every read gets ports of its own, so what a port carried was this read's and nobody else's, on every engine, whatever
 way leads from the host into a container, and however often it fetched. The relays run in a thread: a driver that
@@ -22,6 +22,8 @@ from chaos.workload.session import FrontDoor
 
 DEAD_SECONDS_MAX = 2.0
 """So long a read of a dead address may try; whoever tries longer has no answer either."""
+HOLD_SECONDS = 2.0
+"""So long an address that holds keeps a request without an answer."""
 _CHUNK_BYTES = 1 << 16
 _FRONT = ""
 """The name of the front door among those of the copies."""
@@ -172,3 +174,17 @@ def dead(service: FrontDoor) -> Iterator[FrontDoor]:
         taken.bind(("127.0.0.1", 0))
         host, port = taken.getsockname()
         yield FrontDoor(host, port, dict.fromkeys(service.others, (host, port)))
+
+
+@contextmanager
+def holding(service: FrontDoor) -> Iterator[FrontDoor]:
+    """The same door at an address that lets in and says nothing, for `HOLD_SECONDS`."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as hole:
+        host, port = hole.getsockname()
+        ending = threading.Timer(HOLD_SECONDS, lambda: hole.shutdown(socket.SHUT_RDWR))
+        ending.daemon = True
+        ending.start()
+        try:
+            yield FrontDoor(host, port, dict.fromkeys(service.others, (host, port)))
+        finally:
+            ending.cancel()

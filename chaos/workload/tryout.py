@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
@@ -21,12 +18,10 @@ from chaos.workload.blame import checked_ack, checked_changes, checked_records, 
 from chaos.workload.doors import Door, Reader, copy_door
 from chaos.workload.fleet import ask_nobody
 from chaos.workload.records import digest, make
-from chaos.workload.relay import DEAD_SECONDS_MAX, Relays, dead
+from chaos.workload.relay import DEAD_SECONDS_MAX, HOLD_SECONDS, Relays, dead, holding
 from chaos.workload.session import Changes, FrontDoor, Record, Session
 
 PHOTO_BYTES: Final = 70_001
-HOLD_SECONDS: Final = 2.0
-"""So long an address holds a request without an answer, where it is tried whether a driver blocks."""
 PATIENCE_SECONDS: Final = 0.3
 _OWNER, _OTHER = "u-tryout", "u-tryout-2"
 
@@ -288,7 +283,6 @@ class Tryout:
                 f"the request was sent {asked} times in one put",
                 "switch the library's own retries off: the phone retries",
             )
-        await asyncio.sleep(0)
         there = any(found.name == record.name for found in await self._everything(self._two))
         if isinstance(error, Refused) and (there or not isinstance(error, NotNow)):
             applied = ", and the record is there" if there else ""
@@ -298,7 +292,7 @@ class Tryout:
             )
 
     async def _waiting(self) -> None:
-        with _holding(self._service) as hole:
+        with holding(self._service) as hole:
             session = self._session("d-held", at=hole)
             begun = time.monotonic()
             with contextlib.suppress(Exception):
@@ -419,17 +413,3 @@ async def _raised(call: Awaitable[None]) -> Exception | None:
     except Exception as error:  # noqa: BLE001  (the caller looks at it)
         return error
     return None
-
-
-@contextmanager
-def _holding(service: FrontDoor) -> Iterator[FrontDoor]:
-    """The same door at an address that lets in and says nothing, for a while."""
-    with socket.create_server(("127.0.0.1", 0), backlog=16) as hole:
-        host, port = hole.getsockname()
-        ending = threading.Timer(HOLD_SECONDS, lambda: hole.shutdown(socket.SHUT_RDWR))
-        ending.daemon = True
-        ending.start()
-        try:
-            yield FrontDoor(host, port, dict.fromkeys(service.others, (host, port)))
-        finally:
-            ending.cancel()

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import builtins
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from chaos.agent import cgroups
 from chaos.agent.memory import Dirt
 
 V1 = "cache 9\ndirty 4096\nwriteback 0\nhierarchical_memory_limit 99\ntotal_dirty {dirty}\ntotal_writeback 4096\n"
 V2 = "anon 5\nfile_mapped 7\nfile_dirty {dirty}\nfile_writeback 4096\nanon_thp 0\n"
 
 Put = Callable[[str, str, str], Path]
-
-
-@pytest.fixture
-def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
-    """Puts a process into a cgroup: its /proc/PID/cgroup, a file below the root, and its content."""
-
-    def put(lines: str, file: str, content: str) -> Path:
-        path = tmp_path / file
-        path.parent.mkdir(parents=True)
-        path.write_text(content)
-        real = builtins.open
-        monkeypatch.setattr(
-            cgroups,
-            "open",
-            lambda name: io.StringIO(lines) if str(name).endswith("/cgroup") else real(name),
-            raising=False,
-        )
-        return path
-
-    return put
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from chaos.agent import cgroups, freezer, processes
+from chaos.agent import freezer, processes
 from chaos.agent.processes import Processes, received_bytes
 from chaos.agent.wire import Killed, ServiceRead
 
@@ -29,6 +29,7 @@ DEV = """Inter-|   Receive                                                |  Tra
   eth0:  123456      99    0    0    0     0          0         0  654321      99
 """
 
+Put = Callable[[str, str, str], Path]
 Proc = Callable[[str, str], None]
 NOBODY = ServiceRead()
 
@@ -176,25 +177,6 @@ def test_without_any_sample_nothing_is_claimed(child: subprocess.Popen[bytes]) -
 class TestFreezer:
     """The freezer's files in a folder that stands for the host's cgroups."""
 
-    @pytest.fixture
-    def cgroup(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], Path]:
-        """Puts a process into a cgroup: its /proc/PID/cgroup, the freezer's file below the root, and its content."""
-
-        def put(lines: str, file: str, content: str) -> Path:
-            path = tmp_path / file
-            path.parent.mkdir(parents=True)
-            path.write_text(content)
-            real = builtins.open
-            monkeypatch.setattr(
-                cgroups,
-                "open",
-                lambda name, *mode: io.StringIO(lines) if str(name).endswith("/cgroup") else real(name, *mode),
-                raising=False,
-            )
-            return path
-
-        return put
-
     @pytest.mark.parametrize(
         ("lines", "file", "words"),
         [
@@ -206,7 +188,7 @@ class TestFreezer:
     )
     def test_it_is_found_in_either_version_and_read_back(
         self,
-        cgroup: Callable[[str, str, str], Path],
+        cgroup: Put,
         tmp_path: Path,
         lines: str,
         file: str,
@@ -220,15 +202,13 @@ class TestFreezer:
         found.freeze(False)
         assert (path.read_text(), found.is_frozen) == (words[0], False)
 
-    def test_a_process_that_still_waits_for_its_disk_counts_as_frozen(
-        self, cgroup: Callable[[str, str, str], Path], tmp_path: Path
-    ) -> None:
+    def test_a_process_that_still_waits_for_its_disk_counts_as_frozen(self, cgroup: Put, tmp_path: Path) -> None:
         cgroup("6:freezer:/docker/a\n", "freezer/docker/a/freezer.state", "FREEZING\n")
         assert freezer.Freezer(7, str(tmp_path)).is_frozen
 
     @pytest.mark.parametrize("lines", ["6:freezer:/\n0::/\n", "0::/\n", "1:cpu:/docker/a\n"])
     def test_the_host_s_own_cgroup_is_never_taken_for_a_container_s(
-        self, cgroup: Callable[[str, str, str], Path], tmp_path: Path, lines: str
+        self, cgroup: Put, tmp_path: Path, lines: str
     ) -> None:
         cgroup(lines, "freezer/freezer.state", "THAWED")
         (tmp_path / "cgroup.freeze").write_text("0")
