@@ -387,13 +387,18 @@ class RunningStack:
         """Start a service's container, for the first time or again, and have the agent know it."""
         container = await asyncio.to_thread(containers.start, self._client, self.running[name])
         self.running[name] = container
-        try:
-            await asyncio.gather(
-                self.agent.call(Watch(name, container.pid)),
-                self.agent.call(Confine(name, container.pid, self._network.subnet)),
-            )
-        except HarnessError:  # it has ended again already, which the agent cannot notice; else its health will tell
-            self.restarts.exited(name)
+
+        async def watch() -> None:
+            try:
+                await self.agent.call(Watch(name, container.pid))
+            except HarnessError:  # it has ended already; of every later end the agent tells
+                self.restarts.exited(name)
+
+        async def confine() -> None:
+            with contextlib.suppress(HarnessError):  # it has ended meanwhile; else its health will tell
+                await self.agent.call(Confine(name, container.pid, self._network.subnet))
+
+        await asyncio.gather(watch(), confine())
 
     async def _start_again(self, name: str) -> None:
         """As its restart policy says; what ended as it should stays ended."""

@@ -68,29 +68,21 @@ def test_disk_hang_holds_the_io_of_one_lun_and_lets_go_of_it_at_heal(play: Play)
     play(act, pair())
 
 
-def test_disk_hang_under_many_writers_leaves_the_other_luns_their_turn(play: Play) -> None:
-    """More requests than a FUSE connection has under way by default: 12 in the background, per LUN 128 and more."""
-    write = f"dd if=/dev/zero of={DATA}/f$i bs=64k count=1 oflag=direct status=none"
-    # all are there before the hang: once the journal's commit, due every 5 s, is held, no file is made any more
-    crowd = (
-        f"for i in $(seq 200); do (until [ -e /tmp/go ]; do sleep 0.2; done; {write}) & done; touch /tmp/ready; wait"
-    )
+def test_disk_hang_under_many_writes_leaves_the_other_luns_their_turn(play: Play) -> None:
+    """More requests than a FUSE connection has under way by default, 12; writing back takes 96 of the 128 of a LUN."""
+    file = f"{DATA}/many"
+    apart = f'open F, "+<", "{file}"; for (1..200) {{ sysseek F, 16384 * $_, 0; syswrite F, "x" x 4096 }}'
 
     async def act(scene: Scene) -> None:
+        await scene.does(f"dd if=/dev/zero of={file} bs=64k count=64 status=none && sync {file}")
         injector = scene.injector("disk.hang", target=DISK, operations=["write", "flush"])
-        waiting = asyncio.create_task(scene.does(f"{crowd}; echo all"))
-
-        async def ready() -> bool:
-            return (await scene.tries("test -e /tmp/ready"))[0] == 0
-
-        await until(ready, "the crowd does not gather")
         await injector.enter_phase("now")
-        await scene.does("touch /tmp/go")
+        waiting = asyncio.create_task(scene.does(f"perl -e '{apart}' && sync {file} && echo all"))
 
         async def many() -> bool:
-            return await held(scene) > 100
+            return await held(scene) > 64
 
-        await until(many, "the crowd is not held")
+        await until(many, "the writes are not held")
         assert await scene.does(f"{KEEP} && {WRITE} && {READ} && echo on", "other") == "on"
         await injector.heal_all()
         assert await waiting == "all"
