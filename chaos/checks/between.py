@@ -14,7 +14,6 @@ from chaos.checks.allowed import Allowed, Logical, acknowledged, allowed, beside
 
 EITHER_MAX: Final = 6
 """Of more groups of operations than this the rest is taken to have come after a read."""
-MAYBE: Final = frozenset({"info", "degraded"})
 
 
 def allowed_after(

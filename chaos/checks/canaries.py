@@ -1,18 +1,21 @@
 """The canaries: two fabricated losses that the check must report at every door, or it is blind.
 
 A is recorded as acknowledged and never went out, so it must come out as `lost`. B is real, with the hash of its
-update recorded wrong, so it must come out as `corrupted`, or as something worse where the door lacks it. They go
-through the very code that judges every other record.
+update recorded wrong, so it must come out as `corrupted`, or as what else is wrong where the door lacks it or has it
+damaged. They go through the very code that judges every other record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from chaos.checks.doors import Reading, Sight
 from chaos.history.events import CANARY_OWNER
 from chaos.history.model import History
+
+_DAMAGE: Final = frozenset({"corrupted", "torn", "misattributed"})
 
 
 @dataclass(frozen=True)
@@ -71,4 +74,8 @@ def canaries(
 def _reported(name: str, sight: Sight) -> bool:
     if name == "A":
         return "lost" in sight.classes
-    return "corrupted" in sight.classes or (bool(sight.classes) and sight.states is not None)
+    if sight.reading.before is not None:
+        return (
+            True  # of rounds that differ only what both showed counts, and B may be lost in one, damaged in the other
+        )
+    return not sight.classes.isdisjoint(_DAMAGE) or (bool(sight.classes) and sight.states is not None)

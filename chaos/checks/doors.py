@@ -14,8 +14,8 @@ from chaos.checks.allowed import Allowed, Logical, allowed
 from chaos.checks.between import allowed_after
 from chaos.checks.keep_both import KeptBoth, kept_both, may_follow
 from chaos.checks.logical import Cut, Rollback, last_activity, logical_operations
-from chaos.checks.ways import Either, Rule, Way, after, united, ways_of
-from chaos.history.events import Row
+from chaos.checks.ways import Either, Rule, Way, after, not_refused, united, ways_of
+from chaos.history.events import CANARY_OWNER, Row
 from chaos.history.model import CACHE_STEP, INFINITY, Door, History, Operation, RecordId
 
 MISSING: Final[frozenset[str]] = frozenset()
@@ -169,7 +169,7 @@ class RecordJudge:
         if states is None or door.step == CACHE_STEP or self._may_be_back:
             return
         cut = Cut(door.invoked, door.t, self.rollback)
-        self._ways = after(self._ways, lambda way: self._by(way, cut)[1], states, door.t)
+        self._ways = after(self._ways_at(cut), lambda way: self._by(way, cut)[1], states, door.t)
 
     @property
     def _may_be_back(self) -> bool:
@@ -198,10 +198,10 @@ class RecordJudge:
         door, cut = first.reading.door, Cut(second.reading.door.invoked, second.reading.door.t, self.rollback)
         if self._policy == "keep-both":
             then = Cut(door.invoked, door.t, self.rollback)
-            seen = [(self._by(way, then)[0], self._by(way, cut)[0]) for way in self._ways]
+            seen = [(self._by(way, then)[0], self._by(way, cut)[0]) for way in self._ways_at(cut)]
             return any(may_follow(one, door.invoked, first.states, two, second.states) for one, two in seen)
         before = first.rule.rules if isinstance(first.rule, Either) else (first.rule,)
-        for way, rule in product(self._ways, before):
+        for way, rule in product(self._ways_at(cut), before):
             if not isinstance(rule, Allowed) or not rule.permits(first.states):
                 continue
             logical, _ = self._by(way, cut)
@@ -218,6 +218,11 @@ class RecordJudge:
             gone = rollback.gone.get(self.name, INFINITY)
         return ways_of(self._operations, gone)
 
+    def _ways_at(self, cut: Cut) -> Sequence[Way]:
+        """The ways that are left when this is read."""
+        ways = self._ways if cut.rollback is self.rollback else self._ways_of_the_load(cut.rollback)
+        return ways if len(ways) == 1 else not_refused(ways, self._operations, cut.begun)
+
     def _at_the_end(self) -> tuple[list[Logical], Rule]:
         return self.at(Cut(INFINITY, INFINITY, self.rollback))
 
@@ -226,8 +231,7 @@ class RecordJudge:
         over = self.certain and cut.begun >= self._active_until and self._ways is self._ways_at_first
         if seen and over and cut.rollback is self.rollback:
             return self.logical, self.rule
-        ways = self._ways if cut.rollback is self.rollback else self._ways_of_the_load(cut.rollback)
-        found = [self._by(way, cut, seen=seen) for way in ways]
+        found = [self._by(way, cut, seen=seen) for way in self._ways_at(cut)]
         return found[0][0], united([rule for _, rule in found])
 
     def _by(self, way: Way, cut: Cut, *, seen: bool = True) -> tuple[list[Logical], Allowed | KeptBoth]:
@@ -360,6 +364,18 @@ def sights_in_the_load(history: History) -> Iterable[tuple[RecordId, str]]:
                 yield name, "phantom"
             elif all(a.outcome == "fail" for a in every):
                 yield name, "aborted-visible"
+
+
+def anomalies_of_rows(history: History, read: Mapping[str, Sequence[Reading]]) -> Iterable[tuple[RecordId, str]]:
+    """What rows show that no record's rule is about, as (record, class); what canaries' readers find is theirs."""
+    for name, anomaly in sights_in_the_load(history):
+        if name[0] != CANARY_OWNER:
+            yield name, anomaly
+    for owner, of_owner in read.items():
+        for reading in of_owner:
+            for name, anomaly in strangers(history, reading):
+                if name[0] != CANARY_OWNER or owner != CANARY_OWNER:
+                    yield name, anomaly
 
 
 def by_step(sights: Iterable[Sight]) -> Mapping[int, list[Sight]]:

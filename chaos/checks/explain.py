@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from chaos.checks.agreement import classes_of
 from chaos.checks.allowed import Logical
 from chaos.checks.classes import MEANING, OF_SESSIONS
-from chaos.checks.doors import RecordJudge, Sight, readings
+from chaos.checks.doors import RecordJudge, Sight, anomalies_of_rows, readings
 from chaos.checks.logical import Cut
 from chaos.checks.references import anomalies_of_answers
 from chaos.checks.restore import restored
@@ -58,12 +58,13 @@ def explain_record(history: History, name: RecordId) -> list[str]:
         | judge_of.broken
         | {*filter(None, [loss.classes.get(name)])}
         | {anomaly for of, anomaly in anomalies_of_answers(history, loss.rollback) if of == name}
+        | (of_rows := {anomaly for of, anomaly in anomalies_of_rows(history, read) if of == name})
     )
     lines = [f"{operations[0].type or 'record'} {name[1]} of {name[0]}: {', '.join(classes) or 'as it must be'}", ""]
     for told in life_story(history, name, operations, sights, lines_max=len(operations) * 4 + 200):
         lines.append(f"  {told.t_seconds_from_load_begin:9.3f} s  {told.what:<34} {told.detail}".rstrip())
     lines += ["", f"  policy {history.header.policy}, idempotency {history.header.idempotency}"]
-    told_at_no_door = [each for each in classes if each in judge_of.broken or each in OF_SESSIONS]
+    told_at_no_door = [each for each in classes if each in judge_of.broken or each in OF_SESSIONS or each in of_rows]
     lines += [f"  {each}: {MEANING[each]}" for each in told_at_no_door]
     shown: list[str] = []
     for sight in sights:

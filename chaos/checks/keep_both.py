@@ -119,19 +119,19 @@ class KeptBoth:
         return path
 
     def _deletes_behind(self, write: str) -> Sequence[str]:
-        """Deletes, one of each base, by which it may have vanished: each replaced it, or what had replaced it."""
+        """Deletes by which it may have vanished: each replaced it, or what had replaced it."""
         ready = [write]
         passed = {write}
-        found: dict[str | None, str] = {}
+        found: list[str] = []
         while ready:
             for follower in self._followers.get(ready.pop(), ()):
                 version = self._versions[follower]
                 if version.delete:
-                    found[version.base] = follower
+                    found.append(follower)
                 elif follower not in passed:
                     passed.add(follower)
                     ready.append(follower)
-        return list(found.values())
+        return found
 
 
 def may_follow(

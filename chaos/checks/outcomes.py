@@ -41,7 +41,7 @@ def _shows(sight: Sight, operation: Logical) -> bool:
 
 def late_effect(operations: Sequence[Operation], sights: Sequence[Sight]) -> bool:
     """Whether an unknown operation took the place of an acknowledged one that began after it was given up."""
-    answered = {operation.write for operation in operations if _acknowledged(operation)}
+    answered = {operation.write for operation in operations if operation.acknowledged_at < INFINITY}
     return any(
         _acknowledged_since(operations, operation)
         for sight in sights
@@ -63,18 +63,14 @@ def overwritten_by_policy(operations: Sequence[Operation]) -> int:
     bases = {
         operation.write: operation.base
         for operation in operations
-        if operation.base is not None and _acknowledged(operation)
+        if operation.base is not None and operation.acknowledged_at < INFINITY
     }
     return len(bases) - len(set(bases.values()))
 
 
 def first_acknowledged(operations: Iterable[Operation]) -> int:
     """When the record was first acknowledged, else INFINITY."""
-    return min((a.back for o in operations for a in o.attempts if a.outcome == "ok"), default=INFINITY)
-
-
-def _acknowledged(operation: Operation) -> bool:
-    return any(attempt.outcome == "ok" for attempt in operation.attempts)
+    return min((operation.acknowledged_at for operation in operations), default=INFINITY)
 
 
 def _gave_up(operation: Operation) -> int:
@@ -85,4 +81,4 @@ def _gave_up(operation: Operation) -> int:
 def _acknowledged_since(operations: Iterable[Operation], but: Operation) -> bool:
     """Whether another operation on the record began after this one was given up, and was acknowledged."""
     given_up = _gave_up(but)
-    return any(given_up < o.t and o.write != but.write and _acknowledged(o) for o in operations)
+    return any(given_up < o.t and o.write != but.write and o.acknowledged_at < INFINITY for o in operations)

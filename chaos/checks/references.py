@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chaos.checks.logical import Rollback
-from chaos.checks.sessions import precedes, session_anomalies
+from chaos.checks.sessions import concluded, precedes, session_anomalies
 from chaos.history.events import CANARY_OWNER
-from chaos.history.model import INFINITY, Answer, History, Operation, RecordId
+from chaos.history.model import Answer, History, Operation, RecordId
 
 
 def anomalies_of_answers(history: History, rollback: Rollback | None = None) -> set[tuple[RecordId, str]]:
@@ -37,14 +37,15 @@ def _should_be_whole(history: History, version: Operation, answer: Answer, rollb
     since = _known(operations, version.write)
     if since >= answer.invoked or _lost_for_good(since, answer, rollback):
         return False
+    if history.header.idempotency == "none" and concluded(history, version, answer.t) >= answer.invoked:
+        return False  # another attempt at it may be storing it again
     return not any(_may_replace(history, other, version, answer.t) for other in operations)
 
 
 def _known(operations: Sequence[Operation], write: str) -> int:
     """When a version was first acknowledged, or shown whole."""
     acts = [operation for operation in operations if operation.write == write]
-    answered = (attempt.back for act in acts for attempt in act.attempts if attempt.outcome == "ok")
-    return min(*(act.seen_first for act in acts), min(answered, default=INFINITY))
+    return min(min(act.seen_first, act.acknowledged_at) for act in acts)
 
 
 def _lost_for_good(since: int, answer: Answer, rollback: Rollback | None) -> bool:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from chaos.checks.doors import Reading, RecordJudge
 from chaos.checks.logical import Cut, Rollback
 from chaos.history.events import CANARY_OWNER, FaultEvent
-from chaos.history.model import INFINITY, RESTORE_STEP, History, RecordId
+from chaos.history.model import CACHE_STEP, INFINITY, RESTORE_STEP, History, RecordId
 
 NANOSECONDS = 1_000_000_000
 
@@ -81,7 +81,8 @@ class _Store:
         cut = Cut(door.invoked, door.t, Rollback(t, self.struck), forgotten=True)
         _, rule = judge.at(cut)
         states, damage = judge.shown(reading)
-        return not rule.broken and not damage and rule.permits(frozenset(states))
+        there = frozenset(states)
+        return not rule.broken and not damage and len(states) == len(there) and rule.permits(there)
 
 
 def _instant(store: _Store, bound: int) -> tuple[int, list[RecordId], str]:
@@ -132,7 +133,7 @@ def _seen_since(history: History, rollback: Rollback) -> Rollback:
 
     for rounds in history.doors.values():
         for door in rounds:
-            if door.ok and door.step != 2:
+            if door.ok and door.step != CACHE_STEP:
                 for operation in (*door.whole.values(), *door.beside):
                     show(operation.write, door.invoked, door.t)
     for answer in history.answers:

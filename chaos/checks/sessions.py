@@ -108,33 +108,50 @@ def precedes(history: History, one: Operation, other: Operation) -> bool:
     if one.write == other.write:
         return False
     policy = history.header.policy
-    known = min(_acknowledged(one), one.seen_first)
+    known = min(one.acknowledged_at, one.seen_first)
     if policy != "keep-both" and known < other.t:
-        return history.header.idempotency == "keyed" or _concluded(history, one) < other.t
-    if policy == "last-writer-wins" or one.t > min(_acknowledged(other), other.seen_first):
+        return history.header.idempotency == "keyed" or concluded(history, one) < other.t
+    if policy == "last-writer-wins" or one.t > min(other.acknowledged_at, other.seen_first):
         return False
+    return any(before is one for before in _bases(history, other)) and not (
+        history.header.idempotency == "none" and _may_return(history, one, other)
+    )
+
+
+def _bases(history: History, write: Operation) -> Iterator[Operation]:
+    """What a write is based on, what that is based on, and so on, as far as it was acted."""
     passed: set[str] = set()
-    before = other.base
-    while before is not None and before not in passed:
-        if before == one.write:
-            return history.header.idempotency == "keyed" or one.base is not None
-        passed.add(before)
-        write = history.writes.get(before)
-        before = write.base if write is not None else None
-    return False
+    base = history.writes.get(write.base) if write.base is not None else None
+    while base is not None and base.write not in passed:
+        yield base
+        passed.add(base.write)
+        base = history.writes.get(base.base) if base.base is not None else None
 
 
-def _acknowledged(operation: Operation) -> int:
-    return min((a.back for a in operation.attempts if a.outcome == "ok"), default=INFINITY)
+def _may_return(history: History, one: Operation, other: Operation) -> bool:
+    """Whether an attempt at a version may take effect after one based on it did: its own base has to return, too.
+
+    What is not based on anything returns wherever an attempt at it is still out.
+    """
+    since = min((attempt.sent for attempt in other.attempts), default=other.t)
+    path = [one, *_bases(history, one)]
+    return path[-1].base is None and all(concluded(history, write) >= since for write in path)
 
 
-def _concluded(history: History, write: Operation) -> int:
-    """When no attempt could take effect any more; one that a read must have shown has taken effect by then."""
+def concluded(history: History, write: Operation, until: int = INFINITY) -> int:
+    """When no attempt sent until an instant could take effect any more.
+
+    One that a read must have shown has taken effect by then.
+    """
     of_record = history.records[(write.owner, write.record)]
-    attempts = [a for operation in of_record if operation.write == write.write for a in operation.attempts]
+    every = (a for operation in of_record if operation.write == write.write for a in operation.attempts)
+    attempts = [a for a in every if a.sent <= until]
     shown = [a for a in attempts if a.sent <= write.seen_first < INFINITY and a.outcome != "fail"]
     return max(
-        (a.back if a.outcome in ("ok", "fail") else write.seen_first if shown == [a] else INFINITY for a in attempts),
+        (
+            min(a.back if a.outcome in ("ok", "fail") else INFINITY, write.seen_first if shown == [a] else INFINITY)
+            for a in attempts
+        ),
         default=INFINITY,
     )
 
@@ -143,7 +160,7 @@ def _due(history: History) -> Mapping[str, list[_Due]]:
     """For each owner, records with the time in which nothing excuses their absence, by its begin."""
     due: dict[str, list[_Due]] = {}
     for (owner, record), operations in history.records.items():
-        since = min((_acknowledged(o) for o in operations if o.kind != "delete"), default=INFINITY)
+        since = min((o.acknowledged_at for o in operations if o.kind != "delete"), default=INFINITY)
         until = min((o.t for o in operations if o.kind == "delete"), default=INFINITY)
         if since < until:
             due.setdefault(owner, []).append(_Due(since, until, record))

@@ -18,7 +18,7 @@ from chaos.checks.bite import toothless
 from chaos.checks.canaries import canaries
 from chaos.checks.classes import NOTED, OF_SESSIONS, REPORTED, THIN, VIOLATING
 from chaos.checks.coverage import Coverage, coverage
-from chaos.checks.doors import Reading, RecordJudge, Sight, readings, sights_in_the_load, strangers
+from chaos.checks.doors import Reading, RecordJudge, Sight, anomalies_of_rows, readings
 from chaos.checks.mix import Mix, mix_of
 from chaos.checks.outcomes import (
     OUTCOMES,
@@ -118,7 +118,7 @@ def _judge(history: History, beside: Beside) -> Judgement:
     _records(history, read, loss, findings)
     for name, anomaly in loss.classes.items():
         findings.add(name, (anomaly,))
-    for name, anomaly in _beside_records(history, read):
+    for name, anomaly in anomalies_of_rows(history, read):
         findings.add(name, (anomaly,))
     _sessions(history, loss, findings)
     findings.reported["orphan-blob"] += sum(reading.orphans for of_owner in read.values() for reading in of_owner)
@@ -198,18 +198,6 @@ def _sessions(history: History, loss: Restored, findings: _Findings) -> None:
         else:
             findings.reported[anomaly] += 1
             findings.first_told.setdefault(anomaly, "/".join(name))
-
-
-def _beside_records(history: History, read: Mapping[str, list[Reading]]) -> Iterable[tuple[RecordId, str]]:
-    """Anomalies of rows that are no record of the reader's; what canaries' own readers find is theirs alone."""
-    for name, anomaly in sights_in_the_load(history):
-        if name[0] != CANARY_OWNER:
-            yield name, anomaly
-    for owner, of_owner in read.items():
-        for reading in of_owner:
-            for name, anomaly in strangers(history, reading):
-                if name[0] != CANARY_OWNER or owner != CANARY_OWNER:
-                    yield name, anomaly
 
 
 def _anomalies(history: History, findings: _Findings, covered: Coverage) -> dict[str, int]:

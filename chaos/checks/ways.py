@@ -98,6 +98,15 @@ def after(
     return found or ways
 
 
+def not_refused(ways: Sequence[Way], operations: Iterable[Operation], t: int) -> Sequence[Way]:
+    """The ways without any delete that is known by `t` to have been refused; all of them if each has one."""
+    refused = {
+        o.write for o in operations
+        if o.kind == "delete" and all(a.outcome == "fail" and a.back <= t for a in o.attempts)
+    }  # fmt: skip
+    return [way for way in ways if refused.isdisjoint(way)] or ways
+
+
 def united(rules: Sequence[Allowed | KeptBoth]) -> Rule:
     """What some of these rules allows."""
     sound = [rule for rule in rules if not rule.broken] or rules[:1]

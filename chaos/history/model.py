@@ -89,6 +89,11 @@ class Operation:
         self.seen_last = 0
         self.seen_by = ""
 
+    @property
+    def acknowledged_at(self) -> int:
+        """When the first acknowledgement came, else INFINITY."""
+        return min((attempt.back for attempt in self.attempts if attempt.outcome == "ok"), default=INFINITY)
+
     def saw(self, t: int, by: str) -> None:
         """A read of the service by device `by`, returned at `t`, showed this write whole."""
         if t < self.seen_first:

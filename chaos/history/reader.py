@@ -154,7 +154,7 @@ class _Reader:
                 based_on = writes.get(operation.base) if operation.base is not None else None
                 if based_on is None or based_on.t <= operation.t:
                     continue
-                returned = min((a.back for a in operation.attempts if a.outcome == "ok"), default=INFINITY)
+                returned = operation.acknowledged_at
                 if based_on.t > min(returned, operation.seen_first):
                     raise BadLineError(
                         f"operation {operation.number} is based on {operation.base}, invoked after it returned"
@@ -350,9 +350,10 @@ class _Reader:
             write = whole_copy(row, owner, writes)
             if write is None:
                 door.odd.append(row_of(row))
-            elif write.record in door.whole:
+            elif (first := door.whole.get(write.record)) is not None:
                 door.beside.append(write)
-                if row.get("row", "") != door.rows.get(write.record, "") or not row.get("row"):
+                # one version in one row of the server's, told twice: pages of a list may overlap
+                if write is not first or not row.get("row") or row["row"] != door.rows.get(write.record):
                     door.odd.append(row_of(row))
             else:
                 door.whole[write.record] = write

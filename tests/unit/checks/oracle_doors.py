@@ -120,13 +120,13 @@ class Oracle:
 
     def allowed(self, look: Look) -> Iterable[State]:
         """What this door may show; anything where the operations contradict each other already."""
-        return set().union(*(self._ends(known, look.invoked, look.t) for known in self.known))
+        return set().union(*(self._ends(known, look.invoked, look.t) for known in self._worlds(look.invoked)))
 
     def show(self, look: Look, found: State) -> None:
         """This door showed that."""
         case = self.case
         case.shown.append((look, found))
-        each = {known: self._ends(known, look.invoked, look.t) for known in self.known}
+        each = {known: self._ends(known, look.invoked, look.t) for known in self._worlds(look.invoked)}
         if not any(each.values()):
             self.wrong.add("no linearization at a door")
             return
@@ -141,10 +141,15 @@ class Oracle:
 
     def end(self) -> bool:
         """Whether the case is a legal one, once all is over."""
-        if not any(self._ends(known, NEVER - 1, NEVER - 1) for known in self.known):
+        if not any(self._ends(known, NEVER - 1, NEVER - 1) for known in self._worlds(NEVER - 1)):
             self.wrong.add("no linearization at the end")
         self.wrong.update(self.shown_too_early())
         return not self.wrong
+
+    def _worlds(self, begun: int) -> list[Known]:
+        """What may have happened, unless it takes a delete that has been refused by then; where all do, any of it."""
+        refused = {w.name for w in self.case.writes if all(a.outcome == "fail" and a.back <= begun for a in w.tries)}
+        return [known for known in self.known if refused.isdisjoint(name for name, _ in known)] or self.known
 
     def _learn(self, look: Look, found: State, each: Mapping[Known, Ends]) -> None:
         learned: list[Known] = []
@@ -173,7 +178,7 @@ class Oracle:
 
     def _may_turn(self, before: Look, there: State, look: Look, found: State) -> bool:
         """Whether some linearization passes the one state at the one door and ends in the other at the other."""
-        for known in self.known:
+        for known in self._worlds(look.invoked):
             done = {
                 name for some in self._effects(dict(known), before.invoked, before.t) for name in _acknowledged(some)
             }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,3 +60,28 @@ def test_a_check_that_could_not_read_any_of_their_doors_overlooked_nothing_and_r
 ) -> None:
     failed = [replace(each, outcome="fail", settled=False, why="refused") for each in read(1)]
     assert seen(tmp_path, *failed) == (2, 0, "")
+
+
+LOST = twice(1, "fresh", 100)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"stamps": ((CANARY_OWNER, "b", "w-0"),)},
+        {"owner": "u-zoe"},
+        {"record": ""},
+    ],
+)
+def test_a_loss_counts_also_where_the_service_has_damaged_a_canary(shown: dict[str, Any], tmp_path: Path) -> None:
+    """The check has reported it, if as something else: it is not blind."""
+    doors = [replace(each, rows=(replace(each.rows[0], **shown),)) for each in read(1, B)]
+    found = judgement(tmp_path, *PLANTED, *USERS, *doors, *LOST)
+    assert (found.verdict, found.canaries_reported) == ("VIOLATED", 2)
+
+
+def test_a_loss_counts_also_where_a_canary_comes_back_in_one_round_only(tmp_path: Path) -> None:
+    one, two = read(1, B)
+    flaps = [replace(one, rows=()), replace(two, settled=False)]
+    found = judgement(tmp_path, *PLANTED, *USERS, *flaps, *LOST)
+    assert (found.verdict, found.anomalies["lost"], found.anomalies["not-quiescent"]) == ("VIOLATED", 1, 1)

@@ -160,3 +160,17 @@ def test_the_page_lists_every_class_with_its_meaning_and_what_it_makes_of_a_tria
     makes = dict.fromkeys(classes.VIOLATING, "VIOLATED") | dict.fromkeys(classes.THIN, "INCONCLUSIVE")
     assert listed == {name: (meaning, makes.get(name, "told")) for name, meaning in classes.MEANING.items()}
     assert {*classes.VIOLATING, *classes.THIN, *classes.REPORTED} == set(classes.MEANING)
+
+
+def test_what_a_read_of_the_load_showed_or_another_users_door_is_told_of_the_record(tmp_path: Path) -> None:
+    refused = act(1, "create", None, "fail")
+    row = Row("r-1", "u-1", "w-1", payload_hash("w-1"), "row-1")
+    read: list[Event] = [Act(9, 20, "d-2#1", "d-2", "u-1", "read"), Send(9, 1, 20), Back(9, 1, 25, "ok", rows=(row,))]
+    text = told(history(tmp_path, refused, read, shown=None))
+    assert "r-1 of u-1: aborted-visible" in text
+    assert classes.MEANING["aborted-visible"] in text
+    elsewhere: list[Event] = [
+        DoorRead(1, "fresh", "u-2", n, 500 + 10 * n, 505 + 10 * n, "ok", n == 2, (row,)) for n in (1, 2)
+    ]
+    made = act(1, "create", None, "ok")
+    assert "r-1 of u-1: misattributed" in told(history(tmp_path, made, elsewhere, shown=1))

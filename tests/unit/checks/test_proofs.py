@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from chaos.checks.explain import explain_record
-from chaos.history.events import Act, Back, Event, Row, Send
+from chaos.history.events import Act, Back, Event, Policy, Row, Send
 from chaos.history.reader import read_history
 from tests.unit.checks.one_owner import after_a_loss, anomalies, closer_look, create, door, loss, recorded, sent, twice
 
@@ -53,6 +55,19 @@ def test_whichever_of_two_unknown_deletes_an_absence_proves_the_record_must_not_
     assert anomalies(tmp_path, *unknown, *fresh, *twice(4, "reset d-1", 200)) == set()
     assert anomalies(tmp_path, *unknown, *fresh, *twice(4, "reset d-1", 200, FIRST)) == {"seen-then-lost"}
     assert anomalies(tmp_path, *unknown, *fresh, *sent(update(4, 150))) == {"lost-update"}
+
+
+@pytest.mark.parametrize("policy", ["reject", "keep-both"])
+@pytest.mark.parametrize("refused", [2, 3])
+def test_of_two_deletes_that_may_explain_an_absence_the_one_that_is_refused_later_does_not(
+    policy: Policy, refused: int, tmp_path: Path
+) -> None:
+    answers = {2: "info", 3: "info", refused: "fail"}
+    unknown = [*MADE, *(e for op in (2, 3) for e in sent(delete(op, 10 * op, "w-1"), answers[op], t=150))]
+    fresh = twice(1, "fresh", 100)
+    assert anomalies(tmp_path, *unknown, *fresh, policy=policy) == set()
+    found = anomalies(tmp_path, *unknown, *fresh, *twice(4, "reset d-1", 200, FIRST), policy=policy)
+    assert found in ({"seen-then-lost"}, {"resurrected"})
 
 
 def test_a_delete_on_a_version_that_was_not_the_last_explains_no_absence(tmp_path: Path) -> None:

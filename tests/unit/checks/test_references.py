@@ -87,6 +87,14 @@ def test_what_may_replace_it_while_it_is_read_may_take_its_blob_away(
     assert found(tmp_path, sent(PHOTO), sent(cover, outcome, t=60), read(8, 16, back=22))
 
 
+def test_where_keys_are_not_kept_another_attempt_may_be_storing_it_again(tmp_path: Path) -> None:
+    again = [*sent(PHOTO), Send(1, 2, 18), Back(1, 2, 25, "ok")]
+    assert found(tmp_path, again, read(8, 20))
+    assert not found(tmp_path, again, read(8, 20), idempotency="none")
+    assert found(tmp_path, again, read(8, 26), idempotency="none"), "it is over"
+    assert found(tmp_path, sent(PHOTO), read(8, 20), idempotency="none")
+
+
 def test_a_write_that_was_refused_or_waits_in_an_outbox_or_has_another_base_replaces_nothing(tmp_path: Path) -> None:
     assert found(tmp_path, sent(PHOTO), sent(update(2, 14, "w-1"), "fail"), read(8, 20))
     assert found(tmp_path, sent(PHOTO), [update(2, 14, "w-1")], read(8, 20))

@@ -196,6 +196,20 @@ def test_where_keys_are_not_kept_only_a_base_or_an_answer_to_every_try_makes_a_v
     assert owed(tmp_path, write(1, 10, outcome="info"), UPDATED, read, idempotency="none") == set()
 
 
+def test_where_keys_are_not_kept_a_version_comes_back_with_the_base_that_comes_back(tmp_path: Path) -> None:
+    def twice(op: int, t: int, sent: int, **changes: Any) -> list[Event]:
+        act, *_ = write(op, t, **changes)
+        return [act, Send(op, 1, sent), Send(op, 2, sent + 5), Back(op, 2, sent + 6, "ok")]
+
+    base, again = twice(1, 10, 20), twice(2, 11, 40, kind="update", base="w-1")
+    last = [write(3, 12, kind="update", base="w-2")[0], Send(3, 1, 60), Back(3, 1, 62, "ok")]
+    reads = [*told(8, 70, BOB, 3), *told(9, 80, BOB, 2)]
+    assert owed(tmp_path, base, again, last, reads, idempotency="none") == set()
+    once = [base[0], Send(1, 1, 20), Back(1, 1, 26, "ok")]
+    assert owed(tmp_path, once, again, last, reads, idempotency="none") == {"stale"}, "its base cannot come back"
+    assert owed(tmp_path, base, again, last, reads) == {"stale"}, "with keys nothing can"
+
+
 def test_a_version_is_older_however_many_lie_between(tmp_path: Path) -> None:
     unknown = [
         write(1, 10, outcome="info"), write(2, 11, kind="update", base="w-1", outcome="info"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chaos.history.events import Act, Back, Event, Row, Send
-from tests.unit.checks.one_owner import anomalies, create, door, judgement, sent, twice
+from tests.unit.checks.one_owner import anomalies, closer_look, create, door, judgement, sent, twice
 
 FIRST = create(1, 10)
 LATER = create(2, 20, kind="update", base="w-1")
@@ -134,6 +134,18 @@ def test_two_versions_that_may_each_be_there_must_not_be_there_together(tmp_path
     assert anomalies(tmp_path, *load, *rows(row_of(FIRST))) == set()
     assert anomalies(tmp_path, *load, *rows(row_of(LATER))) == set()
     assert anomalies(tmp_path, *load, *rows(row_of(FIRST), row_of(LATER, "row-2"))) == {"duplicated"}
+
+
+def test_one_row_of_the_server_told_twice_is_one_row_and_two_versions_in_it_are_two(tmp_path: Path) -> None:
+    """Pages of a list may overlap; an index that was torn may have an old and a new version of one row."""
+    load = [*MADE, *sent(LATER)]
+    new, old = row_of(LATER), row_of(FIRST)
+    assert new.row == old.row
+    assert anomalies(tmp_path, *load, *rows(new, new)) == set()
+    assert anomalies(tmp_path, *load, *rows(new, old)) == {"duplicated"}
+    assert anomalies(tmp_path, *load, *rows(old, new)) == {"duplicated"}
+    _, looked = closer_look(tmp_path, *load, *rows(new, old))
+    assert "duplicated" in looked.anomalies
 
 
 def test_of_a_version_too_many_the_story_names_the_right_one(tmp_path: Path) -> None:
