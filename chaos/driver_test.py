@@ -62,7 +62,8 @@ async def _tried(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None
             await copy.running.up(copy.golden.bases(), ready_seconds_max)
             host, port = copy.running.front_door
             service = FrontDoor(host, port, copy.running.published)
-            async for finding in Tryout(driver, service, reader, promises).run():
+            readers.hush = copy.running.hush
+            async for finding in Tryout(driver, service, reader, promises, copy.running.hush).run():
                 tell(finding)
                 findings.append(finding)
         finally:

@@ -19,8 +19,8 @@ from chaos.workload.session import Ack, Changes, Record
 
 _DEFECTS = (TypeError, AttributeError, NameError, LookupError, ImportError, NotImplementedError, SyntaxError)
 _HERE = Path(chaos.__file__).parent
-_DRIVERS = str(_HERE / "workload" / "drivers")
-_LIBRARIES = (str(_HERE), *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_DRIVERS = _HERE / "workload" / "drivers"
+_LIBRARIES = (_HERE, *{Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _PACKAGES = ("/site-packages/", "/dist-packages/")
 
 
@@ -36,12 +36,6 @@ def defect_of(error: BaseException) -> str:
     if not isinstance(error, _DEFECTS) or not summary or not _is_drivers(summary[-1].filename):
         return ""
     return f"{_text(error)}, {_place(summary[-1])}"
-
-
-def told(error: BaseException) -> str:
-    """An error as one line, with the driver's line where that is the likely reason."""
-    text = defect_of(error) or _text(error)
-    return " ".join(text.split())[:200]
 
 
 def drivers_place(stack: Sequence[traceback.FrameSummary]) -> str:
@@ -90,8 +84,11 @@ def checked_records(found: object, method: str) -> Sequence[Record]:
 
 
 def _is_drivers(file: str) -> bool:
-    return file.startswith(_DRIVERS) or not (
-        file.startswith(("<", *_LIBRARIES)) or any(folder in file for folder in _PACKAGES)
+    path = Path(file)
+    return path.is_relative_to(_DRIVERS) or not (
+        file.startswith("<")
+        or any(path.is_relative_to(folder) for folder in _LIBRARIES)
+        or any(folder in file for folder in _PACKAGES)
     )
 
 

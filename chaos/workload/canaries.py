@@ -15,6 +15,7 @@ from dataclasses import replace
 from chaos.errors import DriverError, HarnessError
 from chaos.history.events import CANARY_OWNER, Act, Back, Kind, Policy, Send, is_unasked
 from chaos.workload.blame import checked_ack
+from chaos.workload.calls import close
 from chaos.workload.doors import Door, Reader
 from chaos.workload.logbook import Logbook, tell_ack
 from chaos.workload.records import digest, make, size_of
@@ -62,7 +63,7 @@ async def plant(
         await planting.see(updated)
         await planting.read_by_a_stranger()
     finally:
-        await session.close()
+        await close(session, request_seconds_max)
 
 
 def _pretend(logbook: Logbook) -> None:

@@ -9,7 +9,6 @@ syncs. A reset wipes cache, outbox and keys, and the phone starts again with a f
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TypeVar
 from chaos.history.events import Act, Kind, Policy, Row
 from chaos.workload.blame import checked_ack, checked_changes
 from chaos.workload.cache import Cache, Known
+from chaos.workload.calls import close
 from chaos.workload.logbook import Answer, Logbook, Told, tell_ack
 from chaos.workload.records import digest, make, may_be_changed, observe, observed, size_of
 from chaos.workload.returned import each_of, shown
@@ -211,10 +211,7 @@ class Device:
     async def _close_sessions(self) -> None:
         sessions, self._gone = [*self._gone, self._session], []
         for session in sessions:
-            # A connection that cannot be closed is none of the verdict's business.
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(self._habits.request_seconds_max):
-                    await session.close()
+            await close(session, self._habits.request_seconds_max)
 
     def _put(self, op: int, kind: Kind, name: str, of_type: str, base: str | None, size_bytes: int) -> None:
         record = make(self.owner, name, f"w-{op}", of_type, size_bytes=size_bytes)

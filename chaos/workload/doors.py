@@ -209,7 +209,9 @@ class Reader:
                 return tuple([read async for read in self._reads()])
         except TimeoutError:
             await self.close()
-            raise HarnessError(f"the final reads did not end within {limit:g} s; the reader was stopped") from None
+            raise HarnessError(
+                f"the final reads did not end within {limit:g} s; the reader was stopped; {self._readers.last_words}"
+            ) from None
         except (OSError, ValueError) as error:
             raise HarnessError(f"the reader broke down: {error}; {self._readers.last_words}") from error
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from chaos.errors import DriverError, HarnessError
 from chaos.experiment.plan import Workload
 from chaos.history.events import CANARY_OWNER, DoorRead, Policy, Row
+from chaos.workload.calls import answer_of, close
 from chaos.workload.device import Device, Habits
 from chaos.workload.generator import Action, draw
 from chaos.workload.logbook import Logbook
@@ -270,14 +271,11 @@ async def ask_nobody(driver: type[Session], service: FrontDoor, owner: str, devi
     with dead(service) as nobody:
         session = driver(nobody, user=owner, device=device)
         try:
-            async with asyncio.timeout(DEAD_SECONDS_MAX):
-                found = await session.changes(cursor)
+            found = await answer_of(lambda: session.changes(cursor), DEAD_SECONDS_MAX)
         except Exception:  # noqa: BLE001  (as it must be; in what words is the driver's)
             return
         finally:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(DEAD_SECONDS_MAX):
-                    await session.close()
+            await close(session, DEAD_SECONDS_MAX)
     raise DriverError(
         f"driver {driver.__module__}:{driver.__qualname__}: a sync of {owner} returned {found!r:.60} from an address "
         f"where nobody listens, so it answers without the service and proves nothing; let `changes` ask the address "

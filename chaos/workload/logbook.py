@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 from chaos.errors import NotNow, Refused
 from chaos.history.events import Act, Back, Event, Outcome, Row, Send
 from chaos.workload.blame import defect_of
+from chaos.workload.calls import BrokenOffError, NoAnswerError, answer_of
 from chaos.workload.returned import shown
 from chaos.workload.session import Ack
 
@@ -90,22 +91,18 @@ class Logbook:
         """
         self.sink.append(Send(op, n, self.clock()))
         try:
-            async with asyncio.timeout(seconds_max):
-                result = await call()
+            result = await answer_of(call, seconds_max)
             told = tell(result)
         except NotNow as error:
             return self._failed(op, n, "fail", error, final=False)
         except Refused as error:
             return self._failed(op, n, "fail", error, final=True)
-        except TimeoutError:
-            return self._failed(op, n, "info", f"no answer in {seconds_max:g} s", final=False)
+        except (NoAnswerError, BrokenOffError) as error:
+            return self._failed(op, n, "info", str(error), final=False)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and not task.cancelling():  # the driver's own doing
-                return self._failed(op, n, "info", "the driver cancelled itself", final=False)
             self._failed(op, n, "info", "given up by the device", final=False)
             raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a user's driver raises means unknown)
+        except Exception as error:  # noqa: BLE001  (whatever a user's driver raises means unknown)
             return self._failed(op, n, "info", error, final=False)
         now = self.clock()
         self.last_answer_at = now

@@ -23,6 +23,7 @@ import socket
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ import orjson
 
 from chaos.errors import UsageError
 from chaos.history.events import DoorRead, Row
-from chaos.workload.blame import defect_of, told
+from chaos.workload.blame import defect_of
+from chaos.workload.calls import answer_of, close
 from chaos.workload.drivers import load_doors, load_driver
 from chaos.workload.logbook import said
 from chaos.workload.records import observed
@@ -82,9 +84,7 @@ class _Reading:
         with dead(self._front_door) as nobody:
             try:
                 rows = await self._read(self._session(nobody, owner, device, kind, at), owner, DEAD_SECONDS_MAX)
-            except (Exception, SystemExit, asyncio.CancelledError) as error:
-                if _is_over(error):
-                    raise
+            except Exception:  # noqa: BLE001
                 return  # as it must be; in what words is the driver's
         self._say({"undead": {"owner": owner, "kind": kind, "rows": len(rows)}})
 
@@ -101,10 +101,7 @@ class _Reading:
                 async with self._gate:
                     invoked = time.monotonic_ns()
                     rows, carried = await self._ask(owner, device, kind, at)
-            except (Exception, SystemExit, asyncio.CancelledError) as error:
-                # Whatever a driver raises: the door could not be read.
-                if _is_over(error):
-                    raise
+            except Exception as error:  # noqa: BLE001  (whatever a driver raises: the door could not be read)
                 defect = defect_of(error)
                 why = defect or said(error)
                 if self._impatient and defect:
@@ -149,7 +146,7 @@ class _Reading:
                     rows = await self._read(session, owner, self._request_seconds_max)
                 except Exception as error:
                     if relay.refused:
-                        raise ConnectionError(f"{relay.refused}; {told(error)}") from error
+                        raise ConnectionError(f"{relay.refused}; {said(error)}") from error
                     raise
                 spared = getattr(session, "blobs_alone", False) and not any(row.blob for row in rows)
                 carried = relay.carried("" if spared else at)
@@ -161,24 +158,15 @@ class _Reading:
         return self._driver(front_door, user=owner, device=device)
 
     async def _read(self, session: Session | Copy, owner: str, seconds_max: float) -> list[Row]:
+        async def rows() -> list[Row]:
+            # Within the time and before the session is closed: it may be a generator.
+            return [row for row, _ in observed(await session.everything(), owner)]
+
         try:
-            async with asyncio.timeout(seconds_max):
-                # Within the time and before the session is closed: it may be a generator.
-                rows = [row for row, _ in observed(await session.everything(), owner)]
-        except TimeoutError:
-            raise TimeoutError(f"no answer in {seconds_max:g} s") from None
+            return await answer_of(rows, seconds_max)
         finally:
             if not self._keep:
-                with contextlib.suppress(Exception):
-                    async with asyncio.timeout(self._request_seconds_max):
-                        await session.close()
-        return rows
-
-
-def _is_over(error: BaseException) -> bool:
-    """Whether this reader has been cancelled; a driver may raise the same by itself."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+                await close(session, self._request_seconds_max)
 
 
 async def _serve(driver: type[Session], link: socket.socket) -> None:
@@ -193,8 +181,11 @@ async def _serve(driver: type[Session], link: socket.socket) -> None:
     running: set[asyncio.Task[None]] = set()
 
     async def work(line: bytes) -> None:
-        await _Reading(orjson.loads(line), driver, kept, relays, say).run()
-        say({"done": True})
+        try:
+            await _Reading(orjson.loads(line), driver, kept, relays, say).run()
+            say({"done": True})
+        except Exception as error:  # noqa: BLE001  (whoever waits for the reads is told)
+            say({"error": f"the reader broke down: {said(error)}"})
         await answers.drain()
 
     while line := await jobs.readline():
@@ -205,9 +196,7 @@ async def _serve(driver: type[Session], link: socket.socket) -> None:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
     for session in kept.values():
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(1.0):
-                await session.close()
+        await close(session, 1.0)
 
 
 def _live_in(folder: Path) -> None:
@@ -229,6 +218,8 @@ def _become_reader(driver: type[Session], link: socket.socket, folder: Path) -> 
         _live_in(folder)
         with contextlib.suppress(ConnectionError):
             asyncio.run(_serve(driver, link))
+    except BaseException:  # noqa: BLE001  (nothing else of this process is left that could tell)
+        traceback.print_exc()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):

@@ -5,7 +5,6 @@ A check that cannot be made, since an earlier one failed, is not tried. Everythi
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -14,9 +13,11 @@ from typing import Final, Literal, TypeVar
 
 from chaos.errors import DriverError, NotNow, Refused
 from chaos.history.events import Policy, is_unasked
-from chaos.workload.blame import checked_ack, checked_changes, checked_records, defect_of, told
+from chaos.workload.blame import checked_ack, checked_changes, checked_records, defect_of
+from chaos.workload.calls import answer_of, close
 from chaos.workload.doors import Door, Reader, copy_door
 from chaos.workload.fleet import ask_nobody
+from chaos.workload.logbook import quoted
 from chaos.workload.records import digest, make
 from chaos.workload.relay import DEAD_SECONDS_MAX, HOLD_SECONDS, Relays, dead, holding
 from chaos.workload.session import Changes, FrontDoor, Record, Session
@@ -65,15 +66,24 @@ class _NotTried(Exception):
 class Tryout:
     """One driver before one service. The service must be up, and what is written stays there."""
 
-    def __init__(self, driver: type[Session], service: FrontDoor, reader: Reader, promises: Promises) -> None:
-        """Nothing is asked yet; `reader` is a process that has not seen the service."""
+    def __init__(
+        self,
+        driver: type[Session],
+        service: FrontDoor,
+        reader: Reader,
+        promises: Promises,
+        hush: Callable[[bytes], bytes] = bytes,
+    ) -> None:
+        """Nothing is asked yet; `reader` is a process that has not seen the service, `hush` blanks out secrets."""
+        self._hush = hush
         self._driver = driver
         self._service = service
         self._reader = reader
         self._promises = promises
         self._relays = Relays()
         self._open: list[Session] = []
-        self._one, self._two = (self._session(device) for device in ("d-one", "d-two"))
+        self._one: Session
+        self._two: Session
         self._first = make(_OWNER, "first", "w-try-1", "contact")
         self._second = make(_OWNER, "first", "w-try-2", "contact")
         self._photo = make(_OWNER, "photo", "w-try-4", "photo", size_bytes=PHOTO_BYTES)
@@ -87,14 +97,27 @@ class Tryout:
                 if needs & missing:
                     finding = Finding(name, "not tried", f"it needs: {', '.join(sorted(needs & missing))}")
                 else:
-                    finding = await _made(name, check)
+                    finding = await self._made(name, check)
                 if finding.outcome == "wrong" or needs & missing:
                     missing.add(name)
                 yield finding
         finally:
             for session in self._open:
-                with contextlib.suppress(Exception):
-                    await self._bounded(session.close())
+                await close(session, self._promises.request_seconds_max)
+
+    async def _made(self, name: str, check: Callable[[], Awaitable[None]]) -> Finding:
+        try:
+            await check()
+        except _NotTried as reason:
+            return Finding(name, "not tried", str(reason))
+        except _WrongError as error:
+            return Finding(name, "wrong", str(error), error.remedy)
+        except DriverError as error:
+            return Finding(name, "wrong", str(error), "see docs/drivers.md")
+        except Exception as error:  # noqa: BLE001  (whatever a driver raises is what its author has to know)
+            remedy = "mend that line" if defect_of(error) else "see what the service says: no fault is in force"
+            return Finding(name, "wrong", self._told(error), remedy)
+        return Finding(name, "ok")
 
     def _checks(self) -> Iterable[tuple[str, Callable[[], Awaitable[None]], frozenset[str]]]:
         put, read = frozenset({"put creates"}), frozenset({"put creates", "everything shows what was put"})
@@ -123,6 +146,7 @@ class Tryout:
     # --- the checks
 
     async def _put_creates(self) -> None:
+        self._one, self._two = (self._session(device) for device in ("d-one", "d-two"))
         await self._put(self._one, self._first, None)
 
     async def _everything_shows_it(self) -> None:
@@ -179,7 +203,7 @@ class Tryout:
         except Exception as error:
             if defect_of(error):
                 raise
-            raise _WrongError(f"it raised {told(error)}, which means unknown, not Refused", remedy) from error
+            raise _WrongError(f"it raised {self._told(error)}, which means unknown, not Refused", remedy) from error
         else:
             raise _WrongError("it was acknowledged, so the base is not honoured", remedy)
         _same([r for r in await self._everything(self._two) if r.name == self._second.name], [self._second])
@@ -207,7 +231,7 @@ class Tryout:
         base = self._base(self._second)
         for again in range(2 if self._promises.keyed else 1):
             try:
-                checked_ack(await self._bounded(self._one.delete("first", base, "k-try-delete")), "delete")
+                checked_ack(await self._bounded(lambda: self._one.delete("first", base, "k-try-delete")), "delete")
             except Refused as error:
                 which = "the same delete with the same key again" if again else "it"
                 raise _WrongError(f"{which} was refused ({error})", "honour base and key as put does") from error
@@ -230,7 +254,7 @@ class Tryout:
             )
 
     async def _closed_and_used_again(self) -> None:
-        await self._bounded(self._one.close())
+        await self._bounded(self._one.close)
         await self._everything(self._one)
 
     async def _a_fresh_process(self) -> None:
@@ -250,8 +274,7 @@ class Tryout:
             }
             for method, call in calls.items():
                 try:
-                    async with asyncio.timeout(DEAD_SECONDS_MAX):
-                        await call()
+                    await answer_of(call, DEAD_SECONDS_MAX)
                 except NotNow:
                     continue
                 except Refused as error:
@@ -287,7 +310,7 @@ class Tryout:
         if isinstance(error, Refused) and (there or not isinstance(error, NotNow)):
             applied = ", and the record is there" if there else ""
             raise _WrongError(
-                f"put raised {told(error)}, which means definitely not applied{applied}",
+                f"put raised {self._told(error)}, which means definitely not applied{applied}",
                 "let the exception through: when the answer is missing, nobody knows",
             )
 
@@ -296,8 +319,7 @@ class Tryout:
             session = self._session("d-held", at=hole)
             begun = time.monotonic()
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    await session.everything()
+                await answer_of(session.everything, PATIENCE_SECONDS)
             held = time.monotonic() - begun
         if held > HOLD_SECONDS / 2:
             raise _WrongError(
@@ -316,21 +338,19 @@ class Tryout:
         return None if self._promises.policy == "last-writer-wins" else record.write
 
     async def _put(self, session: Session, record: Record, base: str | None) -> None:
-        checked_ack(await self._bounded(session.put(record, base, f"k-{record.write}")), "put")
+        checked_ack(await self._bounded(lambda: session.put(record, base, f"k-{record.write}")), "put")
 
     async def _everything(self, session: Session) -> Sequence[Record]:
-        return checked_records(await self._bounded(session.everything()), "everything")
+        return checked_records(await self._bounded(session.everything), "everything")
 
     async def _changes(self, session: Session, cursor: str | None) -> Changes:
-        return checked_changes(await self._bounded(session.changes(cursor)))
+        return checked_changes(await self._bounded(lambda: session.changes(cursor)))
 
-    async def _bounded(self, call: Awaitable[T]) -> T:
-        seconds_max = self._promises.request_seconds_max
-        try:
-            async with asyncio.timeout(seconds_max):
-                return await call
-        except TimeoutError:
-            raise TimeoutError(f"no answer in {seconds_max:g} s") from None
+    async def _bounded(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await answer_of(call, self._promises.request_seconds_max)
+
+    def _told(self, error: Exception) -> str:
+        return quoted(defect_of(error) or error, self._hush)
 
     async def _by_the_reader(self, door: Door) -> None:
         """Read through a door in another process, as at the end of a trial, and compare it with what is there."""
@@ -357,21 +377,6 @@ _UNASKED: Final = {
     False: "let `everything` ask the address that the session was given, each time",
     True: "ask the copy at `front_door.others[at]`, each time; one that holds only blobs says `blobs_alone = True`",
 }
-
-
-async def _made(name: str, check: Callable[[], Awaitable[None]]) -> Finding:
-    try:
-        await check()
-    except _NotTried as reason:
-        return Finding(name, "not tried", str(reason))
-    except _WrongError as error:
-        return Finding(name, "wrong", str(error), error.remedy)
-    except DriverError as error:
-        return Finding(name, "wrong", str(error), "see docs/drivers.md")
-    except Exception as error:  # noqa: BLE001  (whatever a driver raises is what its author has to know)
-        remedy = "mend that line" if defect_of(error) else "see what the service says: no fault is in force"
-        return Finding(name, "wrong", told(error), remedy)
-    return Finding(name, "ok")
 
 
 def _same(found: Iterable[Record], wanted: Sequence[Record]) -> None:

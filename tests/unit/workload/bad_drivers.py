@@ -21,6 +21,11 @@ class NoAck(HttpSession):
         return None  # type: ignore[return-value]
 
 
+class WrongFromTheStart(HttpSession):
+    def __init__(self, front_door: FrontDoor, *, user: str, device: str) -> None:
+        super().__init__(front_door, user={"name": user}["user"], device=device)
+
+
 class WrongKey(HttpSession):
     async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
         ack = await super().put(record, base, key)
@@ -192,6 +197,7 @@ def _tidied(record: Record) -> Record:
 
 BREAKS: Mapping[type[HttpSession], tuple[str, str]] = {
     NoAck: ("put creates", "put returned None, not an Ack"),
+    WrongFromTheStart: ("put creates", "KeyError: 'user', bad_drivers.py:"),
     WrongKey: ("put creates", "KeyError: 'by', bad_drivers.py:"),
     WrongArgument: ("everything shows what was put", "TypeError: Record.__init__"),
     Tidies: ("everything shows what was put", "first came back changed: field"),

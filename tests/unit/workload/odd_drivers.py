@@ -113,3 +113,8 @@ class Surrogate(Odd):
 class Confiding(Odd):
     def answer(self) -> Any:
         raise ValueError(f"{'x' * 90}\n{'x' * 80} sword-and-fish")
+
+
+class Tells(Odd):
+    async def put(self, record: Record, base: str | None, key: str) -> Any:
+        raise ConnectionError("postgres://sync:s3cr3t@db refused")

@@ -311,7 +311,7 @@ def test_a_final_read_of_damaged_records_succeeds_with_a_row_for_each(driver: st
         ("Streamed", "the list of records is of the type async_generator, not a list"),
         ("Endless", "more than the history can hold"),
         ("Exits", "no service, no driver"),
-        ("Cancels", "CancelledError"),
+        ("Cancels", "the driver cancelled itself"),
         ("Unspeakable", "UnspeakableError"),
         ("Surrogate", "the service said \\ud800"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,14 @@ HERE = Path(__file__).parent
 PROMISES = Promises("reject", keyed=True, photos=True, doors=(), request_seconds_max=2.0)
 
 
-def tried(name: str, promises: Promises = PROMISES) -> dict[str, Finding]:
+def tried(name: str, promises: Promises = PROMISES, hush: Callable[[bytes], bytes] = bytes) -> dict[str, Finding]:
     """Every finding about a driver, by its check."""
 
     async def scenery() -> dict[str, Finding]:
         async with served(Service()) as service, Readers.open(name, HERE) as readers:
             reader = await readers.new()
             try:
-                tryout = Tryout(load_driver(name, HERE), service, reader, promises)
+                tryout = Tryout(load_driver(name, HERE), service, reader, promises, hush)
                 return {finding.check: finding async for finding in tryout.run()}
             finally:
                 await reader.close()
@@ -65,3 +66,11 @@ def test_what_the_stack_does_not_promise_is_not_tried() -> None:
 
 def test_every_check_has_a_driver_that_fails_it() -> None:
     assert {check for check, _ in BREAKS.values()} == set(tried("http"))
+
+
+def test_what_a_service_says_is_told_without_secrets() -> None:
+    def hush(text: bytes) -> bytes:
+        return text.replace(b"s3cr3t", b"***")
+
+    found = tried("odd_drivers:Tells", hush=hush)
+    assert found["put creates"].why == "ConnectionError: postgres://sync:***@db refused"
