@@ -105,7 +105,7 @@ class Device:
     def delete(self, name: str) -> None:
         """Delete a record that `choices` offers."""
         known, op = self.choices()[name], self._logbook.number()
-        self._enter(_Entry(op, "delete", name, known.type, None, f"w-{op}", self._base(known.row.write), self._key(op)))
+        self._enter(_Entry(op, "delete", name, known.type, None, f"w-{op}", known.row.write, self._key(op)))
 
     def sync(self) -> None:
         """Fetch what changed, once the outbox before it is sent."""
@@ -215,10 +215,11 @@ class Device:
 
     def _put(self, op: int, kind: Kind, name: str, of_type: str, base: str | None, size_bytes: int) -> None:
         record = make(self.owner, name, f"w-{op}", of_type, size_bytes=size_bytes)
-        self._enter(_Entry(op, kind, name, of_type, record, record.write, self._base(base), self._key(op)))
+        self._enter(_Entry(op, kind, name, of_type, record, record.write, base, self._key(op)))
 
-    def _base(self, write: str | None) -> str | None:
-        return write if self._habits.policy == "reject" else None
+    def _condition(self, entry: _Entry) -> str | None:
+        """The version that must be there for a write to be taken; what else a phone knew is for the history alone."""
+        return entry.base if self._habits.policy == "reject" else None
 
     def _key(self, op: int) -> str:
         return f"{self.session_name}/{op}"
@@ -296,8 +297,8 @@ class Device:
 
         async def call() -> Ack:
             if record is None:
-                return checked_ack(await session.delete(entry.name, entry.base, entry.key), "delete")
-            return checked_ack(await session.put(record, entry.base, entry.key), "put")
+                return checked_ack(await session.delete(entry.name, self._condition(entry), entry.key), "delete")
+            return checked_ack(await session.put(record, self._condition(entry), entry.key), "put")
 
         answer = await self._attempt(entry, call, tell_ack)
         if answer.outcome == "fail" and answer.final:
@@ -313,7 +314,7 @@ class Device:
         dropped = {entry.write}
         kept = []
         for other in self._outbox:
-            if other.base in dropped:
+            if self._condition(other) in dropped:
                 dropped.add(other.write)
             else:
                 kept.append(other)

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from chaos.workload.device import Device, Habits
 from chaos.workload.logbook import Logbook
+from chaos.workload.session import Ack, Record
 from tests.unit.workload.fakes import DOOR, Events, Service, session_of
 
 WAIT_SECONDS_MAX = 5.0
@@ -224,24 +226,33 @@ def test_pausing_waits_for_the_request_on_its_way_and_sends_nothing_more() -> No
     play(scene)
 
 
-def test_under_last_writer_wins_no_write_names_a_base() -> None:
+def test_under_last_writer_wins_the_history_has_what_a_phone_knew_and_the_service_is_told_of_no_base() -> None:
     events, service = Events(), Service()
+    bases: list[str | None] = []
 
     async def scene() -> None:
-        driver = session_of(service)
+        class Told(session_of(service)):  # type: ignore[misc]
+            async def put(self, record: Record, base: str | None, key: str) -> Ack:
+                bases.append(base)
+                return cast(Ack, await super().put(record, base, key))
+
         phone = Device(
             "d-00",
             "u-00",
-            lambda: driver(DOOR, user="u-00", device="d-00"),
+            lambda: Told(DOOR, user="u-00", device="d-00"),
             Logbook(events),
             Habits(policy="last-writer-wins"),
         )
         phone.create("contact")
         phone.update(next(iter(phone.choices())))
+        phone.resume()
+        await phone.idle()
         await phone.close()
 
     asyncio.run(scene())
-    assert [act.base for act in events.acts("create", "update")] == [None, None]
+    created, updated = events.acts("create", "update")
+    assert (created.base, updated.base) == (None, created.write)
+    assert bases == [None, None]
 
 
 def test_a_phone_that_cannot_write_its_history_says_so_instead_of_hanging() -> None:
