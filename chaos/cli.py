@@ -149,10 +149,10 @@ def run(
 ) -> Answer:
     """Run trials of an experiment, or a plan again, and judge them."""
     from chaos.reporting.block import summary
-    from chaos.reporting.html import HtmlReport
     from chaos.reporting.logfile import logged_to_file
+    from chaos.reporting.page.file import HtmlReport
     from chaos.reporting.terminal import terminal
-    from chaos.stack.sweep import sweep
+    from chaos.stack.cleanup.sweep import sweep
     from chaos.trials import run_trials
 
     plans = _open(file, seed, times).plans
@@ -178,7 +178,7 @@ def driver_test(
     from chaos.driver_test import try_driver
     from chaos.reporting.logfile import logged_to_file
     from chaos.reporting.words import counted
-    from chaos.stack.sweep import sweep
+    from chaos.stack.cleanup.sweep import sweep
 
     def tell(finding: Finding) -> None:
         place = sys.stderr if as_json else sys.stdout
@@ -210,7 +210,7 @@ def check(
     """Judge a finished trial again from its history, without the stack, and write its report.html anew."""
     from chaos.faults import catalogue
     from chaos.reporting.block import verdict_block
-    from chaos.reporting.html import report_again
+    from chaos.reporting.page.file import report_again
     from chaos.reporting.result import HISTORY_FILE
 
     result = report_again(run_dir, catalogue(), _complain)
@@ -237,7 +237,7 @@ def clean(
 ) -> Answer:
     """Remove whatever dead runs have left on this host; living runs are left alone."""
     from chaos.reporting.words import counted
-    from chaos.stack.sweep import sweep
+    from chaos.stack.cleanup.sweep import sweep
 
     report = sweep(all_=all_)
     reason = f"{counted(len(report.failed), 'thing')} could not be removed" if report.failed else ""

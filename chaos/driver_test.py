@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from chaos.experiment.plan import Plan
 from chaos.stack.cache import cache_folder
-from chaos.stack.identity import Run
-from chaos.stack.lifecycle import lab
+from chaos.stack.engine.identity import Run
+from chaos.stack.live.lifecycle import lab
 from chaos.stack.spec import Stack
 from chaos.trials import with_sigterm
-from chaos.workload.doors import Readers
 from chaos.workload.drivers import load_doors, load_driver
+from chaos.workload.reads.doors import Readers
 from chaos.workload.session import FrontDoor
 from chaos.workload.tryout import Finding, Promises, Tryout
 

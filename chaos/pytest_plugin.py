@@ -121,7 +121,7 @@ class ExperimentItem(pytest.Item):
         return open_experiment(self.path, seed).plans
 
     def _listeners(self) -> list[Listener]:
-        from chaos.reporting.html import HtmlReport
+        from chaos.reporting.page.file import HtmlReport
 
         listeners: list[Listener] = [HtmlReport()]
         if self.config.pluginmanager.hasplugin("allure_listener"):
@@ -144,7 +144,7 @@ class ExperimentItem(pytest.Item):
 def _sweep_once(config: pytest.Config) -> None:
     """Remove what dead runs have left, before the session's first trial."""
     if _SWEPT not in config.stash:
-        from chaos.stack.sweep import sweep
+        from chaos.stack.cleanup.sweep import sweep
 
         config.stash[_SWEPT] = str(sweep(all_=False))
 

@@ -27,19 +27,28 @@ from chaos.history.told import NOBODY
 from chaos.reporting.listener import FanOut
 from chaos.reporting.recall import result_of
 from chaos.reporting.result import TrialResult, write_result
-from chaos.stack.agent import CACHE_IN_AGENT
+from chaos.stack.agent.heartbeat import Stall
+from chaos.stack.agent.link import CACHE_IN_AGENT
 from chaos.stack.cache import cache_folder
-from chaos.stack.disks import Unrecoverable
-from chaos.stack.heartbeat import Stall
-from chaos.stack.lifecycle import Lab
-from chaos.stack.mending import mend
-from chaos.stack.roles import Roles
+from chaos.stack.live.disks import Unrecoverable
+from chaos.stack.live.lifecycle import Lab
+from chaos.stack.live.mending import mend
+from chaos.stack.live.roles import Roles
 from chaos.workload import canaries
-from chaos.workload.blame import drivers_place
-from chaos.workload.doors import Door, Reader, Readers, copy_door, copy_doors, fresh_doors, read_doors, reset_doors
 from chaos.workload.drivers import load_doors, load_driver
+from chaos.workload.drivers.blame import drivers_place
 from chaos.workload.fleet import Fleet, ask_nobody
 from chaos.workload.logbook import Logbook
+from chaos.workload.reads.doors import (
+    Door,
+    Reader,
+    Readers,
+    copy_door,
+    copy_doors,
+    fresh_doors,
+    read_doors,
+    reset_doors,
+)
 from chaos.workload.session import FrontDoor
 
 LOGS_FOLDER = "logs"

@@ -25,16 +25,16 @@ from chaos.preflight.opening import Opened, open_plans
 from chaos.reporting.listener import FanOut, Held, Listener
 from chaos.reporting.recall import kept_images
 from chaos.reporting.result import PLAN_FILE, TrialResult
+from chaos.stack.agent.diary import Diary
 from chaos.stack.cache import cache_folder
-from chaos.stack.diary import Diary
-from chaos.stack.identity import Run
+from chaos.stack.engine.identity import Run
 from chaos.stack.inputs.comparing import compare_images
 from chaos.stack.inputs.keeping import keep
-from chaos.stack.lifecycle import lab
+from chaos.stack.live.lifecycle import lab
 from chaos.stack.spec import Stack
 from chaos.trial import LOGS_FOLDER, Trial
-from chaos.workload.doors import Readers
 from chaos.workload.drivers.files import driver_files
+from chaos.workload.reads.doors import Readers
 
 T = TypeVar("T")
 

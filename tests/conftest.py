@@ -15,8 +15,8 @@ import hypothesis
 import pytest
 
 from chaos.errors import HoldfastError
-from chaos.stack.engine import connect
-from chaos.stack.images import ensure_agent_image
+from chaos.stack.engine.client import connect
+from chaos.stack.images.images import ensure_agent_image
 from tests.residue import leftovers, wait_until_clean
 
 REQUIRED_BY = ("HOLDFAST_REQUIRED", "CI")

@@ -297,8 +297,8 @@ def _warm(cases: str) -> None:
 
 def _uncompiled() -> None:
     """Leave the loops of the checks as they are written; those of the history stay compiled."""
-    importlib.import_module("chaos.checks.large")
-    compiler: Any = importlib.import_module("chaos.history.compiled")
+    importlib.import_module("chaos.checks.bulk.large")
+    compiler: Any = importlib.import_module("chaos.checks.bulk.columns.compiled")
     compiler.compiled = compiler.inlined = lambda function: function
     _forget()
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from chaos.errors import EngineError
-from chaos.stack.engine import connect
-from chaos.stack.identity import OWNER_LABEL, RUN_LABEL, is_alive, owner_of
+from chaos.stack.engine.client import connect
+from chaos.stack.engine.identity import OWNER_LABEL, RUN_LABEL, is_alive, owner_of
 
-GUARD = "chaos.stack.guard"
+GUARD = "chaos.stack.cleanup.guard"
 CLEAN_SECONDS_MAX = 10.0
 _LOOK_SECONDS = 0.1
 

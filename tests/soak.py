@@ -25,8 +25,8 @@ from pathlib import Path
 
 import docker
 
-from chaos.stack.engine import connect
-from chaos.stack.identity import OWNER_LABEL, RUN_LABEL, is_alive
+from chaos.stack.engine.client import connect
+from chaos.stack.engine.identity import OWNER_LABEL, RUN_LABEL, is_alive
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = tuple(
@@ -42,7 +42,7 @@ EXPERIMENTS = tuple(
 )
 """One of each kind of thing that can be left: ports, the carrier, held I/Os, cut links, frozen processes."""
 HOLDFAST = Path(sys.executable).with_name("holdfast")
-GUARD = "chaos.stack.guard"
+GUARD = "chaos.stack.cleanup.guard"
 CLEAN_SECONDS_MAX = 10.0
 LIFE_SECONDS_MAX = 300.0
 LOOK_SECONDS = 0.1

@@ -20,8 +20,9 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from chaos.agent import fuse, wire
+from chaos.agent import wire
 from chaos.agent.codec import decoded, encoded
+from chaos.agent.disk import fuse
 from chaos.agent.service import Agent
 
 _HELLO_SECONDS_MAX = 5.0

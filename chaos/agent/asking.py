@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chaos.agent import namespaces
+from chaos.agent.network import namespaces
 
 _ANSWER_BYTES_MAX = 1 << 21
 

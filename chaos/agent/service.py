@@ -10,13 +10,15 @@ import subprocess
 import time
 from typing import Literal
 
-from chaos.agent import links, loop, wire
+from chaos.agent import wire
 from chaos.agent.asking import Question, ask
-from chaos.agent.fuse import Front
-from chaos.agent.links import Links
-from chaos.agent.lun import Lun
-from chaos.agent.processes import Processes
-from chaos.agent.state import Port, Target
+from chaos.agent.disk import loop
+from chaos.agent.disk.fuse import Front
+from chaos.agent.disk.lun import Lun
+from chaos.agent.disk.state import Port, Target
+from chaos.agent.network import links
+from chaos.agent.network.links import Links
+from chaos.agent.process.processes import Processes
 from chaos.agent.states import LinkState, LunState
 from chaos.agent.wire import Done, Link
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
-from chaos.checks.agreement import classes_of
-from chaos.checks.allowed import Logical
 from chaos.checks.classes import MEANING, OF_SESSIONS
-from chaos.checks.doors import RecordJudge, Sight, anomalies_of_rows, readings
-from chaos.checks.logical import Cut
-from chaos.checks.references import anomalies_of_answers
-from chaos.checks.restore import restored
+from chaos.checks.rules.agreement import classes_of
+from chaos.checks.rules.allowed import Logical
+from chaos.checks.rules.doors import RecordJudge, Sight, anomalies_of_rows, readings
+from chaos.checks.rules.logical import Cut
+from chaos.checks.rules.references import anomalies_of_answers
+from chaos.checks.rules.restore import restored
+from chaos.checks.rules.ways import Rule
 from chaos.checks.story import life_story
 from chaos.checks.verdict import INFO_SHARE_MAX, Judgement
-from chaos.checks.ways import Rule
 from chaos.errors import UsageError
 from chaos.history.model import RESTORE_STEP, History, RecordId
 

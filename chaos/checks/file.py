@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from chaos.checks.beside import Beside
+from chaos.checks.bulk.beside import Beside
 from chaos.checks.verdict import Judgement, judge
 from chaos.errors import MalformedHistory
 from chaos.history.model import History
@@ -42,8 +42,8 @@ def _exactly(path: Path) -> tuple[History, Beside]:
 
 
 def _in_columns(path: Path, processes: int | None) -> tuple[History, Beside]:
-    from chaos.checks.large import looked
-    from chaos.history.columns import IrregularError
+    from chaos.checks.bulk.columns.scan import IrregularError
+    from chaos.checks.bulk.large import looked
 
     try:
         return looked(path, processes=processes)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from chaos.checks.allowed import Logical
-from chaos.checks.doors import MISSING, Sight
-from chaos.checks.ways import Rule
+from chaos.checks.rules.allowed import Logical
+from chaos.checks.rules.doors import MISSING, Sight
+from chaos.checks.rules.ways import Rule
 from chaos.history.model import INFINITY, Operation
 
 OUTCOMES = ("ok", "fail", "info", "degraded")

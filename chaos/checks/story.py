@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chaos.checks.doors import MISSING, Sight
-from chaos.checks.logical import BEST_FIRST
+from chaos.checks.rules.doors import MISSING, Sight
+from chaos.checks.rules.logical import BEST_FIRST
 from chaos.history.events import BLOBS, FaultEvent
 from chaos.history.model import INFINITY, Attempt, History, Operation, RecordId
 

@@ -12,14 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from chaos.checks.agreement import classes_of, healed_by_device
-from chaos.checks.beside import Beside
-from chaos.checks.bite import toothless
-from chaos.checks.canaries import canaries
+from chaos.checks.bulk.beside import Beside
 from chaos.checks.classes import NOTED, OF_SESSIONS, REPORTED, THIN, VIOLATING
-from chaos.checks.coverage import Coverage, coverage
-from chaos.checks.doors import Reading, RecordJudge, Sight, anomalies_of_rows, readings
-from chaos.checks.mix import Mix, mix_of
+from chaos.checks.guards.bite import toothless
+from chaos.checks.guards.canaries import canaries
+from chaos.checks.guards.coverage import Coverage, coverage
+from chaos.checks.guards.mix import Mix, mix_of
 from chaos.checks.outcomes import (
     OUTCOMES,
     first_acknowledged,
@@ -28,8 +26,10 @@ from chaos.checks.outcomes import (
     tally,
     uncertain,
 )
-from chaos.checks.references import anomalies_of_answers
-from chaos.checks.restore import Restored, restored
+from chaos.checks.rules.agreement import classes_of, healed_by_device
+from chaos.checks.rules.doors import Reading, RecordJudge, Sight, anomalies_of_rows, readings
+from chaos.checks.rules.references import anomalies_of_answers
+from chaos.checks.rules.restore import Restored, restored
 from chaos.checks.story import AnomalousRecord, life_story
 from chaos.errors import HarnessError, HoldfastError
 from chaos.experiment.plan import Verdict
@@ -134,7 +134,7 @@ def _judge(history: History, beside: Beside) -> Judgement:
         thin = [*toothless(history, beside.traffic), *thin]
     verdict: Verdict | None = "VIOLATED" if violated else "INCONCLUSIVE" if thin else "HELD"
     reasons = [*violated, *thin]
-    if seen.blind:
+    if seen.blind and not (violated and seen.otherwise):
         verdict = None
         reasons.insert(0, f"the check is blind: {seen.blind}")
     if not reasons:

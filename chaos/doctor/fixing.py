@@ -18,11 +18,11 @@ from pathlib import Path
 import docker
 
 from chaos.errors import EngineError
-from chaos.stack.base import ensure_base
 from chaos.stack.cache import cache_folder, locked
-from chaos.stack.engine import connect, knock
-from chaos.stack.images import ensure_agent_image
-from chaos.stack.packages import install, may_install
+from chaos.stack.engine.client import connect, knock
+from chaos.stack.images.base import ensure_base
+from chaos.stack.images.images import ensure_agent_image
+from chaos.stack.images.packages import install, may_install
 
 Say = Callable[[str], None]
 

@@ -44,7 +44,7 @@ _CAPABILITIES = {
     "DAC_OVERRIDE": 1,
     "SYS_NICE": 23,
 }
-"""Those of the agent (`chaos.stack.agent`), with their numbers."""
+"""Those of the agent (`chaos.stack.agent.link`), with their numbers."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

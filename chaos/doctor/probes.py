@@ -26,12 +26,12 @@ from docker.types import LogConfig
 from chaos.doctor import inside
 from chaos.doctor.diagnosis import Diagnosis, Finding, conclude
 from chaos.errors import EngineError, HarnessError, ImageError
-from chaos.stack.agent import privileges
+from chaos.stack.agent.link import privileges
 from chaos.stack.cache import cache_folder, cache_place
-from chaos.stack.engine import reach
-from chaos.stack.identity import OWNER_LABEL, RUN_LABEL, owner_of
-from chaos.stack.images import ImageRef, find_agent_image
-from chaos.stack.toxiproxy_image import PUBLISHED, REMEDY, find_server
+from chaos.stack.carrier.image import PUBLISHED, REMEDY, find_server
+from chaos.stack.engine.client import reach
+from chaos.stack.engine.identity import OWNER_LABEL, RUN_LABEL, owner_of
+from chaos.stack.images.images import ImageRef, find_agent_image
 
 DISK_FREE_BYTES_MIN = 2 << 30
 _PROBE_SECONDS_MAX = 30

@@ -1,7 +1,7 @@
 """The mix that a trial must have had to be HELD: its limits, and what of a workload rules it out beforehand.
 
-`chaos.checks.mix` counts it in the history; here the same limits are held against the numbers that the workload is
-drawn from, as `chaos.workload.generator` draws it.
+`chaos.checks.guards.mix` counts it in the history; here the same limits are held against the numbers that the workload
+is drawn from, as `chaos.workload.generator` draws it.
 """
 
 from __future__ import annotations

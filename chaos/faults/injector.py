@@ -19,7 +19,7 @@ from chaos.faults.live import LEASE_SECONDS_MAX, LiveMedium, Strike, Surrounding
 from chaos.faults.registry import make
 from chaos.history.events import FaultEvent
 from chaos.history.recorder import Recorder
-from chaos.stack.mending import Damage
+from chaos.stack.live.mending import Damage
 
 _RENEWAL_SECONDS = LEASE_SECONDS_MAX / 3
 

@@ -15,10 +15,10 @@ from chaos.agent.wire import Killed, ServiceRead
 from chaos.errors import AgentError
 from chaos.experiment.plan import Target
 from chaos.faults.base import Evidence, Fault
-from chaos.stack.agent import Agent
-from chaos.stack.carrier import Carrier
-from chaos.stack.mending import Damage
-from chaos.stack.roles import Roles
+from chaos.stack.agent.link import Agent
+from chaos.stack.carrier.carrier import Carrier
+from chaos.stack.live.mending import Damage
+from chaos.stack.live.roles import Roles
 from chaos.stack.spec import Stack
 
 LEASE_SECONDS_MAX = 900.0

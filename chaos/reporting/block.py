@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from chaos.experiment.plan import Verdict
 from chaos.reporting.causes import Causes
-from chaos.reporting.copies import TOPIC
+from chaos.reporting.page.copies import TOPIC
 from chaos.reporting.result import REPORT_FILE, WORST_FIRST, FaultOutcome, TrialResult, worst
 from chaos.reporting.words import DOT, classes, count, counted, evidence, one_line, outcomes, phases
 

@@ -17,7 +17,7 @@ from chaos.faults.felt import felt
 from chaos.history.events import FaultEvent
 from chaos.history.model import History
 from chaos.reporting.causes import causes_of
-from chaos.reporting.outage import outage_of
+from chaos.reporting.page.outage import outage_of
 from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, RESULT_FILE, FaultOutcome, TrialResult
 
 _NANOSECONDS = 1_000_000_000

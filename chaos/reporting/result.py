@@ -16,7 +16,7 @@ from chaos.reporting.causes import NONE, Causes
 
 if TYPE_CHECKING:  # the check is heavy, and a document of an error needs none
     from chaos.checks.verdict import Judgement
-    from chaos.reporting.outage import Outage
+    from chaos.reporting.page.outage import Outage
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 Document = Mapping[str, Json]

@@ -14,10 +14,10 @@ from dataclasses import replace
 
 from chaos.errors import DriverError, HarnessError
 from chaos.history.events import CANARY_OWNER, Act, Back, Kind, Policy, Send, is_unasked
-from chaos.workload.blame import checked_ack
-from chaos.workload.calls import close
-from chaos.workload.doors import Door, Reader
+from chaos.workload.drivers.blame import checked_ack
+from chaos.workload.drivers.calls import close
 from chaos.workload.logbook import Logbook, tell_ack
+from chaos.workload.reads.doors import Door, Reader
 from chaos.workload.records import digest, make, size_of
 from chaos.workload.session import Ack, FrontDoor, Record, Session
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from chaos.history.events import Act, Kind, Policy, Row
-from chaos.workload.blame import checked_ack, checked_changes
 from chaos.workload.cache import Cache, Known
-from chaos.workload.calls import close
+from chaos.workload.drivers.blame import checked_ack, checked_changes
+from chaos.workload.drivers.calls import close
 from chaos.workload.logbook import Answer, Logbook, Told, tell_ack
 from chaos.workload.records import digest, make, may_be_changed, observe, observed, size_of
 from chaos.workload.returned import each_of, shown

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from chaos.errors import DriverError, HarnessError
 from chaos.experiment.plan import Workload
 from chaos.history.events import CANARY_OWNER, DoorRead, Policy, Row
-from chaos.workload.calls import answer_of, close
 from chaos.workload.device import Device, Habits
+from chaos.workload.drivers.calls import answer_of, close
 from chaos.workload.generator import Action, draw
 from chaos.workload.logbook import Logbook
-from chaos.workload.relay import DEAD_SECONDS_MAX, dead
+from chaos.workload.reads.relay import DEAD_SECONDS_MAX, dead
 from chaos.workload.session import FrontDoor, Session
 
 DRAIN_PATIENCE_SECONDS = 0.5

@@ -11,8 +11,8 @@ from typing import Generic, Protocol, TypeVar
 
 from chaos.errors import NotNow, Refused
 from chaos.history.events import Act, Back, Event, Outcome, Row, Send
-from chaos.workload.blame import defect_of
-from chaos.workload.calls import BrokenOffError, NoAnswerError, answer_of
+from chaos.workload.drivers.blame import defect_of
+from chaos.workload.drivers.calls import BrokenOffError, NoAnswerError, answer_of
 from chaos.workload.returned import shown
 from chaos.workload.session import Ack
 

@@ -13,13 +13,13 @@ from typing import Final, Literal, TypeVar
 
 from chaos.errors import DriverError, NotNow, Refused
 from chaos.history.events import Policy, is_unasked
-from chaos.workload.blame import checked_ack, checked_changes, checked_records, defect_of
-from chaos.workload.calls import answer_of, close
-from chaos.workload.doors import Door, Reader, copy_door
+from chaos.workload.drivers.blame import checked_ack, checked_changes, checked_records, defect_of
+from chaos.workload.drivers.calls import answer_of, close
 from chaos.workload.fleet import ask_nobody
 from chaos.workload.logbook import quoted
+from chaos.workload.reads.doors import Door, Reader, copy_door
+from chaos.workload.reads.relay import DEAD_SECONDS_MAX, HOLD_SECONDS, Relays, dead, holding
 from chaos.workload.records import digest, make
-from chaos.workload.relay import DEAD_SECONDS_MAX, HOLD_SECONDS, Relays, dead, holding
 from chaos.workload.session import Changes, FrontDoor, Record, Session
 
 PHOTO_BYTES: Final = 70_001

@@ -14,8 +14,8 @@ from typing import Literal
 
 from chaos.errors import HarnessError
 from chaos.stack.cache import cache_place
-from chaos.stack.identity import Run, is_alive, owner_of
-from chaos.stack.lifecycle import Lab, lab
+from chaos.stack.engine.identity import Run, is_alive, owner_of
+from chaos.stack.live.lifecycle import Lab, lab
 from chaos.stack.spec import Stack
 
 ROOT = Path(__file__).resolve().parents[2]

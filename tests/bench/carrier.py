@@ -16,7 +16,7 @@ from pathlib import Path
 from chaos.experiment.plan import Parameter, ScheduledFault, Target, Trigger
 from chaos.faults import make
 from chaos.faults.carrier.medium import CarrierFault, CarrierState
-from chaos.stack.carrier import Carrier
+from chaos.stack.carrier.carrier import Carrier
 from chaos.stack.spec import Port, Service, Stack
 from tests.bench import phone
 from tests.bench.bed import READY_SECONDS_MAX, ROOT, bed, cache_on, until

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from chaos.checks.bulk.columns.scan import scan
+from chaos.checks.bulk.large import from_columns
 from chaos.checks.file import judge_file
-from chaos.checks.large import from_columns
 from chaos.checks.verdict import judge
 from chaos.errors import HarnessError
-from chaos.history.columns import scan
 from tests.bench.figures import Bound, Figure, median
 from tests.bench.histories import write_history
 

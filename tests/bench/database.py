@@ -24,12 +24,12 @@ import docker
 from chaos.agent.states import LunState
 from chaos.agent.wire import ApplyLuns, CountIos
 from chaos.errors import HarnessError
-from chaos.stack import containers
-from chaos.stack.agent import CACHE_IN_AGENT
+from chaos.stack.agent.link import CACHE_IN_AGENT
 from chaos.stack.cache import cache_folder
-from chaos.stack.containers import Container
-from chaos.stack.engine import connect
-from chaos.stack.lifecycle import Lab
+from chaos.stack.engine import containers
+from chaos.stack.engine.client import connect
+from chaos.stack.engine.containers import Container
+from chaos.stack.live.lifecycle import Lab
 from chaos.stack.spec import Build, Healthcheck, Lun, Mount, Port, Service, Stack
 from tests.bench.bed import READY_SECONDS_MAX, ROOT, Storage, bed, cache_on, until
 from tests.bench.figures import Bound, Figure, median

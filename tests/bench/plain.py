@@ -11,10 +11,10 @@ from pathlib import Path
 import docker
 
 from chaos.errors import HarnessError
-from chaos.stack import containers, volumes
-from chaos.stack.containers import Container, Place
-from chaos.stack.identity import Run
-from chaos.stack.network import Network
+from chaos.stack.engine import containers, volumes
+from chaos.stack.engine.containers import Container, Place
+from chaos.stack.engine.identity import Run
+from chaos.stack.engine.network import Network
 from chaos.stack.spec import Lun, Service
 
 _INDEX = 100

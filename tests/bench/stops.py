@@ -17,7 +17,7 @@ from typing import Any
 from chaos.agent.states import Hold, LinkState, LunState, ServiceState
 from chaos.agent.wire import ApplyLinks, ApplyLuns, ApplyServices, Request
 from chaos.faults.lun.disk import ALL
-from chaos.stack.lifecycle import Lab
+from chaos.stack.live.lifecycle import Lab
 from chaos.stack.spec import Build, Lun, Mount, Port, Service, Stack
 from tests.bench import probe
 from tests.bench.bed import READY_SECONDS_MAX, ROOT, bed, cache_on, until

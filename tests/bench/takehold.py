@@ -21,7 +21,7 @@ from pathlib import Path
 from chaos.agent.states import Fail, LunState
 from chaos.agent.wire import ApplyLuns, ApplyServices
 from chaos.errors import HarnessError
-from chaos.stack.lifecycle import Lab
+from chaos.stack.live.lifecycle import Lab
 from chaos.stack.spec import Build, Lun, Mount, Port, Service, Stack
 from tests.bench import probe
 from tests.bench.bed import READY_SECONDS_MAX, ROOT, bed, cache_on, until

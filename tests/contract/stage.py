@@ -16,11 +16,11 @@ from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
 from chaos.history.events import FaultEvent
 from chaos.history.recorder import Recorder
-from chaos.stack.identity import Run
-from chaos.stack.lifecycle import Lab, lab
-from chaos.stack.mending import Damage, mend
-from chaos.stack.roles import Roles
-from chaos.stack.running import RunningStack
+from chaos.stack.engine.identity import Run
+from chaos.stack.live.lifecycle import Lab, lab
+from chaos.stack.live.mending import Damage, mend
+from chaos.stack.live.roles import Roles
+from chaos.stack.live.running import RunningStack
 from chaos.stack.spec import Lun, Mount, Port, Service, Stack
 
 SCENE_SECONDS_MAX = 90.0

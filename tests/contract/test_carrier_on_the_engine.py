@@ -16,8 +16,8 @@ import pytest
 from chaos.errors import CarrierError
 from chaos.experiment.plan import Parameter, ScheduledFault, Target, Trigger
 from chaos.faults.injector import Injector
-from chaos.stack.carrier import DOOR, Carrier
-from chaos.stack.toxic import Toxic
+from chaos.stack.carrier.carrier import DOOR, Carrier
+from chaos.stack.carrier.toxic import Toxic
 from tests.contract.stage import DATA, Scene, scene, service, stack_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("own_cache")]

@@ -10,7 +10,7 @@ import pytest
 
 from chaos.errors import UsageError
 from chaos.stack.compose import load_stack
-from chaos.stack.engine import connect
+from chaos.stack.engine.client import connect
 from tests.contract.stage import LISTENER, scene
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("own_cache")]

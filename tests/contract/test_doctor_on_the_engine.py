@@ -7,8 +7,8 @@ from contextlib import closing
 import pytest
 
 from chaos.doctor import examine, fix
-from chaos.stack.engine import connect
-from chaos.stack.identity import RUN_LABEL
+from chaos.stack.engine.client import connect
+from chaos.stack.engine.identity import RUN_LABEL
 
 pytestmark = pytest.mark.engine
 

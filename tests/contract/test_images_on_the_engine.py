@@ -12,10 +12,10 @@ import docker
 import pytest
 
 from chaos.errors import ImageError
-from chaos.stack.base import BASE, ensure_base, image_id
-from chaos.stack.engine import connect
-from chaos.stack.identity import RUN_LABEL
-from chaos.stack.images import IMAGE_LABEL, build, ensure_agent_image, find_agent_image
+from chaos.stack.engine.client import connect
+from chaos.stack.engine.identity import RUN_LABEL
+from chaos.stack.images.base import BASE, ensure_base, image_id
+from chaos.stack.images.images import IMAGE_LABEL, build, ensure_agent_image, find_agent_image
 from chaos.stack.spec import Build
 
 pytestmark = pytest.mark.engine

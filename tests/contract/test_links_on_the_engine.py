@@ -13,7 +13,7 @@ from chaos.agent.states import LinkState, ServiceState
 from chaos.agent.wire import ApplyLinks, ApplyServices, Event
 from chaos.experiment.plan import Target, Trigger
 from chaos.faults.injector import Injector
-from chaos.stack.engine import connect
+from chaos.stack.engine.client import connect
 from chaos.stack.spec import Stack
 from tests.contract.stage import DATA, Play, Scene, greeted, greets, service, stack_of, talk_until_counted, until
 
@@ -237,7 +237,7 @@ async def change_network(scene: Scene, name: str, what: str, address: str) -> No
     pid = scene.running.running[name].pid
     program = textwrap.dedent(f"""
         import fcntl, os, socket, struct
-        from chaos.agent import namespaces
+        from chaos.agent.network import namespaces
         with namespaces.inside(namespaces.of_process({pid})):
             s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             name = b"eth0:x{address.rpartition(".")[2]}"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from chaos.experiment.plan import Target
-from chaos.stack import layers
-from chaos.stack.mending import Damage
+from chaos.stack.live import layers
+from chaos.stack.live.mending import Damage
 from chaos.stack.spec import LOCAL, Build, Mount, Service, Stack
 from tests.contract.stage import DATA, KEEP, LISTENER, Play, Scene, service, stack_of
 

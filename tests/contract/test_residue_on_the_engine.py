@@ -18,12 +18,12 @@ import pytest
 from chaos.agent.states import Fail, LunState
 from chaos.agent.wire import ApplyLuns, CountIos
 from chaos.errors import AgentError
-from chaos.stack import agent as controllers_end
+from chaos.stack.agent import link as controllers_end
 from chaos.stack.cache import cache_folder
-from chaos.stack.engine import connect
-from chaos.stack.identity import OWNER_LABEL, Run
-from chaos.stack.images import ensure_agent_image
-from chaos.stack.sweep import sweep
+from chaos.stack.cleanup.sweep import sweep
+from chaos.stack.engine.client import connect
+from chaos.stack.engine.identity import OWNER_LABEL, Run
+from chaos.stack.images.images import ensure_agent_image
 from tests.contract.stage import DATA, scene, stack_of
 from tests.residue import GUARD, command_line, wait_until_clean
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import HarnessError
-from chaos.stack.disks import Unrecoverable
-from chaos.stack.engine import connect
-from chaos.stack.identity import Run
-from chaos.stack.lifecycle import lab
+from chaos.stack.engine.client import connect
+from chaos.stack.engine.identity import Run
+from chaos.stack.live.disks import Unrecoverable
+from chaos.stack.live.lifecycle import lab
 from chaos.stack.spec import Build, Healthcheck, Mount, Port, Service
 from tests.contract.stage import DATA, LISTENER, Scene, greeted, greets, scene, service, stack_of
 

@@ -15,8 +15,8 @@ import pytest
 from chaos.errors import EXIT_SIGINT, EXIT_SIGTERM
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
-from chaos.stack.base import BASE
-from chaos.stack.engine import connect
+from chaos.stack.engine.client import connect
+from chaos.stack.images.base import BASE
 from tests.integration.command import running, wait_until
 from tests.integration.plans import CORE, plan_of, strike
 from tests.residue import of_run

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from chaos.faults import catalogue
 from chaos.history.events import Event, Note, PhaseEvent
-from chaos.reporting.html import HtmlReport, report_again
+from chaos.reporting.page.file import HtmlReport, report_again
 from tests.unit.checks.plant import PLANTS
 from tests.unit.checks.service import Load, legal_history
 from tests.unit.reporting.runs import made, recorded

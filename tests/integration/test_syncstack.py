@@ -14,14 +14,14 @@ from chaos.experiment.loader import load
 from chaos.faults import catalogue
 from chaos.history.events import CANARY_OWNER, DoorRead
 from chaos.stack.compose import load_stack
-from chaos.stack.identity import Run
-from chaos.stack.lifecycle import Lab, lab
-from chaos.stack.roles import Roles
-from chaos.stack.running import RunningStack
+from chaos.stack.engine.identity import Run
+from chaos.stack.live.lifecycle import Lab, lab
+from chaos.stack.live.roles import Roles
+from chaos.stack.live.running import RunningStack
 from chaos.stack.spec import Stack
 from chaos.trials import run_trials
-from chaos.workload.doors import Readers, copy_doors
 from chaos.workload.drivers.http import HttpSession
+from chaos.workload.reads.doors import Readers, copy_doors
 from chaos.workload.records import make
 from chaos.workload.session import Ack, FrontDoor
 

@@ -11,7 +11,7 @@ import pytest
 
 from chaos.errors import EXIT_HARNESS, EXIT_HELD, EXIT_USAGE
 from chaos.experiment.loader import write_plan
-from chaos.stack.identity import ROLE_LABEL, RUN_LABEL
+from chaos.stack.engine.identity import ROLE_LABEL, RUN_LABEL
 from tests.integration.command import Outcome, full_disk, holdfast, running
 from tests.integration.plans import CORE, MINIMAL, plan_of, run_one, strike
 from tests.residue import of_run

@@ -22,8 +22,8 @@ from chaos.experiment.plan import Plan, Verdict
 from chaos.preflight import opening
 from chaos.reporting.listener import Listener, Silent
 from chaos.reporting.result import TrialResult
-from chaos.stack import sweep
-from chaos.stack.sweep import SweepReport
+from chaos.stack.cleanup import sweep
+from chaos.stack.cleanup.sweep import SweepReport
 from tests.unit.reporting.samples import STACK, plan, result
 
 

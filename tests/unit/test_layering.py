@@ -21,7 +21,7 @@ PARTS = {
     "chaos.agent.states": "wire",
     "chaos.agent.wire": "wire",
     "chaos.stack.spec": "spec",
-    "chaos.stack.toxic": "spec",
+    "chaos.stack.carrier.toxic": "spec",
     "chaos.faults.aim": "live",
     "chaos.faults.injector": "live",
     "chaos.faults.live": "live",
@@ -67,8 +67,8 @@ ALLOWED = {
 """What each part may import besides itself; a part is a folder of the package, a module beside them, or of PARTS."""
 
 EXCEPTIONS = {
-    ("chaos.stack.sweep", "chaos.agent.loop"): "frees loop devices that a crash left, as the agent would",
-    ("chaos.stack.images", "chaos.agent"): "finds the agent's Dockerfile",
+    ("chaos.stack.cleanup.sweep", "chaos.agent.disk.loop"): "frees loop devices that a crash left, as the agent would",
+    ("chaos.stack.images.images", "chaos.agent"): "finds the agent's Dockerfile",
     ("chaos.reporting.logfile", "chaos.stack.cache"): "keeps the log in the one folder of files between runs",
 }
 

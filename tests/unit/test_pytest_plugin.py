@@ -19,7 +19,7 @@ from chaos.preflight import opening
 from chaos.reporting import allure, block  # noqa: F401 - once here, not again in every inner session
 from chaos.reporting.listener import FanOut, Listener
 from chaos.reporting.result import TrialResult
-from chaos.stack import sweep
+from chaos.stack.cleanup import sweep
 from tests.unit.reporting.samples import STACK, plan, result
 
 pytest_plugins = ["pytester"]

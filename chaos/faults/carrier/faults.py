@@ -17,7 +17,7 @@ from chaos.faults.carrier.medium import CarrierFault, CarrierState
 from chaos.faults.registry import fault
 from chaos.history.events import FaultEvent
 from chaos.history.model import History
-from chaos.stack.toxic import Toxic
+from chaos.stack.carrier.toxic import Toxic
 
 
 @fault("carrier.down")

@@ -9,8 +9,8 @@ from typing import Any
 from chaos.experiment.catalogue import TargetForm
 from chaos.experiment.plan import Target
 from chaos.faults.base import Evidence, Fault, Medium, Missing
+from chaos.stack.carrier.toxic import Toxic
 from chaos.stack.spec import Stack
-from chaos.stack.toxic import Toxic
 
 
 @dataclass(frozen=True)

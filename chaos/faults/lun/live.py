@@ -13,7 +13,7 @@ from chaos.faults.aim import NobodyThere, moved, services_named, with_notes
 from chaos.faults.base import Fault
 from chaos.faults.live import LEASE_SECONDS_MAX, LiveMedium, Strike, require_applied
 from chaos.faults.lun.medium import LunEvidence, LunFault, luns_named
-from chaos.stack.mending import Damage
+from chaos.stack.live.mending import Damage
 
 
 class LunStrike(Strike):
@@ -165,7 +165,7 @@ class LiveLuns(LiveMedium[LunStrike]):
         machine; just before it is read what services have `dirty`.
 
         Power that is wanted again comes with the operators, who check the file system and attach the LUN through a new
-        port (`chaos.stack.mending`): until then it is read back as off.
+        port (`chaos.stack.live.mending`): until then it is read back as off.
 
         Raises:
             AgentError: They are not, or what was wanted had ended by itself.

@@ -13,7 +13,7 @@ from chaos.faults.aim import moved, services_named, with_notes
 from chaos.faults.base import Fault
 from chaos.faults.live import LEASE_SECONDS_MAX, LiveMedium, Strike, require_applied
 from chaos.faults.process.medium import ProcessEvidence, ProcessFault
-from chaos.stack.mending import Damage
+from chaos.stack.live.mending import Damage
 
 
 class ProcessStrike(Strike):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chaos.errors import Problem
 from chaos.experiment.source import Loc, Node, find, key_place
-from chaos.stack.compose.interpolate import Lookup
+from chaos.stack.compose.reading.interpolate import Lookup
 from chaos.stack.compose.schema import ComposeModel, ServiceModel
 from chaos.stack.inputs.sources import Folder
 

@@ -19,17 +19,17 @@ from pydantic import ValidationError
 from chaos.errors import Problem, SourceError, UsageError
 from chaos.experiment.explain import problems_of
 from chaos.experiment.source import Document, Items, Loc, Node, Plain, Scalar, Table, did_you_mean, leaves, read_compose
-from chaos.stack.compose.canonical import text_of
 from chaos.stack.compose.checked import Checked
 from chaos.stack.compose.checks import cross_check
-from chaos.stack.compose.dotenv import read_env_file
-from chaos.stack.compose.gather import Gathered
-from chaos.stack.compose.interpolate import Lookup, WrongError, expand
 from chaos.stack.compose.make import make_stack, ports_notes
+from chaos.stack.compose.reading.canonical import text_of
+from chaos.stack.compose.reading.dotenv import read_env_file
+from chaos.stack.compose.reading.gather import Gathered
+from chaos.stack.compose.reading.interpolate import Lookup, WrongError, expand
+from chaos.stack.compose.reading.replicas import replicas_of, replicated
+from chaos.stack.compose.reading.tree import each_service, table_at
 from chaos.stack.compose.refused import known_keys, sift
-from chaos.stack.compose.replicas import replicas_of, replicated
 from chaos.stack.compose.schema import ComposeModel
-from chaos.stack.compose.tree import each_service, table_at
 from chaos.stack.compose.values import Unquoted
 from chaos.stack.inputs.sources import Folder, Sources
 from chaos.stack.local import on_local_disks

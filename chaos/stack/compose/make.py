@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, cast
 
-from chaos.stack.compose.dotenv import read_env_file
-from chaos.stack.compose.interpolate import Lookup
+from chaos.stack.compose.reading.dotenv import read_env_file
+from chaos.stack.compose.reading.interpolate import Lookup
 from chaos.stack.compose.schema import (
     ChaosModel,
     ComposeModel,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from chaos.errors import Problem
 from chaos.experiment.source import Items, Loc, Node, Scalar, Table
-from chaos.stack.compose.canonical import text_of
+from chaos.stack.compose.reading.canonical import text_of
 
 _ONE_BRIDGE = "all services share the run's one bridge, and reach nothing outside it"
 _OF_THE_HOST = "a run touches nothing of the host"

@@ -37,7 +37,7 @@ PortNumber = Annotated[Whole, Field(ge=1, le=65535)]
 LUN_BYTES_MIN = 16 * 1024**2
 LUN_BYTES_MAX = 64 * 1024**3
 LUN_BLOCK_BYTES = 4096
-"""Of a LUN in the agent (`chaos.agent.lun`), and of the file system on it."""
+"""Of a LUN in the agent (`chaos.agent.disk.lun`), and of the file system on it."""
 
 
 class Strict(BaseModel):

@@ -8,7 +8,7 @@ from chaos.errors import SourceError
 from chaos.experiment.source import Loc, did_you_mean
 from chaos.stack.compose.checked import Checked, Found
 from chaos.stack.compose.make import links_of, read_env_files
-from chaos.stack.compose.replicas import REPLICAS_MAX
+from chaos.stack.compose.reading.replicas import REPLICAS_MAX
 from chaos.stack.compose.schema import BuildModel, DeployModel, FileModel, ServiceModel, VolumeModel
 from chaos.stack.compose.values import what_is
 

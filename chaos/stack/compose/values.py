@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from chaos.experiment.explain import fail
-from chaos.stack.compose.short import WrongValueError, command_words
+from chaos.stack.compose.reading.short import WrongValueError, command_words
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(w|d|h|ms|m|s|us|µs|ns))")
 _SECONDS = {"w": 604_800.0, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from chaos.errors import SourceError, UsageError
 from chaos.experiment.plan import Plan
-from chaos.stack.compose.dotenv import read_env_file
-from chaos.stack.compose.interpolate import Lookup
+from chaos.stack.compose.reading.dotenv import read_env_file
+from chaos.stack.compose.reading.interpolate import Lookup
 from chaos.stack.inputs.digests import content, listed, salted
 from chaos.stack.inputs.keeping import is_env_name
 from chaos.stack.inputs.manifest import Manifest, Unit

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from chaos.errors import ImageError
-from chaos.stack.context import Context, without_runs
+from chaos.stack.images.context import Context, without_runs
 from chaos.stack.spec import Build
 
 LISTED_MAX = 50_000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.agent import cgroups
+from chaos.agent.process import cgroups
 
 
 @pytest.fixture

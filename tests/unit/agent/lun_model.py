@@ -13,8 +13,8 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from chaos.agent import lun
-from chaos.agent.lun import BLOCK_BYTES, Lun
+from chaos.agent.disk import lun
+from chaos.agent.disk.lun import BLOCK_BYTES, Lun
 
 BLOCKS = 12
 SIZE = BLOCKS * BLOCK_BYTES

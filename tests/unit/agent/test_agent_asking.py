@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from chaos.agent import namespaces
 from chaos.agent.asking import Question, ask
+from chaos.agent.network import namespaces
 
 Serve = Callable[..., int]
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos.agent import effects, fuse, states
-from chaos.agent.effects import Effect, FailEffect, Fate, HoldEffect, Io
+from chaos.agent import states
+from chaos.agent.disk import effects, fuse
+from chaos.agent.disk.effects import Effect, FailEffect, Fate, HoldEffect, Io
 from chaos.agent.states import Fail, Hold, Operation
 from tests.unit.agent.test_agent_fuse import Kernel
 

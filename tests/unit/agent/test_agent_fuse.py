@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from chaos.agent import fuse
-from chaos.agent.fuse import Front
-from chaos.agent.lun import BLOCK_BYTES, Lun
-from chaos.agent.state import Port, Target
+from chaos.agent.disk import fuse
+from chaos.agent.disk.fuse import Front
+from chaos.agent.disk.lun import BLOCK_BYTES, Lun
+from chaos.agent.disk.state import Port, Target
 from chaos.agent.states import Effect, Fail, Hold, Operation
 
 SIZE = 16 * BLOCK_BYTES

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from chaos.agent import links, namespaces, netlink
-from chaos.agent.links import Links
-from chaos.agent.netlink import Rule
+from chaos.agent.network import links, namespaces, netlink
+from chaos.agent.network.links import Links
+from chaos.agent.network.netlink import Rule
 from chaos.agent.states import LinkState
 from chaos.agent.wire import LinkRead
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from chaos.agent import lun
-from chaos.agent.lun import BLOCK_BYTES, Lun
+from chaos.agent.disk import lun
+from chaos.agent.disk.lun import BLOCK_BYTES, Lun
 from tests.unit.agent.lun_model import (
     SIZE,
     Early,

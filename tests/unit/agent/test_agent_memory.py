@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.agent.memory import Dirt
+from chaos.agent.process.memory import Dirt
 
 V1 = "cache 9\ndirty 4096\nwriteback 0\nhierarchical_memory_limit 99\ntotal_dirty {dirty}\ntotal_writeback 4096\n"
 V2 = "anon 5\nfile_mapped 7\nfile_dirty {dirty}\nfile_writeback 4096\nanon_thp 0\n"

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from chaos.agent import freezer, processes
-from chaos.agent.processes import Processes, received_bytes
+from chaos.agent.process import freezer, processes
+from chaos.agent.process.processes import Processes, received_bytes
 from chaos.agent.wire import Killed, ServiceRead
 
 NETSTAT = """TcpExt: SyncookiesSent InOctets

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from chaos.agent import __main__ as main
-from chaos.agent import loop, service, states, wire
-from chaos.agent.effects import Effect, FailEffect, Fate, Io
-from chaos.agent.fuse import Front
-from chaos.agent.lun import BLOCK_BYTES
+from chaos.agent import service, states, wire
+from chaos.agent.disk import loop
+from chaos.agent.disk.effects import Effect, FailEffect, Fate, Io
+from chaos.agent.disk.fuse import Front
+from chaos.agent.disk.lun import BLOCK_BYTES
 from chaos.agent.service import Agent
 from chaos.agent.states import Fail, LunState
 from chaos.agent.wire import LunsApplied

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from chaos.checks.beside import Beside
+from chaos.checks.bulk.beside import Beside
 from chaos.checks.verdict import Judgement, judge
 from chaos.history.events import End, Event, Header
 from chaos.history.reader import read_history

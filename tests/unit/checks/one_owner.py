@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from chaos.checks.beside import Beside
-from chaos.checks.large import looked
+from chaos.checks.bulk.beside import Beside
+from chaos.checks.bulk.large import looked
 from chaos.checks.verdict import Judgement, judge
 from chaos.history.events import Act, Back, DoorRead, Event, FaultEvent, Header, PhaseEvent, Row, Send
 from chaos.history.reader import read_history

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from chaos.checks.allowed import Logical, Standing
+from chaos.checks.rules.allowed import Logical, Standing
 from chaos.history.model import INFINITY
 
 ABSENT = "(absent)"

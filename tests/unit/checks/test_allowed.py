@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from chaos.checks.allowed import Logical, allowed
+from chaos.checks.rules.allowed import Logical, allowed
 from chaos.errors import MalformedHistory
 from chaos.history.model import INFINITY
 from tests.unit.checks.oracle import ABSENT, final_states, small_history

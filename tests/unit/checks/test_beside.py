@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from chaos.checks.beside import Beside, summed
-from chaos.checks.traffic import Traffic
+from chaos.checks.bulk.beside import Beside, summed
+from chaos.checks.guards.traffic import Traffic
 
 
 def test_the_counts_of_several_parts_are_added_up() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.checks.beside import Beside
-from chaos.checks.traffic import Traffic
+from chaos.checks.bulk.beside import Beside
+from chaos.checks.guards.traffic import Traffic
 from chaos.history.events import CANARY_OWNER, Back, Event, FaultEvent, Send
 from tests.unit.checks.one_owner import closer_look, create, judgement, sent, twice
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chaos.checks.beside import Beside
+from chaos.checks.bulk.beside import Beside
 from chaos.history.events import CANARY_OWNER, Act, DoorRead, Event
 from tests.unit.checks.one_owner import create, judgement, sent, twice
 
@@ -74,10 +74,12 @@ LOST = twice(1, "fresh", 100)
     ],
 )
 def test_a_loss_counts_also_where_the_service_has_damaged_a_canary(shown: dict[str, Any], tmp_path: Path) -> None:
-    """The check has reported it, if as something else: it is not blind."""
+    """The check has reported it, if as something else: it is not blind, and yet supports no HELD."""
     doors = [replace(each, rows=(replace(each.rows[0], **shown),)) for each in read(1, B)]
     found = judgement(tmp_path, *PLANTED, *USERS, *doors, *LOST)
-    assert (found.verdict, found.canaries_reported) == ("VIOLATED", 2)
+    assert (found.verdict, found.anomalies["lost"]) == ("VIOLATED", 1)
+    there = [replace(each, owner="u-1") for each in read(1, USERS[0])]  # type: ignore[arg-type]
+    assert judgement(tmp_path, *PLANTED, *USERS, *doors, *there).verdict in (None, "INCONCLUSIVE")
 
 
 def test_a_loss_counts_also_where_a_canary_comes_back_in_one_round_only(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.checks.keep_both import kept_both
+from chaos.checks.rules.keep_both import kept_both
 from chaos.checks.verdict import judge
 from chaos.history.events import Act, Back, DoorRead, Event, Header, Outcome, Row, Send
 from chaos.history.reader import read_history

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from chaos.checks import file, large
+from chaos.checks import file
+from chaos.checks.bulk import large
+from chaos.checks.bulk.columns.scan import IrregularError
 from chaos.checks.verdict import judge
 from chaos.errors import HoldfastError, MalformedHistory
-from chaos.history.columns import IrregularError
 from chaos.history.events import Event, Idempotency, Policy
 from chaos.history.reader import read_history
 from tests.bench.histories import write_history

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from chaos.checks.beside import Beside
-from chaos.checks.mix import Mix
+from chaos.checks.bulk.beside import Beside
+from chaos.checks.guards.mix import Mix
 from chaos.history.events import CANARY_OWNER, Act, Back, Event, Send
 from tests.unit.checks.one_owner import closer_look, create, judgement, twice
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.checks import file, large
+from chaos.checks import file
+from chaos.checks.bulk import large
 from chaos.checks.verdict import judge
 from chaos.history.events import DoorRead, Event, FaultEvent, PhaseEvent, Policy
 from chaos.history.reader import read_history, read_lines

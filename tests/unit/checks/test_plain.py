@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import pytest
 
-from chaos.checks import large
-from chaos.checks.traffic import QUIET_NS_MAX
+from chaos.checks.bulk import large
+from chaos.checks.bulk.columns.scan import IrregularError
+from chaos.checks.guards.traffic import QUIET_NS_MAX
 from chaos.checks.verdict import judge
 from chaos.errors import MalformedHistory
-from chaos.history.columns import IrregularError
 from chaos.history.events import (
     Act,
     Back,

@@ -20,10 +20,10 @@ from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
 from chaos.history.events import FaultEvent
 from chaos.history.recorder import Recorder
-from chaos.stack.agent import Agent
-from chaos.stack.carrier import Carrier
-from chaos.stack.roles import Roles
-from chaos.stack.toxic import Toxic
+from chaos.stack.agent.link import Agent
+from chaos.stack.carrier.carrier import Carrier
+from chaos.stack.carrier.toxic import Toxic
+from chaos.stack.live.roles import Roles
 from tests.unit.faults import jumping
 from tests.unit.faults.test_injector import stack
 

@@ -41,8 +41,8 @@ from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
 from chaos.history.events import Act, Back, FaultEvent, Send
 from chaos.history.recorder import Recorder
-from chaos.stack.agent import Agent
-from chaos.stack.roles import Roles
+from chaos.stack.agent.link import Agent
+from chaos.stack.live.roles import Roles
 from chaos.stack.spec import Lun, Mount, RoleCheck, Service, Stack
 from tests.unit.faults import jumping
 

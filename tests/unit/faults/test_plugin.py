@@ -25,10 +25,10 @@ from chaos.history.reader import read_history
 from chaos.history.recorder import Recorder
 from chaos.preflight.preview import preview
 from chaos.preflight.targets import check_targets
-from chaos.reporting.html import write_report
+from chaos.reporting.page.file import write_report
 from chaos.reporting.recall import recall
-from chaos.stack.agent import Agent
-from chaos.stack.roles import Roles
+from chaos.stack.agent.link import Agent
+from chaos.stack.live.roles import Roles
 from tests.plugins.installed import installed
 from tests.unit.checks.files import with_header, written
 from tests.unit.checks.test_verdict import clean

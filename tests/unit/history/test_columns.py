@@ -9,12 +9,12 @@ import numpy as np
 import orjson
 import pytest
 
-from chaos.history import columns
-from chaos.history.columns import IrregularError, scan
+from chaos.checks.bulk.columns import scan as columns
+from chaos.checks.bulk.columns.hashes import hash_of
+from chaos.checks.bulk.columns.scan import IrregularError, scan
+from chaos.checks.bulk.columns.tables import TYPES
 from chaos.history.events import Act, Back, DoorRead, Event, Row, Send
-from chaos.history.hashes import hash_of
 from chaos.history.recorder import encode
-from chaos.history.tables import TYPES
 
 ROWS = (
     Row("ada-1", "u-01", "w-1", "00" * 8, "311"),

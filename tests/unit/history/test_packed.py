@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chaos.history import packed
-from chaos.history.packed import pack, together
-from chaos.history.tables import DTYPES, TYPES
+from chaos.checks.bulk.columns import packed
+from chaos.checks.bulk.columns.packed import pack, together
+from chaos.checks.bulk.columns.tables import DTYPES, TYPES
 
 SHARES = 5
 BITS = (0, 1, 8, 9, 31, 32, 47, 56, 63, 64)

@@ -15,7 +15,7 @@ from chaos.history.reader import read_history
 from chaos.reporting import causes as module
 from chaos.reporting.block import verdict_block
 from chaos.reporting.causes import UNANSWERED, UNSAID, Cause, Causes, causes_of, normalised
-from chaos.reporting.page import page
+from chaos.reporting.page.page import page
 from chaos.reporting.recall import recall
 from chaos.reporting.result import to_document
 from tests.unit.reporting.runs import made, recorded

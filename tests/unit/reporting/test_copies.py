@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chaos.history.events import FaultEvent, Note
-from chaos.reporting.copies import Copy, stores_of
+from chaos.reporting.page.copies import Copy, stores_of
 
 
 def older(*texts: str) -> list[Note]:

@@ -9,7 +9,7 @@ import pytest
 from chaos.history.events import Act, Back, Event, Header, PhaseEvent, Send
 from chaos.history.model import History
 from chaos.history.reader import read_history
-from chaos.reporting import figures
+from chaos.reporting.page import figures
 from tests.unit.checks.service import Load, legal_history
 from tests.unit.reporting.runs import SECOND, made, recorded
 

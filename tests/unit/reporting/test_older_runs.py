@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chaos import judge_again
-from chaos.reporting.html import write_report
+from chaos.reporting.page.file import write_report
 
 KEPT = sorted((Path(__file__).parent / "older").iterdir())
 """Plan, history and the result that it had then, of four trials before facts stood in fields (2026-11)."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaos.history.events import Act, Back, Event, FaultEvent, Header, PhaseEvent, Send
-from chaos.reporting.outage import Outage, outage_of
+from chaos.reporting.page.outage import Outage, outage_of
 from tests.unit.reporting.runs import SECOND, made
 
 Answer = tuple[float, float | None, str]

@@ -19,9 +19,9 @@ from chaos.experiment.plan import ScheduledFault, Target, Trigger
 from chaos.faults import catalogue
 from chaos.history.events import Act, DoorRead, Event, FaultEvent, Note, PhaseEvent, Row
 from chaos.history.reader import read_history
-from chaos.reporting.html import HtmlReport, report_again
 from chaos.reporting.meanings import meaning
-from chaos.reporting.page import STORIES_MAX, page
+from chaos.reporting.page.file import HtmlReport, report_again
+from chaos.reporting.page.page import STORIES_MAX, page
 from chaos.reporting.result import TrialResult
 from tests.unit.checks.plant import PLANTS
 from tests.unit.checks.service import Load, legal_history

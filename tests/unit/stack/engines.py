@@ -8,7 +8,7 @@ import docker
 import docker.errors
 import requests
 
-from chaos.stack.identity import Run
+from chaos.stack.engine.identity import Run
 
 
 class ListEngine:

@@ -13,8 +13,8 @@ import pytest
 
 from chaos.agent.wire import Beat, CountIos, Counts, Drop, Event, Health, LunHealth, Save
 from chaos.errors import AgentError
-from chaos.stack.agent import Agent, _door
-from chaos.stack.identity import Run
+from chaos.stack.agent.link import Agent, _door
+from chaos.stack.engine.identity import Run
 
 
 class Container:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import ImageError
-from chaos.stack.context import Context, bases_of
+from chaos.stack.images.context import Context, bases_of
 from chaos.stack.spec import Build
 
 

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from chaos.errors import EngineError
-from chaos.stack import engine
+from chaos.stack.engine import client as engine
 
 
 def refusal(status: int) -> docker.errors.APIError:

@@ -12,12 +12,12 @@ from typing import Any, cast
 import pytest
 
 from chaos.agent.wire import Format, Save, request_name
-from chaos.stack.agent import CACHE_IN_AGENT, Agent
-from chaos.stack.contents import digest
-from chaos.stack.files import BoundFiles
-from chaos.stack.golden import Golden
-from chaos.stack.hostnames import Hostnames
-from chaos.stack.running import RunningStack
+from chaos.stack.agent.link import CACHE_IN_AGENT, Agent
+from chaos.stack.live.contents import digest
+from chaos.stack.live.files import BoundFiles
+from chaos.stack.live.golden import Golden
+from chaos.stack.live.hostnames import Hostnames
+from chaos.stack.live.running import RunningStack
 from chaos.stack.spec import Lun, Mount, Port, Service, Stack
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chaos.stack.health import check_of
+from chaos.stack.images.health import check_of
 from chaos.stack.spec import Healthcheck
 
 SECOND = 1_000_000_000

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from chaos.faults import live
-from chaos.stack import heartbeat
-from chaos.stack.heartbeat import Heartbeat, Stall
+from chaos.stack.agent import heartbeat
+from chaos.stack.agent.heartbeat import Heartbeat, Stall
 
 SECONDS_MAX = 10.0
 

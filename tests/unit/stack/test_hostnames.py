@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from chaos.stack.hostnames import Hostnames
+from chaos.stack.live.hostnames import Hostnames
 from chaos.stack.spec import Service, Stack
 
 SERVICES = {"db": Service("db"), "cache": Service("cache"), "web": Service("web", hostname="www")}

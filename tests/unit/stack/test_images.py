@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from chaos.errors import ImageError
-from chaos.stack.images import ImageRef, build, ensure_image, without_values
+from chaos.stack.images.images import ImageRef, build, ensure_image, without_values
 from chaos.stack.spec import Build, Service
 
 SECRET = "pass-phrase-42"

@@ -17,7 +17,7 @@ from chaos.errors import UsageError
 from chaos.experiment.loader import load_plan, write_plan
 from chaos.experiment.plan import Checks, Limits, Plan, Workload
 from chaos.preflight.opening import Opened, open_plans
-from chaos.stack.context import Context
+from chaos.stack.images.context import Context
 from chaos.stack.inputs import digests, keeping
 from chaos.stack.inputs.comparing import compare_images
 from chaos.stack.inputs.keeping import keep

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.stack.layers import KNOWN, NEW, mount_points, written
+from chaos.stack.live.layers import KNOWN, NEW, mount_points, written
 from chaos.stack.spec import Mount, Service
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import HarnessError
-from chaos.stack.files import BoundFiles
+from chaos.stack.live.files import BoundFiles
 from chaos.stack.local import KEPT_FROM_WRITING, SIZE_BYTES, on_local_disks
 from chaos.stack.spec import NOCOPY, Lun, Mount, Service, Stack
 

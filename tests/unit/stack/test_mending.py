@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 
 from chaos.agent.wire import Health, LunHealth
-from chaos.stack.mending import Damage, mend
-from chaos.stack.running import RunningStack
+from chaos.stack.live.mending import Damage, mend
+from chaos.stack.live.running import RunningStack
 from chaos.stack.spec import Lun, Mount, RunbookStep, Service, Stack
 
 HEALTHY = LunHealth(closed=False, gave_up=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chaos.errors import EngineError
-from chaos.stack import network
-from chaos.stack.identity import RUN_LABEL, Run
+from chaos.stack.engine import network
+from chaos.stack.engine.identity import RUN_LABEL, Run
 from tests.unit.stack.engines import ListEngine, refusal
 
 RUN = Run.begin(1)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.stack import ports
+from chaos.stack.engine import ports
 
 
 def test_a_published_port_is_none_that_the_kernel_hands_out_to_others() -> None:
@@ -22,7 +22,7 @@ def test_a_published_port_is_none_that_the_kernel_hands_out_to_others() -> None:
 
 
 def test_a_port_is_kept_while_nobody_listens_on_it_and_given_back_with_its_process() -> None:
-    code = "import sys; from chaos.stack import ports; print(ports._take(int(sys.argv[1])))"
+    code = "import sys; from chaos.stack.engine import ports; print(ports._take(int(sys.argv[1])))"
     port = ports.free_port()
 
     def taken_by_another() -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import HarnessError
-from chaos.stack import restarts
-from chaos.stack.restarts import Restarts
+from chaos.stack.live import restarts
+from chaos.stack.live.restarts import Restarts
 from chaos.stack.spec import Service, Stack
 from tests.unit.faults.jumping import run
 

@@ -10,12 +10,12 @@ import pytest
 
 from chaos.agent.wire import Confine, Watch
 from chaos.errors import HarnessError
-from chaos.stack import containers
-from chaos.stack.agent import Agent
-from chaos.stack.containers import Container
-from chaos.stack.identity import Run
-from chaos.stack.network import Network
-from chaos.stack.running import RunningStack
+from chaos.stack.agent.link import Agent
+from chaos.stack.engine import containers
+from chaos.stack.engine.containers import Container
+from chaos.stack.engine.identity import Run
+from chaos.stack.engine.network import Network
+from chaos.stack.live.running import RunningStack
 from chaos.stack.spec import Service, Stack
 
 

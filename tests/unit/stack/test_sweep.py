@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from chaos.agent import loop
-from chaos.stack import sweep as module
+from chaos.agent.disk import loop
 from chaos.stack.cache import scratch_of
-from chaos.stack.identity import Run, is_alive, owner_of
-from chaos.stack.sweep import SweepReport, sweep, sweep_orphans, sweep_run, sweep_until_clean
+from chaos.stack.cleanup import sweep as module
+from chaos.stack.cleanup.sweep import SweepReport, sweep, sweep_orphans, sweep_run, sweep_until_clean
+from chaos.stack.engine.identity import Run, is_alive, owner_of
 from tests.unit.stack.engines import ListEngine
 
 MINE = Run.begin(1)

@@ -16,9 +16,9 @@ import pytest
 from toxiproxy.api import APIConsumer
 
 from chaos.errors import CarrierError
-from chaos.stack import toxiproxy
-from chaos.stack.toxic import Toxic
-from chaos.stack.toxiproxy import ProxyState, Toxiproxy
+from chaos.stack.carrier import toxiproxy
+from chaos.stack.carrier.toxic import Toxic
+from chaos.stack.carrier.toxiproxy import ProxyState, Toxiproxy
 
 LATE = Toxic("latency", "downstream", {"latency": 200, "jitter": 0})
 

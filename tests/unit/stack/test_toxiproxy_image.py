@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from chaos.errors import ImageError
-from chaos.stack import toxiproxy_image as module
-from chaos.stack.images import ImageRef
+from chaos.stack.carrier import image as module
+from chaos.stack.carrier.image import PUBLISHED, VARIABLE, ensure_server, find_go, find_server
+from chaos.stack.images.images import ImageRef
 from chaos.stack.spec import Build
-from chaos.stack.toxiproxy_image import PUBLISHED, VARIABLE, ensure_server, find_go, find_server
 
 STATIC = b"\x7fELF" + b"\0" * 100
 GO = """#!/bin/sh

@@ -1,4 +1,4 @@
-"""Drivers that return or raise what no driver should: `chaos.workload.reader` imports them by name."""
+"""Drivers that return or raise what no driver should: `chaos.workload.reads.reader` imports them by name."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ import pytest
 
 import chaos
 from chaos.errors import HarnessError
-from chaos.workload.blame import drivers_place
-from chaos.workload.calls import BrokenOffError, NoAnswerError, answer_of, close
-from chaos.workload.doors import Readers
+from chaos.workload.drivers.blame import drivers_place
+from chaos.workload.drivers.calls import BrokenOffError, NoAnswerError, answer_of, close
 from chaos.workload.fleet import ask_nobody
+from chaos.workload.reads.doors import Readers
 from chaos.workload.session import FrontDoor, Session
 
 HERE = Path(__file__).parent

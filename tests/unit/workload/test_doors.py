@@ -13,9 +13,9 @@ import pytest
 from chaos.errors import DriverError, HarnessError
 from chaos.history.events import CANARY_OWNER, DoorRead, is_unasked
 from chaos.workload.canaries import CANARIES, plant
-from chaos.workload.doors import Door, Reader, Readers, copy_doors, fresh_doors, read_doors, reset_doors
 from chaos.workload.drivers import load_driver
 from chaos.workload.logbook import Logbook
+from chaos.workload.reads.doors import Door, Reader, Readers, copy_doors, fresh_doors, read_doors, reset_doors
 from chaos.workload.records import digest, make
 from chaos.workload.session import FrontDoor
 from tests.unit.workload import elsewhere_drivers

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.checks.mix import mix_of
+from chaos.checks.guards.mix import mix_of
 from chaos.errors import DriverError, HarnessError
 from chaos.experiment.plan import Workload
 from chaos.history.events import Act, Back, DoorRead, Header

@@ -19,8 +19,8 @@ from chaos.checks.verdict import Judgement, judge
 from chaos.history.events import Act, Back, DoorRead, Event, Header, Row, Send
 from chaos.history.reader import read_history
 from chaos.workload.device import Device, Habits
-from chaos.workload.doors import Door, Readers
 from chaos.workload.logbook import Logbook
+from chaos.workload.reads.doors import Door, Readers
 from chaos.workload.records import digest, make, observe, observed
 from chaos.workload.returned import TEXT_MAX
 from chaos.workload.session import Ack, Changes, FrontDoor, Record

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos.workload.doors import Readers
 from chaos.workload.drivers import load_driver
 from chaos.workload.drivers.http import HttpSession
+from chaos.workload.reads.doors import Readers
 from chaos.workload.tryout import Finding, Promises, Tryout
 from tests.unit.workload.bad_drivers import BREAKS
 from tests.unit.workload.fakes import Service, served

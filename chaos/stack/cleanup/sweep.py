@@ -1,0 +1,171 @@
+"""Taking away what a run left on the engine. By label, idempotent, in the order that engines need.
+
+Containers first (killed at once, not asked), then networks, then volumes. A request that a dead controller had
+under way may still create something afterwards, so `sweep_until_clean` looks again before it believes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+import docker.errors
+
+from chaos.agent.disk import loop
+from chaos.stack.cache import cache_place, scratch_of
+from chaos.stack.engine.client import connect
+from chaos.stack.engine.identity import OWNER_LABEL, ROLE_LABEL, RUN_LABEL, is_alive
+from chaos.stack.images.images import IMAGE_LABEL
+
+_GONE = 404
+_ON_ITS_WAY_OUT = _IN_USE = 409
+"""A container that is being removed says the same as a volume or an image that is in use."""
+_QUIET_SECONDS = 1.0
+_RETRY_SECONDS = 0.2
+_SECONDS_MAX = 8.0
+
+
+@dataclass
+class SweepReport:
+    """What was removed, and what could not be."""
+
+    removed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """One line a thing."""
+        lines = [f"removed {name}" for name in self.removed] + [f"could not remove {name}" for name in self.failed]
+        return "\n".join(lines) or "nothing to clean"
+
+
+def sweep(*, all_: bool) -> SweepReport:
+    """Remove what dead runs left; with `all_` the images and the cache folder, too.
+
+    Raises:
+        EngineError: No engine answers.
+    """
+    client = connect()
+    try:
+        report = sweep_orphans(client)
+        until = time.monotonic() + _SECONDS_MAX
+        while report.failed and time.monotonic() < until:
+            time.sleep(_RETRY_SECONDS)  # a guard may be removing the very same things
+            again = sweep_orphans(client)
+            report = SweepReport(report.removed + again.removed, again.failed)
+        if all_:
+            _sweep_images(client, report)
+            shutil.rmtree(cache_place(), ignore_errors=True)
+            report.removed.append(f"the cache folder {cache_place()}")
+        return report
+    finally:
+        client.close()
+
+
+def sweep_run(client: docker.DockerClient, run_id: str) -> SweepReport:
+    """Remove every object of one run."""
+    report = SweepReport()
+    _sweep(client, f"{RUN_LABEL}={run_id}", lambda labels: True, report)
+    shutil.rmtree(scratch_of(run_id), ignore_errors=True)
+    return report
+
+
+def sweep_until_clean(client: docker.DockerClient, run_id: str, seconds_max: float = _SECONDS_MAX) -> SweepReport:
+    """Remove a dead run's objects until two looks, a second apart, found none."""
+    total = SweepReport()
+    until = time.monotonic() + seconds_max
+    while True:
+        report = sweep_run(client, run_id)
+        total.removed += report.removed
+        total.failed = report.failed
+        if time.monotonic() > until:
+            return total
+        if report.removed or report.failed:
+            time.sleep(_RETRY_SECONDS)
+            continue
+        time.sleep(_QUIET_SECONDS)
+        if not _exists(client, run_id):
+            return total
+
+
+def sweep_orphans(client: docker.DockerClient) -> SweepReport:
+    """Remove the objects of every run whose controller is gone, and the loop devices that are left of them."""
+    report = SweepReport()
+    _sweep(client, RUN_LABEL, lambda labels: not is_alive(labels.get(OWNER_LABEL, "")), report)
+    # devices before labels: a run that begins in between has its label, and is spared
+    loops = list(holdfast_loops())
+    alive = {labels.get(RUN_LABEL, "") for labels in _labels(client)}
+    for device, file in loops:
+        if not any(run and f"holdfast-{run}-" in file for run in alive):
+            loop.detach(device)
+            report.removed.append(f"loop device {device}")
+    return report
+
+
+def holdfast_loops() -> Iterator[tuple[str, str]]:
+    """Yield (device, backing file) of every loop device over one of our ports."""
+    for block in sorted(Path("/sys/block").glob("loop*")):
+        try:
+            file = (block / "loop" / "backing_file").read_text().strip()
+        except OSError:
+            continue
+        if Path(file).name.startswith("holdfast-"):
+            yield f"/dev/{block.name}", file
+
+
+def _sweep(
+    client: docker.DockerClient, label: str, wanted: Callable[[dict[str, str]], bool], report: SweepReport
+) -> None:
+    api = client.api
+    filters = {"label": [label]}
+    containers = [each for each in api.containers(all=True, filters=filters) if wanted(each.get("Labels") or {})]
+    # services before agents: a service that is stopped may still want to write to its LUN
+    containers.sort(key=lambda each: each["Labels"].get(ROLE_LABEL) == "agent")
+    for each in containers:
+        name = each["Names"][0].lstrip("/") if each.get("Names") else each["Id"][:12]
+        with _reported(report, f"container {name}", _GONE, _ON_ITS_WAY_OUT):
+            api.remove_container(each["Id"], force=True, v=True)
+    for each in api.networks(filters=filters):
+        if wanted(each.get("Labels") or {}):
+            with _reported(report, f"network {each['Name']}", _GONE):
+                api.remove_network(each["Id"])
+    for each in api.volumes(filters=filters).get("Volumes") or []:
+        if wanted(each.get("Labels") or {}):
+            with _reported(report, f"volume {each['Name']}", _GONE):
+                api.remove_volume(each["Name"], force=True)
+
+
+@contextmanager
+def _reported(report: SweepReport, name: str, *done: int) -> Iterator[None]:
+    try:
+        yield
+    except docker.errors.APIError as error:
+        if error.status_code not in done:
+            report.failed.append(f"{name}: {error.explanation}")
+    else:
+        report.removed.append(name)
+
+
+def _sweep_images(client: docker.DockerClient, report: SweepReport) -> None:
+    for image in client.api.images(filters={"label": [f"{IMAGE_LABEL}=1"]}):
+        # one that is in use stays: a living run's, or a container's that is not ours to remove
+        with _reported(report, f"image {(image.get('RepoTags') or [image['Id']])[0]}", _GONE, _IN_USE):
+            client.api.remove_image(image["Id"], force=True)
+
+
+def _labels(client: docker.DockerClient) -> list[dict[str, str]]:
+    return [each.get("Labels") or {} for each in client.api.containers(all=True, filters={"label": [RUN_LABEL]})]
+
+
+def _exists(client: docker.DockerClient, run_id: str) -> bool:
+    filters = {"label": [f"{RUN_LABEL}={run_id}"]}
+    api = client.api
+    return bool(
+        api.containers(all=True, filters=filters)
+        or api.networks(filters=filters)
+        or api.volumes(filters=filters).get("Volumes")
+    )

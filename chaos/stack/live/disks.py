@@ -1,0 +1,107 @@
+"""The disks of a running copy: LUNs attached through the agent, and the engine's volumes that mount them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Mapping
+
+import docker
+
+from chaos.agent.wire import Attach, Check, Create, Drop, Format, Hide, Save, Show
+from chaos.errors import HarnessError
+from chaos.stack.agent.link import Agent
+from chaos.stack.engine import volumes
+from chaos.stack.engine.identity import Run
+from chaos.stack.live import contents
+from chaos.stack.programs import in_own_thread
+from chaos.stack.spec import Stack
+
+
+class Unrecoverable(HarnessError):
+    """A LUN or a service cannot be brought back; in a trial this is a finding, not a failure of the harness."""
+
+
+class Disks:
+    """LUNs and volumes of one copy of a stack. Every attachment is a new loop device and a new volume."""
+
+    def __init__(self, client: docker.DockerClient, stack: Stack, run: Run, agent: Agent) -> None:
+        """There are none yet."""
+        self.names: dict[str, str] = {}
+        """The engine's name of each volume that there is now, by its name in the stack."""
+        self._client = client
+        self._stack = stack
+        self._run = run
+        self._agent = agent
+        self._luns: set[str] = set()
+        self._attempts = itertools.count(1)
+
+    async def make(self, bases: Mapping[str, str]) -> None:
+        """Clone LUNs from files (paths in the agent) and attach them; one of the same name is dropped."""
+        await asyncio.gather(*(self._make(name, base) for name, base in bases.items()))
+
+    async def reattach(self, luns: Iterable[str]) -> list[str]:
+        """Attach LUNs anew after a boot-time check, which replays the journal; return what the checks said.
+
+        Raises:
+            Unrecoverable: A file system needs more than that.
+        """
+        return list(await asyncio.gather(*(self._reattach(name) for name in luns)))
+
+    async def fill(self, name: str, image: str, path: str) -> None:
+        """Make a file, a path in the agent, of which a LUN is cloned that has what its bound folder has.
+
+        The copy does not go through the array, which may take ten times as long.
+
+        Args:
+            name: The LUN.
+            image: One that has `cp`.
+            path: Of the file that is made.
+        """
+        lun = self._stack.luns[name]
+        await self._agent.call(Format(path, lun.size_bytes))
+        await self._mount(name, (await self._agent.call(Show(path))).device)
+        await in_own_thread(contents.copy, self._client, self._run, image, lun.contents, self.names[name])
+        await self.remove([name])
+        await self._agent.call(Hide(path))
+
+    async def remove(self, names: Iterable[str]) -> None:
+        """Remove volumes whose containers are gone; the LUNs stay."""
+        gone = [self.names.pop(name) for name in list(names) if name in self.names]
+        await asyncio.gather(*(asyncio.to_thread(volumes.remove, self._client, name) for name in gone))
+
+    async def clear(self) -> None:
+        """Remove every volume and drop every LUN."""
+        await self.remove(list(self.names))
+        await asyncio.gather(*(self._agent.call(Drop(name)) for name in self._luns))
+        self._luns.clear()
+
+    async def save(self, folder: str) -> None:
+        """Write every LUN's content into `folder`, a path in the agent."""
+        for name in self._luns:
+            await self._agent.call(Save(name, f"{folder}/{self._stack.luns[name].file_name}.img"))
+
+    async def _make(self, name: str, base: str) -> None:
+        if name in self._luns:
+            await self._agent.call(Drop(name))
+        self._luns.add(name)
+        await self._agent.call(Create(name, self._stack.luns[name].size_bytes, base))
+        await self._mount(name, (await self._agent.call(Attach(name))).device)
+
+    async def _reattach(self, name: str) -> str:
+        device = (await self._agent.call(Attach(name))).device
+        check = await self._agent.call(Check(name))
+        text = "; ".join(f"{name}: e2fsck -p: {check.output or 'clean'}".replace(device, name).splitlines())
+        if not check.ok:
+            raise Unrecoverable(f"{text}; it needs more than a boot-time check")
+        await self._mount(name, device)
+        return text
+
+    async def _mount(self, name: str, device: str) -> None:
+        volume = self._new_name(name)
+        lun = self._stack.luns[name]
+        await asyncio.to_thread(volumes.create_on_lun, self._client, self._run, volume, lun, device)
+        self.names[name] = volume
+
+    def _new_name(self, name: str) -> str:
+        return f"holdfast-{self._run.id}-{self._stack.luns[name].file_name}-{next(self._attempts)}"

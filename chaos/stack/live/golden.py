@@ -1,0 +1,165 @@
+"""Golden LUNs: an initialised stack's disks, kept as sparse files in the cache folder, cloned for every trial.
+
+Keyed by a digest of everything that they depend on (image ids, LUN sizes, what the containers are told), so a
+change of any makes new ones. Values of the environment enter the digest and are not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+import json
+import secrets
+import shutil
+from pathlib import Path
+
+from chaos.agent.wire import Format, Save
+from chaos.errors import AgentError
+from chaos.stack.agent.link import CACHE_IN_AGENT, Agent
+from chaos.stack.live import contents
+from chaos.stack.live.running import RunningStack
+from chaos.stack.local import what_is_bound
+from chaos.stack.spec import Lun, Service, Stack
+
+_VERSION = 3
+_DONE = "golden.json"
+_FILES = "files"
+_KEPT = 12
+"""Golden sets kept; the least recently used goes first."""
+
+
+class Golden:
+    """The golden LUNs of one stack."""
+
+    def __init__(self, stack: Stack, images: dict[str, str], cache: Path) -> None:
+        """`cache` is the host's folder that the agent sees as CACHE_IN_AGENT.
+
+        This reads what services bind, and blocks for as long as it takes.
+        """
+        self._stack = stack
+        self._cache = cache
+        self._name = _digest(stack, images)
+
+    @property
+    def _folder(self) -> Path:
+        return self._cache / "golden" / self._name
+
+    @property
+    def exists(self) -> bool:
+        """Whether the golden LUNs are there, whole."""
+        return (self._folder / _DONE).exists()
+
+    def bases(self) -> dict[str, str]:
+        """Paths of the golden files, in the agent, by LUN."""
+        (self._folder / _DONE).touch()
+        luns = self._stack.luns.values()
+        return {lun.name: f"{CACHE_IN_AGENT}/golden/{self._name}/{lun.file_name}.img" for lun in luns}
+
+    @property
+    def files(self) -> Path:
+        """Where bound files are, as services left them."""
+        return self._folder / _FILES
+
+    def hostnames(self) -> dict[str, str]:
+        """What services that state no host name were called when the golden LUNs were made."""
+        kept: dict[str, str] = json.loads((self._folder / _DONE).read_text())["hostnames"]
+        return kept
+
+    async def make(self, running: RunningStack, seconds_max: float) -> None:
+        """Initialise the stack on new LUNs, shut it down in order, and keep the LUNs; `running` ends cleared."""
+        # in a folder of its own until it is whole: another run may be making the same set
+        part = self._folder.with_name(f"{self._name}.{secrets.token_hex(4)}.part")
+        part.mkdir(parents=True)
+        try:
+            await running.up(await self._filled(running, part.name), seconds_max)
+            await running.shut_down()
+            await self._keep(running, part)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+            with contextlib.suppress(AgentError):  # the agent's loss is the error; the sweep removes the rest
+                await running.clear()
+
+    async def _keep(self, running: RunningStack, part: Path) -> None:
+        self._forget_old()
+        for lun in self._stack.luns.values():
+            path = f"{CACHE_IN_AGENT}/golden/{part.name}/{lun.file_name}.img"
+            await running.agent.call(Save(lun.name, path))
+        await asyncio.to_thread(running.files.keep, part / _FILES)
+        document = {
+            "version": _VERSION,
+            "stack": self._stack.name,
+            "luns": sorted(self._stack.luns),
+            "hostnames": running.hostnames.drawn,
+        }
+        (part / _DONE).write_text(json.dumps(document))
+        if not self.exists:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it has made it meanwhile, and as well
+            await asyncio.to_thread(part.rename, self._folder)
+
+    async def blanks(self, agent: Agent) -> dict[str, str]:
+        """Paths of the file systems of new LUNs, in the agent: empty, or with what a bound folder has."""
+        bound = [lun for lun in self._stack.luns.values() if lun.contents]
+        return await self._empty(agent) | {lun.name: _first(self._name, lun) for lun in bound}
+
+    async def _filled(self, running: RunningStack, part: str) -> dict[str, str]:
+        """The same, while this set is made in a folder: what bound folders have is copied there."""
+        found = await self._empty(running.agent)
+        for lun in self._stack.luns.values():
+            if lun.contents:
+                found[lun.name] = _first(part, lun)
+                await running.fill(lun.name, found[lun.name])
+        return found
+
+    async def _empty(self, agent: Agent) -> dict[str, str]:
+        """Paths of empty file systems, in the agent, by LUN; of those without a bound folder."""
+        found: dict[str, str] = {}
+        (self._cache / "golden").mkdir(parents=True, exist_ok=True)
+        for lun in self._stack.luns.values():
+            name = f"golden/blank-{lun.filesystem}-{lun.size_bytes}.img"
+            if lun.contents:
+                continue
+            if not (self._cache / name).exists():
+                await agent.call(Format(f"{CACHE_IN_AGENT}/{name}", lun.size_bytes))
+            found[lun.name] = f"{CACHE_IN_AGENT}/{name}"
+        return found
+
+    def _forget_old(self) -> None:
+        found = sorted((self._cache / "golden").glob(f"*/{_DONE}"), key=lambda path: path.stat().st_mtime)
+        for path in found[: max(0, len(found) - _KEPT + 1)]:
+            shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def _first(folder: str, lun: Lun) -> str:
+    """The path, in the agent, of a LUN as it was before any service had it, with what a bound folder has."""
+    return f"{CACHE_IN_AGENT}/golden/{folder}/{lun.file_name}.first.img"
+
+
+def _digest(stack: Stack, images: dict[str, str]) -> str:
+    parts = {
+        "version": _VERSION,
+        "images": images,
+        "luns": [dataclasses.astuple(dataclasses.replace(lun, contents="")) for lun in stack.luns.values()],
+        "contents": [contents.digest(Path(lun.contents)) for lun in stack.luns.values() if lun.contents],
+        "services": [_told(service) for service in stack.services.values()],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+_IRRELEVANT = ("build", "image", "ports", "healthcheck", "restart", "restarts_max", "cpus", "memory_bytes", "limits")
+
+
+def _told(service: Service) -> dict[str, object]:
+    """Everything about a service that can shape what it writes on its LUNs."""
+    described: dict[str, object] = dataclasses.asdict(service)
+    for irrelevant in _IRRELEVANT:
+        described.pop(irrelevant)
+    described["secrets"] = {name: contents.digest(path) for name, path in service.secrets.items()}
+    bound = [Path(mount.source) for mount in service.mounts if mount.kind in ("bind", "file")]
+    described["binds"] = [contents.digest(path) for path in bound if what_is_bound(str(path)) != "special"]
+    described["mounts"] = [  # what is bound counts, and not where it lies: a run folder carries a copy
+        dataclasses.replace(mount, source="") if mount.kind in ("bind", "file") else mount for mount in service.mounts
+    ]
+    return described

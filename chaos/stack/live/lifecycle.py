@@ -1,0 +1,147 @@
+"""From nothing to a stack that trials can be run on, and back to nothing, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+
+from chaos.agent.wire import Event, Release
+from chaos.errors import AgentError, EngineError, HarnessError
+from chaos.stack.agent.link import Agent
+from chaos.stack.cache import cache_folder
+from chaos.stack.carrier import carrier
+from chaos.stack.carrier.image import ensure_server
+from chaos.stack.cleanup.guard import Guard
+from chaos.stack.cleanup.sweep import sweep_run, sweep_until_clean
+from chaos.stack.engine import network
+from chaos.stack.engine.client import connect, engine_errors
+from chaos.stack.engine.identity import Run
+from chaos.stack.images.health import with_image_checks
+from chaos.stack.images.images import ensure_agent_image, ensure_image
+from chaos.stack.live.golden import Golden
+from chaos.stack.live.running import RunningStack
+from chaos.stack.local import on_local_disks
+from chaos.stack.programs import in_own_thread
+from chaos.stack.spec import Stack
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Everything that trials of one stack need, up and ready. What its images' volumes add is in `running.stack`."""
+
+    run: Run
+    running: RunningStack
+    golden: Golden
+    images: dict[str, str]
+
+
+@asynccontextmanager
+async def lab(
+    stack: Stack,
+    run: Run,
+    ready_seconds_max: float,
+    on_event: Callable[[Event], None],
+    log: Callable[[str], None],
+    logs: Path | None = None,
+) -> AsyncIterator[Lab]:
+    """Start guard, images, network and agent, make the golden LUNs where there are none, and yield.
+
+    What services say while the golden LUNs are made is kept in the folder `logs`. On leaving, by any exception too,
+    every object of the run is removed. The guard does the same when this process is killed.
+
+    Raises:
+        HarnessError: Something cannot be had; nothing is left.
+    """
+    client = await asyncio.to_thread(connect)
+    guard = Guard(run.id)
+    agent: Agent | None = None
+    running: RunningStack | None = None
+    orderly = False
+
+    def heard(event: Event) -> None:
+        on_event(event)
+        if running is not None and event.event == "exited":
+            running.restarts.exited(event.service)
+
+    try:
+        images = await _images(client, stack, log)
+        stack = await asyncio.to_thread(with_image_checks, client, stack, images)
+        carrier_image = await _carrier_image(client, stack, log)
+        agent_image = (await in_own_thread(ensure_agent_image, client)).id
+        net = await asyncio.to_thread(network.create, client, run)
+        folder = cache_folder()
+        (folder / "scratch").mkdir(parents=True, exist_ok=True)
+        agent = await Agent.start(client, agent_image, run, str(folder), heard)
+        stack = on_local_disks(stack, await asyncio.to_thread(_image_volumes, client, images))
+        running = RunningStack(client, stack, images, run, agent, net, carrier_image, agent_image)
+        golden = await asyncio.to_thread(Golden, stack, images, folder)
+        if not golden.exists:
+            log(f"initialising {stack.name} once; its disks are kept for later runs")
+            running.logs = logs
+            await golden.make(running, ready_seconds_max)
+        running.files.begin_with(golden.files)
+        yield Lab(run, running, golden, {**images, carrier.NAME: carrier_image} if carrier_image else images)
+        orderly = True
+    except HarnessError as error:
+        if agent is None or not agent.lost.is_set() or agent.given_up:
+            raise
+        # whatever else failed meanwhile, this is why
+        said = f": {agent.last_words}" if agent.last_words else ""
+        full = f"; free space for {cache_folder()}" if "No space left" in said else ""
+        raise AgentError(f"the agent is gone, so there is no verdict{said}{full}; see agent.jsonl") from error
+    finally:
+        try:
+            await asyncio.shield(asyncio.create_task(_wind_up(client, run, agent, guard, orderly)))
+        finally:
+            if running is not None and running.carrier is not None:
+                running.carrier.close()
+
+
+async def _images(client: docker.DockerClient, stack: Stack, log: Callable[[str], None]) -> dict[str, str]:
+    """Have every image, one after the other: builds share layers, and their logs are readable then."""
+    found: dict[str, str] = {}
+    for service in stack.services.values():
+        log(f"image of {service.name}")
+        found[service.name] = (await in_own_thread(ensure_image, client, service, stack.name)).id
+    return found
+
+
+def _image_volumes(client: docker.DockerClient, images: dict[str, str]) -> dict[str, list[str]]:
+    """By service, the paths that its image declares as volumes."""
+    with engine_errors("looking at the images"):
+        configs = {name: client.images.get(image).attrs.get("Config") or {} for name, image in images.items()}
+    return {name: list(config.get("Volumes") or ()) for name, config in configs.items()}
+
+
+async def _carrier_image(client: docker.DockerClient, stack: Stack, log: Callable[[str], None]) -> str:
+    if not stack.carrier:
+        return ""
+    log("image of the carrier; where it can only be built, once, this takes a minute")
+    return (await in_own_thread(ensure_server, client)).id
+
+
+async def _wind_up(client: docker.DockerClient, run: Run, agent: Agent | None, guard: Guard, orderly: bool) -> None:
+    """Remove everything; containers of services first, while the agent still serves their file systems."""
+    clean = False
+    try:
+        if agent is not None:
+            with contextlib.suppress(AgentError):  # where it is gone, what it held back has failed
+                await agent.call(Release())  # no container can be removed whose I/O hangs
+        report = await asyncio.to_thread(sweep_run, client, run.id)
+        # after an exception a request may still be under way in a thread, and create something later
+        if report.failed or not orderly:
+            report = await asyncio.to_thread(sweep_until_clean, client, run.id)
+        if agent is not None:
+            await agent.stop()
+        if report.failed:
+            raise EngineError(f"not everything could be removed: {report}; run `holdfast clean`")
+        clean = True
+    finally:
+        await asyncio.to_thread(guard.dismiss, clean=clean)
+        client.close()

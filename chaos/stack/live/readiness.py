@@ -1,0 +1,128 @@
+"""Waiting until the services of a running copy are ready, and what is said of one that is not."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import docker
+
+from chaos.errors import HarnessError
+from chaos.stack.engine import containers
+from chaos.stack.engine.containers import Container
+from chaos.stack.hush import Hush
+from chaos.stack.spec import Service
+from chaos.stack.waiting import accepts, poll
+
+_COMMAND_SECONDS_MAX = 10.0
+"""Of one run of a command that tells whether a service is in its steady state."""
+
+_ANY_FAILURE = 1
+
+Failure = type[HarnessError]
+
+
+class Readiness:
+    """Waits on the services of one copy; each wait raises the given error at its deadline, with the last words."""
+
+    def __init__(
+        self,
+        client: docker.DockerClient,
+        running: Mapping[str, Container],
+        is_restarted: Callable[[str, int], bool],
+        hush: Hush,
+    ) -> None:
+        """`running` has each service's container of the moment.
+
+        Where a service `is_restarted` after an end with this exit code, this end is not the last.
+        """
+        self._client = client
+        self._running = running
+        self._is_restarted = is_restarted
+        self._hush = hush
+
+    async def healthy(self, service: Service, deadline: float, error: Failure) -> None:
+        """Wait until the service's own health check succeeds."""
+        code = 0
+
+        async def is_healthy() -> bool:
+            nonlocal code
+            container, left = self._running[service.name], deadline - time.monotonic()
+            if await asyncio.to_thread(containers.is_healthy, self._client, container, service, left):
+                return True
+            running, code, is_over = await self._state(service.name)
+            if not running and is_over:
+                await self.fail(error, service.name, f"ended with code {code}")
+            return False
+
+        async def expired() -> None:
+            said = f", and last ended with code {code}" if code else ""
+            if not code and service.healthcheck is not None:
+                said = f": {await self._failure_of(service.name, service.healthcheck.test, service.user)}"
+            await self.fail(error, service.name, f"does not get healthy in time{said}")
+
+        await poll(is_healthy, deadline, expired)
+
+    async def completed(self, service: Service, deadline: float, error: Failure) -> None:
+        """Wait until a job has ended successfully; while its policy starts it again, a failure is not its end."""
+        code = 0
+
+        async def is_completed() -> bool:
+            nonlocal code
+            running, code, is_over = await self._state(service.name)
+            if not running and code and is_over:
+                await self.fail(error, service.name, f"ended with code {code}")
+            return not running and not code
+
+        async def expired() -> None:
+            last = f", and last ended with code {code}" if code else ""
+            await self.fail(error, service.name, f"does not complete in time{last}")
+
+        await poll(is_completed, deadline, expired)
+
+    async def _state(self, service: str) -> tuple[bool, int, bool]:
+        """Whether a service runs, else its exit code, and whether its policy does not start it again after that.
+
+        The policy is asked before as well: an end that is seen now may be the one before a restart that came meanwhile.
+        """
+        comes_back = self._is_restarted(service, _ANY_FAILURE)
+        running, code = await asyncio.to_thread(containers.state, self._client, self._running[service])
+        return running, code, not (code and comes_back) and not self._is_restarted(service, code)
+
+    async def steady(self, service: str, command: Sequence[str], deadline: float, error: Failure) -> None:
+        """Wait until a command inside the service succeeds."""
+
+        async def is_steady() -> bool:
+            seconds = min(_COMMAND_SECONDS_MAX, deadline - time.monotonic())
+            return await asyncio.to_thread(containers.succeeds, self._client, self._running[service], command, seconds)
+
+        async def expired() -> None:
+            await self.fail(error, service, f"is not steady in time: {await self._failure_of(service, command)}")
+
+        await poll(is_steady, deadline, expired)
+
+    async def _failure_of(self, service: str, command: Sequence[str], user: str = "") -> str:
+        """How a command inside a service, run once more, fails, in its own words."""
+        shown = self._hush(" ".join(command).encode()).decode(errors="replace")
+        run = asyncio.to_thread(containers.execute, self._client, self._running[service], command, self._hush, user)
+        try:
+            async with asyncio.timeout(_COMMAND_SECONDS_MAX):
+                code, said = await run
+        except TimeoutError:
+            return f"{shown} does not end"
+        if not code:
+            return f"{shown} succeeds only now"
+        return f"{shown} fails; {said}" if said else f"{shown} fails with code {code} and says nothing"
+
+    async def open(self, door: tuple[str, int], name: str, deadline: float, error: Failure) -> None:
+        """Wait until a door accepts a connection: a port may be published a moment after its service's start."""
+        await poll(functools.partial(accepts, door), deadline, lambda: self.fail(error, name, "accepts nobody"))
+
+    async def fail(self, error: Failure, service: str, what: str) -> None:
+        """Raise, with the service's last words where it has any."""
+        words = ""
+        if service in self._running:
+            words = await asyncio.to_thread(containers.last_words, self._client, self._running[service], self._hush)
+        raise error(f"{service} {what}" + (f"; its last words:\n{words}" if words else ""))

@@ -1,0 +1,441 @@
+"""A running copy of a stack: its LUNs attached, its containers started in order, restarted, mended and removed.
+
+Everything here is what an operator could do (start, stop, restart, replace a disk, check a file system); faults are
+elsewhere. All methods belong to one event loop; the engine's blocking calls run in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import docker
+import orjson
+
+from chaos.agent.wire import Confine, Forget, Heard, Release, Sync, Watch
+from chaos.errors import CarrierError, EngineError, HarnessError
+from chaos.stack.agent.link import Agent
+from chaos.stack.cache import scratch_of
+from chaos.stack.carrier.carrier import NAME as CARRIER
+from chaos.stack.carrier.carrier import Carrier, CarrierPlace
+from chaos.stack.engine import containers
+from chaos.stack.engine.containers import Container, Place
+from chaos.stack.engine.identity import Run
+from chaos.stack.engine.network import Network, addresses
+from chaos.stack.engine.ports import free_port
+from chaos.stack.hush import Hush
+from chaos.stack.live import layers
+from chaos.stack.live.disks import Disks, Unrecoverable
+from chaos.stack.live.files import BoundFiles
+from chaos.stack.live.hostnames import Hostnames
+from chaos.stack.live.readiness import Readiness
+from chaos.stack.live.restarts import Restarts
+from chaos.stack.spec import Condition, Service, Stack
+
+_RECREATE_SECONDS_MAX = 30.0
+
+
+class RunningStack:
+    """One copy of a stack on the engine."""
+
+    def __init__(
+        self,
+        client: docker.DockerClient,
+        stack: Stack,
+        images: Mapping[str, str],
+        run: Run,
+        agent: Agent,
+        net: Network,
+        carrier_image: str = "",
+        copy_image: str = "",
+    ) -> None:
+        """Nothing runs yet.
+
+        Args:
+            client: The engine.
+            stack: With all that is written to on LUNs: `chaos.stack.local`.
+            images: Image ids by service.
+            run: Whose copy this is.
+            agent: Has the LUNs.
+            net: Where the containers are.
+            carrier_image: Of the carrier, where the stack has one.
+            copy_image: One that has `cp`, where the stack binds folders that may be written to.
+        """
+        self.stack = stack
+        self.agent = agent
+        self.running: dict[str, Container] = {}
+        self.logs: Path | None = None
+        self._client = client
+        self._run = run
+        self._network = net
+        self._attempts = itertools.count(1)
+        self._copy_image = copy_image
+        self._disks = Disks(client, stack, run, agent)
+        self.files = BoundFiles(stack, scratch_of(run.id))
+        self.hostnames = Hostnames(stack)
+        self.hush = Hush(stack)
+        self.restarts = Restarts(stack, self._start_again)
+        self._ready = Readiness(client, self.running, self.restarts.restarts, self.hush)
+        hosts = addresses(stack, net)
+        self._places = {
+            service.name: Place(run, net, index, images[service.name], _host_ports(service), hosts)
+            for index, service in enumerate(stack.services.values())
+        }
+        self.carrier = Carrier(client, agent, self._carrier_place(carrier_image)) if stack.carrier else None
+
+    @property
+    def front_door(self) -> tuple[str, int]:
+        """Address at which phones reach the front door: the carrier's where there is one."""
+        return self.carrier.address if self.carrier else self.service_door
+
+    @property
+    def service_door(self) -> tuple[str, int]:
+        """The front door itself, beside the carrier: for what the harness must know whatever phones can reach."""
+        service, port = self.stack.front_door
+        return "127.0.0.1", self._places[service].host_ports[port]
+
+    def _carrier_place(self, image: str) -> CarrierPlace:
+        service, port = self.stack.front_door
+        place = self._places[service]
+        upstream = f"{place.network.address(place.index)}:{port}"
+        return CarrierPlace(self._run, place.network, image, len(self._places), upstream)
+
+    @property
+    def published(self) -> dict[str, tuple[str, int]]:
+        """Every published port, by "service:port"."""
+        return {
+            f"{name}:{port}": ("127.0.0.1", host)
+            for name, place in self._places.items()
+            for port, host in place.host_ports.items()
+        }
+
+    async def up(self, bases: Mapping[str, str], seconds_max: float) -> None:
+        """Attach LUNs cloned from `bases` (paths in the agent), start every service and wait until all is steady.
+
+        Raises:
+            HarnessError: A service does not get ready in time; the message carries its last words.
+        """
+        deadline = time.monotonic() + seconds_max
+        await asyncio.gather(self._disks.make(bases), asyncio.to_thread(self.files.lay_out))
+        carrier = [self.carrier.start(seconds_max)] if self.carrier else []
+        await self._make(self.stack.services)
+        await asyncio.gather(self._start_in_order(self.stack.services, seconds_max, HarnessError), *carrier)
+        await self._open(deadline)
+        await self._steady(deadline, HarnessError)
+
+    async def clear(self) -> None:
+        """Remove every container, volume and LUN of this copy, whatever fault is in force."""
+        await self.agent.call(Release())
+        await self._remove(list(self.running))
+        if self.carrier:
+            await self.carrier.remove(self.logs, self.hush)
+        await self._disks.clear()
+        await asyncio.to_thread(self.files.clear)
+
+    async def shut_down(self) -> None:
+        """Stop every service in order, dependents first, so that all data is on the LUNs."""
+        stopped: dict[str, asyncio.Task[None]] = {}
+
+        async def stop(service: Service) -> None:
+            await asyncio.gather(*(stopped[other] for other in self.stack.dependents(service.name)))
+            await self._stop(service)
+
+        self.restarts.cancel(self.stack.services)
+        for name in reversed(self.stack.in_start_order(self.stack.services)):
+            stopped[name] = asyncio.create_task(stop(self.stack.services[name]))
+        await asyncio.gather(*stopped.values())
+
+    async def _stop(self, service: Service) -> None:
+        await self.agent.call(Forget(service.name))
+        container = self.running[service.name]
+        await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
+
+    async def recreate(self, names: Iterable[str]) -> list[str]:
+        """Stop these services in order and make their containers anew, on the volumes that they have; none is started.
+
+        What an upgrade does. A service that states no `hostname` has another one afterwards.
+
+        Returns:
+            Those of which this is done; of the others a disk is in the way, and whoever mends that makes them anew.
+        """
+        names = [name for name in names if name in self.running]
+        self.restarts.cancel(names)
+        self.hostnames.draw(names)
+        done = await asyncio.gather(*(self._recreate(self.stack.services[name]) for name in names))
+        return [name for name, is_done in zip(names, done, strict=True) if is_done]
+
+    async def _recreate(self, service: Service) -> bool:
+        try:
+            async with asyncio.timeout(service.stop_grace_seconds + _RECREATE_SECONDS_MAX):
+                await self._stop(service)
+                await self._remove((service.name,))
+                self.running[service.name] = await self._create(service.name, next(self._attempts))
+        except (EngineError, OSError):  # a lost disk cannot be mounted; what waits for one does not end in time
+            return False
+        return True
+
+    async def bring_back(
+        self,
+        *,
+        anew: Iterable[str] = (),
+        ended: Iterable[str] = (),
+        checked: Iterable[str] = (),
+        blanks: Mapping[str, str] | None = None,
+        seconds_max: float,
+        wait: bool = True,
+    ) -> list[str]:
+        """Bring machines back: put their disks in place, then start their services, in order.
+
+        Args:
+            anew: Services whose containers are made anew: all that they had outside LUNs is gone.
+            ended: Services that are started with what they had.
+            checked: LUNs that get a boot-time check and come back through a new port.
+            blanks: Files (paths in the agent) of which LUNs are made in the place of those that there are. Their
+                services have new host names, unless they state them.
+            seconds_max: For all of it.
+            wait: Until all of them are healthy; else only until they are started.
+
+        Returns:
+            What the boot-time checks said, one line a LUN.
+
+        Raises:
+            Unrecoverable: A file system needs more than a boot-time check, or a service does not come back.
+        """
+        anew, ended, checked, blanks = list(anew), list(ended), list(checked), blanks or {}
+        self.restarts.cancel(ended)
+        await self._remove(anew)
+        await self._disks.remove([*blanks, *checked])
+        await self._disks.make(blanks)
+        said = await self._disks.reattach(checked)
+        self.hostnames.draw(self.stack.services_on(tuple(blanks)))
+        await self._make(anew)
+        await self._start_in_order([*anew, *ended], seconds_max, Unrecoverable, wait=wait)
+        return said
+
+    async def execute(self, service: str, command: Iterable[str], seconds_max: float) -> tuple[int, str]:
+        """Run a command inside a service; return its exit code and its last words.
+
+        Raises:
+            Unrecoverable: It takes too long.
+        """
+        call = asyncio.to_thread(containers.execute, self._client, self.running[service], list(command), self.hush)
+        try:
+            async with asyncio.timeout(max(0.0, seconds_max)):
+                return await call
+        except TimeoutError:
+            raise Unrecoverable(f"the runbook's command in {service} did not end in time") from None
+
+    async def fill(self, lun: str, path: str) -> None:
+        """Make a file, a path in the agent, of which a LUN is cloned that has what its bound folder has."""
+        await self._disks.fill(lun, self._copy_image, path)
+
+    async def save_luns(self, folder: str) -> None:
+        """Write every LUN's content into `folder`, a path in the agent."""
+        await self._disks.save(folder)
+
+    async def cold_restart(self, seconds_max: float) -> None:
+        """SIGKILL every container, the carrier's too, unmount (which writes back), mount and start again.
+
+        No write is dropped. Returns when the stack is steady, or at least serves when the time is over: a door that
+        is read before a copy has caught up would tell of losses that are none.
+
+        Raises:
+            Unrecoverable: A service does not come back.
+            CarrierError: The carrier does not come back.
+        """
+        names = self.stack.in_start_order(self.stack.services)
+        self.restarts.cancel(names)
+        deadline = time.monotonic() + seconds_max
+        await asyncio.gather(*(self.agent.call(Forget(name)) for name in names))
+        running = [self.running[name] for name in names]
+        await asyncio.gather(*(asyncio.to_thread(containers.kill_and_wait, self._client, each) for each in running))
+        carrier = [self.carrier.restart(seconds_max)] if self.carrier else []
+        await asyncio.gather(self._start_in_order(names, seconds_max, Unrecoverable), *carrier)
+        await self._open(deadline)
+        with contextlib.suppress(Unrecoverable):  # it serves; what it serves, the reads will tell
+            await self._steady(deadline, Unrecoverable)
+
+    async def not_running(self) -> list[str]:
+        """Services whose container has ended, or never started (one that completed, as asked, is not among them)."""
+        states = await asyncio.gather(
+            *(asyncio.to_thread(containers.state, self._client, each) for each in self.running.values())
+        )
+        return [
+            name
+            for name, (running, code) in zip(self.running, states, strict=True)
+            if not running and not self.stack.is_done(name, code)
+        ]
+
+    async def finished(self, names: Iterable[str]) -> set[str]:
+        """Those of these services that have ended as they should: successfully, and nothing wants them back."""
+        return {
+            name
+            for name in names
+            if name in self.running
+            and self.stack.services[name].restart in ("no", "on-failure")
+            and await asyncio.to_thread(containers.state, self._client, self.running[name]) == (False, 0)
+        }
+
+    async def answers(self, seconds_max: float) -> None:
+        """Wait until every service is healthy, the front door accepts a connection and the stack is steady.
+
+        Raises:
+            Unrecoverable: Not within `seconds_max`.
+            CarrierError: The carrier is gone, which is not the service's failure.
+        """
+        deadline = time.monotonic() + seconds_max
+        if self.carrier:
+            await self.carrier.verify()
+        await self.all_healthy(seconds_max)
+        await self._open(deadline)
+        await self._steady(deadline, Unrecoverable)
+
+    async def _open(self, deadline: float) -> None:
+        """Wait until the front door accepts a connection.
+
+        The carrier accepts connections whether the service does or not, so it is asked beside the service.
+        """
+        await self._ready.open(self.service_door, "front door", deadline, Unrecoverable)
+        if self.carrier:
+            await self._ready.open(self.front_door, "carrier", deadline, CarrierError)
+
+    async def _steady(self, deadline: float, error: type[HarnessError]) -> None:
+        """Wait until each command of `x-chaos.steady` succeeds."""
+        steady = self.stack.steady.items()
+        await asyncio.gather(*(self._ready.steady(name, command, deadline, error) for name, command in steady))
+
+    async def heard(self) -> tuple[int, int]:
+        """Packets that came so far by the phones' ways: to published ports, and from the carrier to the front door.
+
+        Returns:
+            Their number, and a mark: between two counts with different marks counting began anew.
+        """
+        ends = [(service.name, "") for service in self.stack.services.values() if service.ports]
+        if self.carrier:
+            ends.append((self.stack.front_door[0], CARRIER))
+        heard = await self.agent.call(Heard(tuple(ends)))
+        return heard.packets, heard.rewrites
+
+    async def settle(self) -> None:
+        """Write back what is dirty on every LUN, so that what a LUN takes from now on is the workload's."""
+        places: dict[str, list[tuple[str, str]]] = {}
+        for service in self.stack.services.values():
+            for mount in service.mounts:
+                if mount.kind == "lun":
+                    places.setdefault(mount.source, []).append((service.name, mount.target))
+        await asyncio.gather(*(self.agent.call(Sync(tuple(each))) for each in places.values()))
+
+    async def not_covered(self) -> tuple[str, ...]:
+        """Paths that services wrote and that are on no LUN, as "service:/path"."""
+        return await layers.not_covered(self._client, self.stack, self.agent, self.running, self.files)
+
+    async def keep_events(self, folder: Path, since: float) -> None:
+        """Save what the engine did with this run's objects since a moment (seconds of the epoch)."""
+        found = await asyncio.to_thread(containers.events, self._client, self._run, since, time.time())
+        (folder / "engine.jsonl").write_bytes(b"".join(orjson.dumps(event) + b"\n" for event in found))
+
+    # --- containers
+
+    async def _make(self, names: Iterable[str]) -> None:
+        """Make containers; none is started."""
+        names = list(names)
+        attempt = next(self._attempts)
+        made = await asyncio.gather(*(self._create(name, attempt) for name in names))
+        self.running.update(zip(names, made, strict=True))
+
+    async def _create(self, name: str, attempt: int) -> Container:
+        service, place = self.stack.services[name], self._places[name]
+        sources, hostname = {**self._disks.names, **self.files.paths}, self.hostnames[name]
+        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, sources, hostname)
+
+    async def _start_in_order(
+        self, names: Iterable[str], seconds_max: float, error: type[HarnessError], *, wait: bool = True
+    ) -> None:
+        """Start services, each when those that it depends on are as it wants them; `wait` until all are healthy."""
+        deadline = time.monotonic() + seconds_max
+        services = [self.stack.services[name] for name in self.stack.in_start_order(names)]
+        awaited = {
+            on for each in services for on, condition in each.depends_on.items() if condition != "service_started"
+        }
+        started: dict[str, asyncio.Event] = {}
+        ready: dict[str, asyncio.Task[None]] = {}
+
+        async def wait_for(other: str, condition: Condition) -> None:
+            if condition == "service_started":
+                await started[other].wait()
+            else:
+                await ready[other]
+
+        async def begin(service: Service) -> None:
+            await asyncio.gather(*(wait_for(*need) for need in service.depends_on.items() if need[0] in ready))
+            await self._start(service.name)
+            started[service.name].set()
+            if wait or service.name in awaited:
+                wait_until = self._ready.completed if self.stack.is_job(service.name) else self._ready.healthy
+                await wait_until(service, deadline, error)
+
+        async with contextlib.AsyncExitStack() as stack:
+            for service in services:
+                started[service.name] = asyncio.Event()
+                ready[service.name] = asyncio.create_task(begin(service))
+                stack.callback(ready[service.name].cancel)
+            await asyncio.gather(*ready.values())
+
+    async def _start(self, name: str) -> None:
+        """Start a service's container, for the first time or again, and have the agent know it."""
+        container = await asyncio.to_thread(containers.start, self._client, self.running[name])
+        self.running[name] = container
+
+        async def watch() -> None:
+            try:
+                await self.agent.call(Watch(name, container.pid))
+            except HarnessError:  # it has ended already; of every later end the agent tells
+                self.restarts.exited(name)
+
+        async def confine() -> None:
+            with contextlib.suppress(HarnessError):  # it has ended meanwhile; else its health will tell
+                await self.agent.call(Confine(name, container.pid, self._network.subnet))
+
+        await asyncio.gather(watch(), confine())
+
+    async def _start_again(self, name: str) -> None:
+        """As its restart policy says; what ended as it should stays ended."""
+        with contextlib.suppress(docker.errors.APIError):  # it was removed meanwhile
+            running, code = await asyncio.to_thread(containers.state, self._client, self.running[name])
+            if not running and not self.stack.is_done(name, code):
+                await self._start(name)
+
+    async def healthy(self, services: Iterable[str], seconds_max: float) -> None:
+        """Wait until these services are healthy.
+
+        Raises:
+            Unrecoverable: Not within `seconds_max`.
+        """
+        deadline = time.monotonic() + seconds_max
+        wait_until = self._ready.healthy
+        await asyncio.gather(*(wait_until(self.stack.services[name], deadline, Unrecoverable) for name in services))
+
+    async def all_healthy(self, seconds_max: float) -> None:
+        """As `healthy`, of every service that runs on."""
+        await self.healthy((name for name in self.running if not self.stack.is_job(name)), seconds_max)
+
+    async def _remove(self, names: Iterable[str]) -> None:
+        async def remove(name: str) -> None:
+            container = self.running.pop(name, None)
+            if container is None:
+                return
+            self.restarts.cancel((name,))
+            await self.agent.call(Forget(name))
+            if self.logs is not None:
+                await asyncio.to_thread(containers.save_log, self._client, container, self.logs, self.hush)
+            await asyncio.to_thread(containers.remove, self._client, container)
+
+        await asyncio.gather(*(remove(name) for name in list(names)))
+
+
+def _host_ports(service: Service) -> dict[int, int]:
+    return {port.container_port: port.host_port or free_port() for port in service.ports}
