@@ -37,7 +37,6 @@ class Agent:
     SLOW = frozenset(
         {
             wire.Attach,
-            wire.Detach,
             wire.Drop,
             wire.Save,
             wire.Check,
@@ -109,11 +108,6 @@ class Agent:
             raise
         self._ports[lun] = port
         return wire.Device(port.device)
-
-    def do_detach(self, asked: wire.Detach) -> Done:
-        """Close a LUN's port."""
-        self._detach(asked.lun)
-        return Done()
 
     def do_save(self, asked: wire.Save) -> Done:
         """Write a LUN's content into a file."""

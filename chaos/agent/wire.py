@@ -88,13 +88,6 @@ class Attach(Request[Device]):
 
 
 @dataclass(frozen=True)
-class Detach(Request[Done]):
-    """Close a LUN's port; its loop device goes when nothing has it mounted."""
-
-    lun: str
-
-
-@dataclass(frozen=True)
 class Save(Request[Done]):
     """Write a LUN's content into a golden file."""
 
@@ -423,9 +416,9 @@ class Event:
     """What the agent says by itself.
 
     Attributes:
-        event: "ready"; "exited" of a `service` that ended without our doing; "lease-ended" of the `targets` whose lease
-            ran out; "crashed" with the `trace`; "refused" of a request, with `error` and `trace`; and of the controller
-            itself "stalled": its event loop stood still for so many `seconds`, where the `trace` says.
+        event: "ready"; "exited" of a `service` that ended, by itself or by a fault; "lease-ended" of the `targets`
+            whose lease ran out; "crashed" with the `trace`; "refused" of a request, with `error` and `trace`; and of
+            the controller itself "stalled": its event loop stood still for so many `seconds`, where the `trace` says.
     """
 
     event: Literal["ready", "exited", "lease-ended", "crashed", "refused", "stalled"]

@@ -170,6 +170,7 @@ class Injector:
         strike = await self._aimed(each)
         if strike is None:
             return
+        each.injected_at = time.monotonic_ns()  # from here on the end of the load does not call it missed
         await asyncio.shield(self._inject(each, strike))
         if each.scheduled.for_seconds is not None:
             await asyncio.sleep(each.scheduled.for_seconds)
@@ -190,7 +191,6 @@ class Injector:
 
     async def _inject(self, each: _Entry, strike: Strike) -> None:
         each.strike = strike
-        each.injected_at = time.monotonic_ns()  # set at once, so that the end of the load does not call it missed
         each.injected_at = await strike.inject()
         self._record(each, "injected", t=each.injected_at)
         await strike.proceed()

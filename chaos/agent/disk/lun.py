@@ -2,9 +2,9 @@
 
 Fault model: a write that was answered is volatile until the next flush is answered; a flush makes every write
 before it durable. A power cut drops the volatile writes (see `cut`). Never injected here: reordering inside the
-base, loss of flushed blocks (those are faults of the rules, see `state.py`).
+base, loss of flushed blocks (those would be effects, see `effects.py`).
 
-Not locked: the agent serves FUSE and RPC from one thread.
+Not locked: the agent serves FUSE and changes LUNs in one thread; `save`, which runs beside it, only reads.
 """
 
 from __future__ import annotations

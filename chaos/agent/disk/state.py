@@ -63,14 +63,14 @@ class Target:
 class Port:
     """One attachment; `file` is its name in the FUSE file system, `device` the loop device above it.
 
-    `cause` is what it was closed for. `failed` and `failed_changes` tell of its file system: I/Os that failed, whoever
-    failed them, and those of them that were to change it.
+    `cause` is the fault that it was closed for, -1 for none. `failed` and `failed_changes` tell of its file system:
+    I/Os that failed, whoever failed them, and those of them that were to change it.
     """
 
     file: str
     target: Target
     closed: bool = False
-    cause: int = 0
+    cause: int = -1
     device: str = ""
     handle: int = -1
     failed: int = 0

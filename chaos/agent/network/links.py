@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from chaos.agent.network import namespaces
@@ -80,9 +80,7 @@ class Links:
         with self._lock:
             self._forget(service)
             self._ends[service] = _End(namespace, table)
-            self._addresses[service] = _addresses(namespace)
-            for receiver in self._ends:  # its hardware address may be another than before
-                self._write(receiver)
+            self._know({service: namespace}, self._ends)
             self._sample(service)
 
     def forget(self, service: str) -> None:
@@ -95,11 +93,10 @@ class Links:
         with self._lock:
             receivers = {receiver for _, receiver in wanted}
             senders = {sender for sender, _ in wanted}
-            for name in senders & self._ends.keys():
-                self._addresses[name] = _addresses(self._ends[name].namespace)
             closed = self._closed
             self._closed = closed.difference(wanted) | {link for link, state in wanted.items() if not state.open}
-            before = {name: self._write(name) for name in receivers}
+            here = {name: self._ends[name].namespace for name in senders & self._ends.keys()}
+            before = self._know(here, receivers)
             dropping = {name: self._dropping(name) for name in receivers}
             return {
                 (sender, receiver): LinkRead(
@@ -155,9 +152,22 @@ class Links:
             os.close(end.namespace)
             threading.Thread(target=end.table.close, daemon=True).start()  # nobody should wait for that
 
-    def _write(self, name: str) -> defaultdict[str, Count]:
-        """Bring one receiver's rules into the wanted state; return what it had from each sender until then."""
-        counts = self._counts(name)
+    def _know(self, senders: Mapping[str, int], receivers: Iterable[str]) -> dict[str, defaultdict[str, Count]]:
+        """Look up the addresses of some senders, by their namespace: they may be others than before.
+
+        Then the rules of some receivers are brought into the wanted state.
+
+        Returns:
+            What each receiver had from each sender until then, by the addresses that they had.
+        """
+        before = {name: self._counts(name) for name in receivers}
+        self._addresses |= {name: _addresses(namespace) for name, namespace in senders.items()}
+        for name, counts in before.items():
+            self._write(name, counts)
+        return before
+
+    def _write(self, name: str, counts: Mapping[str, Count]) -> None:
+        """Bring one receiver's rules into the wanted state; `counts` is what it had from each sender until then."""
         if name in self._ends:
             self._before |= {(sender, name): count for sender, count in counts.items()}
             self._written += 1
@@ -168,7 +178,6 @@ class Links:
                 for address in addresses
             ]
             self._ends[name].table.write([*rules, Rule(OUTSIDE, False)])
-        return counts
 
     def _counts(self, name: str) -> defaultdict[str, Count]:
         """What one receiver has had from each sender."""

@@ -19,7 +19,7 @@ class CarrierState:
 
     Attributes:
         listening: Else every connection is cut and none is accepted.
-        toxics: What happens to connections, in this order.
+        toxics: What happens to connections.
     """
 
     listening: bool = True

@@ -66,8 +66,10 @@ class LunStrike(Strike):
         self.lost = frozenset(self.luns) if self.fault.for_good else frozenset()
         stack = self._medium.at.stack
         victims = stack.joined(self.luns)[0] if self.wants.kills else ()
-        # their writes never reach a LUN once this has taken it away
+        # what is dirty never reaches a LUN that this takes away; what of it is meant for another one nobody can tell
         writers = stack.services_on(self.luns) if self.wants.kills or self.fault.for_good else ()
+        if not self.wants.kills:
+            writers = tuple(name for name in writers if set(stack.luns_of((name,))) <= set(self.luns))
         self._applied = await self._medium.apply(self, victims, self.with_them, writers)
         self._injected_ns = self._applied.at
         return self._injected_ns

@@ -21,7 +21,8 @@ class LunEvidence(Evidence):
     """What a fault did to LUNs.
 
     Attributes:
-        dirty_bytes: What the services on these LUNs had written and the kernel had not yet, just before.
+        dirty_bytes: What services had written and the kernel had not yet, just before: of a cut those on these LUNs,
+            of a loss those that write to no other LUN.
         closed: LUNs that it closed, of `luns` aimed at.
         ios: What its effects and the ports that it closed did to I/Os afterwards, by name: "failed_reads",
             "failed_writes", "failed_flushes", "held_ios".
@@ -87,12 +88,12 @@ class Luns(Medium):
     def missing(self, fault: type[Fault[Any]], target: Target, stack: Stack) -> list[Missing]:
         """Also services that have nothing which the fault could strike."""
         missing = super().missing(fault, target, stack)
-        if missing or target.key not in ("service", "role"):
+        if missing or target.key == "lun":
             return missing
         return [
             Missing(where, *said)
             for where, name in places(target)
-            for said in _without_luns(name, stack, cast(type[LunFault], fault))
+            for said in _without_luns(target.key, name, stack, cast(type[LunFault], fault))
         ]
 
     def services(self, target: Target, stack: Stack) -> tuple[str, ...]:
@@ -105,13 +106,13 @@ class Luns(Medium):
         return "; ".join([*([f"LUNs {', '.join(luns)}"] if luns else []), super().strikes(target, stack)])
 
 
-def _without_luns(name: str, stack: Stack, fault: type[LunFault]) -> list[tuple[str, str]]:
-    """What to say of a service or a role that has nothing which a fault of LUNs could strike, and the hint."""
-    luns = stack.luns_of(stack.candidates(name))
+def _without_luns(key: str, name: str, stack: Stack, fault: type[LunFault]) -> list[tuple[str, str]]:
+    """What to say of a target that has nothing which a fault of LUNs could strike, and the hint."""
+    luns = stack.luns_of(stack.candidates(name)) if key in ("service", "role") else stack.arrays[name]
     if not luns:
         return [(f"{name} mounts no LUN, and {fault.name} strikes LUNs", _ON_A_LUN)]
     if fault.whole_arrays and not stack.beside(luns):
-        message = f"{name} is on local disks alone, and {fault.name} strikes the arrays of a SAN"
+        message = f"{name} has local disks alone, and {fault.name} strikes the arrays of a SAN"
         return [(message, "put its volume on an array under x-chaos.arrays, or use a fault of disks")]
     return []
 

@@ -36,7 +36,7 @@ _LONG = {"save": 3600.0, "format": 600.0}
 _READY_SECONDS_MAX = 20.0
 CACHE_IN_AGENT = "/cache"
 _CGROUPS_IN_AGENT = "/host/cgroup"
-"""As `chaos.agent.process.freezer.ROOT`."""
+"""As `chaos.agent.process.cgroups.ROOT`."""
 
 R = TypeVar("R")
 

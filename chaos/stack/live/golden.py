@@ -143,16 +143,17 @@ def _digest(stack: Stack, images: dict[str, str]) -> str:
         "images": images,
         "luns": [dataclasses.astuple(dataclasses.replace(lun, contents="")) for lun in stack.luns.values()],
         "contents": [contents.digest(Path(lun.contents)) for lun in stack.luns.values() if lun.contents],
+        "steady": stack.steady,
         "services": [_told(service) for service in stack.services.values()],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
-_IRRELEVANT = ("build", "image", "ports", "healthcheck", "restart", "restarts_max", "cpus", "memory_bytes", "limits")
+_IRRELEVANT = ("build", "image", "ports", "restart", "restarts_max", "cpus", "memory_bytes", "limits")
 
 
 def _told(service: Service) -> dict[str, object]:
-    """Everything about a service that can shape what it writes on its LUNs."""
+    """What about a service can shape what it writes on its LUNs, and when that is taken for initialised."""
     described: dict[str, object] = dataclasses.asdict(service)
     for irrelevant in _IRRELEVANT:
         described.pop(irrelevant)

@@ -40,7 +40,7 @@ class Restarts:
         return self._may_again(service) or (task is not None and not task.done())
 
     def exited(self, service: str) -> None:
-        """A service ended without our doing."""
+        """A service ended, and nobody had said that it should."""
         if self._stack.services[service].restart == "no" or not self._may_again(service):
             return
         self._times[service] += 1

@@ -187,10 +187,13 @@ def test_a_closed_port_fails_every_io_and_counts_it(kernel: Kernel) -> None:
     kernel.write(0, b"x" * 512)
     kernel.port.closed = True
     assert kernel.read(0, 512)[0] == errno.EIO
+    assert kernel.counted() == {-1: {"failed_reads": 1}}, "it was closed for no fault"
+    kernel.port.cause = 3
+    assert kernel.read(0, 512)[0] == errno.EIO
     assert kernel.write(0, b"y" * 512) == errno.EIO
     assert kernel.flush() == errno.EIO
-    assert kernel.counted() == {0: {"failed_reads": 1, "failed_writes": 1, "failed_flushes": 1}}
-    assert (kernel.port.failed, kernel.target.writes) == (3, 1)
+    assert kernel.counted()[3] == {"failed_reads": 1, "failed_writes": 1, "failed_flushes": 1}
+    assert (kernel.port.failed, kernel.target.writes) == (4, 1)
     assert kernel.target.lun.volatile_bytes == BLOCK_BYTES, "the refused flush made nothing durable"
 
 

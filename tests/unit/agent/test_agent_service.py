@@ -344,7 +344,7 @@ class TestRequests:
         assert self.ask(agent, controller, {"id": 1, "do": "beat"}) == {"id": 1, "ok": {}}
 
     def test_slow_requests_are_answered_too(self, agent: Agent, controller: socket.socket) -> None:
-        assert self.ask(agent, controller, {"id": 2, "do": "detach", "lun": "disk"}) == {"id": 2, "ok": {}}
+        assert self.ask(agent, controller, {"id": 2, "do": "drop", "lun": "disk"}) == {"id": 2, "ok": {}}
 
     def test_a_request_in_pieces_waits_for_its_end(self, agent: Agent, controller: socket.socket) -> None:
         controller.sendall(b'{"id": 4, "do": ')

@@ -304,6 +304,24 @@ def test_a_trigger_that_does_not_come_is_missed_and_named(play: Callable[..., No
     play(io_error(Trigger(acknowledged=4)), io_error(Trigger(seconds=100)), act=act)
 
 
+@pytest.mark.parametrize("turns", range(8))
+def test_a_fault_that_is_just_being_injected_as_the_load_ends_is_not_called_missed(
+    play: Callable[..., None], turns: int
+) -> None:
+    """Whatever turn of the event loop the end comes at: it is missed, or it strikes and is healed."""
+
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        bench.acknowledge(3)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert bench.happened() in (["missed"], ["injected", "healed"])
+
+    play(ScheduledFault("disk.power_cut", ARRAY, Trigger(acknowledged=3)), act=act)
+
+
 def test_a_trigger_is_awaited_while_it_can_come(play: Callable[..., None]) -> None:
     async def act(bench: Bench) -> None:
         bench.injector.begin_load()
@@ -728,6 +746,24 @@ def test_what_a_service_had_not_flushed_was_under_way_though_the_lun_took_no_wri
         assert (bench.told[-1].bit, bench.told[-1].evidence["dirty_bytes"]) == (True, 8192), "of its own LUNs' alone"
 
     play(ScheduledFault(fault, ARRAY, Trigger(seconds=6)), act=act)
+
+
+@pytest.mark.parametrize(("fault", "bit"), [("disk.lose", False), ("disk.power_cut", True)])
+def test_what_is_dirty_tells_nothing_of_a_lun_that_is_lost_where_its_service_has_another_one(
+    play: Callable[..., None], fault: str, bit: bool
+) -> None:
+    """A power cut is another thing: with the machine goes all that its page cache holds."""
+
+    async def act(bench: Bench) -> None:
+        bench.agent.dirty = {"db": 8192}
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        bench.agent.failed("wal")
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert bench.told[-1].bit == bit, bench.told[-1]
+
+    play(ScheduledFault(fault, Target("lun", "wal"), Trigger(seconds=0.5)), act=act)
 
 
 def test_what_cannot_take_a_write_away_does_not_ask_what_is_dirty(play: Callable[..., None]) -> None:

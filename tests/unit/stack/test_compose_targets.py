@@ -110,7 +110,7 @@ def test_members_of_sets_are_looked_for_among_services_and_roles(tmp_path: Path)
 
 def test_each_of_several_arrays_must_be_there(tmp_path: Path) -> None:
     stack = stack_of(tmp_path)
-    check_targets(plan_with(Target("arrays", tuple(stack.arrays))), stack)
+    check_targets(plan_with(Target("arrays", ("core", "media"))), stack)
     file = tmp_path / "e.yaml"
     file.write_text("schedule:\n  - {target: {arrays: [core, cor]}}\n")
     with pytest.raises(SourceError) as caught:
@@ -174,14 +174,16 @@ def test_every_copy_of_a_store_on_one_array_is_worth_a_warning(tmp_path: Path) -
     )
 
 
-def test_a_fault_of_a_san_on_a_service_with_local_disks_alone_is_refused(tmp_path: Path) -> None:
+def test_a_fault_of_a_san_on_local_disks_alone_is_refused(tmp_path: Path) -> None:
     stack = stack_of(tmp_path, TEXT.replace("  gateway: {", "  idle: {image: x, volumes: ['/more']}\n  gateway: {"))
     for fault in ("san.lose", "san.unavailable"):
         plan = replace(plan_with(), schedule=(ScheduledFault(fault, Target("service", "idle"), Trigger(seconds=1)),))
-        with pytest.raises(
-            SourceError, match=rf"idle is on local disks alone, and {fault} strikes the arrays of a SAN"
-        ):
+        with pytest.raises(SourceError, match=rf"idle has local disks alone, and {fault} strikes the arrays of a SAN"):
             check_targets(plan, stack)
+        for target in (Target("array", "local"), Target("arrays", ("core", "local"))):
+            plan = replace(plan_with(), schedule=(ScheduledFault(fault, target, Trigger(seconds=1)),))
+            with pytest.raises(SourceError, match=f"local has local disks alone, and {fault} strikes"):
+                check_targets(plan, stack)
     cut = replace(
         plan_with(), schedule=(ScheduledFault("disk.power_cut", Target("service", "idle"), Trigger(seconds=1)),)
     )
