@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from chaos.checks.bulk.beside import Beside
+from chaos.checks.counts import Counts
 from chaos.checks.verdict import Judgement, judge
 from chaos.errors import MalformedHistory
 from chaos.history.model import History
@@ -33,15 +33,15 @@ def judge_file(path: Path, *, processes: int | None = None) -> tuple[History, Ju
         small = path.stat().st_size <= SMALL_BYTES
     except OSError:
         small = True  # the exact reader says what is wrong
-    history, beside = _exactly(path) if small else _in_columns(path, processes)
-    return history, judge(history, beside)
+    history, further = _exactly(path) if small else _in_columns(path, processes)
+    return history, judge(history, further)
 
 
-def _exactly(path: Path) -> tuple[History, Beside]:
-    return read_history(path), Beside()
+def _exactly(path: Path) -> tuple[History, Counts]:
+    return read_history(path), Counts()
 
 
-def _in_columns(path: Path, processes: int | None) -> tuple[History, Beside]:
+def _in_columns(path: Path, processes: int | None) -> tuple[History, Counts]:
     from chaos.checks.bulk.columns.scan import IrregularError
     from chaos.checks.bulk.large import looked
 

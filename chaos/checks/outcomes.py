@@ -13,7 +13,7 @@ from chaos.history.model import INFINITY, Operation
 OUTCOMES = ("ok", "fail", "info", "degraded")
 
 
-def tally(logical: Iterable[Logical], into: Counter[str]) -> None:
+def by_outcome(logical: Iterable[Logical], into: Counter[str]) -> None:
     """Count logical operations by outcome; one that was never sent definitely did not take effect."""
     for operation in logical:
         into["fail" if operation.standing == "unsent" else operation.standing] += 1

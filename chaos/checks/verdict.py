@@ -8,33 +8,22 @@ check overlooks a canary there is no verdict at all.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from chaos.checks.bulk.beside import Beside
 from chaos.checks.classes import NOTED, OF_SESSIONS, REPORTED, THIN, VIOLATING
+from chaos.checks.counts import Counts
 from chaos.checks.guards.bite import toothless
 from chaos.checks.guards.canaries import canaries
 from chaos.checks.guards.coverage import Coverage, coverage
 from chaos.checks.guards.mix import Mix, mix_of
-from chaos.checks.outcomes import (
-    OUTCOMES,
-    first_acknowledged,
-    late_effect,
-    overwritten_by_policy,
-    tally,
-    uncertain,
-)
-from chaos.checks.rules.agreement import classes_of, healed_by_device
-from chaos.checks.rules.doors import Reading, RecordJudge, Sight, anomalies_of_rows, readings
-from chaos.checks.rules.references import anomalies_of_answers
-from chaos.checks.rules.restore import Restored, restored
+from chaos.checks.outcomes import OUTCOMES, first_acknowledged
 from chaos.checks.story import AnomalousRecord, life_story
+from chaos.checks.tally import Tally, count, first_struck
 from chaos.errors import HarnessError, HoldfastError
 from chaos.experiment.plan import Verdict
-from chaos.history.events import CANARY_OWNER
-from chaos.history.model import INFINITY, RESTORE_STEP, History, RecordId
+from chaos.history.model import INFINITY, History, RecordId
 
 INFO_SHARE_MAX: Final = 0.20
 RECORDS_SHOWN_MAX: Final = 300
@@ -69,18 +58,21 @@ class Judgement:
     first_told: Mapping[str, str] = field(default_factory=dict)
 
 
-def judge(history: History, beside: Beside | None = None) -> Judgement:
+def judge(history: History, further: Counts | None = None) -> Judgement:
     """Judge a history.
 
     Args:
         history: All of it, or that part of it which needs a closer look.
-        beside: What the other records come to.
+        further: The counts of the rest.
 
     Raises:
         HarnessError: It asks for what this version cannot judge, contradicts itself, or the check itself failed.
     """
     try:
-        return _judge(history, beside or Beside())
+        tally = count(history)
+        if further is not None:
+            tally.counts.add(further)
+        return conclude(history, tally)
     except HoldfastError:
         raise
     except Exception as error:
@@ -90,48 +82,22 @@ def judge(history: History, beside: Beside | None = None) -> Judgement:
         ) from error
 
 
-@dataclass(slots=True)
-class _Findings:
-    """What the records came to."""
+def conclude(history: History, tally: Tally) -> Judgement:
+    """The verdict on what was counted.
 
-    beside: Beside
-    classes: dict[RecordId, set[str]] = field(default_factory=dict)
-    sights: dict[RecordId, list[Sight]] = field(default_factory=dict)
-    canary_sights: dict[str, list[Sight]] = field(default_factory=dict)
-    operations: Counter[str] = field(default_factory=Counter)
-    reported: Counter[str] = field(default_factory=Counter)
-    acknowledged: dict[RecordId, int] = field(default_factory=dict)
-    must_be_there: set[RecordId] = field(default_factory=set)
-    first_told: dict[str, str] = field(default_factory=dict)
-
-    def add(self, name: RecordId, classes: Iterable[str]) -> None:
-        self.classes.setdefault(name, set()).update(classes)
-
-    def named(self, anomaly: str) -> list[RecordId]:
-        return [name for name, classes in self.classes.items() if anomaly in classes]
-
-
-def _judge(history: History, beside: Beside) -> Judgement:
-    read = readings(history)
-    findings = _Findings(beside)
-    loss = restored(history, read)
-    _records(history, read, loss, findings)
-    for name, anomaly in loss.classes.items():
-        findings.add(name, (anomaly,))
-    for name, anomaly in anomalies_of_rows(history, read):
-        findings.add(name, (anomaly,))
-    _sessions(history, loss, findings)
-    findings.reported["orphan-blob"] += sum(reading.orphans for of_owner in read.values() for reading in of_owner)
-    findings.operations += beside.operations
-    findings.reported += beside.reported
-    seen = canaries(history, read, findings.canary_sights, beside.steps)
-    covered = coverage(history, read, findings.acknowledged, beside)
-    mix = mix_of(history, beside.mixed)
-    anomalies = _anomalies(history, findings, covered)
-    violated = _violated(history, findings, anomalies)
-    thin = _thin(history, findings, covered, mix)
+    Args:
+        history: Of it the header, the faults, the notes and the doors; and the anomalous records, for their stories.
+        tally: What all of its records come to.
+    """
+    counts = tally.counts
+    seen = canaries(history, tally.canary_sights, counts.steps)
+    covered = coverage(history.header.copies, tally.readings, counts)
+    mix = mix_of(counts.mixed, history.resets)
+    anomalies = _anomalies(history, tally, covered)
+    violated = _violated(history, tally, anomalies)
+    thin = _thin(history, tally, covered, mix)
     if not violated:  # a loss is proven by itself, however its fault took hold
-        thin = [*toothless(history, beside.traffic), *thin]
+        thin = [*toothless(history, counts.traffic), *thin]
     verdict: Verdict | None = "VIOLATED" if violated else "INCONCLUSIVE" if thin else "HELD"
     reasons = [*violated, *thin]
     if seen.blind and not (violated and seen.otherwise):
@@ -145,64 +111,23 @@ def _judge(history: History, beside: Beside) -> Judgement:
         verdict=verdict,
         reason=reasons[0],
         reasons=tuple(reasons),
-        operations={outcome: findings.operations[outcome] for outcome in OUTCOMES},
+        operations={outcome: tally.counts.operations[outcome] for outcome in OUTCOMES},
         anomalies=anomalies,
-        reported={name: findings.reported[name] for name in REPORTED if findings.reported[name]},
+        reported={name: tally.counts.reported[name] for name in REPORTED if tally.counts.reported[name]},
         canaries_planted=seen.planted,
         canaries_reported=seen.reported,
         covered=covered.covered,
         coverable=covered.coverable,
         mix=mix,
-        records=_stories(history, findings),
-        records_total=len(findings.classes),
-        first_told=findings.first_told,
+        records=_stories(history, tally),
+        records_total=len(tally.classes),
+        first_told=tally.first_told,
     )
 
 
-def _records(history: History, read: Mapping[str, list[Reading]], loss: Restored, findings: _Findings) -> None:
-    overwriting = history.header.policy == "last-writer-wins"
-    later = {owner: [r for r in of_owner if r.door.step != RESTORE_STEP] for owner, of_owner in read.items()}
-    for name, operations in history.records.items():
-        judge_of = RecordJudge(history, name, operations, loss.rollback)
-        doors = later.get(name[0], ())
-        if name[0] == CANARY_OWNER:
-            findings.canary_sights[name[1]] = judge_of.sights(doors)
-            continue
-        tally(judge_of.logical, findings.operations)
-        acknowledged = first_acknowledged(operations)
-        if acknowledged < INFINITY:
-            findings.acknowledged[name] = acknowledged
-            if not judge_of.rule.absence:
-                findings.must_be_there.add(name)
-        if overwriting:
-            findings.reported["policy-overwritten"] += overwritten_by_policy(operations)
-        if judge_of.is_plain(doors):
-            continue
-        sights = judge_of.sights(doors)
-        if not judge_of.certain:
-            findings.reported += uncertain(judge_of.logical, judge_of.rule, sights)
-            findings.reported["late-effect"] += late_effect(operations, sights)
-        classes = classes_of(judge_of, sights) | judge_of.broken
-        if classes:
-            findings.classes[name] = classes
-            findings.sights[name] = sights
-            findings.reported["healed-by-device"] += healed_by_device(sights)
-
-
-def _sessions(history: History, loss: Restored, findings: _Findings) -> None:
-    strict = history.header.sessions == "strict"
-    found = anomalies_of_answers(history, loss.rollback)
-    for name, anomaly in sorted(found, key=lambda each: (history.records[each[0]][0].t, each)):
-        if strict:
-            findings.add(name, (anomaly,))
-        else:
-            findings.reported[anomaly] += 1
-            findings.first_told.setdefault(anomaly, "/".join(name))
-
-
-def _anomalies(history: History, findings: _Findings, covered: Coverage) -> dict[str, int]:
+def _anomalies(history: History, tally: Tally, covered: Coverage) -> dict[str, int]:
     counted: Counter[str] = Counter()
-    for classes in findings.classes.values():
+    for classes in tally.classes.values():
         counted.update(classes)
     counted.update(note.topic for note in history.notes if note.topic in NOTED)
     last_rounds = [rounds[-1] for rounds in history.doors.values()]
@@ -213,7 +138,7 @@ def _anomalies(history: History, findings: _Findings, covered: Coverage) -> dict
     return {name: counted[name] for name in (*VIOLATING, *OF_SESSIONS, *THIN) if counted[name]}
 
 
-def _violated(history: History, findings: _Findings, anomalies: Mapping[str, int]) -> list[str]:
+def _violated(history: History, tally: Tally, anomalies: Mapping[str, int]) -> list[str]:
     lines = []
     for name in (*VIOLATING, *OF_SESSIONS):
         if not anomalies.get(name):
@@ -222,10 +147,10 @@ def _violated(history: History, findings: _Findings, anomalies: Mapping[str, int
             text = next(note.text for note in history.notes if note.topic == name)
             lines.append(f"{_NOTED_AS[name]}: {text}")
         elif name == "lost":
-            lines.append(_lost(history, findings, set(findings.named("lost"))))
+            lines.append(_lost(history, tally))
         else:
-            count = anomalies[name]
-            lines.append(f"{count:,} record{' is' if count == 1 else 's are'} {name}")
+            many = anomalies[name]
+            lines.append(f"{many:,} record{' is' if many == 1 else 's are'} {name}")
     return lines
 
 
@@ -235,25 +160,21 @@ _NOTED_AS: Final = {
 }
 
 
-def _lost(history: History, findings: _Findings, lost: set[RecordId]) -> str:
-    struck = next((event for event in history.faults if event.happened == "injected"), None)
-    must = findings.must_be_there | (lost & findings.acknowledged.keys())
-    when = ""
+def _lost(history: History, tally: Tally) -> str:
+    struck, lost = first_struck(history), list(tally.named("lost"))
     if struck is not None:
-        before = {name for name in must if findings.acknowledged[name] <= struck.t}
-        if not before.isdisjoint(lost):
-            more = len(lost - before)
-            when = f" before {struck.fault}"
-            tail = f", and {more:,} later ones" if more else ""
-            of = len(before) + findings.beside.must_before
-            return f"{len(before & lost):,} of {of:,} records acknowledged{when} are lost{tail}"
-    return f"{len(lost):,} of {len(must) + findings.beside.must:,} acknowledged records are lost"
+        before = sum(first_acknowledged(history.records.get(name, ())) <= struck.t for name in lost)
+        if before:
+            tail = f", and {len(lost) - before:,} later ones" if len(lost) > before else ""
+            of = tally.counts.must_before
+            return f"{before:,} of {of:,} records acknowledged before {struck.fault} are lost{tail}"
+    return f"{len(lost):,} of {tally.counts.must:,} acknowledged records are lost"
 
 
-def _thin(history: History, findings: _Findings, covered: Coverage, mix: Mix) -> list[str]:
+def _thin(history: History, tally: Tally, covered: Coverage, mix: Mix) -> list[str]:
     lines: list[str] = []
     doors = [rounds[-1] for rounds in history.doors.values()]
-    every = len(doors) + findings.beside.doors
+    every = tally.counts.doors
     if not every:
         lines.append("no final read was made")
     for what, wrong in (
@@ -273,35 +194,34 @@ def _thin(history: History, findings: _Findings, covered: Coverage, mix: Mix) ->
             f"{covered.coverable - covered.covered:,} of {covered.coverable:,} acknowledged records were not read at "
             f"every door, the first gap is {missing} of {owner}"
         )
-    acknowledged, least = findings.operations["ok"], max(1, history.header.minimum_acknowledged)
+    operations = tally.counts.operations
+    acknowledged, least = operations["ok"], max(1, history.header.minimum_acknowledged)
     if acknowledged < least:
         lines.append(f"{acknowledged:,} operations were acknowledged, at least {least:,} wanted")
-    total = sum(findings.operations.values())
-    if findings.operations["info"] > INFO_SHARE_MAX * total:
-        lines.append(
-            f"{findings.operations['info']:,} of {total:,} operations are unknown, at most {INFO_SHARE_MAX:.0%} wanted"
-        )
+    total = operations.total()
+    if operations["info"] > INFO_SHARE_MAX * total:
+        lines.append(f"{operations['info']:,} of {total:,} operations are unknown, at most {INFO_SHARE_MAX:.0%} wanted")
     if history.header.require_mix:
         lines.extend(mix.thin)
     return lines
 
 
-def _stories(history: History, findings: _Findings) -> tuple[AnomalousRecord, ...]:
+def _stories(history: History, tally: Tally) -> tuple[AnomalousRecord, ...]:
     def rank(name: RecordId) -> tuple[int, int]:
-        worst = min((*VIOLATING, *OF_SESSIONS).index(anomaly) for anomaly in findings.classes[name])
+        worst = min((*VIOLATING, *OF_SESSIONS).index(anomaly) for anomaly in tally.classes[name])
         operations = history.records.get(name)
         return worst, operations[0].t if operations else INFINITY
 
     shown = []
-    for name in sorted(findings.classes, key=rank)[:RECORDS_SHOWN_MAX]:
+    for name in sorted(tally.classes, key=rank)[:RECORDS_SHOWN_MAX]:
         operations = history.records.get(name, [])
         shown.append(
             AnomalousRecord(
                 record=name[1],
                 owner=name[0],
                 type=operations[0].type if operations else "",
-                classes=tuple(c for c in (*VIOLATING, *OF_SESSIONS) if c in findings.classes[name]),
-                story=life_story(history, name, operations, findings.sights.get(name, [])),
+                classes=tuple(c for c in (*VIOLATING, *OF_SESSIONS) if c in tally.classes[name]),
+                story=life_story(history, name, operations, tally.sights.get(name, [])),
             )
         )
     return tuple(shown)

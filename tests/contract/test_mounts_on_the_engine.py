@@ -72,7 +72,7 @@ def test_the_volume_of_an_image_is_on_a_lun_with_what_the_image_has_there(tmp_pa
 def test_a_power_cut_takes_what_was_not_flushed_from_every_mount_and_nothing_else(
     kind: str, tmp_path: Path, play: Play
 ) -> None:
-    """Beside a log on a LUN of a SAN that keeps its power, which is what the cut is aimed at."""
+    """Counts a log on a LUN of a SAN that keeps its power, which is what the cut is aimed at."""
     folder = bound(tmp_path / "folder", first="first\n") if kind == "bind" else tmp_path / "missing"
     beside = Mount("volume", "plain", "/more") if kind == "volume" else Mount("bind", str(folder), "/more")
     before = state_of(tmp_path)

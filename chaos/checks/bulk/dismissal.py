@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import orjson
 
-from chaos.checks.bulk.beside import Beside
 from chaos.checks.bulk.columns.attempts import DELETE, RESET, Operations, operations_of
 from chaos.checks.bulk.columns.excerpt import WHOLE, Excerpt
 from chaos.checks.bulk.columns.hashes import hash_of, indexed, places_of
 from chaos.checks.bulk.columns.scan import Columns
 from chaos.checks.bulk.columns.tables import entries
-from chaos.checks.bulk.counts import counted
+from chaos.checks.bulk.dismissed import counted
 from chaos.checks.bulk.plain import Doors, look
 from chaos.checks.bulk.records import Records, Rules
+from chaos.checks.counts import Counts
 from chaos.checks.guards.coverage import not_read
 
 
@@ -28,13 +28,13 @@ class Taken:
     """What some owners come to.
 
     Attributes:
-        wanted: The lines that need a closer look; `beside` are the counts of the rest.
+        wanted: The lines that need a closer look; `counts` are those of the rest.
         foreign: Names of records and write ids that are asked about and are nobody's here.
         operations: How many acts there are.
     """
 
     wanted: Excerpt
-    beside: Beside
+    counts: Counts
     foreign: Any
     operations: int
 
@@ -66,9 +66,9 @@ def look_at(path: Path, columns: Columns, rules: Rules, asked: Any = ()) -> Take
         records.doubt_asked(asked)
     foreign = records.close()
     with _names(path) as names:
-        beside = counted(records, names)
-    wanted = _taken(_Share(operations, records, doors, columns), beside)
-    return Taken(wanted, beside, foreign, len(tables["act"]["op"]))
+        counts = counted(records, names)
+    wanted = _taken(_Share(operations, records, doors, columns), counts)
+    return Taken(wanted, counts, foreign, len(tables["act"]["op"]))
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def _names(path: Path) -> Iterator[Callable[[int], tuple[str, str]]]:
         yield names
 
 
-def _taken(share: _Share, beside: Beside) -> Excerpt:
+def _taken(share: _Share, counts: Counts) -> Excerpt:
     """What needs a closer look; owners of whom nothing does are counted with their doors."""
     operations, records, columns = share.operations, share.records, share.columns
     acts = operations.acts
@@ -102,7 +102,7 @@ def _taken(share: _Share, beside: Beside) -> Excerpt:
     for line in _with_rows(columns.tables["row"]["line"], wanted.lines):
         wanted.thinned[line] = kept.get(line, ())
         wanted.lines.discard(line)
-    clean = _clean_owners(share, beside, set(involved.tolist()))
+    clean = _clean_owners(share, counts, set(involved.tolist()))
     for door in columns.doors:
         if door.owner in clean:
             continue
@@ -136,20 +136,20 @@ def _rows(share: _Share) -> dict[int, Any]:
     return found
 
 
-def _clean_owners(share: _Share, beside: Beside, involved: set[int]) -> set[str]:
+def _clean_owners(share: _Share, counts: Counts, involved: set[int]) -> set[str]:
     """Owners whose every record is plain and every door was read: their doors are only counted."""
     doors = share.doors
     clean = {
         owner
         for owner in doors.count
-        if owner in beside.acknowledged
+        if owner in counts.acknowledged
         and owner not in doors.irregular
         and hash_of(owner) not in involved
-        and not not_read(beside.devices.get(owner, ()), share.records.rules.copies, doors.read[owner])
+        and not not_read(counts.devices.get(owner, ()), share.records.rules.copies, doors.read[owner])
     }
     for owner in clean:
-        beside.covered += beside.acknowledged.pop(owner)
-        beside.devices.pop(owner, None)
-        beside.doors += doors.count[owner]
-        beside.steps.update(step for step, _ in doors.read[owner])
+        counts.covered += counts.acknowledged.pop(owner)
+        counts.devices.pop(owner, None)
+        counts.doors += doors.count[owner]
+        counts.steps.update(step for step, _ in doors.read[owner])
     return clean

@@ -24,12 +24,12 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import orjson
 
-from chaos.checks.bulk.beside import Beside, summed
 from chaos.checks.bulk.columns.chunks import Acted, Acts, Chunk, chunks_of, gathered, split, strays
 from chaos.checks.bulk.columns.excerpt import Excerpt, excerpt_of
 from chaos.checks.bulk.columns.scan import Columns, IrregularError, scan
 from chaos.checks.bulk.dismissal import Taken, look_at
 from chaos.checks.bulk.records import Rules
+from chaos.checks.counts import Counts, summed
 from chaos.faults.felt import is_felt
 from chaos.history.model import INFINITY, History
 from chaos.history.reader import read_lines
@@ -41,7 +41,7 @@ SHARE_BYTES: Final = 64 << 20
 T = TypeVar("T")
 
 
-def looked(path: Path, *, processes: int | None = None) -> tuple[History, Beside]:
+def looked(path: Path, *, processes: int | None = None) -> tuple[History, Counts]:
     """That part of a history which needs a closer look, and the counts of the rest.
 
     Raises:
@@ -59,20 +59,20 @@ def looked(path: Path, *, processes: int | None = None) -> tuple[History, Beside
         return _rest(path, others, _looked_at(path, apart, rules, each))
 
 
-def from_columns(path: Path, columns: Columns) -> tuple[History, Beside]:
+def from_columns(path: Path, columns: Columns) -> tuple[History, Counts]:
     """As `looked`, from the columns of the whole file."""
     rules = _rules(_frame(path, columns.others, columns.lines, columns.last_line))
     return _rest(path, columns.others, [look_at(path, columns, rules)])
 
 
-def _rest(path: Path, others: Sequence[tuple[int, bytes]], taken: Sequence[Taken]) -> tuple[History, Beside]:
+def _rest(path: Path, others: Sequence[tuple[int, bytes]], taken: Sequence[Taken]) -> tuple[History, Counts]:
     """What is left for the exact rule, and the counts of all that is not."""
     wanted = Excerpt()
     for one in taken:
         wanted.add(one.wanted)
     history = read_lines(path, excerpt_of(path, wanted, dict(others)))
     history.operations = sum(one.operations for one in taken)
-    return history, summed(one.beside for one in taken)
+    return history, summed(one.counts for one in taken)
 
 
 Each = Callable[[Callable[..., T], Iterable[tuple[Any, ...]]], Iterator[T]]

@@ -2,7 +2,7 @@
 
 This is no second set of rules. A record is dismissed here only under conditions so plain that the exact rule cannot
 find anything (tests hold the verdict with and without it against each other); every other record, and all that is odd,
-goes to `verdict.judge` line by line. What is dismissed still counts: `Beside` has the counts.
+goes to `verdict.judge` line by line. What is dismissed still counts: `Counts` has the counts.
 """
 
 from __future__ import annotations

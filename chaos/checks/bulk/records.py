@@ -19,7 +19,7 @@ _OK_BLOB, _NO_BLOB, _CANARY = (np.uint64(hash_of(text)) for text in ("ok", "", C
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What of the experiment matters here: policy, keys, doors to copies, when faults of the load struck by index."""
+    """Settings that the columns need: policy, keys, doors to copies, when faults of the load struck by index."""
 
     conditional: bool
     keyed: bool

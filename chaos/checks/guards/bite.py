@@ -17,22 +17,22 @@ from chaos.history.model import INFINITY, History
 _NONE: Final = Traffic()
 
 
-def toothless(history: History, beside: Mapping[int, Traffic] | None = None) -> tuple[str, ...]:
+def toothless(history: History, traffic: Mapping[int, Traffic]) -> tuple[str, ...]:
     """One line for every scheduled fault that did not bite.
 
     Args:
-        history: The history.
-        beside: Further writes, by the index of the fault that they were around.
+        history: Its faults, and what phones felt of them.
+        traffic: What was known of writes when a fault of the load struck, by the fault's index.
     """
-    lines, beside = [], beside or {}
+    lines = []
     for index, name in enumerate(history.header.faults):
-        why = _missing(history, [event for event in history.faults if event.index == index], beside.get(index, _NONE))
+        why = _missing(history, [event for event in history.faults if event.index == index], traffic.get(index, _NONE))
         if why:
             lines.append(f"{name} (fault {index + 1}) did not bite: {why}")
     return tuple(lines)
 
 
-def _missing(history: History, events: Sequence[FaultEvent], beside: Traffic) -> str:
+def _missing(history: History, events: Sequence[FaultEvent], traffic: Traffic) -> str:
     injected = next((event for event in events if event.happened == "injected"), None)
     if injected is None:
         return next((event.why for event in events if event.why), "its trigger never came")
@@ -41,9 +41,18 @@ def _missing(history: History, events: Sequence[FaultEvent], beside: Traffic) ->
     carrier = felt(history, events)
     if carrier is not None and carrier.why:
         return carrier.why
-    if injected.phase == "load" and not (_traffic(history, injected.t) + beside).flows(injected.t):
+    if injected.phase == "load" and not traffic.flows(injected.t):
         return "no write was being acknowledged when it took hold"
     return ""
+
+
+def traffic_at_faults(history: History) -> dict[int, Traffic]:
+    """What was known of the writes of a history when a fault of its load struck, by the fault's index."""
+    return {
+        event.index: _traffic(history, event.t)
+        for event in reversed(history.faults)
+        if event.happened == "injected" and event.phase == "load"
+    }
 
 
 def _traffic(history: History, t: int) -> Traffic:

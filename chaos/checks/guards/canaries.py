@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from chaos.checks.rules.doors import Reading, Sight
+from chaos.checks.rules.doors import Sight
 from chaos.history.events import CANARY_OWNER
 from chaos.history.model import History
 
@@ -33,28 +33,21 @@ class Canaries:
     otherwise: bool = False
 
 
-def canaries(
-    history: History,
-    readings: Mapping[str, Sequence[Reading]],
-    sights: Mapping[str, Sequence[Sight]],
-    steps: Collection[int] = (),
-) -> Canaries:
+def canaries(history: History, sights: Mapping[str, Sequence[Sight]], steps: Collection[int]) -> Canaries:
     """Judge the check itself.
 
     Args:
         history: The history.
-        readings: All doors by owner.
         sights: What was made of the records of `CANARY_OWNER`, by record.
-        steps: Further steps at which doors were read.
+        steps: Of the final reads at which anybody was read.
     """
     planted = {
         name: record for name, record in history.header.canaries.items() if (CANARY_OWNER, record) in history.records
     }
     if len(planted) < 2:
         return Canaries(len(planted), 0, f"only {len(planted)} of 2 canaries were planted")
-    asked = {reading.door.step for of_owner in readings.values() for reading in of_owner} | set(steps)
     tried = {step for step, owner, _ in history.doors if owner == CANARY_OWNER}
-    if unread := sorted(asked - tried):
+    if unread := sorted(set(steps) - tried):
         return Canaries(2, 0, f"the canaries were not read at step {unread[0]} of the final reads")
     silent = {
         name: next((s for s in sights.get(record, ()) if not _reported(name, s)), None)

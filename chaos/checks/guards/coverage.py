@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chaos.checks.bulk.beside import Beside
+from chaos.checks.counts import Counts
 from chaos.checks.rules.doors import Reading
-from chaos.history.events import CANARY_OWNER
-from chaos.history.model import History
 
 FRESH: Final = 1
 CACHES: Final = 2
@@ -32,38 +29,22 @@ class Coverage:
     unread: tuple[tuple[str, str], ...]
 
 
-def coverage(
-    history: History,
-    readings: Mapping[str, Sequence[Reading]],
-    acknowledged: Iterable[tuple[str, str]],
-    beside: Beside | None = None,
-) -> Coverage:
+def coverage(copies: Collection[str], readings: Mapping[str, Sequence[Reading]], counts: Counts) -> Coverage:
     """Count what the final reads covered.
 
     Args:
-        history: The history.
+        copies: Doors that every owner has besides those of the devices.
         readings: All doors that could be read, by owner.
-        acknowledged: The acknowledged records, canaries left out.
-        beside: Further records.
+        counts: Who has acknowledged records, and by which devices.
     """
-    beside = beside or Beside()
-    devices: dict[str, set[str]] = defaultdict(set)
-    for owner, of_owner in beside.devices.items():
-        devices[owner].update(of_owner)
-    for (owner, _), operations in history.records.items():
-        if owner != CANARY_OWNER:
-            devices[owner].update(operation.device for operation in operations)
     unread: dict[str, str] = {}
-    records: Counter[str] = Counter(beside.acknowledged)
-    for owner, _ in acknowledged:
-        records[owner] += 1
-    for owner in records:
+    for owner in counts.acknowledged:
         read = {(r.door.step, r.door.door) for r in readings.get(owner, ())}
-        if missing := not_read(devices[owner], history.header.copies, read):
+        if missing := not_read(counts.devices[owner], copies, read):
             unread[owner] = missing
     return Coverage(
-        coverable=sum(records.values()) + beside.covered,
-        covered=beside.covered + sum(count for owner, count in records.items() if owner not in unread),
+        coverable=counts.acknowledged.total() + counts.covered,
+        covered=counts.covered + sum(n for owner, n in counts.acknowledged.items() if owner not in unread),
         unread=tuple(sorted(unread.items())),
     )
 

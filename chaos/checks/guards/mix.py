@@ -6,7 +6,7 @@ A history of creates alone proves little: losses hide in updates that race, in d
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos.experiment.mix import (
@@ -20,7 +20,7 @@ from chaos.experiment.mix import (
     UPDATES_MIN,
 )
 from chaos.history.events import CANARY_OWNER
-from chaos.history.model import INFINITY, History, Operation
+from chaos.history.model import INFINITY, Operation
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,14 @@ class Mix:
         return tuple(short)
 
 
-def mix_of(history: History, beside: Mapping[str, int] | None = None) -> Mix:
-    """Count the mix, canaries left out; `beside` are the counts of further records."""
-    counts = Counter(beside or {})
-    for (owner, _), operations in history.records.items():
-        if owner != CANARY_OWNER:
-            counts.update(_mixed(operations))
+def mix_of(mixed: Mapping[str, int], resets: Iterable[Operation]) -> Mix:
+    """The mix.
+
+    Args:
+        mixed: What was sent, by kind, and of it "photo" and "contended", as `mixed` counts them.
+        resets: Of devices.
+    """
+    counts = Counter(mixed)
     total = counts["create"] + counts["update"] + counts["delete"]
     return Mix(
         operations=total,
@@ -77,11 +79,11 @@ def mix_of(history: History, beside: Mapping[str, int] | None = None) -> Mix:
         deletes=_share(counts["delete"], total),
         contended=_share(counts["contended"], counts["update"]),
         photos=_share(counts["photo"], counts["create"]),
-        full_resets=sum(o.outbox > 0 and o.owner != CANARY_OWNER for o in history.resets),
+        full_resets=sum(reset.outbox > 0 and reset.owner != CANARY_OWNER for reset in resets),
     )
 
 
-def _mixed(operations: Sequence[Operation]) -> Counter[str]:
+def mixed(operations: Sequence[Operation]) -> Counter[str]:
     """The kinds of one record's operations that were sent, with its photos and contended updates."""
     sent = [o for o in operations if o.attempts]
     counts = Counter(operation.kind for operation in sent)

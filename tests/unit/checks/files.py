@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from chaos.checks.bulk.beside import Beside
+from chaos.checks.counts import Counts
 from chaos.checks.verdict import Judgement, judge
 from chaos.history.events import End, Event, Header
 from chaos.history.reader import read_history
@@ -26,7 +26,7 @@ def written(events: Iterable[Event], folder: Path) -> Path:
     return path
 
 
-def judged(events: Iterable[Event], folder: Path, beside: Beside | None = None) -> Judgement:
+def judged(events: Iterable[Event], folder: Path, beside: Counts | None = None) -> Judgement:
     return judge(read_history(written(events, folder)), beside)
 
 

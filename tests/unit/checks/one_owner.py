@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from chaos.checks.bulk.beside import Beside
 from chaos.checks.bulk.large import looked
+from chaos.checks.counts import Counts
 from chaos.checks.verdict import Judgement, judge
 from chaos.history.events import Act, Back, DoorRead, Event, FaultEvent, Header, PhaseEvent, Row, Send
 from chaos.history.reader import read_history
@@ -21,7 +21,7 @@ THIN = {"never-read", "unreadable", "not-quiescent"}
 HEADER = Header("x", 1, "reject", "keyed", canaries={"A": "a", "B": "b"}, require_mix=False)
 
 
-def judgement(tmp_path: Path, *events: Event, beside: Beside | None = None, **changes: Any) -> Judgement:
+def judgement(tmp_path: Path, *events: Event, beside: Counts | None = None, **changes: Any) -> Judgement:
     return judged([replace(HEADER, **changes), *events], tmp_path, beside)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.checks.guards.mix import mix_of
+from chaos.checks.verdict import judge
 from chaos.errors import DriverError, HarnessError
 from chaos.experiment.plan import Workload
 from chaos.history.events import Act, Back, DoorRead, Header
@@ -60,7 +60,7 @@ def test_a_whole_load_is_a_well_formed_history_with_the_mix_that_a_counted_trial
     asyncio.run(scene())
     recorder.close()
     history = read_history(recorder.path)
-    assert mix_of(history).thin == ()
+    assert judge(history).mix.thin == ()
     assert sum(len(operations) for operations in history.records.values()) == LOAD.operations
     doors = [rounds[-1] for rounds in history.doors.values()]
     assert len(doors) == PHONES

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from chaos.checks.bulk.beside import Beside
 from chaos.checks.bulk.columns.attempts import CREATE, DELETE, FAIL, NEVER, OK, UPDATE
 from chaos.checks.bulk.columns.compiled import compiled
 from chaos.checks.bulk.columns.hashes import hash_of, numbered, paired
 from chaos.checks.bulk.columns.tables import entries
 from chaos.checks.bulk.records import Records, in_groups
+from chaos.checks.counts import Counts
 from chaos.checks.guards.traffic import NEVER as NO_ANSWER
 from chaos.checks.guards.traffic import Traffic
 from chaos.experiment.mix import PHOTO_BYTES_MAX, PHOTO_BYTES_MIN
@@ -21,7 +21,7 @@ from chaos.experiment.mix import PHOTO_BYTES_MAX, PHOTO_BYTES_MIN
 _PHOTO: Final = np.uint64(hash_of("photo"))
 
 
-def counted(records: Records, names: Callable[[int], tuple[str, str]]) -> Beside:
+def counted(records: Records, names: Callable[[int], tuple[str, str]]) -> Counts:
     """The counts of the records that are not doubtful.
 
     Args:
@@ -29,7 +29,7 @@ def counted(records: Records, names: Callable[[int], tuple[str, str]]) -> Beside
         names: The owner and the device of the act in a line.
     """
     plain = ~records.doubtful[records.of]
-    found = Beside()
+    found = Counts()
     ok, tried = records.ok & plain, (records.tries > 0) & plain
     if records.rules.keyed:
         found.operations["ok"] = int(ok.sum())

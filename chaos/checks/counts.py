@@ -1,4 +1,4 @@
-"""What the records that need no closer look add to a verdict: counts, and nothing else."""
+"""The counts that a verdict rests on: whoever counts records, one by one or in columns, adds to the same ones."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from chaos.checks.guards.traffic import Traffic
 
 
 @dataclass(slots=True)
-class Beside:
-    """Counts over records that are as they must be at every door.
+class Counts:
+    """Counts over some records; canaries are in none.
 
     Attributes:
-        operations: Their logical operations by outcome.
+        operations: Logical operations by outcome.
         reported: Of the classes that are only told.
         mixed: Creates, updates, deletes, photos and contended updates that were sent.
-        acknowledged: Acknowledged records by owner.
-        devices: Devices that changed them, by owner.
-        must: How many must be there; `must_before` those acknowledged before the first fault.
-        traffic: What was known of their writes when a fault struck, by the fault's index.
-        covered: Acknowledged records of owners whose every door was read, and who are left out altogether.
-        doors: How many doors of such owners were read, at which `steps`.
+        acknowledged: Acknowledged records by owner, of owners whose doors are still to be looked at.
+        devices: Devices that changed records of these owners.
+        must: Acknowledged records that must be there, or are lost; `must_before` those acknowledged before the first
+            fault.
+        traffic: What was known of writes when a fault of the load struck, by the fault's index.
+        covered: Acknowledged records of owners whose every door was read.
+        doors: How many doors were tried, `steps` at which of them anybody was read.
     """
 
     operations: Counter[str] = field(default_factory=Counter)
@@ -37,7 +38,7 @@ class Beside:
     doors: int = 0
     steps: set[int] = field(default_factory=set)
 
-    def add(self, other: Beside) -> None:
+    def add(self, other: Counts) -> None:
         """Take over the counts of other records."""
         for mine, theirs in (
             (self.operations, other.operations),
@@ -57,9 +58,9 @@ class Beside:
         self.steps |= other.steps
 
 
-def summed(parts: Iterable[Beside]) -> Beside:
+def summed(parts: Iterable[Counts]) -> Counts:
     """All of them together."""
-    whole = Beside()
+    whole = Counts()
     for part in parts:
         whole.add(part)
     return whole
