@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "chaos"
 LINES_MAX = 450
+MODULES_MAX = 12
 
 PARTS = {
     "chaos.agent.codec": "wire",
@@ -166,3 +168,18 @@ def test_a_module_can_be_read_in_one_go(module: str) -> None:
 def test_an_exception_that_nobody_needs_is_struck(module: str, name: str) -> None:
     assert name in imports(module)
     assert part(name) not in ALLOWED[part(module)], "it is allowed anyway"
+
+
+def test_only_the_choice_between_the_two_ways_to_count_knows_the_one_for_large_histories() -> None:
+    known_by = {
+        module
+        for module in MODULES
+        if not module.startswith("chaos.checks.bulk")
+        and any(name.startswith("chaos.checks.bulk") for name in imports(module))
+    }
+    assert known_by == {"chaos.checks.file"}
+
+
+def test_a_folder_holds_what_can_be_seen_at_a_glance() -> None:
+    folders = Counter(path.parent for path in MODULES.values() if path.name != "__init__.py")
+    assert {folder: count for folder, count in folders.items() if count > MODULES_MAX} == {}
