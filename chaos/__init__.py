@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chaos.reporting.recall import judge_again
     from chaos.reporting.result import TrialResult
     from chaos.trials import run_trials
+    from chaos.workload.drivers.http import send_once
     from chaos.workload.session import Ack, Changes, Copy, FrontDoor, Record, Session, WriteId
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "judge_again",
     "open_experiment",
     "run_trials",
+    "send_once",
 ]
 
 _HOMES = {
@@ -70,6 +72,7 @@ _HOMES = {
     "chaos.reporting.recall": ("judge_again",),
     "chaos.reporting.result": ("TrialResult",),
     "chaos.trials": ("run_trials",),
+    "chaos.workload.drivers.http": ("send_once",),
     "chaos.workload.session": ("Ack", "Changes", "Copy", "FrontDoor", "Record", "Session", "WriteId"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -21,6 +21,23 @@ PHOTOS_AT_ONCE = 4
 _NOTHING = dict.fromkeys(("row", "name", "type", "write", "revision", "fields", "blob"))
 
 
+async def send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """A middleware for clients of aiohttp that has each request sent once: `ClientSession(middlewares=(send_once,))`.
+
+    By itself aiohttp sends a GET, PUT or DELETE again when a kept connection turns out to be dead, and an attempt that
+    the history does not see may not be made.
+
+    Raises:
+        aiohttp.ClientOSError: The connection broke; it is unknown whether the service has got the request.
+    """
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:  # nothing was sent
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise ConnectionError(*error.args) from error  # of which aiohttp makes a `ClientOSError`
+
+
 class HttpSession:
     """One phone that talks to the gateway over its own connections.
 
@@ -94,10 +111,8 @@ class HttpSession:
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=None),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                middlewares=(send_once,),
             )
-            # aiohttp sends a PUT, DELETE or GET again by itself when a kept connection turns out to be dead;
-            # an attempt that the history does not see may not be made. There is no public switch for it.
-            self._client._retry_connection = False
         return self._client
 
     def _condition(self, base: WriteId | None) -> dict[str, str]:

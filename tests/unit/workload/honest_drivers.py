@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from chaos.workload.drivers.http import HttpSession
+from chaos.workload.drivers.http import HttpSession, send_once
 from chaos.workload.session import Ack, Record, WriteId
 
 BLOCKED_SECONDS = 25.0
@@ -23,9 +23,9 @@ class OneConnectionForAll(HttpSession):
     def _connected(self) -> Any:
         if OneConnectionForAll._shared is None:
             connector = aiohttp.TCPConnector(limit_per_host=1, keepalive_timeout=60)
-            shared = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-            shared._retry_connection = False
-            OneConnectionForAll._shared = shared
+            OneConnectionForAll._shared = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), middlewares=(send_once,)
+            )
         return _Mine(OneConnectionForAll._shared, self._headers)
 
     async def close(self) -> None:
