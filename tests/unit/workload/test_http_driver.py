@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -10,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from chaos.errors import NotNow, Refused
-from chaos.workload.drivers.http import HttpSession
+from chaos.workload.drivers.http import HttpSession, send_once
 from chaos.workload.records import make, observe
 from chaos.workload.session import FrontDoor
 from tests.unit.workload.fakes import Service, served
@@ -183,3 +184,27 @@ def test_rows_without_what_belongs_to_them_are_passed_on_as_they_are_for_the_che
             await runner.cleanup()
 
     asyncio.run(asyncio.wait_for(scenery(), SECONDS_MAX))
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_request_whose_kept_connection_breaks_is_not_sent_again(method: str) -> None:
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """The first request of a connection is answered, the second one breaks it."""
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    async def act() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            host, port = server.sockets[0].getsockname()[:2]
+            async with aiohttp.ClientSession(middlewares=(send_once,)) as client:
+                await client.request(method, f"http://{host}:{port}/")
+                with pytest.raises(aiohttp.ClientOSError):
+                    await client.request(method, f"http://{host}:{port}/")
+
+    asyncio.run(asyncio.wait_for(act(), 10))
+    assert len(asked) == 2
