@@ -81,11 +81,6 @@ def load_trials(path: Path, seed: int | None, times: int, faults: FaultCatalogue
     return _experiment(document, path, seed, times, faults)
 
 
-def load_experiment(path: Path, seed: int | None, faults: FaultCatalogue) -> Plan:
-    """Load an experiment and draw its plan; see `load`."""
-    return _experiment(read(path), path, seed, 1, faults)[0]
-
-
 def load_plan(path: Path, faults: FaultCatalogue) -> Plan:
     """Load a plan; see `load`."""
     return _plan(read(path), path, faults, None)

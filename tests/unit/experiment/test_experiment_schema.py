@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chaos.errors import SourceError, UsageError
 from chaos.experiment import plan, schema
-from chaos.experiment.loader import load, load_experiment, load_plan, load_trials
+from chaos.experiment.loader import load, load_plan, load_trials
 from chaos.experiment.plan import Target, Trigger
 from chaos.experiment.schema import SEED_MAX
 from tests.unit.experiment.samples import FORMS, GOOD, Catalogue, Write
@@ -25,7 +25,7 @@ def refusal(path: Path, faults: Catalogue) -> str:
 
 def test_an_experiment_becomes_a_plan(written: Write, faults: Catalogue) -> None:
     path = written(GOOD)
-    made = load_experiment(path, 7, faults)
+    made = load(path, 7, faults)
     assert (made.experiment, made.seed, made.expect) == ("power_cut", 7, "HELD")
     assert made.stack == (path.resolve().parent / "stack/compose.yaml",)
     assert (made.workload.users, made.workload.operations, made.workload.devices_per_user) == (20, 800, 2)

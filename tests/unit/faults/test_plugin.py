@@ -15,7 +15,7 @@ import pytest
 
 from chaos.checks.verdict import judge
 from chaos.errors import SourceError, UsageError
-from chaos.experiment.loader import load_experiment, write_plan
+from chaos.experiment.loader import load, write_plan
 from chaos.experiment.plan import Plan
 from chaos.faults import catalogue, known_faults, registry
 from chaos.faults.injector import Injector
@@ -68,7 +68,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def drawn(folder: Path, text: str = EXPERIMENT) -> Plan:
     (folder / "compose.yaml").write_text(COMPOSE)
     (folder / "e.yaml").write_text(text)
-    return load_experiment(folder / "e.yaml", 1, catalogue())
+    return load(folder / "e.yaml", 1, catalogue())
 
 
 class Shell:

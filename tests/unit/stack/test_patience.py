@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.experiment.loader import load_experiment, load_plan, write_plan
+from chaos.experiment.loader import load, load_plan, write_plan
 from chaos.experiment.plan import Limits
 from chaos.faults import catalogue
 from chaos.stack.patience import asked_for, patience_warnings, with_patience
@@ -64,9 +64,9 @@ def test_a_job_in_between_adds_nothing_but_what_it_waits_for_does() -> None:
 def test_a_plan_knows_what_was_stated_and_its_file_states_what_holds(tmp_path: Path) -> None:
     file = tmp_path / "experiment.yaml"
     file.write_text("experiment: e\nstack: compose.yaml\nlimits: {ready_seconds_max: 60}\n")
-    limits = load_experiment(file, 1, catalogue()).limits
+    limits = load(file, 1, catalogue()).limits
     assert limits.stated == {"ready_seconds_max"}
-    plan = load_experiment(file, 1, catalogue())
+    plan = load(file, 1, catalogue())
     grown = with_patience(plan.limits, stack_of(slow("db", 120)))
     write_plan(type(plan)(**{**vars(plan), "limits": grown}), tmp_path / "plan.yaml")
     again = load_plan(tmp_path / "plan.yaml", catalogue()).limits
