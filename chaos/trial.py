@@ -299,8 +299,15 @@ class Trial:
         async with self._mending:
             replaces = bool(self._injector.damage.replaceable)
             blanks = await self._lab.golden.blanks(self._running.agent) if replaces else {}
-            damage, replacing = self._injector.damage, self._injector.replacing
-            async for said in mend(self._running, damage, blanks, seconds_max, wait=wait, replacing=replacing):
+            async for said in mend(
+                self._running,
+                self._injector.damage,
+                blanks,
+                seconds_max,
+                wait=wait,
+                replacing=self._injector.replacing,
+                hindered=lambda: self._injector.can_heal,
+            ):
                 self._note(*said)
 
     def _give_up(self, error: Unrecoverable) -> None:

@@ -42,12 +42,13 @@ async def mend(
     *,
     wait: bool = True,
     replacing: Callable[[Set[str]], None] = lambda luns: None,
+    hindered: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[tuple[str, str]]:
     """Bring back whatever is down, except what a fault in force holds down; yield (topic, what was done).
 
     LUNs that lost power, or whose file system gave up, get a boot-time check, those that are gone a blank one in their
     place; the containers on them are made anew. Services that merely ended are started again. Then the runbook is
-    followed for what blank LUNs have taken the place of.
+    followed for every LUN that a blank one has taken the place of, now or before, until it has come to its end.
 
     Args:
         running: The stack.
@@ -56,6 +57,7 @@ async def mend(
         seconds_max: For all of it.
         wait: Until what was started is healthy; else only until it is started.
         replacing: Told of the LUNs that are replaced, just before they are.
+        hindered: Whether a fault is in force that will end: what fails meanwhile is tried again afterwards.
 
     Raises:
         Unrecoverable: Something does not come back within `seconds_max`.
@@ -77,6 +79,7 @@ async def mend(
     ended = [name for name in await running.not_running() if name not in untouched | anew]
     if blank:
         replacing(blank)
+    running.blank = running.blank - damage.lost | blank
     for said in await running.bring_back(
         anew=anew - untouched,
         ended=ended,
@@ -88,19 +91,19 @@ async def mend(
         yield "fsck", said
     if ended:
         yield "started", ", ".join(ended)
-    if blank:
-        async for said in _follow_the_runbook(running, blank, damage.lost, deadline):
-            yield "runbook", said
+    async for said in _follow_the_runbook(running, damage.lost, untouched, hindered, deadline):
+        yield "runbook", said
 
 
 async def _follow_the_runbook(
-    running: RunningStack, blank: Set[str], lost: Set[str], deadline: float
+    running: RunningStack, lost: Set[str], untouched: Set[str], hindered: Callable[[], bool], deadline: float
 ) -> AsyncIterator[str]:
     """What no copy is left of is restored, else stays empty; yield what was done.
 
-    A service of a `rebuild` step bootstraps itself on its blank LUN from a copy that is left.
+    A service of a `rebuild` step bootstraps itself on its blank LUN from a copy that is left. What waits for a service
+    that is untouched, and a restore that failed while a fault hindered it, is left for the next time.
     """
-    stack = running.stack
+    stack, blank, was_hindered = running.stack, running.blank, hindered()
     copied = {volume for volumes in stack.copies.values() for volume in volumes}
     # where it is said which disks hold the data, nobody takes a backup to a local one that is not among them
     without = {lun for lun in blank if lun in copied or not copied or not stack.luns[lun].is_local}
@@ -108,22 +111,28 @@ async def _follow_the_runbook(
         yield _started_on(stack, blank - without)
     for step in stack.runbook:
         for service in step.services:
-            copies = {lun: stack.copies_left(lun, lost) for lun in stack.luns_of((service,)) if lun in blank}
+            copies = {lun: stack.copies_left(lun, lost | blank) for lun in stack.luns_of((service,)) if lun in blank}
             for lun, left in copies.items():
                 if left:
                     without.discard(lun)
                     yield f"{step.name}: {service} on a blank {lun}, from {', '.join(left)}"
-    if not without:
+    running.blank = without
+    restores = [step for step in stack.runbook if step.kind == "restore"] if without else []
+    for step in restores:
+        if step.service in untouched:
+            return
+        await running.healthy((step.service,), deadline - time.monotonic())
+        code, words = await running.execute(step.service, step.run, deadline - time.monotonic())
+        if code == 0:
+            running.blank = set()
+            yield f"{step.name}: restored"
+            return
+        yield f"{step.name}: failed with {code}: {words}"
+    if restores and (was_hindered or hindered()):
         return
-    for step in stack.runbook:
-        if step.kind == "restore":
-            await running.healthy((step.service,), deadline - time.monotonic())
-            code, words = await running.execute(step.service, step.run, deadline - time.monotonic())
-            if code == 0:
-                yield f"{step.name}: restored"
-                return
-            yield f"{step.name}: failed with {code}: {words}"
-    yield f"no usable backup; {_started_on(stack, without)}"
+    running.blank = set()
+    if without:
+        yield f"no usable backup; {_started_on(stack, without)}"
 
 
 def _started_on(stack: Stack, luns: Set[str]) -> str:

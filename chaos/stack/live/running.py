@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 import docker
@@ -69,6 +69,8 @@ class RunningStack:
         self.agent = agent
         self.running: dict[str, Container] = {}
         self.logs: Path | None = None
+        self.blank: Set[str] = frozenset()
+        """LUNs that are blank in the place of lost ones, and for which the runbook has not come to its end."""
         self._client = client
         self._run = run
         self._network = net
@@ -134,6 +136,7 @@ class RunningStack:
         if self.carrier:
             await self.carrier.remove(self.logs, self.hush)
         await self._disks.clear()
+        self.blank = frozenset()
         await asyncio.to_thread(self.files.clear)
 
     async def shut_down(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from chaos.agent.wire import Health, LunHealth
+from chaos.stack.live.disks import Unrecoverable
 from chaos.stack.live.mending import Damage, mend
 from chaos.stack.live.running import RunningStack
 from chaos.stack.spec import Lun, Mount, RunbookStep, Service, Stack
@@ -42,9 +43,12 @@ class NotingStack:
         self.agent = self
         self.health = dict.fromkeys(self.stack.luns, HEALTHY)
         self.running = dict.fromkeys(self.stack.services)
+        self.blank: Set[str] = NOTHING
         self.ended: list[str] = []
         self.did: list[tuple[object, ...]] = []
         self.exit_codes = {"restore": 0}
+        self.unhealthy: set[str] = set()
+        self.does_not_come_back = False
 
     @property
     def made(self) -> RunningStack:
@@ -67,10 +71,15 @@ class NotingStack:
         work = {"anew": tuple(sorted(anew)), "ended": tuple(ended), "checked": checked, "blank": tuple(blanks)}
         if any(work.values()):
             self.did.append(("bring back", {name: names for name, names in work.items() if names}))
+        if self.does_not_come_back:
+            raise Unrecoverable("something does not come back")
         return [f"{lun}: clean" for lun in checked]
 
     async def healthy(self, services: Iterable[str], seconds_max: float) -> None:
+        services = tuple(services)
         self.did.append(("healthy", *services))
+        if self.unhealthy.intersection(services):
+            raise Unrecoverable(f"{', '.join(services)} does not get healthy in time")
 
     async def not_running(self) -> list[str]:
         return self.ended
@@ -187,6 +196,59 @@ def test_a_restore_that_fails_is_told_and_the_next_step_is_tried() -> None:
     said = followed(running, "pgdata")
     assert said[0] == "from backup: failed with 7: last words"
     assert said[-1].startswith("no usable backup")
+
+
+@pytest.mark.parametrize("trouble", ["a disk that needs more than a check", "the restore's service is not healthy"])
+def test_a_runbook_that_could_not_be_followed_is_followed_the_next_time(trouble: str) -> None:
+    running = NotingStack(RESTORE, INITIALISE)
+    running.does_not_come_back = trouble.startswith("a disk")
+    running.unhealthy = {"db"}
+    with pytest.raises(Unrecoverable):
+        mended(running, lost={"pgdata"}, replaceable={"pgdata"})
+    running.does_not_come_back, running.unhealthy = False, set()
+    assert mended(running) == [("runbook", "from backup: restored")]
+    assert mended(running) == []
+
+
+def test_a_restore_in_a_service_that_a_fault_holds_waits_until_that_is_over() -> None:
+    running = NotingStack(RunbookStep("from files", "restore", "files", ("restore",)), INITIALISE)
+    said = mended(running, lost={"pgdata"}, replaceable={"pgdata"}, held={"files"})
+    assert said == [("fsck", "wal: clean")]
+    assert mended(running) == [("runbook", "from files: restored")]
+
+
+def test_a_restore_that_failed_while_a_fault_hindered_it_is_tried_again_afterwards() -> None:
+    running = NotingStack(RESTORE, INITIALISE)
+    running.exit_codes["restore"] = 7
+    said = mended(running, lost={"pgdata"}, replaceable={"pgdata"}, hindered=lambda: True)
+    assert said[1:] == [("runbook", "from backup: failed with 7: last words")]
+    running.exit_codes["restore"] = 0
+    assert mended(running) == [("runbook", "from backup: restored")]
+
+
+def test_a_restore_counts_as_hindered_by_a_fault_that_struck_meanwhile() -> None:
+    running, in_force = NotingStack(RESTORE, INITIALISE), iter((False, True))
+    running.exit_codes["restore"] = 7
+    said = mended(running, lost={"pgdata"}, replaceable={"pgdata"}, hindered=lambda: next(in_force))
+    assert said[1:] == [("runbook", "from backup: failed with 7: last words")]
+
+
+def test_a_restore_that_failed_unhindered_is_not_tried_again_over_what_came_since() -> None:
+    running = NotingStack(RESTORE, INITIALISE)
+    running.exit_codes["restore"] = 7
+    assert followed(running, "pgdata")[-1].startswith("no usable backup")
+    running.exit_codes["restore"] = 0
+    assert mended(running) == []
+
+
+def test_a_blank_disk_that_is_lost_before_the_runbook_came_to_its_end_waits_for_another_one() -> None:
+    running = NotingStack(RESTORE, INITIALISE)
+    running.unhealthy = {"db"}
+    with pytest.raises(Unrecoverable):
+        mended(running, lost={"pgdata"}, replaceable={"pgdata"})
+    running.unhealthy = set()
+    assert mended(running, lost={"pgdata"}) == []
+    assert followed(running, "pgdata") == ["from backup: restored"]
 
 
 REBUILD = RunbookStep("rebuild", "rebuild", services=("db", "files"))
