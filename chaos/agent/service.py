@@ -16,7 +16,7 @@ from chaos.agent.disk import loop
 from chaos.agent.disk.fuse import Front
 from chaos.agent.disk.lun import Lun
 from chaos.agent.disk.state import Port, Target
-from chaos.agent.network import links
+from chaos.agent.network import links, namespaces
 from chaos.agent.network.links import Links
 from chaos.agent.process.processes import Processes
 from chaos.agent.states import LinkState, LunState
@@ -253,9 +253,13 @@ class Agent:
         return Done()
 
     def do_confine(self, asked: wire.Confine) -> Done:
-        """Link a container that has started, and confine it."""
-        self._links.add(asked.service, asked.pid)
-        links.apply_baseline(asked.pid, asked.subnet)
+        """Link a container that has started, and confine it; one that has ended again reaches nobody anyway."""
+        try:
+            self._links.add(asked.service, asked.pid)
+            links.apply_baseline(asked.pid, asked.subnet)
+        except OSError:
+            if namespaces.exists(asked.pid):
+                raise
         return Done()
 
     def do_ask(self, asked: wire.Ask) -> wire.Answers:

@@ -231,7 +231,7 @@ def apply_baseline(pid: int, subnet: str) -> None:
     """Let the container speak with its own run's subnet and with itself, and with nobody else.
 
     Raises:
-        OSError: nft refused; its message is in the error.
+        OSError: It has ended again, or nft refuses; its message is in the error.
     """
     table = {"family": "inet", "name": BASELINE}
     rules = [
@@ -265,7 +265,7 @@ def apply_baseline(pid: int, subnet: str) -> None:
         timeout=_SECONDS_MAX,
         check=False,
     )
-    if done.returncode and os.path.exists(f"/proc/{pid}"):
+    if done.returncode:
         raise OSError(f"nft in the namespace of pid {pid}: {done.stderr.decode(errors='replace').strip()}")
 
 

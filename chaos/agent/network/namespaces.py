@@ -41,6 +41,11 @@ def of_process(pid: int) -> int:
     return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
+def exists(pid: int) -> bool:
+    """Whether a process has a network namespace: one that has ended has none, also while it waits to be reaped."""
+    return os.path.exists(f"/proc/{pid}/ns/net")
+
+
 def _enter(namespace: int) -> None:
     # os.setns came with Python 3.12
     if _LIBC.setns(namespace, _CLONE_NEWNET):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Set
 
-from chaos.errors import HarnessError
+from chaos.errors import AgentError, HarnessError
 from chaos.stack.spec import Stack
 
 _PAUSE_SECONDS = 0.1
@@ -30,6 +29,7 @@ class Restarts:
         self._ended: dict[str, float] = {}
         self._pauses: dict[str, float] = {}
         self._times: Counter[str] = Counter()
+        self._failed: AgentError | None = None
 
     def restarts(self, service: str, code: int) -> bool:
         """Whether this service comes back, as its policy wants it, after an end with this exit code."""
@@ -56,6 +56,15 @@ class Restarts:
             self._times.pop(service, None)
             self._forget(service)
 
+    def verify(self) -> None:
+        """See that nothing but services failed.
+
+        Raises:
+            AgentError: The agent could not do its part when a service was started again.
+        """
+        if self._failed is not None:
+            raise self._failed
+
     def _may_again(self, service: str) -> bool:
         """Whether its policy has a restart left for it."""
         most = self._stack.services[service].restarts_max
@@ -69,5 +78,9 @@ class Restarts:
     async def _again(self, service: str, pause: float) -> None:
         await asyncio.sleep(pause)
         if service not in self.held():
-            with contextlib.suppress(HarnessError):  # its health, or who mends the stack, will tell
+            try:
                 await self._start(service)
+            except AgentError as error:
+                self._failed = error
+            except HarnessError:  # its health, or who mends the stack, will tell
+                pass

@@ -288,9 +288,11 @@ class RunningStack:
 
         Raises:
             Unrecoverable: Not within `seconds_max`.
+            AgentError: A service was started that the agent could not confine.
             CarrierError: The carrier is gone, which is not the service's failure.
         """
         deadline = time.monotonic() + seconds_max
+        self.restarts.verify()
         if self.carrier:
             await self.carrier.verify()
         await self.all_healthy(seconds_max)
@@ -399,11 +401,7 @@ class RunningStack:
             except HarnessError:  # it has ended already; of every later end the agent tells
                 self.restarts.exited(name)
 
-        async def confine() -> None:
-            with contextlib.suppress(HarnessError):  # it has ended meanwhile; else its health will tell
-                await self.agent.call(Confine(name, container.pid, self._network.subnet))
-
-        await asyncio.gather(watch(), confine())
+        await asyncio.gather(watch(), self.agent.call(Confine(name, container.pid, self._network.subnet)))
 
     async def _start_again(self, name: str) -> None:
         """As its restart policy says; what ended as it should stays ended."""

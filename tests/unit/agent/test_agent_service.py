@@ -21,6 +21,7 @@ from chaos.agent.disk import loop
 from chaos.agent.disk.effects import Effect, FailEffect, Fate, Io
 from chaos.agent.disk.fuse import Front
 from chaos.agent.disk.lun import BLOCK_BYTES
+from chaos.agent.network import links, namespaces
 from chaos.agent.service import Agent
 from chaos.agent.states import Fail, LunState
 from chaos.agent.wire import LunsApplied
@@ -387,3 +388,29 @@ def test_the_agent_runs_on_the_standard_library_alone() -> None:
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code, package], capture_output=True, text=True, check=True)
     assert "'chaos.agent.service'" in done.stdout
     assert "docker" not in done.stdout
+
+
+REFUSED = OSError("nft in the namespace of pid 7: no")
+
+
+@pytest.mark.parametrize("fails", ["add", "apply_baseline"])
+def test_a_container_that_has_ended_again_need_not_be_confined_and_one_that_runs_must_be(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise REFUSED
+
+    monkeypatch.setattr(links.Links, "add", refuse if fails == "add" else lambda *_: None)
+    monkeypatch.setattr(links, "apply_baseline", refuse if fails == "apply_baseline" else lambda *_: None)
+    ended, runs = 0, os.getpid()
+    assert agent.do_confine(wire.Confine("db", ended, "198.18.0.0/24")) == wire.Done()
+    with pytest.raises(OSError, match="nft in the namespace"):
+        agent.do_confine(wire.Confine("db", runs, "198.18.0.0/24"))
+
+
+def test_a_process_that_waits_to_be_reaped_is_in_no_network_any_more() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert namespaces.exists(process.pid)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not namespaces.exists(process.pid)

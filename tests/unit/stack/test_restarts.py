@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.errors import HarnessError
+from chaos.errors import AgentError, HarnessError
 from chaos.stack.live import restarts
 from chaos.stack.live.restarts import Restarts
 from chaos.stack.spec import Service, Stack
@@ -100,3 +100,24 @@ def test_one_that_is_started_again_so_often_stays_down_then_until_somebody_start
         await asyncio.sleep(3)
 
     assert play(act) == [0.1, 3.2, 9.4]
+
+
+def test_a_service_that_cannot_be_started_is_nobody_elses_failure_and_an_agent_that_fails_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    errors: list[HarnessError] = [HarnessError("its program cannot be started"), AgentError("it cannot be confined")]
+
+    async def start(service: str) -> None:
+        raise errors.pop(0)
+
+    async def scene() -> None:
+        policies = Restarts(STACK, start)
+        policies.exited("again")
+        await asyncio.sleep(3)
+        policies.verify()
+        policies.exited("again")
+        await asyncio.sleep(3)
+        with pytest.raises(AgentError, match="it cannot be confined"):
+            policies.verify()
+
+    run(scene(), monkeypatch, restarts)
