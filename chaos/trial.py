@@ -85,6 +85,7 @@ class Trial:
             running.execute,
             self._recreate,
             running.finished,
+            changing=running.changing,
         )
         self._injector = Injector(plan.schedule, at, self._recorder, fan.fault, self._mend_in_load)
         self._watching: asyncio.Task[None] | None = None
@@ -301,7 +302,7 @@ class Trial:
             blanks = await self._lab.golden.blanks(self._running.agent) if replaces else {}
             async for said in mend(
                 self._running,
-                self._injector.damage,
+                lambda: self._injector.damage,
                 blanks,
                 seconds_max,
                 wait=wait,

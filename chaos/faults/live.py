@@ -7,6 +7,7 @@ add a fault and apply the state; to heal is to remove it and apply again. No und
 from __future__ import annotations
 
 import abc
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -40,6 +41,7 @@ class Surroundings:
         recreate: Stop services in order and make their containers anew; tells of which it could.
         finished: Tells which of some services that do not run have ended as they should: nobody can strike those.
         load_began_ns: Of CLOCK_MONOTONIC; 0 before the load.
+        changing: Held while operators take LUNs away and put them in place; nobody strikes one then.
     """
 
     stack: Stack
@@ -51,6 +53,7 @@ class Surroundings:
     recreate: Callable[[Sequence[str]], Awaitable[Sequence[str]]] | None = None
     finished: Callable[[Iterable[str]], Awaitable[Set[str]]] | None = None
     load_began_ns: int = field(default=0, kw_only=True)
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock, kw_only=True)
 
     async def struck(self, found: Mapping[str, W]) -> dict[str, W]:
         """Of services that were to be struck, by name, those that had not ended as they should before."""

@@ -208,8 +208,12 @@ async def _cut_and_ask(made: Lab) -> float:
     called = time.monotonic()
     off = ApplyLuns({_LUN: LunState().powered_off()}, _LEASE_SECONDS, kill=(_SERVICE,))
     await running.agent.call(off)
-    back = running.bring_back(anew=[_SERVICE], checked=[_LUN], seconds_max=READY_SECONDS_MAX)
-    _, answered = await asyncio.gather(back, _first_row(made))
+
+    async def bring_back() -> None:
+        await running.put_in_place(anew=[_SERVICE], checked=[_LUN])
+        await running.start([_SERVICE], READY_SECONDS_MAX)
+
+    _, answered = await asyncio.gather(bring_back(), _first_row(made))
     await asyncio.gather(loading, return_exceptions=True)  # it ended with its container
     return answered - called
 

@@ -116,7 +116,8 @@ async def _power_cut(made: Lab, log: Log) -> float:
     await _apply(made, LunState().powered_off(), _SERVICE)
     await _ended(made)
     answered = [each.end_ns for each in log.since(before) if not each.errno]
-    await made.running.bring_back(anew=[_SERVICE], checked=[_LUN], seconds_max=READY_SECONDS_MAX)
+    await made.running.put_in_place(anew=[_SERVICE], checked=[_LUN])
+    await made.running.start([_SERVICE], READY_SECONDS_MAX)
     await _writing(log)
     return max(0.0, (max(answered, default=called) - called) / _NS_IN_MS)
 
@@ -133,7 +134,7 @@ async def _kill(made: Lab, log: Log) -> float:
     finally:
         os.close(handle)
     await _ended(made)
-    await made.running.bring_back(ended=[_SERVICE], seconds_max=READY_SECONDS_MAX)
+    await made.running.start([_SERVICE], READY_SECONDS_MAX)
     await _writing(log)
     return (ended - called) / _NS_IN_MS
 

@@ -93,6 +93,7 @@ class Scene:
             execute=running.execute,
             recreate=running.recreate,
             finished=running.finished,
+            changing=running.changing,
         )
 
     async def tries(self, command: str, service: str = "box") -> tuple[int, str]:
@@ -128,14 +129,14 @@ class Scene:
     async def mend(self, damage: Damage = UNHURT) -> list[tuple[str, str]]:
         """As `mended`, and tell what was done; afterwards every service answers."""
         blanks = await self.lab.golden.blanks(self.running.agent)
-        done = [said async for said in mend(self.running, damage, blanks, MEND_SECONDS_MAX)]
+        done = [said async for said in mend(self.running, lambda: damage, blanks, MEND_SECONDS_MAX)]
         await self.running.answers(MEND_SECONDS_MAX)
         return done
 
     async def mend_held(self, injector: Injector) -> list[tuple[str, str]]:
         """As `mend`, while a fault holds services down."""
-        damage = injector.damage
-        return [said async for said in mend(self.running, damage, {}, MEND_SECONDS_MAX, wait=False)]
+        mending = mend(self.running, lambda: injector.damage, {}, MEND_SECONDS_MAX, wait=False)
+        return [said async for said in mending]
 
     async def heard(self, name: str) -> Event:
         """The next event of this name that the agent pushes, or one that it pushed before."""

@@ -270,7 +270,7 @@ def test_a_service_that_comes_back_during_a_partition_finds_it_in_force(play: Pl
             return "two" in await scene.running.not_running()
 
         await until(noticed, "the engine does not see that it ended")
-        await scene.running.bring_back(ended=["two"], seconds_max=30.0)
+        await scene.running.start(["two"], 30.0)
         assert await reach(scene) == ALL - {"one>two", "two>one"}
         await injector.heal_all()
         await opens(scene)

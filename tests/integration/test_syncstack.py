@@ -191,7 +191,8 @@ def test_members_on_blank_disks_get_everything_from_the_members_that_are_left(ro
             lost = next(luns for luns in STACK.arrays.values() if holder in luns)
             (member,) = (name for name in lost if name.startswith("etcd"))
             anew, disks = STACK.services_on(lost), {name: blanks[name] for name in lost}
-            await made.running.bring_back(anew=anew, blanks=disks, seconds_max=READY_SECONDS_MAX)
+            await made.running.put_in_place(anew=anew, blanks=disks)
+            await made.running.start(anew, READY_SECONDS_MAX)
             await made.running.answers(READY_SECONDS_MAX)
             found = await copies(made.running)
             assert {door: [row.record for row in read.rows] for door, read in found.items()} == {
@@ -211,7 +212,8 @@ def test_a_cluster_of_which_no_copy_is_left_is_founded_anew() -> None:
             blanks = await made.golden.blanks(made.running.agent)
             lost = ("pg1", "pg2", "blobs1", "blobs2")
             disks = {name: blanks[name] for name in lost}
-            await made.running.bring_back(anew=lost, blanks=disks, seconds_max=READY_SECONDS_MAX)
+            await made.running.put_in_place(anew=lost, blanks=disks)
+            await made.running.start(lost, READY_SECONDS_MAX)
             await made.running.answers(READY_SECONDS_MAX)
             await save(made.running, "after")
             assert await names(made.running) == {"after"}

@@ -62,29 +62,32 @@ class LunStrike(Strike):
 
     async def inject(self) -> int:
         """In the same step services are killed, and further LUNs go with their machine."""
-        self.in_force = True
-        self.lost = frozenset(self.luns) if self.fault.for_good else frozenset()
         stack = self._medium.at.stack
         victims = stack.joined(self.luns)[0] if self.wants.kills else ()
         # what is dirty never reaches a LUN that this takes away; what of it is meant for another one nobody can tell
         writers = stack.services_on(self.luns) if self.wants.kills or self.fault.for_good else ()
         if not self.wants.kills:
             writers = tuple(name for name in writers if set(stack.luns_of((name,))) <= set(self.luns))
-        self._applied = await self._medium.apply(self, victims, self.with_them, writers)
+        async with self._medium.at.changing:
+            self.in_force = True
+            self.lost = frozenset(self.luns) if self.fault.for_good else frozenset()
+            self._applied = await self._medium.apply(self, victims, self.with_them, writers)
         self._injected_ns = self._applied.at
         return self._injected_ns
 
     async def renew(self) -> None:
         """Apply again."""
-        await self._medium.apply(self)
+        async with self._medium.at.changing:
+            await self._medium.apply(self)
 
     async def end(self) -> LunEvidence:
         """What it did is counted before anything else changes."""
-        counts = await self._medium.at.agent.call(CountIos(self.luns, self.index))
-        self.counted = True
-        self.in_force = self.fault.for_good
-        if not self.fault.for_good:
-            await self._medium.apply(self)
+        async with self._medium.at.changing:
+            counts = await self._medium.at.agent.call(CountIos(self.luns, self.index))
+            self.counted = True
+            self.in_force = self.fault.for_good
+            if not self.fault.for_good:
+                await self._medium.apply(self)
         assert self._applied is not None
         struck = await self._medium.at.struck(self._applied.killed)
         return self._evidence({name: each.ios for name, each in counts.luns.items()}, struck)

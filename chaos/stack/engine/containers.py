@@ -18,7 +18,7 @@ import docker
 import docker.errors
 import docker.types
 
-from chaos.errors import EngineError, HarnessError
+from chaos.errors import EngineError
 from chaos.stack.engine.identity import Run
 from chaos.stack.engine.network import Network
 from chaos.stack.spec import NOCOPY, Mount, Service
@@ -35,6 +35,10 @@ is gone, or does not run; it is just dying."""
 _NO_PROGRAM = 126
 _LAST_LINES = 5
 _NEVER_STARTED = -1
+
+
+class Unstartable(EngineError):
+    """The engine does not make or start a container as it is: its disk cannot be mounted, its program is not there."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ def create(
     container's id.
 
     Raises:
-        EngineError: The engine refuses it; the message says what.
+        Unstartable: The engine refuses it; the message says what.
+        EngineError: ... for a reason that has a remedy, which the message says.
     """
     api = client.api
     limits = service.limits
@@ -136,7 +141,7 @@ def create(
             if "no space left on device" in reason
             else ""
         )
-        raise EngineError(f"the engine refuses to create {service.name}: {reason}{remedy}") from error
+        raise _refusal(f"the engine refuses to create {service.name}: {reason}", remedy) from error
     return Container(made["Id"], service.name)
 
 
@@ -144,7 +149,8 @@ def start(client: docker.DockerClient, container: Container) -> Container:
     """Start it, for the first time or again.
 
     Raises:
-        HarnessError: A port is in use, or its program cannot be started.
+        Unstartable: Its program cannot be started, or one of its disks cannot be mounted.
+        EngineError: A port is in use.
     """
     try:
         client.api.start(container.id)
@@ -156,8 +162,13 @@ def start(client: docker.DockerClient, container: Container) -> Container:
             if "address already in use" in reason or "port is already allocated" in reason
             else ""
         )
-        raise HarnessError(f"{container.service} cannot be started: {reason}{remedy}") from error
+        raise _refusal(f"{container.service} cannot be started: {reason}", remedy) from error
     return Container(container.id, container.service, int(state.get("Pid") or 0))
+
+
+def _refusal(what: str, remedy: str) -> EngineError:
+    """What has a remedy on this host, or in the stack's file, says nothing of the service."""
+    return EngineError(what + remedy) if remedy else Unstartable(what)
 
 
 def is_healthy(client: docker.DockerClient, container: Container, service: Service, seconds_max: float) -> bool:

@@ -36,7 +36,7 @@ class Damage:
 
 async def mend(
     running: RunningStack,
-    damage: Damage,
+    damage: Callable[[], Damage],
     blanks: Mapping[str, str],
     seconds_max: float,
     *,
@@ -52,8 +52,8 @@ async def mend(
 
     Args:
         running: The stack.
-        damage: What has to be mended, and what must be left alone.
-        blanks: Paths of empty file systems, in the agent, by LUN.
+        damage: What has to be mended, and what must be left alone; asked when no fault can strike a LUN.
+        blanks: Paths of empty file systems, in the agent, by LUN; only these LUNs are replaced.
         seconds_max: For all of it.
         wait: Until what was started is healthy; else only until it is started.
         replacing: Told of the LUNs that are replaced, just before they are.
@@ -63,35 +63,38 @@ async def mend(
         Unrecoverable: Something does not come back within `seconds_max`.
     """
     stack, deadline = running.stack, time.monotonic() + seconds_max
-    missing = [name for name in stack.services if name not in running.running]
-    states = {name: await running.agent.call(Health(name)) for name in stack.luns if name not in damage.lost}
-    sick = {name for name, state in states.items() if state.closed or state.gave_up} | set(stack.luns_of(missing))
-    untouched = damage.held | set(stack.services_on(tuple(damage.lost - damage.replaceable)))
-    anew, checked, blank = set(missing) - untouched, set[str](), set[str]()
-    for lun in sorted(sick | damage.replaceable):
-        services, luns = stack.joined((lun,))
-        if untouched & set(services):
-            untouched = untouched | set(services)
-            continue
-        anew |= set(services)
-        blank |= damage.replaceable & set(luns)
-        checked |= set(luns) - damage.replaceable
-    ended = [name for name in await running.not_running() if name not in untouched | anew]
-    if blank:
-        replacing(blank)
-    running.blank = running.blank - damage.lost | blank
-    for said in await running.bring_back(
-        anew=anew - untouched,
-        ended=ended,
-        checked=[name for name in stack.luns if name in checked],
-        blanks={name: blanks[name] for name in sorted(blank)},
-        seconds_max=seconds_max,
-        wait=wait,
-    ):
+    async with running.changing:
+        hurt = damage()
+        replaceable = hurt.replaceable & blanks.keys()
+        missing = [name for name in stack.services if name not in running.running]
+        states = {name: await running.agent.call(Health(name)) for name in stack.luns if name not in hurt.lost}
+        sick = {name for name, state in states.items() if state.closed or state.gave_up} | set(stack.luns_of(missing))
+        untouched = hurt.held | set(stack.services_on(tuple(hurt.lost - replaceable)))
+        anew, checked, blank = set(missing) - untouched, set[str](), set[str]()
+        for lun in sorted(sick | replaceable):
+            services, luns = stack.joined((lun,))
+            if untouched & set(services):
+                untouched = untouched | set(services)
+                continue
+            anew |= set(services)
+            blank |= replaceable & set(luns)
+            checked |= set(luns) - replaceable
+        anew -= untouched
+        ended = [name for name in await running.not_running() if name not in untouched | anew]
+        if blank:
+            replacing(blank)
+        running.blank = running.blank - hurt.lost | blank
+        checks = await running.put_in_place(
+            anew=anew,
+            checked=[name for name in stack.luns if name in checked],
+            blanks={name: blanks[name] for name in sorted(blank)},
+        )
+    for said in checks:
         yield "fsck", said
+    await running.start([*anew, *ended], deadline - time.monotonic(), wait=wait)
     if ended:
         yield "started", ", ".join(ended)
-    async for said in _follow_the_runbook(running, damage.lost, untouched, hindered, deadline):
+    async for said in _follow_the_runbook(running, hurt.lost, untouched, hindered, deadline):
         yield "runbook", said
 
 

@@ -10,20 +10,20 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Set
 from pathlib import Path
 
 import docker
 import orjson
 
 from chaos.agent.wire import Confine, Forget, Heard, Release, Sync, Watch
-from chaos.errors import CarrierError, EngineError, HarnessError
+from chaos.errors import AgentError, CarrierError, EngineError, HarnessError
 from chaos.stack.agent.link import Agent
 from chaos.stack.cache import scratch_of
 from chaos.stack.carrier.carrier import NAME as CARRIER
 from chaos.stack.carrier.carrier import Carrier, CarrierPlace
 from chaos.stack.engine import containers
-from chaos.stack.engine.containers import Container, Place
+from chaos.stack.engine.containers import Container, Place, Unstartable
 from chaos.stack.engine.identity import Run
 from chaos.stack.engine.network import Network, addresses
 from chaos.stack.engine.ports import free_port
@@ -71,6 +71,9 @@ class RunningStack:
         self.logs: Path | None = None
         self.blank: Set[str] = frozenset()
         """LUNs that are blank in the place of lost ones, and for which the runbook has not come to its end."""
+        self.changing = asyncio.Lock()
+        """Held while LUNs are taken away and put in place, from the look at what there is to do: no fault strikes one
+        meanwhile."""
         self._client = client
         self._run = run
         self._network = net
@@ -124,7 +127,7 @@ class RunningStack:
         deadline = time.monotonic() + seconds_max
         await asyncio.gather(self._disks.make(bases), asyncio.to_thread(self.files.lay_out))
         carrier = [self.carrier.start(seconds_max)] if self.carrier else []
-        await self._make(self.stack.services)
+        await self._make(self.stack.services, HarnessError)
         await asyncio.gather(self._start_in_order(self.stack.services, seconds_max, HarnessError), *carrier)
         await self._open(deadline)
         await self._steady(deadline, HarnessError)
@@ -176,48 +179,51 @@ class RunningStack:
             async with asyncio.timeout(service.stop_grace_seconds + _RECREATE_SECONDS_MAX):
                 await self._stop(service)
                 await self._remove((service.name,))
-                self.running[service.name] = await self._create(service.name, next(self._attempts))
+                await self._create(service.name, next(self._attempts))
         except (EngineError, OSError):  # a lost disk cannot be mounted; what waits for one does not end in time
             return False
         return True
 
-    async def bring_back(
-        self,
-        *,
-        anew: Iterable[str] = (),
-        ended: Iterable[str] = (),
-        checked: Iterable[str] = (),
-        blanks: Mapping[str, str] | None = None,
-        seconds_max: float,
-        wait: bool = True,
+    async def put_in_place(
+        self, *, anew: Iterable[str] = (), checked: Iterable[str] = (), blanks: Mapping[str, str] | None = None
     ) -> list[str]:
-        """Bring machines back: put their disks in place, then start their services, in order.
+        """Put the disks of machines in place, and make the containers on them; nothing is started.
 
         Args:
             anew: Services whose containers are made anew: all that they had outside LUNs is gone.
-            ended: Services that are started with what they had.
             checked: LUNs that get a boot-time check and come back through a new port.
             blanks: Files (paths in the agent) of which LUNs are made in the place of those that there are. Their
                 services have new host names, unless they state them.
-            seconds_max: For all of it.
-            wait: Until all of them are healthy; else only until they are started.
 
         Returns:
             What the boot-time checks said, one line a LUN.
 
         Raises:
-            Unrecoverable: A file system needs more than a boot-time check, or a service does not come back.
+            Unrecoverable: A file system needs more than a boot-time check, or a container cannot be made.
         """
-        anew, ended, checked, blanks = list(anew), list(ended), list(checked), blanks or {}
-        self.restarts.cancel(ended)
+        anew, checked, blanks = list(anew), list(checked), blanks or {}
         await self._remove(anew)
         await self._disks.remove([*blanks, *checked])
         await self._disks.make(blanks)
         said = await self._disks.reattach(checked)
         self.hostnames.draw(self.stack.services_on(tuple(blanks)))
-        await self._make(anew)
-        await self._start_in_order([*anew, *ended], seconds_max, Unrecoverable, wait=wait)
+        await self._make(anew, Unrecoverable)
         return said
+
+    async def start(self, names: Iterable[str], seconds_max: float, *, wait: bool = True) -> None:
+        """Start services that do not run, in order.
+
+        Args:
+            names: Of the services.
+            seconds_max: For all of it.
+            wait: Until all of them are healthy; else only until they are started.
+
+        Raises:
+            Unrecoverable: One does not come back.
+        """
+        names = list(names)
+        self.restarts.cancel(names)
+        await self._start_in_order(names, seconds_max, Unrecoverable, wait=wait)
 
     async def execute(self, service: str, command: Iterable[str], seconds_max: float) -> tuple[int, str]:
         """Run a command inside a service; return its exit code and its last words.
@@ -345,22 +351,25 @@ class RunningStack:
 
     # --- containers
 
-    async def _make(self, names: Iterable[str]) -> None:
-        """Make containers; none is started."""
-        names = list(names)
+    async def _make(self, names: Iterable[str], error: type[HarnessError]) -> None:
+        """Make containers; none is started. Those that could be made are known, also where another could not."""
         attempt = next(self._attempts)
-        made = await asyncio.gather(*(self._create(name, attempt) for name in names))
-        self.running.update(zip(names, made, strict=True))
+        with _raised_as(error):
+            await _all_over(self._create(name, attempt) for name in names)
 
-    async def _create(self, name: str, attempt: int) -> Container:
+    async def _create(self, name: str, attempt: int) -> None:
         service, place = self.stack.services[name], self._places[name]
         sources, hostname = {**self._disks.names, **self.files.paths}, self.hostnames[name]
-        return await asyncio.to_thread(containers.create, self._client, service, place, attempt, sources, hostname)
+        create = asyncio.to_thread(containers.create, self._client, service, place, attempt, sources, hostname)
+        self.running[name] = await create
 
     async def _start_in_order(
         self, names: Iterable[str], seconds_max: float, error: type[HarnessError], *, wait: bool = True
     ) -> None:
-        """Start services, each when those that it depends on are as it wants them; `wait` until all are healthy."""
+        """Start services, each when those that it depends on are as it wants them; `wait` until all are healthy.
+
+        Where one fails, the agent knows every other one that was started when this returns.
+        """
         deadline = time.monotonic() + seconds_max
         services = [self.stack.services[name] for name in self.stack.in_start_order(names)]
         awaited = {
@@ -368,6 +377,7 @@ class RunningStack:
         }
         started: dict[str, asyncio.Event] = {}
         ready: dict[str, asyncio.Task[None]] = {}
+        starts: list[asyncio.Task[None]] = []
 
         async def wait_for(other: str, condition: Condition) -> None:
             if condition == "service_started":
@@ -375,20 +385,29 @@ class RunningStack:
             else:
                 await ready[other]
 
+        async def start(name: str) -> None:
+            with _raised_as(error):
+                await self._start(name)
+
         async def begin(service: Service) -> None:
             await asyncio.gather(*(wait_for(*need) for need in service.depends_on.items() if need[0] in ready))
-            await self._start(service.name)
+            starts.append(asyncio.create_task(start(service.name)))
+            await asyncio.shield(starts[-1])
             started[service.name].set()
             if wait or service.name in awaited:
                 wait_until = self._ready.completed if self.stack.is_job(service.name) else self._ready.healthy
                 await wait_until(service, deadline, error)
 
-        async with contextlib.AsyncExitStack() as stack:
-            for service in services:
-                started[service.name] = asyncio.Event()
-                ready[service.name] = asyncio.create_task(begin(service))
-                stack.callback(ready[service.name].cancel)
-            await asyncio.gather(*ready.values())
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                for service in services:
+                    started[service.name] = asyncio.Event()
+                    ready[service.name] = asyncio.create_task(begin(service))
+                    stack.callback(ready[service.name].cancel)
+                await asyncio.gather(*ready.values())
+        except HarnessError:
+            await _all_over(starts)
+            raise
 
     async def _start(self, name: str) -> None:
         """Start a service's container, for the first time or again, and have the agent know it."""
@@ -436,6 +455,22 @@ class RunningStack:
             await asyncio.to_thread(containers.remove, self._client, container)
 
         await asyncio.gather(*(remove(name) for name in list(names)))
+
+
+@contextlib.contextmanager
+def _raised_as(error: type[HarnessError]) -> Iterator[None]:
+    """Turn what the engine does not make or start into this error."""
+    try:
+        yield
+    except Unstartable as refused:
+        raise error(str(refused)) from refused
+
+
+async def _all_over(calls: Iterable[Awaitable[None]]) -> None:
+    """Wait until all of these have ended, and raise the first error; the agent's before any other."""
+    errors = [error for error in await asyncio.gather(*calls, return_exceptions=True) if error is not None]
+    for error in sorted(errors, key=lambda error: not isinstance(error, AgentError)):
+        raise error
 
 
 def _host_ports(service: Service) -> dict[int, int]:

@@ -42,6 +42,7 @@ from chaos.faults.live import Surroundings
 from chaos.history.events import Act, Back, FaultEvent, Send
 from chaos.history.recorder import Recorder
 from chaos.stack.agent.link import Agent
+from chaos.stack.live.mending import Damage
 from chaos.stack.live.roles import Roles
 from chaos.stack.spec import Lun, Mount, RoleCheck, Service, Stack
 from tests.unit.faults import jumping
@@ -190,8 +191,8 @@ class Bench:
         self._operations = 0
         self.finished: Set[str] = frozenset()
         there, agent = stack(*also), cast(Agent, self.agent)
-        at = Surroundings(there, agent, Roles(there, agent), recreate=self._recreate, finished=self._finished)
-        self.injector = Injector(schedule, at, self.recorder, self.told.append, self._mend)
+        self.at = Surroundings(there, agent, Roles(there, agent), recreate=self._recreate, finished=self._finished)
+        self.injector = Injector(schedule, self.at, self.recorder, self.told.append, self._mend)
 
     async def _finished(self, names: Iterable[str]) -> Set[str]:
         return self.finished & set(names)
@@ -253,6 +254,26 @@ def test_a_fault_strikes_so_many_seconds_after_the_load_began(play: Callable[...
         await bench.injector.end_load()
 
     play(io_error(Trigger(seconds=4)), act=act)
+
+
+def test_a_fault_of_luns_neither_strikes_nor_ends_while_operators_change_disks(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        async with bench.at.changing:
+            await asyncio.sleep(5)
+            assert (bench.told, bench.agent.applied) == ([], [])
+            assert bench.injector.damage == Damage(), "who changes disks may go by what was in force before"
+        await asyncio.sleep(1)
+        assert bench.happened() == ["injected"]
+        async with bench.at.changing:
+            await asyncio.sleep(5)
+            assert bench.injector.damage.lost == {"pgdata", "wal"}
+            assert bench.injector.damage.replaceable == frozenset()
+        await asyncio.sleep(1)
+        assert bench.injector.damage.replaceable == {"pgdata", "wal"}
+        await bench.injector.end_load()
+
+    play(ScheduledFault("san.lose", ARRAY, Trigger(seconds=4), 3.0), act=act)
 
 
 def test_a_fault_strikes_at_the_nth_acknowledgement(play: Callable[..., None]) -> None:

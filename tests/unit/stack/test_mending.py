@@ -47,8 +47,9 @@ class NotingStack:
         self.ended: list[str] = []
         self.did: list[tuple[object, ...]] = []
         self.exit_codes = {"restore": 0}
+        self.changing = asyncio.Lock()
         self.unhealthy: set[str] = set()
-        self.does_not_come_back = False
+        self.is_beyond_a_check = False
 
     @property
     def made(self) -> RunningStack:
@@ -57,23 +58,20 @@ class NotingStack:
     async def call(self, request: Health) -> LunHealth:
         return self.health[request.lun]
 
-    async def bring_back(
-        self,
-        *,
-        anew: Iterable[str],
-        ended: Iterable[str],
-        checked: Iterable[str],
-        blanks: dict[str, str],
-        seconds_max: float,
-        wait: bool,
-    ) -> list[str]:
+    async def put_in_place(self, *, anew: Iterable[str], checked: Iterable[str], blanks: dict[str, str]) -> list[str]:
+        assert self.changing.locked(), "a fault could strike what is just put in place"
         checked = tuple(checked)
-        work = {"anew": tuple(sorted(anew)), "ended": tuple(ended), "checked": checked, "blank": tuple(blanks)}
+        work = {"anew": tuple(sorted(anew)), "checked": checked, "blank": tuple(blanks)}
         if any(work.values()):
-            self.did.append(("bring back", {name: names for name, names in work.items() if names}))
-        if self.does_not_come_back:
-            raise Unrecoverable("something does not come back")
+            self.did.append(("put in place", {name: names for name, names in work.items() if names}))
+        if self.is_beyond_a_check:
+            raise Unrecoverable("a file system needs more than a boot-time check")
         return [f"{lun}: clean" for lun in checked]
+
+    async def start(self, names: Iterable[str], seconds_max: float, *, wait: bool) -> None:
+        assert not self.changing.locked(), "no fault could strike before the last service is started"
+        if names := tuple(sorted(names)):
+            self.did.append(("start", *names))
 
     async def healthy(self, services: Iterable[str], seconds_max: float) -> None:
         services = tuple(services)
@@ -95,7 +93,7 @@ def mended(running: NotingStack, lost: Set[str] = NOTHING, held: Set[str] = NOTH
     blanks = {name: f"/blank-{name}" for name in running.stack.luns}
 
     async def act() -> Said:
-        return [said async for said in mend(running.made, damage, blanks, 10.0, **more)]
+        return [said async for said in mend(running.made, lambda: damage, blanks, 10.0, **more)]
 
     return asyncio.run(act())
 
@@ -116,21 +114,22 @@ def test_a_sick_lun_is_checked_with_all_that_hangs_on_its_services(trouble: str)
     running = NotingStack()
     running.health["wal"] = replace(HEALTHY, **{trouble: True})
     assert mended(running) == [("fsck", "pgdata: clean"), ("fsck", "wal: clean")]
-    assert running.did == [("bring back", {"anew": ("db",), "checked": ("pgdata", "wal")})]
+    assert running.did == [("put in place", {"anew": ("db",), "checked": ("pgdata", "wal")}), ("start", "db")]
 
 
 def test_a_service_that_merely_ended_is_started_again() -> None:
     running = NotingStack()
     running.ended = ["gateway"]
     assert mended(running) == [("started", "gateway")]
-    assert running.did == [("bring back", {"ended": ("gateway",)})]
+    assert running.did == [("start", "gateway")]
 
 
 def test_a_service_without_a_container_is_made_anew_with_its_disks() -> None:
     running = NotingStack()
     del running.running["db"], running.running["gateway"]
     mended(running)
-    assert running.did == [("bring back", {"anew": ("db", "gateway"), "checked": ("pgdata", "wal")})]
+    work = {"anew": ("db", "gateway"), "checked": ("pgdata", "wal")}
+    assert running.did == [("put in place", work), ("start", "db", "gateway")]
 
 
 def test_everything_is_put_in_place_before_anybody_waits_for_a_service_to_be_healthy() -> None:
@@ -138,8 +137,8 @@ def test_everything_is_put_in_place_before_anybody_waits_for_a_service_to_be_hea
     running.health["photos"] = CLOSED
     running.ended = ["gateway"]
     mended(running, lost={"pgdata"}, replaceable={"pgdata"})
-    work = {"anew": ("db", "files"), "ended": ("gateway",), "checked": ("wal", "photos"), "blank": ("pgdata",)}
-    assert running.did == [("bring back", work)]
+    work = {"anew": ("db", "files"), "checked": ("wal", "photos"), "blank": ("pgdata",)}
+    assert running.did == [("put in place", work), ("start", "db", "files", "gateway")]
 
 
 def test_what_a_fault_in_force_holds_down_stays_down() -> None:
@@ -147,7 +146,8 @@ def test_what_a_fault_in_force_holds_down_stays_down() -> None:
     running.health["pgdata"] = running.health["photos"] = CLOSED
     running.ended = ["db", "gateway"]
     assert mended(running, held={"db"}) == [("fsck", "photos: clean"), ("started", "gateway")]
-    assert running.did == [("bring back", {"anew": ("files",), "ended": ("gateway",), "checked": ("photos",)})]
+    work = {"anew": ("files",), "checked": ("photos",)}
+    assert running.did == [("put in place", work), ("start", "files", "gateway")]
 
 
 def test_what_is_lost_and_not_to_be_replaced_yet_is_left_alone_with_its_services() -> None:
@@ -164,6 +164,17 @@ def test_nothing_is_replaced_under_a_service_that_a_fault_holds() -> None:
     assert running.did == []
 
 
+def test_what_is_lost_after_the_blank_disks_were_made_ready_is_replaced_the_next_time() -> None:
+    running = NotingStack(INITIALISE)
+    damage = Damage(lost={"photos"}, replaceable={"photos"})
+
+    async def act() -> Said:
+        return [said async for said in mend(running.made, lambda: damage, {}, 10.0)]
+
+    assert asyncio.run(act()) == []
+    assert running.did == []
+
+
 def test_whoever_asks_is_told_of_what_is_replaced_before_it_is() -> None:
     running, told = NotingStack(INITIALISE), list[tuple[Set[str], int]]()
     mended(
@@ -177,7 +188,10 @@ def test_blank_disks_take_the_place_of_lost_ones_and_the_others_are_kept() -> No
     assert followed(running, "pgdata") == [
         "no usable backup; pgdata replaced by blank LUNs, db started on them",
     ]
-    assert running.did == [("bring back", {"anew": ("db",), "checked": ("wal",), "blank": ("pgdata",)})]
+    assert running.did == [
+        ("put in place", {"anew": ("db",), "checked": ("wal",), "blank": ("pgdata",)}),
+        ("start", "db"),
+    ]
 
 
 RESTORE = RunbookStep("from backup", "restore", "db", ("restore",))
@@ -187,7 +201,7 @@ INITIALISE = RunbookStep("initialise", "initialise")
 def test_a_restore_waits_for_its_service_and_ends_the_runbook_when_it_succeeds() -> None:
     running = NotingStack(RESTORE, INITIALISE)
     assert followed(running, "pgdata", "wal") == ["from backup: restored"]
-    assert running.did[1:] == [("healthy", "db"), ("execute", "db", ("restore",))]
+    assert running.did[2:] == [("healthy", "db"), ("execute", "db", ("restore",))]
 
 
 def test_a_restore_that_fails_is_told_and_the_next_step_is_tried() -> None:
@@ -201,11 +215,11 @@ def test_a_restore_that_fails_is_told_and_the_next_step_is_tried() -> None:
 @pytest.mark.parametrize("trouble", ["a disk that needs more than a check", "the restore's service is not healthy"])
 def test_a_runbook_that_could_not_be_followed_is_followed_the_next_time(trouble: str) -> None:
     running = NotingStack(RESTORE, INITIALISE)
-    running.does_not_come_back = trouble.startswith("a disk")
+    running.is_beyond_a_check = trouble.startswith("a disk")
     running.unhealthy = {"db"}
     with pytest.raises(Unrecoverable):
         mended(running, lost={"pgdata"}, replaceable={"pgdata"})
-    running.does_not_come_back, running.unhealthy = False, set()
+    running.is_beyond_a_check, running.unhealthy = False, set()
     assert mended(running) == [("runbook", "from backup: restored")]
     assert mended(running) == []
 
@@ -262,7 +276,7 @@ def copies(running: NotingStack, **stores: tuple[str, ...]) -> NotingStack:
 def test_a_lost_copy_is_rebuilt_from_one_that_is_left_and_nothing_is_restored_or_initialised() -> None:
     running = copies(NotingStack(REBUILD, RESTORE, INITIALISE), records=("pgdata", "photos"))
     assert followed(running, "photos") == ["rebuild: files on a blank photos, from pgdata"]
-    assert running.did == [("bring back", {"anew": ("files",), "blank": ("photos",)})]
+    assert running.did == [("put in place", {"anew": ("files",), "blank": ("photos",)}), ("start", "files")]
 
 
 def test_a_store_of_which_no_copy_is_left_is_restored() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
@@ -10,14 +11,16 @@ from typing import Any, cast
 import pytest
 
 from chaos.agent.wire import Confine, Done, Watch
-from chaos.errors import AgentError
+from chaos.errors import AgentError, EngineError
 from chaos.stack.agent.link import Agent
 from chaos.stack.engine import containers
-from chaos.stack.engine.containers import Container
+from chaos.stack.engine.containers import Container, Unstartable
 from chaos.stack.engine.identity import Run
 from chaos.stack.engine.network import Network
+from chaos.stack.live.disks import Unrecoverable
 from chaos.stack.live.running import RunningStack
 from chaos.stack.spec import Service, Stack
+from tests.unit.stack.engines import refusal
 
 
 class ItEnded:
@@ -45,19 +48,32 @@ class CannotConfine(ItEnded):
         return Done()
 
 
+class NotingAgent(ItEnded):
+    """An agent that only keeps which services it knows."""
+
+    def __init__(self) -> None:
+        super().__init__(Watch)
+        self.watched: set[str] = set()
+
+    async def call(self, request: Watch | Confine) -> Done:
+        if isinstance(request, Watch):
+            self.watched.add(request.service)
+        return Done()
+
+
 Act = Callable[[RunningStack], Awaitable[None]]
 
 
 def play(monkeypatch: pytest.MonkeyPatch, agent: ItEnded, act: Act) -> None:
-    """Act on a stack of one job that has a container."""
-    job = Service("job", restart="on-failure", restarts_max=3)
-    stack = Stack("unit", Path("compose.yaml"), {"job": job}, {}, (), ("job", 1), "http")
+    """Act on a stack of a job and two servers, which all have containers."""
+    services = (Service("job", restart="on-failure", restarts_max=3), Service("db"), Service("files"))
+    stack = Stack("unit", Path("compose.yaml"), {each.name: each for each in services}, {}, (), ("job", 1), "http")
     monkeypatch.setattr(containers, "start", lambda client, container: container)
 
     async def scene() -> None:
-        net = Network("", "", "198.18.0.0/24")
-        running = RunningStack(cast(Any, None), stack, {"job": ""}, Run("run", ""), cast(Agent, agent), net)
-        running.running["job"] = Container("id", "job", 1)
+        net, images = Network("", "", "198.18.0.0/24"), dict.fromkeys(stack.services, "")
+        running = RunningStack(cast(Any, None), stack, images, Run("run", ""), cast(Agent, agent), net)
+        running.running |= {name: Container("id", name, 1) for name in stack.services}
         monkeypatch.setattr(running.restarts, "exited", agent.ended.append)
         await act(running)
 
@@ -78,3 +94,80 @@ def test_a_service_that_runs_and_cannot_be_confined_is_the_harnesss_failure(monk
     with pytest.raises(AgentError, match="nft did not end in time"):
         play(monkeypatch, agent, lambda running: running._start("job"))
     assert agent.ended == []
+
+
+def test_a_service_that_the_engine_does_not_start_does_not_come_back_and_every_other_one_is_known_to_the_agent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failed, agent = threading.Event(), NotingAgent()
+
+    def start(client: object, container: Container) -> Container:
+        if container.service == "db":
+            failed.set()
+            raise Unstartable("db cannot be started: input/output error")
+        failed.wait(5)
+        return container
+
+    async def act(running: RunningStack) -> None:
+        monkeypatch.setattr(containers, "start", start)
+        with pytest.raises(Unrecoverable, match="db cannot be started: input/output error"):
+            await running.start(["db", "files"], 10.0)
+
+    play(monkeypatch, agent, act)
+    assert agent.watched == {"files"}
+
+
+def test_a_port_that_is_in_use_says_nothing_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(client: object, container: Container) -> Container:
+        raise EngineError("db cannot be started: address already in use")
+
+    async def act(running: RunningStack) -> None:
+        monkeypatch.setattr(containers, "start", start)
+        with pytest.raises(EngineError, match="address already in use"):
+            await running.start(["db"], 10.0)
+
+    play(monkeypatch, NotingAgent(), act)
+
+
+def test_a_container_that_the_engine_does_not_make_does_not_come_back_and_every_other_one_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failed = threading.Event()
+
+    def create(client: object, service: Service, *_: object) -> Container:
+        if service.name == "db":
+            failed.set()
+            raise Unstartable("the engine refuses to create db: input/output error")
+        failed.wait(5)
+        return Container("new", service.name)
+
+    async def act(running: RunningStack) -> None:
+        monkeypatch.setattr(containers, "create", create)
+        running.running.clear()
+        with pytest.raises(Unrecoverable, match="refuses to create db: input/output error"):
+            await running.put_in_place(anew=["db", "files"])
+        assert running.running == {"files": Container("new", "files")}
+
+    play(monkeypatch, NotingAgent(), act)
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [
+        ("driver failed: port is already allocated", EngineError),
+        ("error while mounting volume: input/output error", Unstartable),
+    ],
+)
+def test_what_the_engine_refuses_to_start_is_the_services_unless_there_is_a_remedy(
+    reason: str, error: type[EngineError]
+) -> None:
+    class Api:
+        def start(self, name: str) -> None:
+            raise refusal(500, reason)
+
+    class Client:
+        api = Api()
+
+    with pytest.raises(EngineError, match=reason) as caught:
+        containers.start(cast(Any, Client()), Container("id", "db"))
+    assert type(caught.value) is error
