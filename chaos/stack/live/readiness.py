@@ -1,19 +1,20 @@
-"""Waiting until the services of a running copy are ready, and what is said of one that is not."""
+"""Waiting until services are ready, as those do that depend on them; what is said of one that is not."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
 import docker
 
-from chaos.errors import HarnessError
+from chaos.errors import AgentError, HarnessError
 from chaos.stack.engine import containers
-from chaos.stack.engine.containers import Container
+from chaos.stack.engine.containers import Container, Unstartable
 from chaos.stack.hush import Hush
-from chaos.stack.spec import Service
+from chaos.stack.spec import Condition, Service, Stack
 from chaos.stack.waiting import accepts, poll
 
 _COMMAND_SECONDS_MAX = 10.0
@@ -30,6 +31,7 @@ class Readiness:
     def __init__(
         self,
         client: docker.DockerClient,
+        stack: Stack,
         running: Mapping[str, Container],
         is_restarted: Callable[[str, int], bool],
         hush: Hush,
@@ -39,9 +41,65 @@ class Readiness:
         Where a service `is_restarted` after an end with this exit code, this end is not the last.
         """
         self._client = client
+        self._stack = stack
         self._running = running
         self._is_restarted = is_restarted
         self._hush = hush
+
+    async def start_in_order(
+        self,
+        names: Iterable[str],
+        start: Callable[[str], Awaitable[None]],
+        seconds_max: float,
+        error: Failure,
+        *,
+        wait: bool = True,
+    ) -> None:
+        """Start services, each when those that it depends on are as it wants them; `wait` until all are healthy.
+
+        Where one fails, every `start` that had begun is over when this returns.
+        """
+        deadline = time.monotonic() + seconds_max
+        services = [self._stack.services[name] for name in self._stack.in_start_order(names)]
+        awaited = {
+            on for each in services for on, condition in each.depends_on.items() if condition != "service_started"
+        }
+        started: dict[str, asyncio.Event] = {}
+        ready: dict[str, asyncio.Task[None]] = {}
+        starts: list[asyncio.Task[None]] = []
+
+        async def wait_for(other: str, condition: Condition) -> None:
+            if condition == "service_started":
+                await started[other].wait()
+            else:
+                await ready[other]
+
+        async def start_one(name: str) -> None:
+            with raised_as(error):
+                await start(name)
+
+        async def begin(service: Service) -> None:
+            await asyncio.gather(*(wait_for(*need) for need in service.depends_on.items() if need[0] in ready))
+            starts.append(asyncio.create_task(start_one(service.name)))
+            await asyncio.shield(starts[-1])
+            started[service.name].set()
+            if wait or service.name in awaited:
+                wait_until = self.completed if self._stack.is_job(service.name) else self.healthy
+                await wait_until(service, deadline, error)
+
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                for service in services:
+                    started[service.name] = asyncio.Event()
+                    ready[service.name] = asyncio.create_task(begin(service))
+                    stack.callback(ready[service.name].cancel)
+                await asyncio.gather(*ready.values())
+        except HarnessError:
+            await all_over(starts)
+            raise
+        finally:
+            for each in starts:
+                each.cancel()
 
     async def healthy(self, service: Service, deadline: float, error: Failure) -> None:
         """Wait until the service's own health check succeeds."""
@@ -126,3 +184,19 @@ class Readiness:
         if service in self._running:
             words = await asyncio.to_thread(containers.last_words, self._client, self._running[service], self._hush)
         raise error(f"{service} {what}" + (f"; its last words:\n{words}" if words else ""))
+
+
+@contextlib.contextmanager
+def raised_as(error: Failure) -> Iterator[None]:
+    """Turn what the engine does not make or start into this error."""
+    try:
+        yield
+    except Unstartable as refused:
+        raise error(str(refused)) from refused
+
+
+async def all_over(calls: Iterable[Awaitable[None]]) -> None:
+    """Wait until all of these have ended, and raise the first error; the agent's before any other."""
+    errors = [error for error in await asyncio.gather(*calls, return_exceptions=True) if error is not None]
+    for error in sorted(errors, key=lambda error: not isinstance(error, AgentError)):
+        raise error

@@ -10,20 +10,20 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 import docker
 import orjson
 
 from chaos.agent.wire import Confine, Forget, Heard, Release, Sync, Watch
-from chaos.errors import AgentError, CarrierError, EngineError, HarnessError
+from chaos.errors import CarrierError, EngineError, HarnessError
 from chaos.stack.agent.link import Agent
 from chaos.stack.cache import scratch_of
 from chaos.stack.carrier.carrier import NAME as CARRIER
 from chaos.stack.carrier.carrier import Carrier, CarrierPlace
 from chaos.stack.engine import containers
-from chaos.stack.engine.containers import Container, Place, Unstartable
+from chaos.stack.engine.containers import Container, Place
 from chaos.stack.engine.identity import Run
 from chaos.stack.engine.network import Network, addresses
 from chaos.stack.engine.ports import free_port
@@ -32,9 +32,9 @@ from chaos.stack.live import layers
 from chaos.stack.live.disks import Disks, Unrecoverable
 from chaos.stack.live.files import BoundFiles
 from chaos.stack.live.hostnames import Hostnames
-from chaos.stack.live.readiness import Readiness
+from chaos.stack.live.readiness import Readiness, all_over, raised_as
 from chaos.stack.live.restarts import Restarts
-from chaos.stack.spec import Condition, Service, Stack
+from chaos.stack.spec import Service, Stack
 
 _RECREATE_SECONDS_MAX = 30.0
 
@@ -84,7 +84,7 @@ class RunningStack:
         self.hostnames = Hostnames(stack)
         self.hush = Hush(stack)
         self.restarts = Restarts(stack, self._start_again)
-        self._ready = Readiness(client, self.running, self.restarts.restarts, self.hush)
+        self._ready = Readiness(client, stack, self.running, self.restarts.restarts, self.hush)
         hosts = addresses(stack, net)
         self._places = {
             service.name: Place(run, net, index, images[service.name], _host_ports(service), hosts)
@@ -128,7 +128,9 @@ class RunningStack:
         await asyncio.gather(self._disks.make(bases), asyncio.to_thread(self.files.lay_out))
         carrier = [self.carrier.start(seconds_max)] if self.carrier else []
         await self._make(self.stack.services, HarnessError)
-        await asyncio.gather(self._start_in_order(self.stack.services, seconds_max, HarnessError), *carrier)
+        await asyncio.gather(
+            self._ready.start_in_order(self.stack.services, self._start, seconds_max, HarnessError), *carrier
+        )
         await self._open(deadline)
         await self._steady(deadline, HarnessError)
 
@@ -223,7 +225,7 @@ class RunningStack:
         """
         names = list(names)
         self.restarts.cancel(names)
-        await self._start_in_order(names, seconds_max, Unrecoverable, wait=wait)
+        await self._ready.start_in_order(names, self._start, seconds_max, Unrecoverable, wait=wait)
 
     async def execute(self, service: str, command: Iterable[str], seconds_max: float) -> tuple[int, str]:
         """Run a command inside a service; return its exit code and its last words.
@@ -263,7 +265,7 @@ class RunningStack:
         running = [self.running[name] for name in names]
         await asyncio.gather(*(asyncio.to_thread(containers.kill_and_wait, self._client, each) for each in running))
         carrier = [self.carrier.restart(seconds_max)] if self.carrier else []
-        await asyncio.gather(self._start_in_order(names, seconds_max, Unrecoverable), *carrier)
+        await asyncio.gather(self._ready.start_in_order(names, self._start, seconds_max, Unrecoverable), *carrier)
         await self._open(deadline)
         with contextlib.suppress(Unrecoverable):  # it serves; what it serves, the reads will tell
             await self._steady(deadline, Unrecoverable)
@@ -354,60 +356,14 @@ class RunningStack:
     async def _make(self, names: Iterable[str], error: type[HarnessError]) -> None:
         """Make containers; none is started. Those that could be made are known, also where another could not."""
         attempt = next(self._attempts)
-        with _raised_as(error):
-            await _all_over(self._create(name, attempt) for name in names)
+        with raised_as(error):
+            await all_over(self._create(name, attempt) for name in names)
 
     async def _create(self, name: str, attempt: int) -> None:
         service, place = self.stack.services[name], self._places[name]
         sources, hostname = {**self._disks.names, **self.files.paths}, self.hostnames[name]
         create = asyncio.to_thread(containers.create, self._client, service, place, attempt, sources, hostname)
         self.running[name] = await create
-
-    async def _start_in_order(
-        self, names: Iterable[str], seconds_max: float, error: type[HarnessError], *, wait: bool = True
-    ) -> None:
-        """Start services, each when those that it depends on are as it wants them; `wait` until all are healthy.
-
-        Where one fails, the agent knows every other one that was started when this returns.
-        """
-        deadline = time.monotonic() + seconds_max
-        services = [self.stack.services[name] for name in self.stack.in_start_order(names)]
-        awaited = {
-            on for each in services for on, condition in each.depends_on.items() if condition != "service_started"
-        }
-        started: dict[str, asyncio.Event] = {}
-        ready: dict[str, asyncio.Task[None]] = {}
-        starts: list[asyncio.Task[None]] = []
-
-        async def wait_for(other: str, condition: Condition) -> None:
-            if condition == "service_started":
-                await started[other].wait()
-            else:
-                await ready[other]
-
-        async def start(name: str) -> None:
-            with _raised_as(error):
-                await self._start(name)
-
-        async def begin(service: Service) -> None:
-            await asyncio.gather(*(wait_for(*need) for need in service.depends_on.items() if need[0] in ready))
-            starts.append(asyncio.create_task(start(service.name)))
-            await asyncio.shield(starts[-1])
-            started[service.name].set()
-            if wait or service.name in awaited:
-                wait_until = self._ready.completed if self.stack.is_job(service.name) else self._ready.healthy
-                await wait_until(service, deadline, error)
-
-        try:
-            async with contextlib.AsyncExitStack() as stack:
-                for service in services:
-                    started[service.name] = asyncio.Event()
-                    ready[service.name] = asyncio.create_task(begin(service))
-                    stack.callback(ready[service.name].cancel)
-                await asyncio.gather(*ready.values())
-        except HarnessError:
-            await _all_over(starts)
-            raise
 
     async def _start(self, name: str) -> None:
         """Start a service's container, for the first time or again, and have the agent know it."""
@@ -455,22 +411,6 @@ class RunningStack:
             await asyncio.to_thread(containers.remove, self._client, container)
 
         await asyncio.gather(*(remove(name) for name in list(names)))
-
-
-@contextlib.contextmanager
-def _raised_as(error: type[HarnessError]) -> Iterator[None]:
-    """Turn what the engine does not make or start into this error."""
-    try:
-        yield
-    except Unstartable as refused:
-        raise error(str(refused)) from refused
-
-
-async def _all_over(calls: Iterable[Awaitable[None]]) -> None:
-    """Wait until all of these have ended, and raise the first error; the agent's before any other."""
-    errors = [error for error in await asyncio.gather(*calls, return_exceptions=True) if error is not None]
-    for error in sorted(errors, key=lambda error: not isinstance(error, AgentError)):
-        raise error
 
 
 def _host_ports(service: Service) -> dict[int, int]:
