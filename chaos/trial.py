@@ -29,7 +29,7 @@ from chaos.reporting.recall import result_of
 from chaos.reporting.result import TrialResult, write_result
 from chaos.stack.agent.heartbeat import Stall
 from chaos.stack.agent.link import CACHE_IN_AGENT
-from chaos.stack.cache import cache_folder
+from chaos.stack.cache import cache_folder, scratch_of
 from chaos.stack.live.disks import Unrecoverable
 from chaos.stack.live.lifecycle import Lab
 from chaos.stack.live.mending import mend
@@ -109,10 +109,12 @@ class Trial:
             self._recorder.abandon()
             for reader in self._readers:
                 await reader.close()
-            if keep:
-                await self._keep_luns()
-            with contextlib.suppress(AgentError):  # the agent's loss is the error; the sweep removes the rest
-                await self._running.clear()
+            try:
+                if keep:
+                    await self._keep_luns()
+            finally:
+                with contextlib.suppress(AgentError):  # the agent's loss is the error; the sweep removes the rest
+                    await self._running.clear()
         return await judging
 
     async def _execute(self) -> tuple[str, ...]:
@@ -385,9 +387,10 @@ class Trial:
             self._recorder.append(Note("copies", time.monotonic_ns(), text, store=store, copies=copies))
 
     async def _keep_luns(self) -> None:
-        """Move the LUNs' content, as it is now, into the run folder."""
-        scratch = cache_folder() / "scratch" / self._folder.name
-        scratch.mkdir(parents=True)
-        with contextlib.suppress(HoldfastError):
-            await self._running.save_luns(f"{CACHE_IN_AGENT}/scratch/{scratch.name}")
-        await asyncio.to_thread(shutil.move, scratch, self._folder / "luns")
+        """Move the LUNs' content, as it is once nobody writes any more, into the run folder."""
+        luns = scratch_of(self._lab.run.id) / "luns"
+        luns.mkdir(parents=True)
+        with contextlib.suppress(HoldfastError):  # what could be saved is kept
+            await self._running.take_down()
+            await self._running.save_luns(f"{CACHE_IN_AGENT}/{luns.relative_to(cache_folder())}")
+        await asyncio.to_thread(shutil.move, luns, self._folder)

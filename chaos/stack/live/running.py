@@ -134,12 +134,16 @@ class RunningStack:
         await self._open(deadline)
         await self._steady(deadline, HarnessError)
 
-    async def clear(self) -> None:
-        """Remove every container, volume and LUN of this copy, whatever fault is in force."""
+    async def take_down(self) -> None:
+        """Remove every container of this copy, whatever fault is in force; its LUNs have all that was written then."""
         await self.agent.call(Release())
         await self._remove(list(self.running))
         if self.carrier:
             await self.carrier.remove(self.logs, self.hush)
+
+    async def clear(self) -> None:
+        """Remove every container, volume and LUN of this copy, whatever fault is in force."""
+        await self.take_down()
         await self._disks.clear()
         self.blank = frozenset()
         await asyncio.to_thread(self.files.clear)
