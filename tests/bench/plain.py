@@ -55,7 +55,7 @@ async def on_plain_loop(
         if container is not None:
             await asyncio.to_thread(containers.remove, client, container)
         if volume:
-            await asyncio.to_thread(volumes.remove, client, volume)
+            await asyncio.to_thread(volumes.remove, client, run, volume)
         copy.unlink(missing_ok=True)
 
 

@@ -68,7 +68,7 @@ class Disks:
     async def remove(self, names: Iterable[str]) -> None:
         """Remove volumes whose containers are gone; the LUNs stay."""
         gone = [self.names.pop(name) for name in list(names) if name in self.names]
-        await asyncio.gather(*(asyncio.to_thread(volumes.remove, self._client, name) for name in gone))
+        await asyncio.gather(*(asyncio.to_thread(volumes.remove, self._client, self._run, name) for name in gone))
 
     async def clear(self) -> None:
         """Remove every volume and drop every LUN."""
