@@ -67,22 +67,25 @@ class Agent:
         """Create and start the agent's container, and wait until the agent has connected and is ready.
 
         Raises:
-            AgentError: It does not come up; the message carries what the engine said.
+            AgentError: It does not come up; the message carries what the engine said, or the agent.
         """
         loop = asyncio.get_running_loop()
+        agent: Agent | None = None
         try:
             with _door(f"{cache}/scratch", run) as door:
                 container = await asyncio.to_thread(_launch, client, image, run, cache)
                 async with asyncio.timeout(_READY_SECONDS_MAX):
                     link, _ = await loop.sock_accept(door)
+                    link.setblocking(False)
+                    agent = cls(container, link, on_event)
+                    loop.add_reader(link.fileno(), agent._readable)
+                    await agent._ready
         except docker.errors.APIError as error:
             raise AgentError(f"the agent cannot start: {error.explanation}; see `holdfast doctor`") from error
         except TimeoutError:
-            raise AgentError(f"the agent said nothing in {_READY_SECONDS_MAX:.0f} s; see `holdfast doctor`") from None
-        link.setblocking(False)
-        agent = cls(container, link, on_event)
-        loop.add_reader(link.fileno(), agent._readable)
-        await agent._ready
+            if agent is not None:
+                agent._close()
+            raise AgentError(f"the agent was not ready in {_READY_SECONDS_MAX:.0f} s; see `holdfast doctor`") from None
         agent._heartbeat = Heartbeat(agent._beat, agent._stalled)
         agent._heartbeat.start()
         return agent
@@ -179,7 +182,8 @@ class Agent:
             if not answer.done():
                 answer.set_exception(AgentError("the agent is gone; the run folder has its last words"))
         if not self._ready.done():
-            self._ready.set_exception(AgentError("the agent ended before it was ready; see `holdfast doctor`"))
+            said = f": {self.last_words}" if self.last_words else ""
+            self._ready.set_exception(AgentError(f"the agent ended before it was ready{said}; see `holdfast doctor`"))
 
 
 @contextmanager

@@ -7,12 +7,13 @@ import json
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from chaos.agent.wire import Beat, CountIos, Counts, Drop, Event, Health, LunHealth, Save
 from chaos.errors import AgentError
+from chaos.stack.agent import link
 from chaos.stack.agent.link import Agent, _door
 from chaos.stack.engine.identity import Run
 
@@ -118,6 +119,39 @@ def test_the_door_is_there_for_one_agent_and_gone_afterwards(tmp_path: Path) -> 
         path = folder / f"{run.id}.sock"
         assert (door.family, path.is_socket(), path.stat().st_mode & 0o777) == (socket.AF_UNIX, True, 0o600)
     assert list(folder.iterdir()) == []
+
+
+def starting(monkeypatch: pytest.MonkeyPatch, folder: Path, says: bytes, *, ends: bool) -> None:
+    """Start an agent that connects, says this, and ends or stays silent."""
+    (folder / "scratch").mkdir()
+    monkeypatch.setattr(link, "_READY_SECONDS_MAX", 5.0 if ends else 0.1)
+    with socket.socket(socket.AF_UNIX) as far:
+
+        def launch(client: object, image: str, run: Run, cache: str) -> str:
+            far.connect(str(folder / "scratch" / f"{run.id}.sock"))
+            far.sendall(says)
+            if ends:
+                far.shutdown(socket.SHUT_RDWR)
+            return "container"
+
+        monkeypatch.setattr(link, "_launch", launch)
+        asyncio.run(Agent.start(cast(Any, None), "", Run("run", ""), str(folder), lambda event: None))
+
+
+def test_an_agent_that_ends_before_it_is_ready_is_told_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(AgentError, match="ended before it was ready: OSError: no /dev/fuse; see"):
+        starting(
+            monkeypatch, tmp_path, b'{"event": "crashed", "trace": "Traceback\\nOSError: no /dev/fuse"}\n', ends=True
+        )
+
+
+def test_an_agent_that_connects_and_says_nothing_is_waited_for_no_longer_than_one_that_does_not_connect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(AgentError, match="the agent was not ready in 0 s"):
+        starting(monkeypatch, tmp_path, b"", ends=False)
 
 
 def test_the_end_of_the_stream_fails_who_waits_and_who_comes_later() -> None:
