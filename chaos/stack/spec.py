@@ -303,7 +303,10 @@ class Stack:
         return any(place.is_relative_to(other) for other in named)
 
     def copies_left(self, lun: str, lost: Collection[str]) -> tuple[str, ...]:
-        """Volumes, on LUNs or not, that hold everything that a lost LUN held a copy of; none if anything is gone."""
+        """Volumes, on LUNs or not, that hold everything that a lost LUN held a copy of; none if anything is gone.
+
+        One that has only begun to copy what is left counts as `lost`, too.
+        """
         stores = [volumes for volumes in self.copies.values() if lun in volumes]
         left = [[volume for volume in volumes if volume not in lost] for volumes in stores]
         return tuple(dict.fromkeys(volume for volumes in left for volume in volumes)) if all(left) else ()

@@ -92,6 +92,7 @@ async def mend(
     for said in checks:
         yield "fsck", said
     await running.start([*anew, *ended], deadline - time.monotonic(), wait=wait)
+    running.behind.watch(running.blank)
     if ended:
         yield "started", ", ".join(ended)
     async for said in _follow_the_runbook(running, hurt.lost, untouched, hindered, deadline):
@@ -112,9 +113,10 @@ async def _follow_the_runbook(
     without = {lun for lun in blank if lun in copied or not copied or not stack.luns[lun].is_local}
     if blank - without:
         yield _started_on(stack, blank - without)
+    incomplete = lost | blank | running.behind.luns
     for step in stack.runbook:
         for service in step.services:
-            copies = {lun: stack.copies_left(lun, lost | blank) for lun in stack.luns_of((service,)) if lun in blank}
+            copies = {lun: stack.copies_left(lun, incomplete) for lun in stack.luns_of((service,)) if lun in blank}
             for lun, left in copies.items():
                 if left:
                     without.discard(lun)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
 
 import docker
+import docker.errors
 
 from chaos.errors import AgentError, HarnessError
 from chaos.stack.engine import containers
@@ -184,6 +186,44 @@ class Readiness:
         if service in self._running:
             words = await asyncio.to_thread(containers.last_words, self._client, self._running[service], self._hush)
         raise error(f"{service} {what}" + (f"; its last words:\n{words}" if words else ""))
+
+
+class Behind:
+    """Copies that were put on blank LUNs and are not known to have caught up with the others.
+
+    One has when its services are healthy and, where the stack says how to tell, steady; that is looked for all the
+    time, since it cannot be told any more when those are lost that it copies.
+    """
+
+    def __init__(self, stack: Stack, ready: Readiness) -> None:
+        """There are none."""
+        self.luns: Set[str] = frozenset()
+        self._stack = stack
+        self._ready = ready
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def watch(self, luns: Set[str]) -> None:
+        """Copies on these LUNs begin anew; wait for them, and for those from before."""
+        luns = self.luns | luns
+        self.clear()
+        self.luns = luns
+        self._tasks = [asyncio.create_task(self._catch_up(lun)) for lun in luns]
+
+    def clear(self) -> None:
+        """None is waited for any more."""
+        for task in self._tasks:
+            task.cancel()
+        self.luns = frozenset()
+
+    async def _catch_up(self, lun: str) -> None:
+        services = self._stack.services_on((lun,))
+        # who ends, or is removed, is waited for again by whoever brings it back
+        with contextlib.suppress(HarnessError, KeyError, docker.errors.APIError, OSError):
+            for name in services:
+                await self._ready.healthy(self._stack.services[name], math.inf, HarnessError)
+            for name in self._stack.steady.keys() & set(services):
+                await self._ready.steady(name, self._stack.steady[name], math.inf, HarnessError)
+            self.luns -= {lun}
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ from chaos.stack.live import layers
 from chaos.stack.live.disks import Disks, Unrecoverable
 from chaos.stack.live.files import BoundFiles
 from chaos.stack.live.hostnames import Hostnames
-from chaos.stack.live.readiness import Readiness, all_over, raised_as
+from chaos.stack.live.readiness import Behind, Readiness, all_over, raised_as
 from chaos.stack.live.restarts import Restarts
 from chaos.stack.spec import Service, Stack
 
@@ -85,6 +85,7 @@ class RunningStack:
         self.hush = Hush(stack)
         self.restarts = Restarts(stack, self._start_again)
         self._ready = Readiness(client, stack, self.running, self.restarts.restarts, self.hush)
+        self.behind = Behind(stack, self._ready)
         hosts = addresses(stack, net)
         self._places = {
             service.name: Place(run, net, index, images[service.name], _host_ports(service), hosts)
@@ -136,6 +137,7 @@ class RunningStack:
 
     async def take_down(self) -> None:
         """Remove every container of this copy, whatever fault is in force; its LUNs have all that was written then."""
+        self.behind.clear()
         await self.agent.call(Release())
         await self._remove(list(self.running))
         if self.carrier:

@@ -44,6 +44,9 @@ class NotingStack:
         self.health = dict.fromkeys(self.stack.luns, HEALTHY)
         self.running = dict.fromkeys(self.stack.services)
         self.blank: Set[str] = NOTHING
+        self.behind = self
+        self.luns: Set[str] = NOTHING
+        """Those on which a copy is behind."""
         self.ended: list[str] = []
         self.did: list[tuple[object, ...]] = []
         self.exit_codes = {"restore": 0}
@@ -72,6 +75,9 @@ class NotingStack:
         assert not self.changing.locked(), "no fault could strike before the last service is started"
         if names := tuple(sorted(names)):
             self.did.append(("start", *names))
+
+    def watch(self, luns: Set[str]) -> None:
+        self.luns = self.luns | luns
 
     async def healthy(self, services: Iterable[str], seconds_max: float) -> None:
         services = tuple(services)
@@ -288,6 +294,22 @@ def test_a_copy_that_is_lost_and_not_replaced_yet_is_no_copy_to_rebuild_from() -
     running = copies(NotingStack(REBUILD, RESTORE, INITIALISE), records=("pgdata", "photos"))
     said = mended(running, lost={"pgdata", "photos"}, replaceable={"pgdata"})
     assert said[-1] == ("runbook", "from backup: restored")
+
+
+def test_a_copy_that_was_replaced_is_one_to_rebuild_from_once_it_has_caught_up() -> None:
+    running = copies(NotingStack(REBUILD, RESTORE, INITIALISE), records=("pgdata", "photos"))
+    assert followed(running, "photos") == ["rebuild: files on a blank photos, from pgdata"]
+    assert followed(running, "pgdata") == ["from backup: restored"], "photos had nothing yet"
+    running.luns = NOTHING
+    assert followed(running, "pgdata") == ["rebuild: db on a blank pgdata, from photos"]
+
+
+def test_a_disk_that_waits_for_the_restore_is_no_copy_however_healthy_its_service_is() -> None:
+    running = copies(NotingStack(REBUILD, RESTORE, INITIALISE), records=("pgdata", "photos"))
+    running.exit_codes["restore"] = 7
+    mended(running, lost={"pgdata", "photos"}, replaceable={"pgdata", "photos"}, hindered=lambda: True)
+    running.luns, running.exit_codes["restore"] = NOTHING, 0
+    assert mended(running) == [("runbook", "from backup: restored")]
 
 
 def test_what_is_rebuilt_is_told_from_what_no_copy_is_left_of() -> None:
