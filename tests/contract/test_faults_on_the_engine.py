@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
 import pytest
 
-from chaos.agent.wire import Event, Health
+from chaos.agent.wire import ApplyServices, Event, Health
 from chaos.experiment.plan import Target
+from chaos.stack.live.disks import Unrecoverable
 from chaos.stack.spec import Build, Mount
 from tests.contract.stage import (
     DATA,
@@ -268,6 +270,39 @@ def test_a_service_on_a_lost_disk_is_not_made_anew_until_the_disk_is_replaced(pl
         await greets(*scene.running.front_door)
 
     play(act, stack_of(service(build=Build(tmp_path), image="")))
+
+
+def test_a_container_that_was_made_when_nobody_waited_any_more_is_in_nobodys_way(play: Play, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM debian:bookworm-slim\nRUN mkdir {DATA} && echo seed > {DATA}/seed\n")
+
+    async def act(scene: Scene) -> None:
+        hang = scene.injector("disk.hang", target=Target("lun", "disk"))
+        await scene.running._remove(["box"])
+        await hang.enter_phase("now")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(scene.running._create("box", 99), 1.0)  # the engine mounts the disk
+        await hang.heal_all()
+        assert [topic for topic, _ in await scene.mend()] == ["fsck"]
+        await greets(*scene.running.front_door)
+
+    play(act, stack_of(service(build=Build(tmp_path), image="")))
+
+
+def test_a_service_whose_disk_is_lost_before_it_is_started_does_not_come_back_until_the_disk_is_replaced(
+    play: Play,
+) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.running.agent.call(ApplyServices({}, 60.0, kill=("box",)))
+        await scene.heard("exited")
+        lose = scene.injector("san.lose")
+        await lose.enter_phase("now")
+        with pytest.raises(Unrecoverable, match="box cannot be started"):
+            await scene.running.start(["box"], 30.0)
+        await lose.heal_all()
+        assert [topic for topic, _ in await scene.mend(lose.damage)] == ["runbook"]
+        await greets(*scene.running.front_door)
+
+    play(act)
 
 
 def test_a_host_name_outlives_kills_cuts_and_cold_restarts_but_not_a_blank_disk(play: Play) -> None:
