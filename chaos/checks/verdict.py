@@ -2,7 +2,7 @@
 
 VIOLATED needs one proven violation, however thin the rest. HELD needs a conclusive trial as well: every
 acknowledged record read at every door, enough acknowledged, little unknown, the mix, and every fault bit. Where the
-check overlooks a canary there is no verdict at all.
+check overlooks a canary there is no verdict, unless it reported the canary as something else and a loss is proven.
 """
 
 from __future__ import annotations

@@ -158,9 +158,8 @@ def _beyond_the_workload(made: FileModel, root: Node) -> list[Problem]:
     wrong: list[tuple[Loc, str, str]] = []
     for i, entry in enumerate(made.schedule):
         if entry.at.phase and entry.for_seconds:
-            message = (
-                f"for_seconds says nothing of a fault at the phase {entry.at.phase}: it lasts until the phase converge"
-            )
+            ends = "when converge begins" if entry.at.phase == "recover" else "as soon as it has taken hold"
+            message = f"for_seconds has no effect on a fault of the phase {entry.at.phase}: such a fault ends {ends}"
             wrong.append((("schedule", i, "for_seconds"), message, "leave it out"))
         most = entry.at.acknowledged[1] if entry.at.acknowledged else 0
         if most > work.operations:

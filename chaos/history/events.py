@@ -1,7 +1,7 @@
 """The events of a history, as they stand in `history.jsonl`: one JSON object a line, in the order written.
 
-All times are nanoseconds of the controller's CLOCK_MONOTONIC. Fields that are None, False or empty are left
-out of the line. `docs/history.md` describes the format; FORMAT is raised when its meaning changes.
+All times are nanoseconds of the controller's CLOCK_MONOTONIC. Fields that equal their default are left out of the
+line. `docs/history.md` describes the format; FORMAT is raised when its meaning changes.
 
 Life of one logical operation: one `Act` (the user acts: it enters the device's outbox), then per attempt one
 `Send` (the request leaves) and at most one `Back` (the answer, or the certainty that none comes). An `Act`
@@ -209,7 +209,7 @@ class FaultEvent:
         bit: With "healed" and "lasting": whether the injector's own counters reached this fault's minimum.
         evidence: What was counted, by name.
         why: Why it did not bite, or was missed.
-        struck: With "injected": the LUNs, their arrays and the services that it struck, by name.
+        struck: With "injected": by name the LUNs that it struck, and the arrays of which it struck all, or the services.
         exceeds: With "injected": it took more copies than the declared redundancy survives, so that `rpo_seconds`
             counts from here.
     """
@@ -234,7 +234,10 @@ class FaultEvent:
 
 @dataclass(frozen=True, slots=True)
 class PhaseEvent:
-    """A phase of the trial began or ended: reset, load, heal, recover, converge, doors, cold-restart ..."""
+    """A phase of the trial began or ended.
+
+    The names: "reset", "canaries", "load", "heal", "recover", "converge", "door 1", "door 2", "cold restart", "door 4".
+    """
 
     name: str
     t: int
@@ -243,13 +246,14 @@ class PhaseEvent:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that the life stories should tell: runbook steps, copies, repairs.
+    """Something else that happened: repairs, steps of the runbook, who has a role, where copies are.
 
     Attributes:
-        topic: "runbook", "fsck", "copies", "unrecoverable" (the service does not serve after the runbook),
-            "unprotected" (all copies of acknowledged data share one array, or no restore younger than the RPO was
-            verified; written where the experiment asks for it), "role" (who has a role that moves from here on:
-            "primary: pg1", "primary: pg1, pg2", "primary: nobody"), "stalled" (a driver held up all phones).
+        topic: "copies" (where a store's copies are), "role" (who has a role that moves from here on: "primary: pg1",
+            "primary: pg1, pg2", "primary: nobody"), "fsck" (a boot-time check), "started" (services that had ended and
+            were started again), "runbook" (what a step of it came to), "stalled" (a driver held up all phones),
+            "unrecoverable" (the service does not serve after the runbook), "unprotected" (all copies of acknowledged
+            data share one array, or no restore younger than the RPO was verified; no trial writes it yet).
         text: For people; what pages need again stands in the fields below.
         role: Of the topic "role".
         services: Those that have it from here on; none is nobody.

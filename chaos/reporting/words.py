@@ -97,7 +97,7 @@ def phases(taken: Mapping[str, float]) -> str:
 
 
 def evidence(counted_by_name: Mapping[str, int | float | str]) -> str:
-    """What an injector counted, as "failed ios 214, writes before 12"."""
+    """What an injector counted, as "failed writes 214, seconds since write 0.12"."""
     return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in counted_by_name.items())
 
 

@@ -198,7 +198,7 @@ class Simulation:
 
     def _fault(self, index: int, fault: str, happened: str) -> None:
         bit = happened == "healed"
-        self._say(FaultEvent(index, self._now, fault, "core", happened, bit=bit, evidence={"failed_ios": 3}))  # type: ignore[arg-type]
+        self._say(FaultEvent(index, self._now, fault, "core", happened, bit=bit, evidence={"failed_writes": 3}))  # type: ignore[arg-type]
 
     # -- what users do ------------------------------------------------------------------------------------
 

@@ -47,12 +47,12 @@ def test_a_story_tells_in_seconds_after_the_load_began_what_happened(tmp_path: P
         struck,
         *sent(FIRST), *sent(update, "info"),
         *read(8, 8 * S, shown), *read(9, 17 * S // 2, shown),
-        replace(struck, t=9 * S, happened="healed", bit=True, evidence={"failed_ios": 3, "closed": 1}),
+        replace(struck, t=9 * S, happened="healed", bit=True, evidence={"failed_writes": 3, "closed": 1}),
         Note("runbook", 4 * S, "no usable backup;\n  initialised empty"),
     ]  # fmt: skip
     assert story(tmp_path, *load, *fresh(), faults=("disk.power_cut",)) == [
         (-1.0, "runbook", "no usable backup; initialised empty"),
-        (9e-9, "disk.power_cut core", "failed_ios 3, closed 1"),
+        (9e-9, "disk.power_cut core", "failed_writes 3, closed 1"),
         (1.0, "d-1 created it", "acknowledged at 1.000 s, version w-1"),
         (2.0, "d-3 updated it", "given up at 2.000 s, unknown, version w-2"),
         (3.5, "d-2 saw it last", "version w-2"),

@@ -105,7 +105,7 @@ def test_the_life_story_tells_acts_faults_runbook_doors_and_copies_in_order(tmp_
     assert "created it" in told[0]
     assert "acknowledged by gateway-1" in told[0]
     for part in (
-        "disk.power_cut core | failed_ios 3",
+        "disk.power_cut core | failed_writes 3",
         "disk.power_cut core healed",
         "runbook | no usable backup; initialised empty",
         "copies | pgdata on core",

@@ -113,7 +113,7 @@ def test_a_wrong_value_is_refused_by_name(written: Write, faults: Catalogue, lin
         ),
         (
             "fault: disk.power_cut, target: {array: core}, at: {phase: heal}, for_seconds: 3",
-            "for_seconds says nothing of a fault at the phase heal",
+            "for_seconds has no effect on a fault of the phase heal",
         ),
         ("fault: san.lose, target: {array: core}", "the key 'at' is missing here"),
         ("fault: san.lose, target: core, at: {seconds: 1}", "target should be a mapping, not 'core'"),

@@ -51,7 +51,7 @@ def recorded() -> list[Event]:
         PhaseEvent("load", 2 * SECOND, "begun"),
         *created(3, 3, "u-1", "r"),
         FaultEvent(0, 5 * SECOND, "san.lose", "core", "injected"),
-        FaultEvent(0, 6 * SECOND, "san.lose", "core", "healed", bit=True, evidence={"failed_ios": 3}),
+        FaultEvent(0, 6 * SECOND, "san.lose", "core", "healed", bit=True, evidence={"failed_writes": 3}),
         PhaseEvent("load", 7 * SECOND, "ended"),
         *read_empty(CANARY_OWNER),
         *read_empty("u-1"),

@@ -63,7 +63,7 @@ def result(verdict: Verdict = "HELD", *, expect: Verdict = "HELD", seed: int = 4
         verdict=verdict,
         reason=reasons[verdict],
         phases={"stack ready": 6.1, "load": 5.0, "runbook": 9.84},
-        faults=(FaultOutcome("san.lose", "core", 15.0, None, True, {"failed_ios": 214, "writes_before": 12}),),
+        faults=(FaultOutcome("san.lose", "core", 15.0, None, True, {"failed_writes": 214, "seconds_since_write": 0.12}),),
         not_covered=("gateway:/var/cache/app (not on a LUN)",),
         images={"db": "sha256:abc"},
     )
@@ -71,7 +71,7 @@ def result(verdict: Verdict = "HELD", *, expect: Verdict = "HELD", seed: int = 4
 
 def unbitten() -> TrialResult:
     """A trial whose fault did nothing."""
-    fault = FaultOutcome("san.lose", "core", 15.0, 16.5, False, {"failed_ios": 0}, "no I/O failed")
+    fault = FaultOutcome("san.lose", "core", 15.0, 16.5, False, {"failed_writes": 0}, "no I/O failed")
     return replace(result("INCONCLUSIVE"), faults=(fault,), not_covered=())
 
 
@@ -80,7 +80,7 @@ def judgement() -> Judgement:
     story = (
         StoryLine(12.103, "d-05 created it", "acknowledged by gateway-1"),
         StoryLine(12.25, "d-06 saw it last", "version w-17"),
-        StoryLine(15.0, "san.lose core", "failed_ios 214"),
+        StoryLine(15.0, "san.lose core", "failed_writes 214"),
         StoryLine(31.42, "runbook", "no usable backup; initialised empty"),
         StoryLine(33.902, "a fresh device read everything", "not there"),
     )

@@ -16,7 +16,7 @@ VIOLATED     811 of 811 records acknowledged before san.lose are lost
   contact ada-17 of u-03, the first of 811: lost
      12.103 s  d-05 created it                    acknowledged by gateway-1
      12.250 s  d-06 saw it last                   version w-17
-     15.000 s  san.lose core                      failed_ios 214
+     15.000 s  san.lose core                      failed_writes 214
      31.420 s  runbook                            no usable backup; initialised empty
      33.902 s  a fresh device read everything     not there
 
@@ -24,7 +24,7 @@ VIOLATED     811 of 811 records acknowledged before san.lose are lost
   anomalies: 811 lost
   reported: 2 stale
   mix: 38% updates (12% of them contended) · 8% deletes · 7% photos · 0 resets with a full outbox
-  fault san.lose core · 15.000 s · failed ios 214, writes before 12 · bit
+  fault san.lose core · 15.000 s · failed writes 214, seconds since write 0.12 · bit
   not covered: gateway:/var/cache/app (not on a LUN)
   again:  holdfast run reports/runs/20261122-191512-4711/plan.yaml
   run:    reports/runs/20261122-191512-4711
@@ -34,7 +34,7 @@ INCONCLUSIVE = """\
 INCONCLUSIVE san.lose did not bite
              expected: HELD
 
-  fault san.lose core · 15.000 - 16.500 s · failed ios 0 · did not bite: no I/O failed
+  fault san.lose core · 15.000 - 16.500 s · failed writes 0 · did not bite: no I/O failed
   again:  holdfast run reports/runs/20261122-191512-4711/plan.yaml
   run:    reports/runs/20261122-191512-4711
 """
@@ -49,7 +49,7 @@ def test_a_violation_tells_what_a_fault_s_evidence_was_and_no_more() -> None:
     short = replace(result.faults[0], bit=False, why="the LUN took no write")
     missed = replace(short, injected_at=None, healed_at=None, evidence={}, why="the load was over")
     told = verdict_block(replace(result, faults=(short, missed)))
-    assert "  fault san.lose core · 15.000 s · failed ios 214, writes before 12" in told
+    assert "  fault san.lose core · 15.000 s · failed writes 214, seconds since write 0.12" in told
     assert "  fault san.lose core · never injected · the load was over" in told
 
 

@@ -29,7 +29,7 @@ def test_check_judges_the_history_and_tells_phases_and_faults(run_dir: Path) -> 
     assert result.phases == {"load": 5.0}
     [fault] = result.faults
     assert (fault.name, fault.target, fault.injected_at, fault.healed_at) == ("san.lose", "core", 3.0, 4.0)
-    assert (fault.bit, fault.evidence) == (True, {"failed_ios": 3})
+    assert (fault.bit, fault.evidence) == (True, {"failed_writes": 3})
 
 
 def test_what_the_history_does_not_hold_comes_from_the_result(run_dir: Path) -> None:

@@ -45,7 +45,7 @@ def test_the_document_of_a_judged_trial_has_every_promised_member() -> None:
             "injected_at": 15.0,
             "healed_at": None,
             "bit": True,
-            "evidence": {"failed_ios": 214, "writes_before": 12},
+            "evidence": {"failed_writes": 214, "seconds_since_write": 0.12},
             "why": "",
         }
     ]

@@ -24,7 +24,7 @@ def tell(reporter: PlainTerminal) -> None:
     reporter.phase("load", None)
     reporter.progress(10, 2000, 8)
     reporter.fault(FaultEvent(0, 1, "san.lose", "core", "injected"))
-    reporter.fault(FaultEvent(0, 2, "san.lose", "core", "healed", evidence={"failed_ios": 0}, why="no I/O"))
+    reporter.fault(FaultEvent(0, 2, "san.lose", "core", "healed", evidence={"failed_writes": 0}, why="no I/O"))
     reporter.fault(FaultEvent(1, 3, "process.kill", "db", "missed", why="its acknowledgement never came"))
     reporter.phase("load", 5.04, "2,000 operations")
     reporter.log("runbook: initialised [empty]\npgdata: clean\n")
@@ -41,7 +41,7 @@ def test_a_pipe_gets_plain_lines() -> None:
         *announcement(plan()),
         "  run folder reports/runs/x",
         "  san.lose core injected",
-        "  san.lose core healed: failed ios 0: did not bite: no I/O",
+        "  san.lose core healed: failed writes 0: did not bite: no I/O",
         "  process.kill db missed: its acknowledgement never came",
         "  load 5.0 s  2,000 operations",
         "  runbook: initialised [empty]; pgdata: clean",

@@ -62,5 +62,5 @@ def test_numbers_read_as_people_write_them() -> None:
 
 
 def test_evidence_and_classes_leave_out_nothing_but_zeros_of_classes() -> None:
-    assert evidence({"failed_ios": 0, "mode": "eio"}) == "failed ios 0, mode eio"
+    assert evidence({"failed_writes": 0, "mode": "eio"}) == "failed writes 0, mode eio"
     assert classes({"lost": 811, "stale": 0, "torn": 1}) == "811 lost · 1 torn"
