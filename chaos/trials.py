@@ -50,7 +50,7 @@ def run_trials(
     """Run a trial of each plan.
 
     Args:
-        plans: Of one experiment: they differ in what was drawn alone. `load_trials` draws them.
+        plans: Of one experiment: they differ only in what was drawn. `open_experiment` draws them.
         jobs: How many copies of the stack they are shared out to; a trial's events are then told when it is over.
         keep: Keep the LUNs' data in each run folder.
         runs: Where the run folders are made.

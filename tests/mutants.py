@@ -44,7 +44,8 @@ CHECKS = Path("chaos/checks")
 TESTS = Path("tests/unit/checks")
 MODULES = (
     "allowed", "keep_both", "logical", "sessions", "restore", "agreement", "doors", "verdict", "canaries", "coverage",
-    "outcomes", "beside", "bite", "traffic", "mix", "carrier", "story", "ways",
+    "outcomes", "beside", "bite", "traffic", "mix", "story", "ways", "between", "references", "classes", "explain",
+    "file",
 )  # fmt: skip
 COLUMNS = frozenset({"plain", "records", "caches", "dismissal", "large", "counts"})
 """What large histories are looked at with; their tests compare with the exact rule. Their loops run as they are written
@@ -87,14 +88,20 @@ class Mutant:
 
     @property
     def path(self) -> Path:
-        return CHECKS / f"{self.module}.py"
+        return place_of(self.module)
 
     def source(self) -> str:
         return str(mutate_code(self.path.read_text(), get_operator(self.operator)(), self.occurrence))
 
 
+def place_of(module: str) -> Path:
+    """The file of a module, in whichever folder of the checks it lies."""
+    (found,) = CHECKS.rglob(f"{module}.py")
+    return found
+
+
 def mutants(module: str) -> Iterator[Mutant]:
-    source = (CHECKS / f"{module}.py").read_text()
+    source = place_of(module).read_text()
     nodes, unused = list(ast_nodes(get_ast(source))), list(_unused(source))
     words = {node.start_pos for node in nodes if node.parent and _is_of_words(node)}
     sums = {node.start_pos for node in nodes if node.parent and node.parent.type in ARITHMETIC}
@@ -211,7 +218,7 @@ def _run(mutant: Mutant, tests: Sequence[str], *, cases: str) -> int:
         compile(source, "", "exec")
     except SyntaxError:
         return NO_PROGRAM
-    finder = _Finder(f"chaos.checks.{mutant.module}", mutant.path, source)
+    finder = _Finder(".".join(mutant.path.with_suffix("").parts), mutant.path, source)
     sys.meta_path.insert(0, finder)
     return next((n for n, name in enumerate(tests) if _pytest([str(TESTS / name)]) != pytest.ExitCode.OK), SURVIVES)
 

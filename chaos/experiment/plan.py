@@ -35,7 +35,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Trigger:
-    """When a fault starts, or ends: exactly one is set.
+    """When a fault starts: exactly one is set.
 
     Attributes:
         seconds: After the load began.
@@ -110,7 +110,7 @@ class Checks:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of the phases after the load, in seconds.
+    """Bounds of the phases before and after the load, in seconds.
 
     Attributes:
         stated: Those that the experiment names. The others may grow with what the stack says that it needs.

@@ -148,7 +148,7 @@ class ChecksModel(Strict):
 
 
 class LimitsModel(Strict):
-    """Bounds of the phases after the load, in seconds."""
+    """Bounds of the phases before and after the load, in seconds."""
 
     ready_seconds_max: Seconds = _L.ready_seconds_max
     recover_seconds_max: Seconds = _L.recover_seconds_max
@@ -226,6 +226,6 @@ def json_schema(forms: tuple[TargetForm, ...]) -> dict[str, Any]:
     schema = with_targets(ExperimentModel, forms).model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Holdfast experiment",
         **schema,
+        "title": "Holdfast experiment",
     }

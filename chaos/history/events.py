@@ -209,7 +209,7 @@ class FaultEvent:
         bit: With "healed" and "lasting": whether the injector's own counters reached this fault's minimum.
         evidence: What was counted, by name.
         why: Why it did not bite, or was missed.
-        struck: With "injected": by name the LUNs that it struck, and the arrays of which it struck all, or the services.
+        struck: With "injected": by name the LUNs that it struck, with arrays of which it struck all, or the services.
         exceeds: With "injected": it took more copies than the declared redundancy survives, so that `rpo_seconds`
             counts from here.
     """

@@ -106,7 +106,7 @@ def worst(results: Sequence[TrialResult]) -> TrialResult:
 
 
 def to_document(result: TrialResult) -> Document:
-    """One trial as JSON-able data; `docs/experiments.md` lists the members."""
+    """One trial as JSON-able data; `reports/README.md` lists the members."""
     judgement = result.judgement
     judged: dict[str, Json] = {
         "operations": dict.fromkeys(("ok", "fail", "info", "degraded"), 0),

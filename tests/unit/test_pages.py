@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,14 @@ import yaml
 from chaos.cli import app
 from chaos.experiment.loader import load
 from chaos.faults import catalogue
+from chaos.reporting.result import to_document
+from tests.unit.reporting.samples import judged
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    path for folder in (".", "docs", "experiments", "fixtures", "reports") for path in (ROOT / folder).glob("*.md")
+    path
+    for folder in (".", "docs", "experiments", "fixtures", "reports", "tests")
+    for path in (ROOT / folder).glob("*.md")
 )
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group, of Typer's own Click
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -145,3 +150,19 @@ def test_every_experiment_shown_whole_can_be_loaded(page: Path, tmp_path: Path) 
             file = tmp_path / "experiments" / "shown.yaml"
             file.write_text(block)
             assert load(file, 1, catalogue()).schedule
+
+
+def test_the_command_for_mutants_finds_each_of_its_modules_once() -> None:
+    """By its source: the library that makes the mutants is installed for such a run alone."""
+    named: list[str] = []
+    for node in ast.parse((ROOT / "tests" / "mutants.py").read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("MODULES", "COLUMNS"):
+            named += [each.value for each in ast.walk(node.value) if isinstance(each, ast.Constant)]  # type: ignore[misc]
+    found = [path.stem for path in (ROOT / "chaos" / "checks").rglob("*.py") if "columns" not in path.parts]
+    assert sorted(named) == sorted(name for name in found if name != "__init__")
+
+
+def test_the_page_on_reports_lists_every_member_of_the_json_document() -> None:
+    text = (ROOT / "reports" / "README.md").read_text().partition("## The JSON document")[2]
+    cells = re.findall(r"^\| (`.+?) \|", text, re.MULTILINE)
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == set(to_document(judged()))

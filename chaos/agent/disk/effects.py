@@ -1,8 +1,8 @@
 """What happens to an I/O on its way to a LUN: it meets a chain of effects, each of which counts its own evidence.
 
 An effect may let an I/O pass, change it (its place, its data), fail it, hold it back, or have it answered as if it had
-been done; of a read that was done it may change the data. To add one: its wanted form in `wire`, its class here, and a
-line in `_MADE_OF`. Nothing else of the agent knows which effects there are.
+been done; of a read that was done it may change the data. To add one: its wanted form in `states`, its class here, and
+a line in `_MADE_OF`. Nothing else of the agent knows which effects there are.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Effect:
     """One effect in force. `counts` is what its cause did to this LUN so far; it outlives the effect."""
 
     def __init__(self, wanted: Any, counts: Counter[str]) -> None:
-        """Bring `wanted`, of `wire`, into force."""
+        """Bring `wanted`, of `states`, into force."""
         self.wanted = wanted
         self.counts = counts
 

@@ -225,6 +225,7 @@ def test_the_models_have_the_fields_and_defaults_of_the_plan() -> None:
 
 def test_the_json_schema_describes_what_a_user_writes() -> None:
     made = schema.json_schema(FORMS)
+    assert made["title"] == "Holdfast experiment"
     assert set(made["required"]) == {"experiment", "stack"}
     assert made["additionalProperties"] is False
     assert {"type": "string"} in made["properties"]["stack"]["anyOf"]

@@ -63,7 +63,9 @@ def result(verdict: Verdict = "HELD", *, expect: Verdict = "HELD", seed: int = 4
         verdict=verdict,
         reason=reasons[verdict],
         phases={"stack ready": 6.1, "load": 5.0, "runbook": 9.84},
-        faults=(FaultOutcome("san.lose", "core", 15.0, None, True, {"failed_writes": 214, "seconds_since_write": 0.12}),),
+        faults=(
+            FaultOutcome("san.lose", "core", 15.0, None, True, {"failed_writes": 214, "seconds_since_write": 0.12}),
+        ),
         not_covered=("gateway:/var/cache/app (not on a LUN)",),
         images={"db": "sha256:abc"},
     )
