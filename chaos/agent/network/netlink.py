@@ -1,6 +1,6 @@
 """The part of nf_tables that the link matrix needs, spoken by netlink: one table with one chain of rules.
 
-To start `nft` as a program takes many times as long, and that would be part of the time in which a partition takes hold.
+To start `nft` as a program takes many times as long, which would be part of the time in which a partition takes hold.
 The messages are those of <linux/netfilter/nf_tables.h>. The table is owned by the socket that made it
 (NFT_TABLE_F_OWNER, Linux 5.12): when the agent dies, in whatever way, the kernel takes it away.
 """
