@@ -29,7 +29,7 @@ THIN: Final = ("unreadable", "not-asked", "not-quiescent", "never-read")
 """A trial with one of these cannot be HELD."""
 
 OF_SESSIONS: Final = ("vanished", "stale", "dangling-in-load")
-"""VIOLATED under `sessions: strict`, else told."""
+"""VIOLATED under `sessions: strict`, else reported."""
 
 NOTED: Final = ("unrecoverable", "unprotected")
 """Proven by a note of the trial itself, not by a record."""
@@ -45,7 +45,7 @@ REPORTED: Final = (
     "info-not-applied",
     "policy-overwritten",
 )
-"""Told, and neither for nor against the service."""
+"""Counted, and not part of the verdict."""
 
 OUT_OF_DATE: Final = frozenset({"lost", "seen-then-lost", "resurrected", "lost-update", "dangling-blob"})
 """What the door lacks or shows of long ago: one copy's loss where another door of the step shows the right state."""
@@ -62,12 +62,12 @@ MEANING: Final[Mapping[str, str]] = {
     "torn": "the payload is mixed from several versions",
     "dangling-blob": "the row is there, and its blob is not",
     "misattributed": "it carries another record's or another user's name",
-    "duplicated": "one version is there in several rows, or an older one beside the right one",
+    "duplicated": "one version is there in several rows, or an older one as well as the right one",
     "phantom": "a version is there that nobody had sent",
     "aborted-visible": "a version is there that was refused for certain",
     "hole": "no instant explains all that was restored from one store",
     "lost-suffix": "one instant explains what was restored, and it lies further back than the RPO allows",
-    "vanished": "a device's cache lacked it after an answer that was asked for when it was acknowledged",
+    "vanished": "missing in a device's cache after a sync that began after its acknowledgement",
     "stale": "a session was shown an older version than it had written or seen before it asked",
     "dangling-in-load": "a read of the load returned an acknowledged photo without its blob",
     "unreadable": "a final read failed",

@@ -163,7 +163,7 @@ def explain_verdict(judgement: Judgement) -> list[str]:
         lines += ["", "  what was found"]
         lines += [f"    {count:>7,} {name}: {MEANING[name]}" for name, count in judgement.anomalies.items()]
     if judgement.reported:
-        lines += ["", "  told, and neither for nor against"]
+        lines += ["", "  reported, and not part of the verdict"]
         for name, count in judgement.reported.items():
             first = f"; the first is {judgement.first_told[name]}" if name in judgement.first_told else ""
             lines.append(f"    {count:>7,} {name}: {MEANING[name]}{first}")

@@ -166,3 +166,47 @@ def test_the_page_on_reports_lists_every_member_of_the_json_document() -> None:
     text = (ROOT / "reports" / "README.md").read_text().partition("## The JSON document")[2]
     cells = re.findall(r"^\| (`.+?) \|", text, re.MULTILINE)
     assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == set(to_document(judged()))
+
+
+def glossary() -> list[str]:
+    """The terms of the glossary."""
+    rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    return [row for row in rows if row != "term" and not row.startswith("--")]
+
+
+def test_every_term_of_the_glossary_is_used_on_another_page_and_stands_there_once() -> None:
+    terms = glossary()
+    assert len(terms) > 60
+    assert len(set(terms)) == len(terms)
+    text = " ".join(" ".join(page.read_text().split()) for page in PAGES if page.name != "glossary.md").lower()
+    assert [term for term in terms if not re.search(rf"\b{re.escape(term.lower())}", text)] == []
+
+
+RIDDLES = (
+    "on so many copies",
+    "so many trials",
+    "itself drawn if not given",
+    "what of the experiment matters",
+    "asked for when it was acknowledged",
+    "neither for nor against",
+    "beside the faults",
+    "cut link",
+    "guards of held",
+    "guard of held",
+    "their other side",
+    "stand where they stop",
+    "stop where they stand",
+    "what to be wary of",
+)
+"""Phrases that readers could not understand, or a second word for a term of the glossary."""
+
+
+def test_no_riddle_comes_back() -> None:
+    files = [*PAGES, *(ROOT / "chaos").rglob("*.py"), *(ROOT / "chaos").rglob("*.html")]
+    found = [
+        f"{path.relative_to(ROOT)}: {phrase}"
+        for path in files
+        for phrase in RIDDLES
+        if phrase in " ".join(path.read_text().split()).lower()
+    ]
+    assert found == []

@@ -158,7 +158,7 @@ def test_the_page_lists_every_class_with_its_meaning_and_what_it_makes_of_a_tria
     rows = re.findall(r"^\| `([\w-]+)` \| (.+?) \| (\w+)", PAGE.read_text(), re.MULTILINE)
     listed = {name: (meaning, makes) for name, meaning, makes in rows if name in classes.MEANING}
     makes = dict.fromkeys(classes.VIOLATING, "VIOLATED") | dict.fromkeys(classes.THIN, "INCONCLUSIVE")
-    assert listed == {name: (meaning, makes.get(name, "told")) for name, meaning in classes.MEANING.items()}
+    assert listed == {name: (meaning, makes.get(name, "reported")) for name, meaning in classes.MEANING.items()}
     assert {*classes.VIOLATING, *classes.THIN, *classes.REPORTED} == set(classes.MEANING)
 
 
