@@ -64,11 +64,13 @@ app = typer.Typer(
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="An experiment or a plan.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Draws the plan; itself drawn if not given.")]
-Times = Annotated[
-    int, typer.Option(min=1, help="So many trials: an experiment is drawn anew for each, with the next seed.")
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Draw the plan from this number. Default: a fresh one, which is printed.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, all else on stderr.")]
+Times = Annotated[
+    int, typer.Option(min=1, help="Number of trials. An experiment is drawn anew for each, with the next seed.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, the rest on stderr.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -90,7 +92,7 @@ def _options(
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command came to: its exit code, its JSON document, and its text for people."""
+    """The result of a command: its exit code, its JSON document, and its text for people."""
 
     code: int
     document: Document
@@ -99,10 +101,12 @@ class Answer:
 
 @app.command()
 def doctor(
-    fix: Annotated[bool, typer.Option("--fix", help="Install, start and build what is missing.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Build the images; as root on Debian or Ubuntu also install the engine.")
+    ] = False,
     as_json: AsJson = False,
 ) -> Answer:
-    """Tell what this host can do, which faults that leaves, and the remedy for each gap."""
+    """Show what this host can do, which faults can run on it, and a remedy for each gap."""
     from chaos import doctor as examiner
 
     if fix:
@@ -120,7 +124,7 @@ def validate(
     times: Times = 1,
     as_json: AsJson = False,
 ) -> Answer:
-    """Tell what a run would touch and draw, and what to be wary of; touches nothing itself."""
+    """Check an experiment and show what a run would touch and draw, with warnings. Touches nothing."""
     from chaos.preflight.preview import preview, touched, warnings
     from chaos.workload.drivers import load_doors, load_driver
 
@@ -142,12 +146,14 @@ def run(
     file: File,
     seed: Seed = None,
     times: Times = 1,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="On so many copies of the stack at once.")] = 1,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Run the trials on this many stack copies in parallel.")
+    ] = 1,
     as_json: AsJson = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the LUNs' data in the run folder.")] = False,
-    expect: Annotated[bool, typer.Option("--expect", help="Exit 0 on the verdict that `expect:` names.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the data of every LUN in the run folder.")] = False,
+    expect: Annotated[bool, typer.Option("--expect", help="Exit 0 if the verdict is the one under `expect:`.")] = False,
 ) -> Answer:
-    """Run trials of an experiment, or a plan again, and judge them."""
+    """Run an experiment, or the plan of an earlier trial, and judge it."""
     from chaos.reporting.block import summary
     from chaos.reporting.logfile import logged_to_file
     from chaos.reporting.page.file import HtmlReport
@@ -174,7 +180,7 @@ def driver_test(
     file: File,
     as_json: AsJson = False,
 ) -> Answer:
-    """Start the stack without faults and try each promise of its driver, in seconds."""
+    """Test a driver: start the stack without faults and try each promise of the driver."""
     from chaos.driver_test import try_driver
     from chaos.reporting.logfile import logged_to_file
     from chaos.reporting.words import counted
@@ -199,15 +205,19 @@ def driver_test(
 
 @app.command()
 def check(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A folder of reports/runs.")],
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run folder, such as reports/runs/latest.")],
     as_json: AsJson = False,
-    record: Annotated[str, typer.Option(metavar="NAME", help="Tell a record's story and the rule behind it.")] = "",
-    why: Annotated[bool, typer.Option("--why", help="Tell what the verdict rests on.")] = False,
+    record: Annotated[
+        str, typer.Option(metavar="NAME", help="Show a record's life story and the rule that judged it.")
+    ] = "",
+    why: Annotated[
+        bool, typer.Option("--why", help="Show each reason of the verdict and each condition of HELD.")
+    ] = False,
     export: Annotated[
         Path | None, typer.Option(metavar="FILE.parquet", help="Write the history as a table, for DuckDB or Polars.")
     ] = None,
 ) -> Answer:
-    """Judge a finished trial again from its history, without the stack, and write its report.html anew."""
+    """Judge a finished trial again from its history, and write its report.html again."""
     from chaos.faults import catalogue
     from chaos.reporting.block import verdict_block
     from chaos.reporting.page.file import report_again
@@ -232,10 +242,10 @@ def check(
 
 @app.command()
 def clean(
-    all_: Annotated[bool, typer.Option("--all", help="Remove images and the cache folder, too.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Also remove the images and the cache folder.")] = False,
     as_json: AsJson = False,
 ) -> Answer:
-    """Remove whatever dead runs have left on this host; living runs are left alone."""
+    """Remove what dead runs have left on this host. Running ones are not touched."""
     from chaos.reporting.words import counted
     from chaos.stack.cleanup.sweep import sweep
 

@@ -20,7 +20,7 @@ Tell = Callable[[Finding], None]
 
 
 def try_driver(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None]) -> list[Finding]:
-    """Start the plan's stack, try its driver, and remove everything.
+    """Start the plan's stack, test its driver, and remove everything.
 
     Args:
         plan: Of its schedule nothing is done.

@@ -112,7 +112,7 @@ class DriverError(HarnessError):
 
 
 class CarrierError(HarnessError):
-    """The carrier (the proxy between phones and front door) is gone, refused, or is not as it was told."""
+    """The carrier (the proxy between phones and front door) is gone, refused, or is in another state than asked for."""
 
 
 class ImageError(HarnessError):

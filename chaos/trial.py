@@ -171,7 +171,7 @@ class Trial:
     # --- the phases
 
     async def _plant_canaries(self) -> None:
-        """And write everything back, so that what a LUN takes from here on is the workload's."""
+        """Plant both, and write all dirty pages back, so that what a LUN takes from here on is the workload's."""
         await ask_nobody(self._driver, self._front_door, CANARY_OWNER, canaries.DEVICE, None)
         await canaries.plant(
             self._driver,
@@ -273,7 +273,7 @@ class Trial:
         return result
 
     async def _look_beside(self) -> None:
-        """What the service has committed, seen by a way that the carrier's faults do not touch."""
+        """The witness: reads what the service has committed, past the carrier."""
         if self._fleet is not None:
             host, port = self._running.service_door
             await self._fleet.witness(FrontDoor(host, port, self._running.published))

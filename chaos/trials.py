@@ -1,4 +1,4 @@
-"""Several trials of one experiment, on one copy of its stack or on several at once.
+"""The trials of one run, on one stack copy or on several at once.
 
 What the trials of a copy share is started before the first and removed after the last.
 
@@ -131,7 +131,7 @@ async def _run_trials(plans: Sequence[Plan], jobs: int, keep_luns: bool, runs: P
     made = asyncio.Event()
 
     async def work(run: Run) -> None:
-        """Make a copy of the stack, and run trials on it while there are any."""
+        """Make a stack copy, and run trials on it while there are any left."""
         diary = Diary()
         turn = turns.popleft()
         told = fan if jobs == 1 else Held(fan)
@@ -192,7 +192,7 @@ def _require_free_ports(stack: Stack) -> None:
     ]
     if fixed:
         raise UsageError(
-            f"several copies cannot publish the same port of this host ({', '.join(fixed)}); "
+            f"several stack copies cannot publish the same port of this host ({', '.join(fixed)}); "
             "leave the host's port out and one is chosen, or run one job"
         )
 

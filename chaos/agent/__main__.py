@@ -1,6 +1,6 @@
 """The agent's loop: requests of `wire` as JSON lines, answers and events back; FUSE in the same thread.
 
-They come over the controller's socket in the folder for logs, which the agent connects to first of all.
+Requests come over the agent's socket, which the controller makes in the scratch folder; the agent connects to it first.
 
 Dead-man's switch: at end-of-file, without a first request in 5 s, or without any request within the deadline
 (the controller sends `Beat`, without an id where it wants no answer), everything is let go and the agent exits.

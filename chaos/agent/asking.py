@@ -1,4 +1,4 @@
-"""Questions to services over HTTP, from inside their own network namespace: no port, no link and no address needed."""
+"""HTTP requests to services from inside their own network namespaces, where no published port or link is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frozen dataclasses as JSON, and back, checked: what `wire` is made of. Standard library only."""
+"""Converts the frozen dataclasses of `wire` to JSON and back, and checks their types. Standard library only."""
 
 from __future__ import annotations
 

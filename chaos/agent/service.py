@@ -1,4 +1,4 @@
-"""What the agent does when asked: one method for each request of `wire`. `__main__` is the loop that calls them."""
+"""Carries out requests: one method for each request of `wire`. `__main__` is the loop that calls them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Agent:
         """Those whose lease ran out, until the controller says that nothing is wanted of them any more."""
 
     def do_beat(self, asked: wire.Beat) -> Done:
-        """That it was heard is all."""
+        """Nothing to do: that a request came is what counts."""
         return Done()
 
     def do_create(self, asked: wire.Create) -> Done:
@@ -131,7 +131,7 @@ class Agent:
         return wire.Device(device)
 
     def do_hide(self, asked: wire.Hide) -> Done:
-        """The loop device of a file goes, once nothing has it mounted."""
+        """Free the loop device of a file, once nothing has it mounted."""
         os.close(self._shown.pop(asked.path))
         return Done()
 
@@ -215,7 +215,7 @@ class Agent:
         return wire.LunsApplied(time.monotonic_ns(), dirty, killed, before, closed, after, lapsed)
 
     def do_apply_services(self, asked: wire.ApplyServices) -> wire.ServicesApplied:
-        """Kill, pause, let go on, read back."""
+        """Kill, pause or resume, and read back."""
         lapsed = self._lapsed_of([("service", name) for name in asked.services])
         killed = {service: self._processes.kill(service) for service in asked.kill}
         read = {}

@@ -1,4 +1,4 @@
-"""The states that LUNs, services and links can be wanted in, as faults ask for them and the agent brings them about.
+"""The states that faults want LUNs, services and links to be in, and that the agent applies.
 
 Each takes what it would be without a fault and returns the next, so faults compose.
 """
@@ -95,7 +95,7 @@ class ServiceState:
         return dataclasses.replace(self, anew=True)
 
     def frozen(self) -> ServiceState:
-        """The same, with its processes stopped where they stand."""
+        """The same, with its processes paused."""
         return dataclasses.replace(self, paused=True)
 
 
@@ -106,5 +106,5 @@ class LinkState:
     open: bool = True
 
     def cut(self) -> LinkState:
-        """The same, with every packet dropped."""
+        """The same, closed: every packet is dropped."""
         return dataclasses.replace(self, open=False)

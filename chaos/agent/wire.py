@@ -105,14 +105,14 @@ class Format(Request[Done]):
 
 @dataclass(frozen=True)
 class Show(Request[Device]):
-    """Show a file as a loop device, beside every LUN: what is to be on a LUN from the first is copied there."""
+    """Show a file as a loop device that is no LUN: the first content of a LUN is copied there."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class Hide(Request[Done]):
-    """The loop device of a file goes, once nothing has it mounted."""
+    """Free the loop device of a file, once nothing has it mounted."""
 
     path: str
 

@@ -1,4 +1,4 @@
-"""Why: one record's whole story with the rule that judged it, and the verdict with the rule behind each reason."""
+"""Text for `holdfast check`: a record's life story with the rule that judged it, and what the verdict rests on."""
 
 from __future__ import annotations
 

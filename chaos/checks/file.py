@@ -1,4 +1,4 @@
-"""The verdict on a history file of any size."""
+"""Judges a history file of any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of the operations: the counts of a verdict, and what is reported without judging."""
+"""Counts operations by outcome, and the classes that are reported without deciding the verdict."""
 
 from __future__ import annotations
 

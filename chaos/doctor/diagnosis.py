@@ -14,7 +14,7 @@ State = Literal["ok", "gap", "info"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at.
+    """The result of one probe.
 
     Attributes:
         name: What, for example "loop".
@@ -31,14 +31,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class FaultReadiness:
-    """Whether this host can do a fault, else the findings that stand in the way."""
+    """Whether a fault can run on this host, else the findings that prevent it."""
 
     fault: str
     missing: tuple[str, ...] = ()
 
     @property
     def possible(self) -> bool:
-        """Nothing stands in the way."""
+        """Whether nothing prevents it."""
         return not self.missing
 
 
@@ -65,7 +65,7 @@ MINIMAL_NEEDS = (*Luns.needs, "disk space", "cache folder")
 
 
 def conclude(findings: tuple[Finding, ...]) -> Diagnosis:
-    """Draw the conclusions: what was not found to be a gap does not stand in the way."""
+    """Draw the conclusions: only a gap prevents a fault."""
     gaps = {finding.name for finding in findings if finding.state == "gap"}
 
     def missing(needs: tuple[str, ...]) -> tuple[str, ...]:

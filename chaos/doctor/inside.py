@@ -50,7 +50,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> int:
-    """Probe everything and print what came of it."""
+    """Probe everything and print the results."""
     if "unshare" in sys.argv[1:]:
         _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET))
         _check(_libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None))

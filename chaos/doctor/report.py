@@ -1,4 +1,4 @@
-"""A diagnosis for people and for programs."""
+"""A diagnosis as text and as JSON."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What an experiment may ask of a fault: its name, the targets that it takes, and its parameters.
 
-The faults themselves lie above this package; whoever loads an experiment hands in what is known of them.
+The faults stand above this package and are not imported here: who loads an experiment passes them in as a catalogue.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class FaultCatalogue(Protocol):
 
 
 def schedule_problems(root: Node, faults: FaultCatalogue) -> list[Problem]:
-    """What the catalogue has against the schedule of an experiment, whose shape is judged elsewhere."""
+    """Problems of a schedule with the faults, targets and parameters that the catalogue knows."""
     schedule, _ = find(root, ("schedule",))
     if not isinstance(schedule, Items):
         return []

@@ -1,4 +1,4 @@
-"""What pydantic found wrong, said with the user's own place, the value seen and a guess at what was meant."""
+"""Turns pydantic's errors into problems with their place, the value seen and a guess at what was meant."""
 
 from __future__ import annotations
 

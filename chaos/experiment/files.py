@@ -1,4 +1,4 @@
-"""Which YAML files are experiments, told without loading anything: pytest asks it of every YAML file that it passes."""
+"""Finds out which YAML files are experiments without loading them: pytest asks this of every YAML file."""
 
 from __future__ import annotations
 

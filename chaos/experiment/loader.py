@@ -1,6 +1,6 @@
-"""From an experiment file to a plan, and plans to files and back.
+"""Makes plans from experiment files, writes plans to files, and reads them back.
 
-Every number that the experiment leaves open is drawn from the seed, each from a stream of its own, so adding
+Every number that the experiment leaves open is drawn from the seed, each from a random stream of its own, so adding
 one fault does not change what is drawn for another.
 """
 
@@ -153,7 +153,7 @@ def _validated(document: Document, model: type[M], faults: FaultCatalogue) -> M:
 
 
 def _beyond_the_workload(made: FileModel, root: Node) -> list[Problem]:
-    """Numbers that are each right and cannot be together."""
+    """Problems of numbers that are each allowed but contradict each other."""
     work = made.workload
     wrong: list[tuple[Loc, str, str]] = []
     for i, entry in enumerate(made.schedule):
@@ -236,7 +236,7 @@ def _trigger(at: TriggerModel, stream: str) -> Trigger:
 
 
 def _number(span: tuple[float, float] | None, stream: str) -> float | None:
-    """A number of the span, to the millisecond."""
+    """A number drawn from the range, to the millisecond."""
     if span is None or span[0] == span[1]:
         return span and float(span[0])
     drawn = round(random.Random(stream).uniform(*span), 3)

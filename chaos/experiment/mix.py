@@ -1,4 +1,4 @@
-"""The mix that a trial must have had to be HELD: its limits, and what of a workload rules it out beforehand.
+"""The mix that a trial needs to be HELD: its limits, and which settings of a workload make it impossible.
 
 `chaos.checks.guards.mix` counts it in the history; here the same limits are held against the numbers that the workload
 is drawn from, as `chaos.workload.generator` draws it.

@@ -54,7 +54,7 @@ Named = str | tuple[str, ...] | tuple[tuple[str, ...], ...] | Literal[True]
 
 @dataclass(frozen=True)
 class Target:
-    """Where a fault strikes, as `target: {KEY: ...}` says it; what the keys mean is said by the faults' media."""
+    """Where a fault strikes, as in `target: {KEY: ...}`; the media define the keys."""
 
     key: str
     named: Named

@@ -1,4 +1,4 @@
-"""Who is struck, found out when a fault strikes: roles move, and who has one is asked then."""
+"""Which services a target means when its fault strikes: a role can move, so who has it is asked then."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOOK_SECONDS = 0.1
 
 
 class NobodyThere(Exception):
-    """There is no target; the message says why."""
+    """There is nothing to strike; the message says why."""
 
 
 async def services_named(target: Target, at: Surroundings) -> dict[str, tuple[str, ...]]:
@@ -45,7 +45,7 @@ async def services_named(target: Target, at: Surroundings) -> dict[str, tuple[st
 
 
 def moved(found: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Who is meant by each name that is not a service's own, in words."""
+    """The services that each role of a target means now, in words."""
     return [f"{name} is {', '.join(services)}" for name, services in found.items() if (name,) != services]
 
 

@@ -1,4 +1,4 @@
-"""What a fault is, and what a medium is: the ground on which its faults strike. Pure: nothing here touches a stack.
+"""Faults and media as plain data: a medium is what a group of faults acts on. Nothing here touches a stack.
 
 A *medium* (LUNs, processes, links, the carrier) has a folder: how targets on it are written and checked, its states,
 its evidence, its needs of the host, its faults. Its live half, which brings states about and reads them back, stands in
@@ -27,13 +27,13 @@ class Evidence:
     """
 
     def counted(self) -> Mapping[str, int | float | str]:
-        """What there is to show, by name: everything that is not zero."""
+        """The counts to show, by name: everything that is not zero."""
         return {name: value for name, value in vars(self).items() if value}
 
 
 @dataclass(frozen=True)
 class Felt:
-    """What phones felt of a fault, from the history alone: what was counted, by name, and "" or what was missing."""
+    """Whether phones noticed a fault, by the history alone: counts by name, and "" or what was missing."""
 
     counted: Mapping[str, int]
     why: str
@@ -85,7 +85,7 @@ class Missing:
 
 
 class Medium:
-    """The ground on which faults strike.
+    """What a group of faults acts on: LUNs, processes, links, the carrier.
 
     Attributes:
         name: "lun", ...

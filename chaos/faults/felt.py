@@ -1,4 +1,4 @@
-"""Whether phones felt a fault, asked of the fault itself and told by the history alone."""
+"""Whether phones noticed a fault, by the history alone."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Injector:
 
     @property
     def damage(self) -> Damage:
-        """What is lost for good, what of it the operators may replace, and whom faults in force keep from working."""
+        """What is lost for good, which of it may be replaced, and which services faults in force hold down."""
         damage = Damage()
         for medium in self._media.values():
             damage |= medium.damage
@@ -115,7 +115,7 @@ class Injector:
         )
 
     def _why_never(self, at: Trigger) -> str:
-        """What a trigger asked for, what the load came to, and what would do."""
+        """Why a trigger never came, and what to change."""
         if at.acknowledged is not None:
             return (
                 f"the load ended after {self._recorder.acknowledged:,} acknowledgements, the trigger asked for "
@@ -151,7 +151,7 @@ class Injector:
                 await self._heal(each)
 
     def replacing(self, luns: Set[str]) -> None:
-        """Blank LUNs take the place of these now: from here on they are as good as any."""
+        """Blank LUNs take the place of these now: they count as usable from here on."""
         for medium in self._media.values():
             medium.replacing(luns)
 

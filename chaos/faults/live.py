@@ -1,4 +1,4 @@
-"""The live half of a medium: brings wanted states about on a running stack, reads them back, and counts what they did.
+"""The live half of a medium: applies wanted states to a stack copy, reads them back, and counts their effect.
 
 The one way to undo: every target's wanted state is its baseline with all faults in force laid over it. To inject is to
 add a fault and apply the state; to heal is to remove it and apply again. No undo of a single fault could be lost.
@@ -56,14 +56,14 @@ class Surroundings:
     changing: asyncio.Lock = field(default_factory=asyncio.Lock, kw_only=True)
 
     async def struck(self, found: Mapping[str, W]) -> dict[str, W]:
-        """Of services that were to be struck, by name, those that had not ended as they should before."""
+        """Of the services to strike, by name, those that had not ended successfully before."""
         idle = [name for name, each in found.items() if not each.alive]
         done = await self.finished(idle) if idle and self.finished is not None else frozenset()
         return {name: each for name, each in found.items() if name not in done}
 
 
 class Strike(abc.ABC):
-    """One scheduled fault on what its target came to: injected once, renewed, and ended once.
+    """One scheduled fault on its resolved target: injected once, renewed, and ended once.
 
     Attributes:
         who: The target with its roles resolved, for the history.
@@ -123,7 +123,7 @@ class LiveMedium(abc.ABC, Generic[S]):
         self._strikes: list[S] = []
 
     async def aim(self, index: int, fault: Fault[Any], target: Target) -> S:
-        """Find out what a target comes to now.
+        """Find out what a target means now.
 
         Raises:
             NobodyThere: Nothing.
@@ -143,11 +143,11 @@ class LiveMedium(abc.ABC, Generic[S]):
 
     @property
     def damage(self) -> Damage:
-        """What the faults of this medium have done that operators must know of."""
+        """What the faults of this medium have done that operators must repair or leave alone."""
         return Damage()
 
     def replacing(self, luns: Set[str]) -> None:
-        """Blank LUNs take the place of these now: from here on they are as good as any."""
+        """Blank LUNs take the place of these now: they count as usable from here on."""
 
 
 def require_applied(fault: Fault[Any], wrong: Sequence[str], lapsed: Iterable[str]) -> None:
@@ -165,6 +165,6 @@ def require_applied(fault: Fault[Any], wrong: Sequence[str], lapsed: Iterable[st
         raise AgentError(f"{fault.name}: {', '.join(wrong)} is not in the state that was asked for")
     if lapsed := list(lapsed):
         raise AgentError(
-            f"{fault.name}: what was wanted of {', '.join(lapsed)} had ended by itself, so the trial "
-            "says nothing; was this host suspended or overloaded?"
+            f"{fault.name}: the fault on {', '.join(lapsed)} had ended by itself, so there is no "
+            "verdict; was this host suspended or overloaded?"
         )

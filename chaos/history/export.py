@@ -1,4 +1,4 @@
-"""A history as one Parquet table, for whoever wants to ask it something else: one line an event, and one a row read."""
+"""Writes a history as one Parquet table: one line for each event, and one for each row that a read returned."""
 
 from __future__ import annotations
 

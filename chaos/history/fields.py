@@ -52,7 +52,7 @@ def texts(value: object, name: str) -> tuple[str, ...]:
 
 
 def whole_copy(row: dict[str, Any], owner: str, writes: Mapping[str, Operation]) -> Operation | None:
-    """The write of which this row is a whole copy, rightly attributed; None where it is not."""
+    """The write of which this row is a whole copy with the right record and owner; None if there is none."""
     write = writes.get(row["write"])
     if (
         write is None

@@ -1,4 +1,4 @@
-"""Facts that older histories told in prose alone; newer ones have them in fields. Nothing else reads prose back.
+"""Reads facts of older histories out of their texts; newer histories have fields for them.
 
 Until 0.1 a note said "primary: pg1, pg2" or "records: pgdata on array core", and a fault's target "primary (primary is
 pg1; array core)".

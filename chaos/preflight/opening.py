@@ -1,4 +1,4 @@
-"""From a file of the user's to the plans of its trials and their stack, every target looked for."""
+"""Opens an experiment or a plan: the plans of its trials and their stack, with every target checked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Opened:
 def open_experiment(
     file: Path, seed: int | None = None, *, times: int = 1, environment: Mapping[str, str] | None = None
 ) -> Opened:
-    """Load an experiment or a plan, with its stack, for so many trials; every target is looked for.
+    """Load an experiment or a plan with its stack, for a number of trials; every target is checked.
 
     Args:
         file: The experiment, or the plan of an earlier trial.
@@ -55,7 +55,7 @@ def open_experiment(
 
 
 def open_plans(plans: Sequence[Plan], environment: Mapping[str, str]) -> Opened:
-    """Load the stack of plans that differ in what was drawn alone, and have limits grow as its health checks ask."""
+    """Load the stack of plans that differ only in what was drawn; raise limits to what its health checks ask for."""
     plan = plans[0]
     differing: Sequence[str] = ()
     if plan.inputs is None:

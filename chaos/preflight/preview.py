@@ -1,4 +1,4 @@
-"""A plan on its stack in plain lines: what would be touched, all that was drawn, and what to be wary of."""
+"""What `holdfast validate` prints: what a run would touch, everything that was drawn, and warnings."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def drawn(plan: Plan, stack: Stack) -> list[str]:
 
 
 def warnings(plan: Plan, stack: Stack) -> list[str]:
-    """What may make the verdict thinner, or the loss wider, than meant."""
+    """Warnings: what may make the trial INCONCLUSIVE, or a fault take more than meant."""
     found = [*stack.notes, *topology_warnings(stack), *disk_warnings(stack)]
     found += [f"{path} is a file on no LUN: what is written to it is not covered" for path in not_covered(stack)]
     found += patience_warnings(plan.limits, stack)

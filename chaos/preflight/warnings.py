@@ -50,7 +50,7 @@ def topology_warnings(stack: Stack) -> list[str]:
 
 
 def disk_warnings(stack: Stack) -> list[str]:
-    """What local disks make of mounts, where it may be otherwise than meant."""
+    """Warnings about local disks that may not be what the user meant."""
     shared = {name: stack.services_on((name,)) for name, lun in stack.luns.items() if lun.is_local}
     warnings = [
         f"{' and '.join(services)} share {name}, so they are one machine: a power cut takes them together"
@@ -90,6 +90,6 @@ def not_covered(stack: Stack) -> list[str]:
 
 
 def _one_place(stack: Stack, volumes: tuple[str, ...]) -> str:
-    """What all these volumes are lost with, or an empty text."""
+    """The one array or machine that all these volumes are lost with, or an empty text."""
     places = {stack.place_of(volume) for volume in volumes}
     return places.pop() if len(places) == 1 else ""

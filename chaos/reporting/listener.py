@@ -1,4 +1,4 @@
-"""What a trial tells while it runs, and to whom: the one way from a trial to a terminal or Allure.
+"""The events of a running trial, and their listeners, such as the terminal and Allure.
 
 A trial calls one `FanOut`, which calls every listener in turn on the thread of the trial. A listener must
 return at once and may fail: its crash is recorded, the listener hears nothing more, and the trial goes on.

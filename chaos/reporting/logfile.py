@@ -1,4 +1,4 @@
-"""Where Python's own log goes during a run: libraries complain there, and a terminal is no place for it."""
+"""Sends Python's own log, where libraries write their warnings, to a file during a run."""
 
 from __future__ import annotations
 

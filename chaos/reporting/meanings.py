@@ -1,4 +1,4 @@
-"""What each class of anomaly means, in a sentence for whoever reads a report in the night."""
+"""The meaning of each class of anomaly, in one sentence for the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trial's result from its run directory, without the stack: what `holdfast check` judges again."""
+"""A trial's result from its run folder, without the stack: what `holdfast check` judges again."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def result_of(
     not_covered: tuple[str, ...],
     images: Mapping[str, str],
 ) -> TrialResult:
-    """A judged trial with all that its history tells.
+    """A judged trial with everything that its history shows.
 
     Raises:
         HarnessError: The check was blind, so there is no verdict.

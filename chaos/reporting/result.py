@@ -1,4 +1,4 @@
-"""What a trial came to, and its one JSON document: `--json` prints it, `result.json` keeps it."""
+"""The result of a trial, and its JSON document: `--json` prints it, `result.json` keeps it."""
 
 from __future__ import annotations
 

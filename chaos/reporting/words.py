@@ -1,4 +1,4 @@
-"""How numbers, faults and drawn parameters read on a line of text: one form everywhere."""
+"""Formats numbers, faults and drawn parameters for a line of text, in the same way everywhere."""
 
 from __future__ import annotations
 

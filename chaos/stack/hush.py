@@ -1,4 +1,4 @@
-"""Blanks out what services were told in confidence, wherever their own words are shown or stored."""
+"""Blanks out secrets wherever logs and messages of services are shown or stored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BLANK = b"***"
 
 
 class Hush:
-    """Knows every value of the environments and secrets of a stack, and tells none."""
+    """Knows every value of a stack's environments and secrets, and blanks it out of texts."""
 
     def __init__(self, stack: Stack) -> None:
         """Read the secrets' files; one that cannot be read has no value that a service could tell."""
@@ -23,7 +23,7 @@ class Hush:
         self._values = sorted((v for v in values if len(v) >= _SECRET_BYTES_MIN), key=len, reverse=True)
 
     def __call__(self, words: bytes) -> bytes:
-        """The words without the values."""
+        """The text without the values."""
         for value in self._values:
             words = words.replace(value, _BLANK)
         return words

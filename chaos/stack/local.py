@@ -1,6 +1,6 @@
 """Local disks: every writable mount that `x-chaos` puts on no array lies on a LUN of the array `local`.
 
-So nothing that a service mounts is beside the fault model. A named volume, a volume that the image declares and a
+So faults of disks reach everything that a service mounts. A named volume, a volume that the image declares and a
 bound folder get a LUN each; a bound folder's contents are copied on it, and the folder itself is never written to. A
 bound file is copied for each trial. What can be neither (a socket, a device, the host's own folders) is bound
 read-only.
@@ -87,7 +87,7 @@ def _written(services: Iterable[Service]) -> dict[str, str]:
 
 @dataclass
 class _Disks:
-    """LUNs as they become needed."""
+    """Collects the LUNs that mounts need."""
 
     luns: dict[str, Lun]
     bound: dict[str, str]

@@ -1,4 +1,4 @@
-"""How long a stack may take until it serves, as its own health checks say it: the least that a limit should be.
+"""How long a stack may take until it serves, by its own health checks.
 
 An engine calls a service unhealthy when `retries` checks in a row, `interval` apart, have failed after its
 `start_period`. Who depends on its health begins only then, so the times along a chain of `depends_on` add up.

@@ -1,4 +1,4 @@
-"""Work that may take minutes (a build, a download) and that whoever is cancelled must not have to wait for.
+"""Runs work that may take minutes (a build, a download) so that it can be given up at once.
 
 It runs in a thread of its own. When it is given up, a program that it runs is ended with all that it has started, and
 what goes over a connection ends with this process.

@@ -275,12 +275,12 @@ class Stack:
         return tuple(name for name in self.luns if name in mounted)
 
     def beside(self, luns: Iterable[str]) -> tuple[str, ...]:
-        """Every LUN of the SAN's arrays that these are on, in the order of the file; local disks are on none."""
+        """Every LUN of the SAN's arrays that these LUNs are on, in the order of the file; local disks are on none."""
         arrays = {self.luns[name].array for name in luns} - {LOCAL}
         return tuple(lun.name for lun in self.luns.values() if lun.array in arrays)
 
     def place_of(self, volume: str) -> str:
-        """In words, what a volume is lost with: its array, or the machine that it is in; empty for on no LUN."""
+        """In words, what a volume is lost with: its array, or its machine; empty if it is on no LUN."""
         lun = self.luns.get(volume)
         if lun is None:
             return ""

@@ -130,7 +130,7 @@ class Fleet:
         )
 
     async def witness(self, beside: FrontDoor) -> None:
-        """Read, by a way beside the carrier's, the records of some users who wait for the outcome of a write.
+        """Read, past the carrier, the records of some users who wait for the outcome of a write.
 
         What such a read returns has been committed, whether its phone heard of it or not. One attempt for each; a
         service that does not answer is no failure here.

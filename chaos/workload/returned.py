@@ -1,4 +1,4 @@
-"""Whatever a driver returned, made into what a history can hold.
+"""Makes any value that a driver returned fit for the history.
 
 A service may answer with anything: nothing where a text should be, a number, a text that is no Unicode, a name of a
 megabyte. All of it is evidence of what the service did with a record, so none of it may stop the reader.

@@ -32,7 +32,7 @@ Outcome = Literal["ok", "wrong", "not tried"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check came to; `remedy` says what to do where it is wrong."""
+    """The result of one check; `remedy` says what to do where it is wrong."""
 
     check: str
     outcome: Outcome
@@ -42,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Promises:
-    """What the stack and the workload say of the service."""
+    """The settings of stack and workload that the driver must honour."""
 
     policy: Policy
     keyed: bool

@@ -184,7 +184,7 @@ def test_every_term_of_the_glossary_is_used_on_another_page_and_stands_there_onc
 
 RIDDLES = (
     "on so many copies",
-    "so many trials",
+    "so many trials:",
     "itself drawn if not given",
     "what of the experiment matters",
     "asked for when it was acknowledged",
@@ -194,7 +194,6 @@ RIDDLES = (
     "guards of held",
     "guard of held",
     "their other side",
-    "stand where they stop",
     "stop where they stand",
     "what to be wary of",
 )

@@ -63,7 +63,7 @@ class Effect:
         self.counts = counts
 
     def meets(self, io: Io) -> Fate:
-        """Decide on an I/O that comes, or that was held back until now."""
+        """Decide about an I/O that has come, or that was held back until now."""
         return Fate.PASSES
 
     def returns(self, io: Io, data: bytes) -> bytes:

@@ -214,7 +214,7 @@ class Front:
         self._take(unique, node, Io("flush"))
 
     def _take(self, unique: int, node: int, io: Io) -> None:
-        """Do an I/O, or what the effects of its LUN make of it."""
+        """Do an I/O, as the effects of its LUN change it."""
         port = self._ports.get(node)
         if port is None:
             self._reply(unique, -errno.EIO)

@@ -20,7 +20,7 @@ from chaos.agent.disk.lun import Lun
 
 @dataclass
 class Target:
-    """A LUN with what went through it, the effects in force, and by cause what they did to its I/Os."""
+    """A LUN with its traffic, the effects in force, and, for each cause, the counts of what they did to I/Os."""
 
     name: str
     lun: Lun

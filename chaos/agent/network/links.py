@@ -54,7 +54,7 @@ class Links:
     """The matrix. Locked: containers are added by a worker, faults are applied by the thread that serves."""
 
     def __init__(self) -> None:
-        """Nobody is linked yet, and no link is closed."""
+        """No container is known yet, and no link is closed."""
         self._lock = threading.Lock()
         self._ends: dict[str, _End] = {}
         self._addresses: dict[str, tuple[bytes, ...]] = {}
@@ -66,7 +66,7 @@ class Links:
         self._written = 0
 
     def add(self, service: str, pid: int) -> None:
-        """A container has started: what is wanted of its links is in force when this returns.
+        """A container has started: the wanted states of its links are in force when this returns.
 
         Raises:
             OSError: It has ended again, or the kernel refuses.

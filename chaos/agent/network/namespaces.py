@@ -1,4 +1,4 @@
-"""Network namespaces of containers, entered by one thread for a moment.
+"""Makes sockets inside containers' network namespaces, in a thread that enters one for a moment.
 
 A socket belongs for ever to the namespace in which it was made, so that nobody has to enter twice.
 """
@@ -16,7 +16,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def inside(namespace: int) -> Iterator[None]:
-    """Have this thread, and no other, in the network namespace behind an open handle.
+    """Move this thread, and no other, into the network namespace of an open handle.
 
     Raises:
         OSError: It cannot be entered.

@@ -35,7 +35,7 @@ class Freezer:
         raise OSError(f"the cgroup of pid {pid} has no freezer: there is none of {tried}")
 
     def freeze(self, wanted: bool) -> None:
-        """Stop all processes, or let them run."""
+        """Pause all processes, or resume them."""
         with open(self._file, "w") as file:
             file.write(self._words[wanted])
 

@@ -1,4 +1,4 @@
-"""What a container has written and the kernel has not: its dirty pages, by its cgroup's memory statistics.
+"""A container's dirty pages (written by it, not yet by the kernel), from its cgroup's memory statistics.
 
 They are of the whole container, whatever disk they are to go to: the kernel counts them by cgroup, or by device, and
 not by both. A kernel without the memory controller counts none.
@@ -30,11 +30,11 @@ class Dirt:
             return
 
     def settle(self) -> None:
-        """What is dirty now is nobody's business later: everything on its disks has just been written back."""
+        """Begin to count: everything on its disks has just been written back."""
         self._settled = self._bytes()
 
     def since_settled(self) -> int:
-        """Bytes that are dirty beyond those that were when it was settled."""
+        """Dirty bytes since `settle`: those beyond what was dirty then."""
         return max(0, self._bytes() - self._settled)
 
     def _bytes(self) -> int:

@@ -1,4 +1,4 @@
-"""Containers' processes: killed through pidfds (never a pid that was reused), paused, and what they received."""
+"""Containers' processes: kills them through pidfds (never a reused pid), pauses them, counts received bytes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Processes:
     """The containers under test, by service."""
 
     def __init__(self) -> None:
-        """Know nobody."""
+        """No process is known yet."""
         self._known: dict[str, Process] = {}
 
     def watch(self, service: str, pid: int) -> None:
@@ -71,12 +71,12 @@ class Processes:
             os.close(process.handle)
 
     def settle(self, service: str) -> None:
-        """What this service had written has just been written back."""
+        """Begin to count dirty bytes: what this service had written has just been written back."""
         if service in self._known:
             self._known[service].dirt.settle()
 
     def dirty_bytes(self, service: str) -> int:
-        """What a service has written since it was settled and the kernel has not; 0 once it has ended."""
+        """Dirty bytes of a service since `settle`; 0 once it has ended."""
         process = self._known.get(service)
         return process.dirt.since_settled() if process is not None else 0
 
@@ -95,7 +95,7 @@ class Processes:
         return Killed(alive=True, received_bytes=received)
 
     def pause(self, service: str, wanted: bool) -> ServiceRead:
-        """Freeze all processes of a container where they stand, or let them go on; read it back.
+        """Pause all processes of a container, or resume them; read it back.
 
         Raises:
             OSError: The kernel has no freezer for it, or refuses.

@@ -1,4 +1,4 @@
-"""Some owners of a history, looked at in columns: what needs a closer look, and the counts of the rest."""
+"""Sorts the records of some users: dismissed ones are counted, the others go to the exact rule."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from chaos.checks.guards.coverage import not_read
 
 @dataclass(slots=True)
 class Taken:
-    """What some owners come to.
+    """The result for some users.
 
     Attributes:
         wanted: The lines that need a closer look; `counts` are those of the rest.
@@ -53,7 +53,7 @@ def look_at(path: Path, columns: Columns, rules: Rules, asked: Any = ()) -> Take
     Args:
         path: The history, for the names behind the hashes.
         columns: All that is theirs.
-        rules: What of the experiment matters.
+        rules: Settings that the columns need.
         asked: Names and write ids of which the records need a closer look.
 
     Raises:
@@ -85,7 +85,7 @@ def _names(path: Path) -> Iterator[Callable[[int], tuple[str, str]]]:
 
 
 def _taken(share: _Share, counts: Counts) -> Excerpt:
-    """What needs a closer look; owners of whom nothing does are counted with their doors."""
+    """The records that cannot be dismissed; users without any are only counted, with their doors."""
     operations, records, columns = share.operations, share.records, share.columns
     acts = operations.acts
     involved = records.involved()

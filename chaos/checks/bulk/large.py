@@ -92,7 +92,7 @@ def _pool(processes: int | None) -> Iterator[Each[Any]]:
 
 @dataclass(frozen=True, slots=True)
 class _Apart:
-    """A history in chunks.
+    """A history that is taken apart in chunks.
 
     Attributes:
         shares: What `gathered` makes the columns of each share from.
@@ -146,7 +146,7 @@ def _frame(path: Path, others: Sequence[tuple[int, bytes]], lines: int, last_lin
 
 
 def _rules(frame: History) -> Rules:
-    """What the columns must know.
+    """The settings that the columns need.
 
     Raises:
         IrregularError: No record can be dismissed by itself.

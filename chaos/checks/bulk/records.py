@@ -1,4 +1,4 @@
-"""Creates, updates and deletes of some owners in columns, by record: what became of each, and what they end with."""
+"""Creates, updates and deletes of some users as columns, by record: the outcome of each, and the last version."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _standing(
     tries: Any, ret: Any, sent: Any, ended: Any, given_up: Any, acknowledged: Any, over: Any, keyed: bool,
     doubtful: Any,
 ) -> None:  # fmt: skip
-    """What became of each operation; records with an unknown one are doubtful."""
+    """The outcome of each operation; records with an unknown one are doubtful."""
     for i in range(len(op)):
         begin = first[op[i]]
         tries[i] = count[op[i]]

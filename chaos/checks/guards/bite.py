@@ -1,4 +1,4 @@
-"""Whether every scheduled fault bit: without that a green verdict would be about nothing.
+"""Whether every scheduled fault bit: a HELD without its faults would prove nothing.
 
 The injector counted the evidence of its own target. What the history adds: a fault of the load must have struck
 while writes were being acknowledged.

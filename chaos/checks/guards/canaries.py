@@ -17,7 +17,7 @@ from chaos.history.model import History
 
 @dataclass(frozen=True)
 class Canaries:
-    """What became of them.
+    """Whether the canaries were planted and reported.
 
     Attributes:
         planted: How many the history holds, of 2.

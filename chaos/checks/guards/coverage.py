@@ -1,4 +1,4 @@
-"""Whether the final reads saw enough: every acknowledged record, at every door of every step."""
+"""Coverage: whether every acknowledged record was read at every door of every step."""
 
 from __future__ import annotations
 

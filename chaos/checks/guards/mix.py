@@ -1,4 +1,4 @@
-"""The mix of a trial: whether its workload held what loses records in real services.
+"""The mix of a trial: whether its workload had enough of the operations that lose records in real services.
 
 A history of creates alone proves little: losses hide in updates that race, in deletes and in outboxes.
 """
@@ -51,7 +51,7 @@ class Mix:
 
     @property
     def thin(self) -> tuple[str, ...]:
-        """What falls short of a counted trial, one line each."""
+        """What is missing for the mix, one line each."""
         shares = (
             ("updates", self.updates, UPDATES_MIN),
             ("deletes", self.deletes, DELETES_MIN),
@@ -101,7 +101,7 @@ def _share(part: int, whole: int) -> float:
 
 
 def _race(one: Operation, other: Operation) -> bool:
-    """Whether two devices meant to replace one version, or were at the record at one time."""
+    """Whether two devices wrote on one version, or worked on the record at the same time."""
     if one.device == other.device or other.kind == "create":
         return False
     if one.base is not None and one.base == other.base:

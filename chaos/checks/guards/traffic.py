@@ -1,4 +1,4 @@
-"""Whether writes were being acknowledged at an instant: what was known of them then, as far as it can be added up."""
+"""Whether writes were being acknowledged at an instant, such as when a fault struck."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Traffic:
     under_way: int = INFINITY
 
     def __add__(self, other: Traffic) -> Traffic:
-        """That of both together."""
+        """The traffic of both together."""
         return Traffic(
             min(self.begun, other.begun),
             max(self.acknowledged, other.acknowledged),

@@ -51,7 +51,7 @@ def _disagree(judge: RecordJudge, sights: Sequence[Sight]) -> bool:
 
 
 def _between(one: Reading, other: Reading) -> bool:
-    """Whether a read of the one lies between the two agreeing reads of the other."""
+    """Whether a read of one door lies between the two agreeing reads of the other door."""
 
     def encloses(outer: Reading, inner: Reading) -> bool:
         reads = ((inner.door.invoked, inner.door.t), (inner.first_invoked, inner.first_ended))

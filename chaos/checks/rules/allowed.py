@@ -172,7 +172,7 @@ def allowed(operations: Sequence[Logical], *, conditional: bool = True, seen: bo
 
 
 def _one_chain(operations: Sequence[Logical], conditional: bool) -> Allowed | None:
-    """The everyday record at a glance; None where it is not so.
+    """The answer for the usual record, one chain of acknowledged writes; None for any other record.
 
     All that did not fail is acknowledged, each based on the one before.
     """
@@ -297,7 +297,7 @@ def _tails(chains: Sequence[_Chain]) -> set[str]:
 def _outside(
     operations: Iterable[Logical], members: Mapping[str, Member], conditional: bool
 ) -> dict[str, list[tuple[str | None, int]]]:
-    """(base, latest time of effect) of what may have taken effect beside A, by write id.
+    """(base, latest time of effect) of operations outside A that may have taken effect, by write id.
 
     A write id of A uses up one of its operations, the one that is known first: a read may have shown its effect before
     another one was answered. Where every attempt is an operation of its own, its others may take effect too.
@@ -310,7 +310,7 @@ def _outside(
 
 
 def beside(operations: Iterable[Logical], members: Container[str]) -> list[Logical]:
-    """What may have taken effect beside these writes."""
+    """Which other operations may have taken effect."""
     used: dict[str, Logical] = {}
     listed = [o for o in operations if o.standing == "ok" or o.standing in MAYBE]
     for operation in listed:

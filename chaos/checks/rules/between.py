@@ -1,7 +1,7 @@
-"""What two reads may find one after the other: what the first one found had taken effect by then.
+"""How a later read may differ from an earlier one of the same record.
 
-So had all that it was known by; what came to be known since came before it as well, or took effect in between, or a
-late request did.
+All that the earlier read showed had taken effect by then. Every operation that became known since took effect before
+that read as well, or between the two, or a late request of it did.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def allowed_after(
     *,
     conditional: bool = True,
 ) -> Iterator[Allowed]:
-    """What a later read may find where one has found what some operation left: what any of these rules allows.
+    """What a later read may find after an earlier one found the state that `last` left: what any of these rules allows.
 
     Args:
         first: What that read might have found.
@@ -72,7 +72,7 @@ def _rest(
 
 
 def _unknown(operation: Logical) -> Logical:
-    """The same, and nothing tells whether it took effect."""
+    """The same operation with an unknown outcome."""
     return Logical(operation.write, operation.delete, operation.base, operation.inv, operation.ret, "info")
 
 

@@ -107,7 +107,7 @@ def _sorted_rows(reading: Reading, history: History) -> Reading:
 
 
 def strangers(history: History, reading: Reading) -> Iterable[tuple[RecordId, str]]:
-    """Rows at a door that belong to no record of its owner, as (record, class)."""
+    """Rows at a door that belong to none of its owner's records, as (record, class)."""
     for row in reading.strange:
         write = history.writes.get(row.write)
         if write is not None:
@@ -119,7 +119,7 @@ def strangers(history: History, reading: Reading) -> Iterable[tuple[RecordId, st
 
 
 class RecordJudge:
-    """One record before all doors of its owner.
+    """Judges one record at all doors of its owner.
 
     Attributes:
         logical, rule: Its operations and what may be there by what is known without the doors.
@@ -347,7 +347,7 @@ _NO_CLASSES: Final[frozenset[str]] = frozenset()
 
 
 def sights_in_the_load(history: History) -> Iterable[tuple[RecordId, str]]:
-    """What reads during the trial showed and no read may ever show, as (record, class)."""
+    """What reads of the load showed that no read may ever show, as (record, class)."""
     for sight in history.odd_sights.values():
         row = sight.row
         if row.write and row.write not in history.writes and not row.stamps and row.owner == sight.owner:
@@ -367,7 +367,7 @@ def sights_in_the_load(history: History) -> Iterable[tuple[RecordId, str]]:
 
 
 def anomalies_of_rows(history: History, read: Mapping[str, Sequence[Reading]]) -> Iterable[tuple[RecordId, str]]:
-    """What rows show that no record's rule is about, as (record, class); what canaries' readers find is theirs."""
+    """Anomalies of rows that belong to no record which is judged, as (record, class); canaries are left out."""
     for name, anomaly in sights_in_the_load(history):
         if name[0] != CANARY_OWNER:
             yield name, anomaly

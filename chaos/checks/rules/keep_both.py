@@ -61,7 +61,7 @@ class KeptBoth:
 
     @property
     def absence(self) -> bool:
-        """Whether nothing may be there."""
+        """Whether the record may be absent."""
         return self.permits(frozenset())
 
     def permits(self, states: frozenset[str]) -> bool:

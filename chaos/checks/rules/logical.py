@@ -1,4 +1,4 @@
-"""Logical operations: what all the attempts at one write amount to, at any instant of a history.
+"""Logical operations: all attempts at one write as one operation, as known at any instant of a history.
 
 Where the stack keeps idempotency keys, all attempts with one key are one operation; else each attempt is one.
 """

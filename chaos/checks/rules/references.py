@@ -1,4 +1,4 @@
-"""What reads of the load showed of photos: a version that was acknowledged, and not the blob that belongs to it.
+"""Photos that a read of the load returned without their blob, though their version had been acknowledged.
 
 The doors find a blob that is missing at the end. One that was missing only until somebody deleted or replaced the photo
 is as lost, and only the reads of the load tell. A read may take a row and its blob one after the other, and a service
@@ -17,7 +17,7 @@ from chaos.history.model import Answer, History, Operation, RecordId
 
 
 def anomalies_of_answers(history: History, rollback: Rollback | None = None) -> set[tuple[RecordId, str]]:
-    """All that the answers of the load prove, as (record, class of `OF_SESSIONS`)."""
+    """The anomalies that reads of the load prove, as (record, class of `OF_SESSIONS`)."""
     return session_anomalies(history, rollback) | dangling_in_load(history, rollback)
 
 

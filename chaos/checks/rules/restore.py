@@ -25,7 +25,7 @@ NANOSECONDS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Restored:
-    """What the restored stores came to.
+    """The judgement of the restored stores.
 
     Attributes:
         rollback: The loss that all later doors are judged by; None where none was declared or read.

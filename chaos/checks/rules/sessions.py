@@ -1,4 +1,4 @@
-"""What each session is owed: it never reads less than it wrote or saw before.
+"""What each session must see: never less than it wrote or saw before.
 
 *stale*: a read returned a version that certainly precedes one which this session had written, or had been shown, before
 it asked. *vanished*: after a list or delta that was asked for when a record was acknowledged, the device's cache lacks
@@ -21,7 +21,7 @@ from chaos.history.model import INFINITY, Answer, History, Operation, RecordId
 
 @dataclass(slots=True)
 class _Session:
-    """What one session did and was told: (when it knew, own write) and answers."""
+    """What one session wrote and what it was answered: (when it knew, own write) and answers."""
 
     owner: str
     own: list[tuple[int, Operation]] = field(default_factory=list)

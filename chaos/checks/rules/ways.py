@@ -1,4 +1,4 @@
-"""Which deletes took effect, as far as reads tell: one that finds nothing does not say which delete it was.
+"""Which deletes took effect: a read that finds no record shows that some delete did, and not which one.
 
 A *way* is one explanation of all that reads have found: deletes that took effect, each with the return of the read that
 shows it. There is one way at first, and one for each delete that may explain an absence. A read that a way cannot
@@ -34,7 +34,7 @@ class Either:
 
     @property
     def absence(self) -> bool:
-        """Whether nothing may be there."""
+        """Whether the record may be absent."""
         return any(rule.absence for rule in self.rules)
 
     @property

@@ -46,7 +46,7 @@ class Down(CarrierFault):
         return felt.down(history, injected.t, healed)
 
     def wanted(self, carrier: CarrierState) -> CarrierState:
-        """Silent, or not there."""
+        """Nothing passes, or nobody listens."""
         if self.mode == "cut":
             return carrier.closed()
         # at rate 0 a connection keeps what it was given; the toxic `timeout` would close it when it is healed
@@ -81,7 +81,7 @@ class Latency(CarrierFault):
         return felt.late(history, injected.t, healed)
 
     def wanted(self, carrier: CarrierState) -> CarrierState:
-        """Slow on the way back."""
+        """Replies are late."""
         attributes = {"latency": self.latency_ms, "jitter": self.jitter_ms}
         return carrier.with_toxics(Toxic("latency", "downstream", attributes))
 

@@ -1,4 +1,4 @@
-"""What phones felt of a fault of the carrier, from the history alone: its evidence, and whether that is enough.
+"""Whether phones noticed a fault of the carrier, by the history alone: its evidence, and whether that is enough.
 
 The carrier itself counts nothing while a connection lives, so the proof is what became of the phones' writes.
 """
@@ -63,7 +63,7 @@ def late(history: History, begun: int, healed: FaultEvent) -> Felt:
 
 
 def replies_lost(history: History, begun: int, healed: FaultEvent) -> Felt:
-    """Committed unheard: a read returned the write, and every attempt sent by then ended unknown, in force.
+    """A write was committed without its phone knowing: a read returned it, and every attempt until then ended unknown.
 
     One of those attempts applied it. Had one of them ended otherwise, it could be that one, and nothing is proved.
     """

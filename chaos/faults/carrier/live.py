@@ -1,4 +1,4 @@
-"""The carrier of a running stack, struck through its server's API."""
+"""Applies faults of the carrier to a stack copy, through its server's API."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CarrierStrike(Strike):
         self._medium = medium
 
     async def inject(self) -> int:
-        """All of it is among what is then read back."""
+        """Apply the state; all of it is read back."""
         self.in_force = True
         return await self._medium.apply()
 
@@ -46,7 +46,7 @@ class LiveCarrier(LiveMedium[CarrierStrike]):
     """The carrier of one running stack."""
 
     async def _aimed(self, index: int, fault: Fault[Any], target: Target) -> CarrierStrike:
-        """There is one."""
+        """The one carrier."""
         assert isinstance(fault, CarrierFault)
         return CarrierStrike(self, str(target), index, fault)
 

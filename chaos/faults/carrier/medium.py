@@ -83,7 +83,7 @@ class CarrierFault(Fault[CarrierEvidence]):
         raise NotImplementedError
 
     def why_not_bitten(self, evidence: CarrierEvidence) -> str:
-        """Read back as in force."""
+        """The server reads it back as in force."""
         return "" if evidence.carrier_changes else "the carrier was not read back doing it"
 
     @property

@@ -33,7 +33,7 @@ class Partition(LinkFault):
         return link.cut()
 
     def why_not_bitten(self, evidence: LinkEvidence) -> str:
-        """Missed by somebody who had been using it."""
+        """A packet was dropped on a link that had been in use."""
         if not evidence.links_in_use:
             return "no link that was cut had carried traffic in the 5 s before"
         return "" if evidence.dropped_packets else "no packet was dropped on a link that had been in use"

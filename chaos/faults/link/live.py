@@ -1,4 +1,4 @@
-"""Links struck on a running stack: through the agent, which keeps the matrix of links."""
+"""Applies faults of links to a stack copy, through the agent, which keeps the matrix of links."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class LinkStrike(Strike):
         await self._medium.apply(self)
 
     async def end(self) -> LinkEvidence:
-        """Packets that were dropped count on links that it cut itself and that had been in use."""
+        """Dropped packets count on links that it closed itself and that had been in use."""
         assert self._applied is not None
         dropped = (await self._medium.at.agent.call(CountDrops(self.links))).packets
         self.in_force = False
@@ -107,5 +107,5 @@ def _links(target: Target, stack: Stack, found: Mapping[str, tuple[str, ...]], *
         for sender, receiver in itertools.product(one, other):
             links += [(sender, receiver)] if one_way else [(sender, receiver), (receiver, sender)]
     if not links:
-        raise NobodyThere("its sets leave no two services to part")
+        raise NobodyThere("no link goes from one of its sets to another, so there is nothing to close")
     return tuple(links)

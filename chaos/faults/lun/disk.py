@@ -131,7 +131,7 @@ class Hang(LunFault):
     operations: frozenset[Operation] = ALL
 
     def wanted(self, lun: LunState, cause: int) -> LunState:
-        """Silent."""
+        """I/Os held."""
         return lun.with_effect(Hold(self.operations, cause))
 
     def why_not_bitten(self, evidence: LunEvidence) -> str:

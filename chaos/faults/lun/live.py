@@ -1,4 +1,4 @@
-"""LUNs struck on a running stack: through the agent, which holds them."""
+"""Applies faults of LUNs to a stack copy, through the agent, which holds the LUNs."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class LiveLuns(LiveMedium[LunStrike]):
         )
 
     def replacing(self, luns: Set[str]) -> None:
-        """They are lost no more."""
+        """They are no longer lost."""
         for each in self._strikes:
             each.replaced(luns)
 

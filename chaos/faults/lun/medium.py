@@ -86,7 +86,7 @@ class Luns(Medium):
     live = "chaos.faults.lun.live:LiveLuns"
 
     def missing(self, fault: type[Fault[Any]], target: Target, stack: Stack) -> list[Missing]:
-        """Also services that have nothing which the fault could strike."""
+        """Also services that mount nothing which the fault could strike."""
         missing = super().missing(fault, target, stack)
         if missing or target.key == "lun":
             return missing

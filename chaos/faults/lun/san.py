@@ -53,11 +53,11 @@ class Unavailable(LunFault):
     mode: Literal["hang", "fail"] = "hang"
 
     def wanted(self, lun: LunState, cause: int) -> LunState:
-        """Out of reach."""
+        """I/Os held, or failed."""
         return lun.with_effect(Hold(disk.ALL, cause) if self.mode == "hang" else Fail(disk.ALL, cause=cause))
 
     def why_not_bitten(self, evidence: LunEvidence) -> str:
-        """One I/O that met no path."""
+        """One I/O that was held, or failed."""
         if self.mode == "hang":
             return "" if evidence.held_ios else "no I/O was held"
         return "" if evidence.failed_ios else "no I/O was failed"

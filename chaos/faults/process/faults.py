@@ -1,7 +1,7 @@
 """Faults of a service's processes.
 
-Injected: SIGKILL to the container's first process, and so to all of them; all of them stopped where they stand; an end
-in order, and a new container. The page cache survives, as it does when a program crashes; for a machine that loses
+Injected: SIGKILL to the container's first process, and so to all of them; all of them paused; a stop in order,
+and a new container. The page cache survives, as it does when a program crashes; for a machine that loses
 power see `disk.power_cut`. Never injected here: a signal that a service could catch, but for the one that stops it in
 order; one process of several.
 """
@@ -27,7 +27,7 @@ class Kill(ProcessFault):
         return service.killed()
 
     def why_not_bitten(self, evidence: ProcessEvidence) -> str:
-        """Alive, and spoken to shortly before."""
+        """Running, and had received bytes shortly before."""
         if evidence.killed < evidence.services:
             return f"{evidence.killed} of {evidence.services} services were running and killed"
         return "" if evidence.received_bytes else "it had received nothing in the second before"
@@ -50,7 +50,7 @@ class Recreate(ProcessFault):
         return service.made_anew()
 
     def why_not_bitten(self, evidence: ProcessEvidence) -> str:
-        """Alive, and spoken to shortly before."""
+        """Running, and had received bytes shortly before."""
         if evidence.recreated < evidence.services:
             return f"{evidence.recreated} of {evidence.services} services were running and made anew"
         return "" if evidence.received_bytes else "it had received nothing in the second before"
@@ -58,7 +58,7 @@ class Recreate(ProcessFault):
 
 @fault("process.pause")
 class Pause(ProcessFault):
-    """All processes of the target services stop where they stand, as in a frozen virtual machine; then they go on.
+    """All processes of the target services are paused, as in a virtual machine that is moved; then they go on.
 
     Their connections stay up, and nobody is told.
 
@@ -69,11 +69,11 @@ class Pause(ProcessFault):
     needs = ("freezer",)
 
     def wanted(self, service: ServiceState) -> ServiceState:
-        """Frozen."""
+        """Paused."""
         return service.frozen()
 
     def why_not_bitten(self, evidence: ProcessEvidence) -> str:
-        """Alive, and spoken to shortly before."""
+        """Running, and had received bytes shortly before."""
         if evidence.paused < evidence.services:
             return f"{evidence.paused} of {evidence.services} services were running and paused"
         return "" if evidence.received_bytes else "it had received nothing in the second before"

@@ -1,4 +1,4 @@
-"""Services' processes struck on a running stack: through the agent, which knows their pids."""
+"""Applies faults of services' processes to a stack copy, through the agent, which knows their pids."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ProcessStrike(Strike):
         return self.services
 
     async def inject(self) -> int:
-        """Who is not to run is killed."""
+        """Kill or pause."""
         self.in_force = True
         kill = self.services if not self.wants.wanted(ServiceState()).running else ()
         self._applied = await self._medium.apply(self, kill)
@@ -52,7 +52,7 @@ class ProcessStrike(Strike):
         await self._medium.apply(self)
 
     async def end(self) -> ProcessEvidence:
-        """Who was killed is started by the operators."""
+        """Take the evidence; killed services are started by the operators."""
         self.in_force = False
         await self._medium.apply(self)
         assert self._applied is not None
@@ -80,7 +80,7 @@ class LiveProcesses(LiveMedium[ProcessStrike]):
 
     @property
     def damage(self) -> Damage:
-        """Whoever is struck is kept from working."""
+        """The services that are struck are held down."""
         return Damage(held={service for each in self.in_force for service in each.services})
 
     async def apply(self, strike: ProcessStrike, kill: tuple[str, ...] = ()) -> ServicesApplied:

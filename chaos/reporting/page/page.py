@@ -319,7 +319,7 @@ def _window_of(fault: FaultOutcome) -> str:
 
 
 def _shown(value: object) -> object:
-    """A value on its way into the page: nothing invisible in it, and of no more than a bounded length."""
+    """A value for the page: invisible characters made visible, and of bounded length."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     text = printable(value)

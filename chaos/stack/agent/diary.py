@@ -1,4 +1,4 @@
-"""What the agent said during a trial, kept in the run folder as JSON lines."""
+"""The agent's events during a trial, kept in the run folder as JSON lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Diary:
     """One file at a time; at most 4 MiB in it."""
 
     def __init__(self) -> None:
-        """Closed: what is told meanwhile is dropped."""
+        """Closed: events are dropped until `open`."""
         self._file: TextIO | None = None
         self._left = 0
 

@@ -1,4 +1,4 @@
-"""The beat towards the agent, on a thread of its own, and the watch over the event loop.
+"""Sends the heartbeat to the agent from a thread of its own, and watches the event loop.
 
 The agent takes a controller that says nothing for 20 s for dead. What users bring along (a driver that blocks, files
 to be hashed) may hold up the event loop for longer, and must not end a run. So a thread beats, and meanwhile looks

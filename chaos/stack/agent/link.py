@@ -188,7 +188,7 @@ class Agent:
 
 @contextmanager
 def _door(folder: str, run: Run) -> Iterator[socket.socket]:
-    """A socket in the folder for one agent to connect to; nobody else may, and it is gone afterwards."""
+    """The agent's socket, in the folder: one agent connects to it, nobody else may, and it is removed afterwards."""
     handle = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     path = f"/proc/self/fd/{handle}/{run.id}.sock"  # the folder's own name may be too long for an address
     try:

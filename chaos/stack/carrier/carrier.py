@@ -76,7 +76,7 @@ class Carrier:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where phones knock."""
+        """The address of the proxy, where phones connect."""
         return "127.0.0.1", self._door_port
 
     @property

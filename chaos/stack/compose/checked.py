@@ -1,4 +1,4 @@
-"""A Compose file whose parts are compared with each other, and how a problem between them is told."""
+"""A Compose file during its cross-checks, and how a problem found there becomes an error with its place."""
 
 from __future__ import annotations
 

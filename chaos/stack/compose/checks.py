@@ -1,4 +1,4 @@
-"""What a Compose file's parts must be to each other; here those of `x-chaos`."""
+"""Cross-checks within a Compose file: those of `x-chaos`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _used_names(file: Checked) -> Found:
         where: Loc = ("x-chaos", "roles", role, "of") if moves else ("x-chaos", "roles", role)
         members = given.of if isinstance(given, RoleModel) else given
         if moves and role in services:
-            message = f"{role} is a service too, and a set of services would mean that one"
+            message = f"{role} is the name of a service, too, so a target could mean either"
             yield file.at_key(("x-chaos", "roles", role), message, "give the role another name")
         for i, member in enumerate(members):
             if member not in services:

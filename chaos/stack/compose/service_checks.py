@@ -1,4 +1,4 @@
-"""What services must be to each other and to the files around: every name exists, and none means two things."""
+"""Cross-checks of services: every name and file that they refer to exists, and no name means two things."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _mounts(file: Checked) -> Found:
                 hint = f"{did_you_mean(volume.source, file.model.volumes)} Volumes are declared under volumes:"
                 yield file.at((*loc, "source"), f"unknown volume {volume.source!r}", hint)
             if volume.volume.subpath and _uses(file, volume.source) > 1:
-                message = "a volume of which others have other parts cannot be mounted in part"
+                message = "a volume that is mounted more than once cannot be mounted in part"
                 yield file.at((*loc, "volume", "subpath"), message, "make two volumes of it")
 
 

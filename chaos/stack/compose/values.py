@@ -1,4 +1,4 @@
-"""The small languages inside Compose values: durations, sizes, argument vectors, ports, volumes.
+"""Parses the values of Compose keys: durations, sizes, argument vectors, ports, volumes.
 
 All leaves of a Compose file arrive as text (or None for null), since interpolation yields text anyway.
 """

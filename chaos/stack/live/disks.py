@@ -23,7 +23,7 @@ class Unrecoverable(HarnessError):
 
 
 class Disks:
-    """LUNs and volumes of one copy of a stack. Every attachment is a new loop device and a new volume."""
+    """LUNs and volumes of one stack copy. Every attachment is a new loop device and a new volume."""
 
     def __init__(self, client: docker.DockerClient, stack: Stack, run: Run, agent: Agent) -> None:
         """There are none yet."""

@@ -153,7 +153,7 @@ _IRRELEVANT = ("build", "image", "ports", "restart", "restarts_max", "cpus", "me
 
 
 def _told(service: Service) -> dict[str, object]:
-    """What about a service can shape what it writes on its LUNs, and when that is taken for initialised."""
+    """Everything about a service that can change what it writes to its LUNs when it is initialised."""
     described: dict[str, object] = dataclasses.asdict(service)
     for irrelevant in _IRRELEVANT:
         described.pop(irrelevant)

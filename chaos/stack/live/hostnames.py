@@ -37,5 +37,5 @@ class Hostnames:
         )
 
     def take(self, kept: Mapping[str, str]) -> None:
-        """Go by those that are kept with golden LUNs."""
+        """Use the names that are kept with golden LUNs."""
         self.drawn = dict(kept)

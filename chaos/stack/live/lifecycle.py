@@ -1,4 +1,4 @@
-"""From nothing to a stack that trials can be run on, and back to nothing, whatever happens in between."""
+"""Makes a stack copy that trials can run on, and removes it, whatever happens in between."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from chaos.stack.spec import Stack
 
 @dataclass(frozen=True)
 class Damage:
-    """What faults have done, and still do.
+    """What faults have lost, and what faults in force hold down.
 
     Attributes:
         lost: LUNs that are gone for good and not replaced yet.

@@ -1,4 +1,4 @@
-"""Waiting until services are ready, as those do that depend on them; what is said of one that is not."""
+"""Waits until the services are ready, also those that others depend on, and says why one is not."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Readiness:
     ) -> None:
         """`running` has each service's container of the moment.
 
-        Where a service `is_restarted` after an end with this exit code, this end is not the last.
+        `is_restarted`: true if an exit with this code will be followed by a restart.
         """
         self._client = client
         self._stack = stack
@@ -177,7 +177,7 @@ class Readiness:
         return f"{shown} fails; {said}" if said else f"{shown} fails with code {code} and says nothing"
 
     async def open(self, door: tuple[str, int], name: str, deadline: float, error: Failure) -> None:
-        """Wait until a door accepts a connection: a port may be published a moment after its service's start."""
+        """Wait until a published port accepts a connection: it may come a moment after its service's start."""
         await poll(functools.partial(accepts, door), deadline, lambda: self.fail(error, name, "accepts nobody"))
 
     async def fail(self, error: Failure, service: str, what: str) -> None:

@@ -40,7 +40,7 @@ _RECREATE_SECONDS_MAX = 30.0
 
 
 class RunningStack:
-    """One copy of a stack on the engine."""
+    """One stack copy on the engine."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class RunningStack:
 
     @property
     def service_door(self) -> tuple[str, int]:
-        """The front door itself, beside the carrier: for what the harness must know whatever phones can reach."""
+        """The front door itself, past the carrier: for what the harness must see even when phones cannot."""
         service, port = self.stack.front_door
         return "127.0.0.1", self._places[service].host_ports[port]
 

@@ -1,4 +1,4 @@
-"""Calls into a driver, which is the user's own code: bounded in time, and whatever it does ends nothing else."""
+"""Calls into a driver, the user's own code, with a time limit; its errors end nothing but the call."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ async def answer_of(call: Callable[[], Awaitable[T]], seconds_max: float) -> T:
 
 
 async def close(session: Session | Copy, seconds_max: float) -> None:
-    """Close a session; one that cannot be closed is none of the verdict's business."""
+    """Close a session; a failure to do so does not affect the verdict."""
     with contextlib.suppress(Exception):
         await answer_of(session.close, seconds_max)

@@ -4,7 +4,7 @@ A driver that answers a full read from what it remembers would hide every loss. 
 reader is a new process, forked from one that has imported the driver and never made a session; each round has a
 session of its own, and nothing is written through it. Nor can it look anything up unseen: a reader has a folder, HOME
 and TMPDIR of its own, each round reaches the service by ports that count (`chaos.workload.reads.relay`), and beside the
-doors every owner is read once at an address where nobody listens. `chaos.workload.reads.doors` is its other side.
+doors every owner is read once at an address where nobody listens. `chaos.workload.reads.doors` is the controller's end.
 
 A reader gets its jobs as JSON lines over a socket and answers over it, one line per final read, then
 `{"done": true}`. It ends with the socket.

@@ -62,7 +62,7 @@ class Relays:
 
 
 class Relay:
-    """Ports in the place of a service's.
+    """Ports that stand for a service's.
 
     Attributes:
         front_door: What a driver is given instead of the service's own addresses.
@@ -169,7 +169,7 @@ def _end(to: asyncio.StreamWriter) -> None:
 
 @contextmanager
 def dead(service: FrontDoor) -> Iterator[FrontDoor]:
-    """The same door at an address where nobody listens, and nobody can begin to: the port is taken."""
+    """The same front door at an address where nobody listens, and nobody can begin to: the port is taken."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         host, port = taken.getsockname()
@@ -178,7 +178,7 @@ def dead(service: FrontDoor) -> Iterator[FrontDoor]:
 
 @contextmanager
 def holding(service: FrontDoor) -> Iterator[FrontDoor]:
-    """The same door at an address that lets in and says nothing, for `HOLD_SECONDS`."""
+    """The same front door at an address that accepts and answers nothing, for `HOLD_SECONDS`."""
     with socket.create_server(("127.0.0.1", 0), backlog=16) as hole:
         host, port = hole.getsockname()
         ending = threading.Timer(HOLD_SECONDS, lambda: hole.shutdown(socket.SHUT_RDWR))

@@ -450,7 +450,7 @@ def test_a_fault_that_ended_by_itself_while_it_was_wanted_is_an_error_of_the_har
         bench.injector.begin_load()
         await asyncio.sleep(1)
         bench.agent.lapsed = ("pgdata",)
-        with pytest.raises(AgentError, match=r"disk\.io_error: what was wanted of pgdata had ended by itself"):
+        with pytest.raises(AgentError, match=r"disk\.io_error: the fault on pgdata had ended by itself"):
             await bench.injector.end_load()
         assert bench.happened() == ["injected"], "never healed, so nobody takes it for a fault that was in force"
 
@@ -1224,7 +1224,7 @@ def test_sets_that_come_to_one_service_have_nothing_to_part(play: Callable[..., 
         bench.injector.begin_load()
         await asyncio.sleep(1)
         await bench.injector.end_load()
-        assert bench.told[-1].why == "its sets leave no two services to part"
+        assert bench.told[-1].why == "no link goes from one of its sets to another, so there is nothing to close"
 
     play(partition(Trigger(seconds=0.5), ("database",), DB), act=act)
 

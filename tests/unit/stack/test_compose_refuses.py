@@ -134,7 +134,7 @@ def test_a_wrong_service_is_refused_with_its_place(keys: str, message: str) -> N
         ("gateway:8080", "gateway:8080\n  recovery: [{rebuild: [bd]}]", "unknown service 'bd'"),
         ("gateway:8080", "gateway:8080\n  recovery: [{rebuild: [db]}]", "db has no volume under copies"),
         ("gateway:8080", "gateway:8080\n  roles: {first: {of: [bd], http: 80}}", "unknown service 'bd'"),
-        ("gateway:8080", "gateway:8080\n  roles: {db: {of: [db], http: 80}}", "db is a service too"),
+        ("gateway:8080", "gateway:8080\n  roles: {db: {of: [db], http: 80}}", "db is the name of a service, too"),
         ("gateway:8080", "gateway:8080\n  roles: {first: {of: [db], http: primary}}", "http should be PORT/PATH"),
         ("gateway:8080", "gateway:8080\n  recovery: [{initialise: true}, {initialise: true}]", "put it last"),
         ("{core:", "{c2: {luns: {pgdata: {size: 64M}}}, core:", "LUN pgdata is already on array c2"),

@@ -1,4 +1,4 @@
-"""Operations in columns: each act of a user with what became of its attempts, checked for contradictions."""
+"""Operations as columns: each with the outcome of its attempts, checked for contradictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Some lines of a history as a history of its own: those that concern some records, with the rows that concern them."""
+"""The lines of a history that are about some records, as a history of their own."""
 
 from __future__ import annotations
 
