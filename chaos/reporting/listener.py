@@ -35,7 +35,7 @@ class Listener(Protocol):
         """One line worth telling, such as a step of the runbook or a warning."""
 
     def finished(self, result: TrialResult) -> None:
-        """The trial has its verdict, and its run directory is complete."""
+        """The trial has its verdict, and its run folder is complete."""
 
     def failed(self, error: BaseException) -> None:
         """The trial broke off without a verdict; clean-up is done."""
@@ -67,7 +67,7 @@ class Silent:
 
 
 class Collector(Silent):
-    """Keeps what a caller needs when a later trial breaks off: finished results, the last run directory."""
+    """Keeps what a caller needs when a later trial breaks off: finished results, the last run folder."""
 
     def __init__(self) -> None:
         """Start empty."""

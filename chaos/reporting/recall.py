@@ -34,10 +34,10 @@ def judge_again(run_dir: Path) -> TrialResult:
 
 
 def recall(run_dir: Path, faults: FaultCatalogue) -> TrialResult:
-    """Judge the history of a run directory.
+    """Judge the history of a run folder.
 
     Raises:
-        UsageError: It is no run directory, or its trial never wrote a history.
+        UsageError: It is no run folder, or its trial never wrote a history.
         HarnessError: The history cannot be judged, or the check is blind on it.
     """
     if run_dir.is_symlink():  # `latest` will be another run tomorrow: the report names this one

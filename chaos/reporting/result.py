@@ -96,7 +96,7 @@ class TrialResult:
 
 
 def again(run_dir: Path) -> str:
-    """The command that runs the trial of a run directory again."""
+    """The command that runs the trial of a run folder again."""
     return f"holdfast run {run_dir / PLAN_FILE}"
 
 
@@ -182,7 +182,7 @@ def error_document(
 
 
 def write_result(result: TrialResult) -> Path:
-    """Keep the document as `result.json` of the run directory; whole or not at all."""
+    """Keep the document as `result.json` of the run folder; whole or not at all."""
     path = result.run_dir / RESULT_FILE
     temporary = path.with_suffix(".tmp")
     temporary.write_text(dumps(to_document(result)) + "\n", encoding="utf-8")
