@@ -44,10 +44,10 @@ CHECKS = Path("chaos/checks")
 TESTS = Path("tests/unit/checks")
 MODULES = (
     "allowed", "keep_both", "logical", "sessions", "restore", "agreement", "doors", "verdict", "canaries", "coverage",
-    "outcomes", "beside", "bite", "traffic", "mix", "story", "ways", "between", "references", "classes", "explain",
-    "file",
+    "outcomes", "tally", "counts", "bite", "traffic", "mix", "story", "ways", "between", "references", "classes",
+    "explain", "file",
 )  # fmt: skip
-COLUMNS = frozenset({"plain", "records", "caches", "dismissal", "large", "counts"})
+COLUMNS = frozenset({"plain", "records", "caches", "dismissal", "large", "dismissed"})
 """What large histories are looked at with; their tests compare with the exact rule. Their loops run as they are written
 here: compiled ones would be kept on disk, and a mutant might get those of another one."""
 FEWER = {
