@@ -232,6 +232,10 @@ class Agent:
             self._lease(("link", link), None if state.open else _until(asked.lease_seconds))
         return wire.LinksApplied(time.monotonic_ns(), tuple(applied[link] for link, _ in asked.links), lapsed)
 
+    def do_find_alive(self, asked: wire.FindAlive) -> wire.Alive:
+        """Tell who is alive."""
+        return wire.Alive(tuple(name for name in asked.services if self._processes.is_alive(name)))
+
     def do_heard(self, asked: wire.Heard) -> wire.HeardPackets:
         """Count packets that arrived."""
         return wire.HeardPackets(*self._links.heard(asked.ends))

@@ -277,6 +277,20 @@ class Forget(Request[Done]):
 
 
 @dataclass(frozen=True)
+class Alive:
+    """Those of the services asked about whose init process runs."""
+
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FindAlive(Request[Alive]):
+    """Which of these services are alive: one that was killed is not, whatever the engine has noticed yet."""
+
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ServiceRead:
     """A service, read back: how it was before, what it had received in the second before, and `paused` now."""
 

@@ -63,6 +63,11 @@ class Processes:
         process = self._known.get(service)
         return process.pid if process is not None else None
 
+    def is_alive(self, service: str) -> bool:
+        """Whether the init process of a service runs, and nobody has killed it."""
+        process = self._known.get(service)
+        return process is not None and not process.killed and not _has_ended(process)
+
     def forget(self, service: str) -> None:
         """Drop a service that was removed."""
         process = self._known.pop(service, None)
@@ -82,9 +87,9 @@ class Processes:
 
     def kill(self, service: str) -> Killed:
         """SIGKILL the init process, and with it every process of the container, now."""
-        process = self._known.get(service)
-        if process is None or process.killed or _has_ended(process):
+        if not self.is_alive(service):
             return Killed()
+        process = self._known[service]
         received = self._received_in_last_second(process)
         try:
             signal.pidfd_send_signal(process.handle, signal.SIGKILL)
@@ -100,9 +105,9 @@ class Processes:
         Raises:
             OSError: The kernel has no freezer for it, or refuses.
         """
-        process = self._known.get(service)
-        if process is None or process.killed or _has_ended(process):
+        if not self.is_alive(service):
             return ServiceRead()
+        process = self._known[service]
         found = ServiceRead(True, self._received_in_last_second(process), was_paused=process.frozen is not None)
         if not wanted:
             _thaw(process)

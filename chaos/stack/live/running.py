@@ -16,7 +16,7 @@ from pathlib import Path
 import docker
 import orjson
 
-from chaos.agent.wire import Confine, Forget, Heard, Release, Sync, Watch
+from chaos.agent.wire import Confine, FindAlive, Forget, Heard, Release, Sync, Watch
 from chaos.errors import CarrierError, EngineError, HarnessError
 from chaos.stack.agent.link import Agent
 from chaos.stack.cache import scratch_of
@@ -37,6 +37,9 @@ from chaos.stack.live.restarts import Restarts
 from chaos.stack.spec import Service, Stack
 
 _RECREATE_SECONDS_MAX = 30.0
+_NOTICE_SECONDS_MAX = 5.0
+"""Until the engine has noticed the end of a container; a busy one takes a while."""
+_LOOK_SECONDS = 0.05
 
 
 class RunningStack:
@@ -277,15 +280,27 @@ class RunningStack:
             await self._steady(deadline, Unrecoverable)
 
     async def not_running(self) -> list[str]:
-        """Services whose container has ended, or never started (one that completed, as asked, is not among them)."""
-        states = await asyncio.gather(
-            *(asyncio.to_thread(containers.state, self._client, each) for each in self.running.values())
-        )
+        """Services whose container has ended, or never started (one that completed, as asked, is not among them).
+
+        The agent sees an end at once; the engine, which knows the exit code, is given a moment to notice it.
+        """
+        alive = (await self.agent.call(FindAlive(tuple(self.running)))).services
+        found = {name: each for name, each in self.running.items() if name not in alive}
+        states = await asyncio.gather(*(self._ended(each) for each in found.values()))
         return [
             name
-            for name, (running, code) in zip(self.running, states, strict=True)
+            for name, (running, code) in zip(found, states, strict=True)
             if not running and not self.stack.is_done(name, code)
         ]
+
+    async def _ended(self, container: Container) -> tuple[bool, int]:
+        """As `containers.state`, of a container that the agent does not know, or knows to have ended."""
+        until = time.monotonic() + _NOTICE_SECONDS_MAX
+        while True:
+            running, code = await asyncio.to_thread(containers.state, self._client, container)
+            if not running or time.monotonic() > until:
+                return running, code
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def finished(self, names: Iterable[str]) -> set[str]:
         """Those of these services that have ended as they should: successfully, and nothing wants them back."""

@@ -89,7 +89,10 @@ def test_a_killed_process_was_alive_and_then_has_ended(child: subprocess.Popen[b
 def test_a_service_is_killed_once(child: subprocess.Popen[bytes]) -> None:
     known = Processes()
     known.watch("db", child.pid)
+    assert known.is_alive("db")
     assert [known.kill("db").alive for _ in range(2)] == [True, False], "also while it is dying"
+    assert not known.is_alive("db")
+    assert not known.is_alive("nobody")
     child.wait()
     known.forget("db")
 

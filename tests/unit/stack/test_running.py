@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from chaos.agent.wire import Confine, Done, Watch
+from chaos.agent.wire import Alive, Confine, Done, FindAlive, Watch
 from chaos.errors import AgentError, EngineError
 from chaos.stack.agent.link import Agent
 from chaos.stack.engine import containers
@@ -171,3 +171,24 @@ def test_what_the_engine_refuses_to_start_is_the_services_unless_there_is_a_reme
     with pytest.raises(EngineError, match=reason) as caught:
         containers.start(cast(Any, Client()), Container("id", "db"))
     assert type(caught.value) is error
+
+
+def test_a_service_of_which_only_the_agent_knows_that_it_was_killed_does_not_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The engine notices a moment later, and has the exit code."""
+
+    class Knows(ItEnded):
+        async def call(self, request: object) -> Alive:  # type: ignore[override]
+            assert request == FindAlive(("job", "db", "files"))
+            return Alive(("files",))
+
+    noticed = {"db": iter([(True, 0), (True, 0), (False, 137)]), "job": iter([(False, 0)])}
+    found: list[str] = []
+
+    async def act(running: RunningStack) -> None:
+        monkeypatch.setattr(containers, "state", lambda client, container: next(noticed[container.service]))
+        found.extend(await running.not_running())
+
+    play(monkeypatch, Knows(Watch), act)
+    assert found == ["db"]
