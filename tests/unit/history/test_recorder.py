@@ -130,7 +130,7 @@ def test_after_kill_9_every_line_that_was_appended_is_there_and_whole(tmp_path: 
     process.send_signal(signal.SIGKILL)
     rest = process.communicate()[0].splitlines()
     told = max([told, *(int(line) for line in rest[:-1])])
-    lines = path.read_bytes().splitlines()
+    lines = path.read_bytes().split(b"\n")[:-1]  # the kernel may cut the line that was just being appended
     assert len(lines) >= told
     assert [orjson.loads(line)["t"] for line in lines] == list(range(1, len(lines) + 1))
 
