@@ -346,8 +346,10 @@ class Agent:
                 self._luns[key[1]].chain = []
             elif key[0] == "service":
                 self._processes.pause(key[1], False)
-            else:
+            elif key[0] == "link":
                 opened[key[1]] = LinkState()
+            else:
+                raise ValueError(f"nobody knows how to end what is wanted of a {key[0]}")
         self._links.apply(opened)
         self._front.reconsider()
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from chaos.checks.guards.traffic import Traffic
+from chaos.checks.conditions.traffic import Traffic
 
 
 @dataclass(slots=True)

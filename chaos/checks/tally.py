@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chaos.checks import outcomes
+from chaos.checks.conditions.bite import traffic_at_faults
+from chaos.checks.conditions.mix import mixed
 from chaos.checks.counts import Counts
-from chaos.checks.guards.bite import traffic_at_faults
-from chaos.checks.guards.mix import mixed
 from chaos.checks.rules.agreement import classes_of, healed_by_device
 from chaos.checks.rules.doors import Reading, RecordJudge, Sight, anomalies_of_rows, readings
 from chaos.checks.rules.references import anomalies_of_answers

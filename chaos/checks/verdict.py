@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chaos.checks.classes import NOTED, OF_SESSIONS, REPORTED, THIN, VIOLATING
+from chaos.checks.conditions.bite import toothless
+from chaos.checks.conditions.canaries import canaries
+from chaos.checks.conditions.coverage import Coverage, coverage
+from chaos.checks.conditions.mix import Mix, mix_of
 from chaos.checks.counts import Counts
-from chaos.checks.guards.bite import toothless
-from chaos.checks.guards.canaries import canaries
-from chaos.checks.guards.coverage import Coverage, coverage
-from chaos.checks.guards.mix import Mix, mix_of
 from chaos.checks.outcomes import OUTCOMES, first_acknowledged
 from chaos.checks.story import AnomalousRecord, life_story
 from chaos.checks.tally import Tally, count, first_struck

@@ -1,7 +1,7 @@
 """The mix that a trial needs to be HELD: its limits, and which settings of a workload make it impossible.
 
-`chaos.checks.guards.mix` counts it in the history; here the same limits are held against the numbers that the workload
-is drawn from, as `chaos.workload.generator` draws it.
+`chaos.checks.conditions.mix` counts it in the history; here the same limits are held against the numbers that the
+workload is drawn from, as `chaos.workload.generator` draws it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ AWAITED_PATIENCE_SECONDS, AWAITED_SECONDS_MAX = 10.0, 120.0
 CANARY_DEVICE = "d-canary"
 WITNESSES_MAX = 5
 """Users whose records a witness reads: enough to prove something, and few enough not to be a load."""
-_WRITES = frozenset({"create", "update", "delete", "contend"})
+_WRITES = {"create": 1, "update": 1, "delete": 1, "contend": 2}
+"""Operations of the workload in an action of each kind; others are none."""
 Heard = Callable[[], Awaitable[tuple[int, int]]]
 ROUNDS_MAX = 10
 """Reads of one door before it is called not quiescent."""
@@ -87,7 +88,7 @@ class Fleet:
             # Always once, so that phones get the loop even when the load is late.
             await asyncio.sleep(max(0.0, ahead))
             self._perform(action)
-            self.performed += action.kind in _WRITES
+            self.performed += _WRITES.get(action.kind, 0)
             self._raise_if_broken()
         for device in self.devices:
             device.go_online()

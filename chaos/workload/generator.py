@@ -165,7 +165,6 @@ def _with_extras(
         if len(inside) < WINDOW:
             break
         for place in inside:
-            # Not a delete, which a phone with an empty cache could not do.
             timeline[place] = replace(timeline[place], device=device)
         before.setdefault(inside[0], []).append(Action(0.0, device, "offline"))
         after.setdefault(inside[-1], []).append(Action(0.0, device, ending))

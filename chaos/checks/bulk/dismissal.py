@@ -19,8 +19,8 @@ from chaos.checks.bulk.columns.tables import entries
 from chaos.checks.bulk.dismissed import counted
 from chaos.checks.bulk.plain import Doors, look
 from chaos.checks.bulk.records import Records, Rules
+from chaos.checks.conditions.coverage import not_read
 from chaos.checks.counts import Counts
-from chaos.checks.guards.coverage import not_read
 
 
 @dataclass(slots=True)

@@ -13,9 +13,9 @@ from chaos.checks.bulk.columns.compiled import compiled
 from chaos.checks.bulk.columns.hashes import hash_of, numbered, paired
 from chaos.checks.bulk.columns.tables import entries
 from chaos.checks.bulk.records import Records, in_groups
+from chaos.checks.conditions.traffic import NEVER as NO_ANSWER
+from chaos.checks.conditions.traffic import Traffic
 from chaos.checks.counts import Counts
-from chaos.checks.guards.traffic import NEVER as NO_ANSWER
-from chaos.checks.guards.traffic import Traffic
 from chaos.experiment.mix import PHOTO_BYTES_MAX, PHOTO_BYTES_MIN
 
 _PHOTO: Final = np.uint64(hash_of("photo"))

@@ -19,7 +19,7 @@ from chaos.workload.session import Ack, Changes, Record
 
 _DEFECTS = (TypeError, AttributeError, NameError, LookupError, ImportError, NotImplementedError, SyntaxError)
 _HERE = Path(chaos.__file__).parent
-_DRIVERS = _HERE / "workload" / "drivers"
+_BUILT_IN = frozenset(_HERE / "workload" / "drivers" / name for name in ("http.py", "copies.py"))
 _LIBRARIES = (_HERE, *{Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _PACKAGES = ("/site-packages/", "/dist-packages/")
 
@@ -85,7 +85,7 @@ def checked_records(found: object, method: str) -> Sequence[Record]:
 
 def _is_drivers(file: str) -> bool:
     path = Path(file)
-    return path.is_relative_to(_DRIVERS) or not (
+    return path in _BUILT_IN or not (
         file.startswith("<")
         or any(path.is_relative_to(folder) for folder in _LIBRARIES)
         or any(folder in file for folder in _PACKAGES)

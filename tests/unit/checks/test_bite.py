@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from chaos.checks.conditions.traffic import Traffic
 from chaos.checks.counts import Counts
-from chaos.checks.guards.traffic import Traffic
 from chaos.history.events import CANARY_OWNER, Back, Event, FaultEvent, Send
 from tests.unit.checks.one_owner import closer_look, create, judgement, sent, twice
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from chaos.checks.conditions.traffic import Traffic
 from chaos.checks.counts import Counts, summed
-from chaos.checks.guards.traffic import Traffic
 
 
 def test_the_counts_of_several_parts_are_added_up() -> None:

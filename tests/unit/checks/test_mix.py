@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from chaos.checks.conditions.mix import Mix
 from chaos.checks.counts import Counts
-from chaos.checks.guards.mix import Mix
 from chaos.history.events import CANARY_OWNER, Act, Back, Event, Send
 from tests.unit.checks.one_owner import closer_look, create, judgement, twice
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chaos.checks.guards.coverage import not_read
+from chaos.checks.conditions.coverage import not_read
 from chaos.history.events import Act, Back, Event, Row, Send
 from tests.unit.checks.one_owner import closer_look, create, door, judgement, sent, twice
 

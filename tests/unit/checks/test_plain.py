@@ -13,7 +13,7 @@ import pytest
 
 from chaos.checks.bulk import large
 from chaos.checks.bulk.columns.scan import IrregularError
-from chaos.checks.guards.traffic import QUIET_NS_MAX
+from chaos.checks.conditions.traffic import QUIET_NS_MAX
 from chaos.checks.verdict import judge
 from chaos.errors import MalformedHistory
 from chaos.history.events import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chaos.checks.guards.traffic import NEVER, Traffic, until
+from chaos.checks.conditions.traffic import NEVER, Traffic, until
 from chaos.history.model import INFINITY
 
 S = 1_000_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from chaos.checks.guards.mix import Mix
+from chaos.checks.conditions.mix import Mix
 from chaos.checks.story import AnomalousRecord, StoryLine
 from chaos.checks.verdict import Judgement
 from chaos.experiment.plan import (

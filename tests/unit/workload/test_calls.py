@@ -105,6 +105,16 @@ def test_a_reader_that_breaks_down_says_why(tmp_path: Path) -> None:
         asyncio.run(asyncio.wait_for(act(), 60))
 
 
+def test_what_calls_a_driver_is_none_of_its_lines() -> None:
+    ours = Path(chaos.__file__).parent / "workload"
+    stack = [
+        traceback.FrameSummary(str(ours / file), 7, "put")
+        for file in ("device.py", "drivers/calls.py", "drivers/http.py", "records.py")
+    ]
+    assert drivers_place(stack) == "http.py:7 in put, which waits in records.py:7 in put"
+    assert drivers_place(stack[:2]) == ""
+
+
 def test_a_driver_in_a_folder_that_begins_like_ours_is_the_users_own() -> None:
     ours = str(Path(chaos.__file__).parent)
     frames = {name: traceback.FrameSummary(f"{ours}{name}", 7, "put") for name in ("_drivers/mine.py", "/mine.py")}

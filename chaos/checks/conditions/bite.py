@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from chaos.checks.guards.traffic import NEVER, Traffic, until
+from chaos.checks.conditions.traffic import NEVER, Traffic, until
 from chaos.faults.felt import felt
 from chaos.history.events import CANARY_OWNER, FaultEvent
 from chaos.history.model import INFINITY, History
