@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from chaos.checks.classes import MEANING, OF_SESSIONS
 from chaos.checks.rules.agreement import classes_of
 from chaos.checks.rules.allowed import Logical
+from chaos.checks.rules.answers import anomalies_of_answers
 from chaos.checks.rules.doors import RecordJudge, Sight, anomalies_of_rows, readings
 from chaos.checks.rules.logical import Cut
-from chaos.checks.rules.references import anomalies_of_answers
 from chaos.checks.rules.restore import restored
 from chaos.checks.rules.ways import Rule
 from chaos.checks.story import life_story

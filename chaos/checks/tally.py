@@ -10,8 +10,8 @@ from chaos.checks.conditions.bite import traffic_at_faults
 from chaos.checks.conditions.mix import mixed
 from chaos.checks.counts import Counts
 from chaos.checks.rules.agreement import classes_of, healed_by_device
+from chaos.checks.rules.answers import anomalies_of_answers
 from chaos.checks.rules.doors import Reading, RecordJudge, Sight, anomalies_of_rows, readings
-from chaos.checks.rules.references import anomalies_of_answers
 from chaos.checks.rules.restore import Restored, restored
 from chaos.history.events import CANARY_OWNER, FaultEvent
 from chaos.history.model import INFINITY, RESTORE_STEP, History, Operation, RecordId

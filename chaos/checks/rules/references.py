@@ -11,14 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chaos.checks.rules.logical import Rollback
-from chaos.checks.rules.sessions import concluded, precedes, session_anomalies
+from chaos.checks.rules.sessions import concluded, precedes
 from chaos.history.events import CANARY_OWNER
 from chaos.history.model import Answer, History, Operation, RecordId
-
-
-def anomalies_of_answers(history: History, rollback: Rollback | None = None) -> set[tuple[RecordId, str]]:
-    """The anomalies that reads of the load prove, as (record, class of `OF_SESSIONS`)."""
-    return session_anomalies(history, rollback) | dangling_in_load(history, rollback)
 
 
 def dangling_in_load(history: History, rollback: Rollback | None = None) -> set[tuple[RecordId, str]]:
