@@ -65,6 +65,12 @@ class PlainPostgres:
                     raise Refused(f"{name} is no longer at {base}")
         except asyncpg.UniqueViolationError as error:
             raise Refused(f"{name} exists") from error
+        except Refused:
+            raise
+        except BaseException:
+            # Given up in the middle, this link may be in a transaction that nobody will ever commit.
+            link.terminate()
+            raise
         return Ack()
 
     def _records(self, rows: Sequence[asyncpg.Record]) -> list[Record]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,6 +10,8 @@ from chaos.errors import UsageError
 from chaos.workload.drivers import load_doors, load_driver
 from chaos.workload.drivers.copies import BlobDoor, ReplicaDoor
 from chaos.workload.drivers.http import HttpSession
+from chaos.workload.records import make
+from chaos.workload.session import FrontDoor
 
 GOOD = """
 class Good:
@@ -114,3 +118,35 @@ def test_the_example_in_the_guide_is_a_driver(tmp_path: Path) -> None:
     guide = (Path(__file__).parents[3] / "docs" / "drivers.md").read_text()
     (tmp_path / "guide_example.py").write_text(guide.partition("```python\n")[2].partition("```")[0])
     assert load_driver("guide_example:Notes", tmp_path).__name__ == "Notes"
+
+
+def test_the_driver_of_plain_postgres_drops_a_link_on_which_an_attempt_was_given_up() -> None:
+    """One that is cancelled at its BEGIN would take later transactions for parts of one that nobody commits."""
+    folder = Path(__file__).parents[3] / "experiments" / "plain_postgres"
+
+    class Link:
+        terminated = False
+
+        def transaction(self) -> Link:
+            return self
+
+        async def __aenter__(self) -> None:
+            await asyncio.Event().wait()
+
+        async def __aexit__(self, *_: object) -> None:
+            raise AssertionError("it never began")
+
+        def is_closed(self) -> bool:
+            return self.terminated
+
+        def terminate(self) -> None:
+            self.terminated = True
+
+    async def act() -> bool:
+        session: Any = load_driver("driver:PlainPostgres", folder)(FrontDoor("127.0.0.1", 1), user="u", device="d")
+        session._link = link = Link()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(session.put(make("u", "r-1", "w-1", "contact"), None, "k-1"), 0.01)
+        return link.terminated
+
+    assert asyncio.run(act())
