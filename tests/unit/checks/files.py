@@ -26,8 +26,8 @@ def written(events: Iterable[Event], folder: Path) -> Path:
     return path
 
 
-def judged(events: Iterable[Event], folder: Path, beside: Counts | None = None) -> Judgement:
-    return judge(read_history(written(events, folder)), beside)
+def judged(events: Iterable[Event], folder: Path, further: Counts | None = None) -> Judgement:
+    return judge(read_history(written(events, folder)), further)
 
 
 def with_header(events: Iterable[Event], **changes: Any) -> list[Event]:

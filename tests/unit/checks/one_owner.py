@@ -21,8 +21,8 @@ THIN = {"never-read", "unreadable", "not-quiescent"}
 HEADER = Header("x", 1, "reject", "keyed", canaries={"A": "a", "B": "b"}, require_mix=False)
 
 
-def judgement(tmp_path: Path, *events: Event, beside: Counts | None = None, **changes: Any) -> Judgement:
-    return judged([replace(HEADER, **changes), *events], tmp_path, beside)
+def judgement(tmp_path: Path, *events: Event, further: Counts | None = None, **changes: Any) -> Judgement:
+    return judged([replace(HEADER, **changes), *events], tmp_path, further)
 
 
 def recorded(tmp_path: Path, *events: Event, **changes: Any) -> Path:
@@ -33,8 +33,8 @@ def recorded(tmp_path: Path, *events: Event, **changes: Any) -> Path:
 def closer_look(tmp_path: Path, *events: Event, **changes: Any) -> tuple[set[str], Judgement]:
     """The records that columns leave for a closer look, and the verdict: with columns it is what it is without them."""
     path = recorded(tmp_path, *events, **changes)
-    history, beside = looked(path, processes=1)
-    found = judge(history, beside)
+    history, further = looked(path, processes=1)
+    found = judge(history, further)
     assert found == judge(read_history(path))
     return {record for _, record in history.records}, found
 

@@ -17,9 +17,9 @@ WRITTEN = sent(create(1, S - 2), t=S)
 
 
 def toothless(
-    tmp_path: Path, *events: Event, faults: tuple[str, ...] = ("san.lose",), beside: Counts | None = None
+    tmp_path: Path, *events: Event, faults: tuple[str, ...] = ("san.lose",), further: Counts | None = None
 ) -> list[str]:
-    found = judgement(tmp_path, *events, faults=faults, beside=beside)
+    found = judgement(tmp_path, *events, faults=faults, further=further)
     return [reason for reason in found.reasons if "did not bite" in reason]
 
 
@@ -73,8 +73,8 @@ def test_an_answer_at_the_very_instant_counts_to_a_user_of_whatever_name(tmp_pat
 
 def test_writes_to_records_that_needed_no_closer_look_count_for_the_fault_that_they_were_around(tmp_path: Path) -> None:
     flowing = Traffic(begun=1 * S, acknowledged=4 * S)
-    assert toothless(tmp_path, *fault(4 * S), beside=Counts(traffic={0: flowing})) == []
-    assert toothless(tmp_path, *fault(4 * S), beside=Counts(traffic={1: flowing})) == [QUIET]
+    assert toothless(tmp_path, *fault(4 * S), further=Counts(traffic={0: flowing})) == []
+    assert toothless(tmp_path, *fault(4 * S), further=Counts(traffic={1: flowing})) == [QUIET]
 
 
 def test_the_first_request_of_all_counts_when_it_was_just_sent(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ USERS = sent(create(1, 10))
 
 def seen(tmp_path: Path, *events: Event, steps: tuple[int, ...] = ()) -> tuple[int, int, str]:
     """(planted, reported, why the check is blind)."""
-    found = judgement(tmp_path, *PLANTED, *USERS, *events, beside=Counts(steps=set(steps)))
+    found = judgement(tmp_path, *PLANTED, *USERS, *events, further=Counts(steps=set(steps)))
     why = "" if found.verdict else found.reason.removeprefix("the check is blind: ")
     return found.canaries_planted, found.canaries_reported, why
 

@@ -81,8 +81,8 @@ def test_a_user_counts_whatever_the_name(tmp_path: Path) -> None:
 
 
 def test_records_that_needed_no_closer_look_are_counted_too(tmp_path: Path) -> None:
-    beside = Counts(mixed=Counter(create=3, update=4, delete=2, photo=1, contended=3))
-    found = judgement(tmp_path, *MADE, beside=beside).mix
+    further = Counts(mixed=Counter(create=3, update=4, delete=2, photo=1, contended=3))
+    found = judgement(tmp_path, *MADE, further=further).mix
     assert found == Mix(10, updates=0.4, deletes=0.2, contended=0.75, photos=0.25, full_resets=0)
 
 

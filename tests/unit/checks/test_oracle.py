@@ -117,8 +117,8 @@ def test_columns_dismiss_no_record_that_the_oracle_finds_wrong(
         oracles = [drawn(draw, stack, cases) for _ in range(max(320, HISTORIES // 100))]
         path = large_file(tmp_path, stack, oracles, file.SMALL_BYTES)
         assert path.stat().st_size > file.SMALL_BYTES
-        history, beside = large.looked(path, processes=1)
-        found = judge(history, beside)
+        history, further = large.looked(path, processes=1)
+        found = judge(history, further)
         assert found == judge(read_history(path))
         assert found.records_total == sum(bool(oracle.wrong) for oracle in oracles)
         assert len(history.records) < 1.1 * len(oracles), "calm records are dismissed"

@@ -546,9 +546,9 @@ def test_the_columns_change_nothing_where_everything_meets(tmp_path: Path) -> No
     dismissed = records = 0
     for seed in range(SEEDS):
         path = written(Drawn(seed).events(), tmp_path)
-        history, beside = large.looked(path, processes=1)
+        history, further = large.looked(path, processes=1)
         exact = judge(whole := read_history(path))
-        assert judge(history, beside) == exact, seed
+        assert judge(history, further) == exact, seed
         records += len(whole.records)
         dismissed += len(whole.records) - len(history.records)
     assert dismissed > 0.4 * records
