@@ -9,18 +9,21 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
 
 def encoded(value: object) -> Any:
     """A value as JSON has it; sets in order, so that equal values are equal texts."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: encoded(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    kind: Any = type(value)
+    if kind in _PLAIN:
+        return value
     if isinstance(value, dict):
         return {name: encoded(each) for name, each in value.items()}
     if isinstance(value, frozenset):
         return sorted(value)
     if isinstance(value, tuple | list):
         return [encoded(each) for each in value]
-    return value
+    return {name: encoded(getattr(value, name)) for name in _fields(kind)}
 
 
 def decoded(type_: Any, value: Any) -> Any:

@@ -29,24 +29,25 @@ R = TypeVar("R")
 
 
 class Request(Generic[R]):
-    """What the controller asks for; R is the reply. Its name on the wire is that of its class, in small letters."""
+    """What the controller asks for; R is the reply.
 
+    Attributes:
+        do: Its name on the wire, and of the agent's method: `apply_luns` of `ApplyLuns`.
+    """
+
+    do: ClassVar[str]
     reply: ClassVar[type[Any]]
 
     def __init_subclass__(cls) -> None:
         """Read the reply's type from the class line: `class Attach(Request[Device])`."""
         base = next(each for each in cls.__orig_bases__ if typing.get_origin(each) is Request)  # type: ignore[attr-defined]
         (cls.reply,) = typing.get_args(base)
-        REQUESTS[request_name(cls)] = cls
+        cls.do = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        REQUESTS[cls.do] = cls
 
 
 REQUESTS: dict[str, type[Request[Any]]] = {}
 """Every request by its name."""
-
-
-def request_name(request: type[Request[Any]]) -> str:
-    """What a request is called on the wire, and by the agent's method: `ApplyLuns` is `apply_luns`."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", request.__name__).lower()
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import docker.errors
 import docker.types
 
 from chaos.agent.codec import decoded, encoded
-from chaos.agent.wire import Beat, Event, Request, request_name
+from chaos.agent.wire import Beat, Event, Request
 from chaos.errors import AgentError
 from chaos.stack.agent.heartbeat import Heartbeat, Stall
 from chaos.stack.engine.identity import Run
@@ -101,7 +101,7 @@ class Agent:
         Raises:
             AgentError: The agent refused it, is gone, or gave no answer in time.
         """
-        do = request_name(type(request))
+        do = request.do
         if self.lost.is_set():
             raise AgentError(f"the agent is gone, {do} cannot be done; the run folder has its last words")
         number, seconds_max = next(self._numbers), _LONG.get(do, _CALL_SECONDS_MAX)
@@ -131,7 +131,7 @@ class Agent:
     def _beat(self) -> None:
         """From the heartbeat's thread. Without a number, so that no answers pile up while nobody reads them."""
         with contextlib.suppress(OSError):  # whoever calls next is told
-            self._send({"do": request_name(Beat)})
+            self._send({"do": Beat.do})
 
     def _stalled(self, stall: Stall) -> None:
         self._on_event(Event("stalled", seconds=stall.seconds, trace="".join(stall.stack.format())))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.agent import states, wire
+from chaos.agent import states
 from chaos.agent.codec import decoded, encoded
 from chaos.agent.states import Fail, Hold, LinkState, LunState
 from chaos.agent.wire import REQUESTS, ApplyLinks, ApplyLuns, Drop, Event
@@ -33,7 +33,7 @@ def test_every_event_reads_back_as_an_equal_one(event: Event) -> None:
 def test_a_request_is_called_by_its_class_in_small_letters() -> None:
     assert REQUESTS["apply_luns"] is ApplyLuns
     assert REQUESTS["drop"] is Drop
-    assert all(wire.request_name(request) == name for name, request in REQUESTS.items())
+    assert all(request.do == name for name, request in REQUESTS.items())
 
 
 def test_effects_are_told_apart_by_their_kind() -> None:

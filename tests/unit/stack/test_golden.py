@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from chaos.agent.wire import Format, Save, request_name
+from chaos.agent.wire import Format, Save
 from chaos.stack.agent.link import CACHE_IN_AGENT, Agent
 from chaos.stack.live.contents import digest
 from chaos.stack.live.files import BoundFiles
@@ -53,7 +53,7 @@ class Running:
         return cast(RunningStack, self)
 
     async def call(self, request: Save | Format) -> None:
-        self.did.append(request_name(type(request)))
+        self.did.append(request.do)
         path = request.path
         if isinstance(request, Save) and self._before_save is not None:
             await self._before_save()
