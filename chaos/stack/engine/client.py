@@ -1,5 +1,6 @@
 """The way to the container engine: Docker or Podman, found by DOCKER_HOST or by its usual sockets.
 
+Only modules of this folder talk to it; all others hand the connection on, and catch what comes by the names below.
 No API version is ever pinned: newer engines refuse old ones. Errors are told apart by status code alone.
 """
 
@@ -13,6 +14,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import TypeAlias
 
 import docker
 import docker.errors
@@ -20,6 +22,14 @@ import requests.exceptions
 
 from chaos.errors import EngineError
 
+Engine: TypeAlias = docker.DockerClient
+"""A connection to an engine. Whoever is not of this folder hands it on or closes it, no more."""
+Refusal: TypeAlias = docker.errors.APIError
+"""The engine answered, and does not do it: `status_of` and `reason_of` tell more."""
+NoAnswer: TypeAlias = requests.exceptions.RequestException
+"""The engine is gone, or gave no answer in time."""
+FAILURES = (docker.errors.DockerException, NoAnswer)
+"""All that a call of the engine's API raises."""
 CONNECTIONS_MAX = 32
 """Calls run in threads; a connection beyond the pool's size would be thrown away with a warning."""
 _KNOCK_SECONDS_MAX = 5.0
@@ -28,7 +38,7 @@ REMEDY = "`holdfast doctor --fix` installs and starts one where it may"
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 
 
-def connect(timeout_seconds: float = 30) -> docker.DockerClient:
+def connect(timeout_seconds: float = 30) -> Engine:
     """Connect to the first engine that answers.
 
     Args:
@@ -40,19 +50,14 @@ def connect(timeout_seconds: float = 30) -> docker.DockerClient:
     return reach(timeout_seconds)[0]
 
 
-def reach(timeout_seconds: float) -> tuple[docker.DockerClient, str]:
+def reach(timeout_seconds: float) -> tuple[Engine, str]:
     """As `connect`, and tell the address of the engine that answered."""
     tried, remedy = [], REMEDY
     for address in addresses():
         try:
             return _open(address, timeout_seconds), address
-        except (
-            docker.errors.DockerException,
-            requests.exceptions.RequestException,
-            OSError,
-            ValueError,
-        ) as error:
-            tried.append(f"{address}: {_reason(error)}")
+        except (*FAILURES, OSError, ValueError) as error:
+            tried.append(f"{address}: {reason_of(error)}")
             if isinstance(error, OSError) and error.errno in _FORBIDDEN and address.startswith("unix://"):
                 remedy = _access(Path(address.removeprefix("unix://")))
     raise EngineError(f"no container engine answers ({'; '.join(tried)}); {remedy}", is_forbidden=remedy != REMEDY)
@@ -86,7 +91,20 @@ def _access(path: Path) -> str:
 
 def status_of(error: BaseException) -> int:
     """The engine's HTTP status behind an error, 0 where there is none."""
-    return (error.status_code or 0) if isinstance(error, docker.errors.APIError) else 0
+    return (error.status_code or 0) if isinstance(error, Refusal) else 0
+
+
+def reason_of(error: BaseException) -> str:
+    """What the engine said, or why it could say nothing: one line."""
+    if isinstance(error, Refusal) and error.explanation:
+        return str(error.explanation)
+    # the SDK and requests wrap the one line that helps ("Permission denied") in several layers
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__context__
+    return str(error)
 
 
 def is_gone(error: BaseException) -> bool:
@@ -104,10 +122,10 @@ def engine_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.DockerException as error:
-        raise EngineError(f"{doing}: {_reason(error)}; see `holdfast doctor`") from error
+        raise EngineError(f"{doing}: {reason_of(error)}; see `holdfast doctor`") from error
     except requests.exceptions.Timeout as error:
         raise EngineError(f"{doing}: the engine gave no answer in time; see `holdfast doctor`") from error
-    except requests.exceptions.RequestException as error:
+    except NoAnswer as error:
         raise EngineError(f"{doing}: the engine is gone; {REMEDY}") from error
 
 
@@ -122,7 +140,7 @@ def knock(path: Path | str) -> None:
         probe.connect(str(path))
 
 
-def _open(address: str, timeout_seconds: float) -> docker.DockerClient:
+def _open(address: str, timeout_seconds: float) -> Engine:
     if address.startswith("unix://"):
         knock(address.removeprefix("unix://"))  # the SDK leaks its socket where nobody listens
     environment = {**os.environ, "DOCKER_HOST": address}
@@ -137,18 +155,6 @@ def _open(address: str, timeout_seconds: float) -> docker.DockerClient:
         client.close()
         raise
     return client
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, docker.errors.APIError) and error.explanation:
-        return str(error.explanation)
-    # the SDK and requests wrap the one line that helps ("Permission denied") in several layers
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__context__
-    return str(error)
 
 
 def _is_socket(path: str) -> bool:
