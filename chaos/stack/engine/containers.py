@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import docker
-import docker.errors
 import docker.types
 
 from chaos.errors import EngineError
+from chaos.stack.engine.client import Engine, Refusal
 from chaos.stack.engine.identity import Run
 from chaos.stack.engine.network import Network
 from chaos.stack.spec import NOCOPY, Mount, Service
@@ -69,7 +68,7 @@ class Place:
 
 
 def create(
-    client: docker.DockerClient, service: Service, place: Place, attempt: int, sources: Mapping[str, str], hostname: str
+    client: Engine, service: Service, place: Place, attempt: int, sources: Mapping[str, str], hostname: str
 ) -> Container:
     """Create the container, not started. `sources` has the engine's volume of each LUN, and the copy of each file.
 
@@ -134,7 +133,7 @@ def create(
         )
         if service.texts:
             api.put_archive(made["Id"], "/", _archive(service.texts))
-    except docker.errors.APIError as error:
+    except Refusal as error:
         reason = str(error.explanation)
         remedy = (
             "; what its image has there does not fit on the LUN: give that a greater size under x-chaos.arrays"
@@ -145,7 +144,7 @@ def create(
     return Container(made["Id"], service.name)
 
 
-def start(client: docker.DockerClient, container: Container) -> Container:
+def start(client: Engine, container: Container) -> Container:
     """Start it, for the first time or again.
 
     Raises:
@@ -155,7 +154,7 @@ def start(client: docker.DockerClient, container: Container) -> Container:
     try:
         client.api.start(container.id)
         state = client.api.inspect_container(container.id)["State"]
-    except docker.errors.APIError as error:
+    except Refusal as error:
         reason = str(error.explanation)
         remedy = (
             "; free that port or leave it out, and one is chosen"
@@ -171,7 +170,7 @@ def _refusal(what: str, remedy: str) -> EngineError:
     return EngineError(what + remedy) if remedy else Unstartable(what)
 
 
-def is_healthy(client: docker.DockerClient, container: Container, service: Service, seconds_max: float) -> bool:
+def is_healthy(client: Engine, container: Container, service: Service, seconds_max: float) -> bool:
     """Run the service's own health check once, bounded by its own time-out, too; True where it has none."""
     check = service.healthcheck
     if check is None or not check.test:
@@ -179,9 +178,7 @@ def is_healthy(client: docker.DockerClient, container: Container, service: Servi
     return succeeds(client, container, check.test, min(check.timeout_seconds, seconds_max), service.user or "")
 
 
-def succeeds(
-    client: docker.DockerClient, container: Container, command: Sequence[str], seconds_max: float, user: str = ""
-) -> bool:
+def succeeds(client: Engine, container: Container, command: Sequence[str], seconds_max: float, user: str = "") -> bool:
     """Run a command inside and tell whether it ended in time, with 0; False also where the container does not run.
 
     One that does not end in time is left alone: the engine has no way to end it, and it ends with its container.
@@ -191,14 +188,14 @@ def succeeds(
         made = client.api.exec_create(container.id, list(command), user=user)
         client.api.exec_start(made["Id"], detach=True)
         return _exit_code(client, made["Id"], until) == 0
-    except docker.errors.APIError as error:
+    except Refusal as error:
         if error.status_code in _NOT_RUN:
             return False
         raise
 
 
 def execute(
-    client: docker.DockerClient,
+    client: Engine,
     container: Container,
     command: Sequence[str],
     hush: Callable[[bytes], bytes] = bytes,
@@ -212,14 +209,14 @@ def execute(
         made = client.api.exec_create(container.id, list(command), user=user)
         output = client.api.exec_start(made["Id"])
         code = _exit_code(client, made["Id"], time.monotonic() + _EXIT_SECONDS)
-    except docker.errors.APIError as error:
+    except Refusal as error:
         if error.status_code not in _NOT_RUN:
             raise
         code, output = _NO_PROGRAM, str(error.explanation).encode()
     return _NO_PROGRAM if code is None else code, hush(output)[-400:].decode(errors="replace").strip()
 
 
-def _exit_code(client: docker.DockerClient, command: str, until: float) -> int | None:
+def _exit_code(client: Engine, command: str, until: float) -> int | None:
     """That of a command that was started inside; None where it has not ended by then."""
     pause = _LOOK_SECONDS
     while True:
@@ -232,23 +229,23 @@ def _exit_code(client: docker.DockerClient, command: str, until: float) -> int |
         pause = min(_LOOK_SECONDS_MAX, 1.5 * pause)
 
 
-def state(client: docker.DockerClient, container: Container) -> tuple[bool, int]:
+def state(client: Engine, container: Container) -> tuple[bool, int]:
     """Whether it runs, and the exit code if not; -1 of one that was never started."""
     found = client.api.inspect_container(container.id)["State"]
     return bool(found["Running"]), _NEVER_STARTED if found["Status"] == "created" else int(found["ExitCode"])
 
 
-def last_words(client: docker.DockerClient, container: Container, hush: Callable[[bytes], bytes]) -> str:
+def last_words(client: Engine, container: Container, hush: Callable[[bytes], bytes]) -> str:
     """The last lines of the container's output; empty where it has none any more."""
     try:
         return hush(client.api.logs(container.id, tail=_LAST_LINES)).decode(errors="replace").strip()
-    except docker.errors.APIError:
+    except Refusal:
         return ""
 
 
-def save_log(client: docker.DockerClient, container: Container, folder: Path, hush: Callable[[bytes], bytes]) -> None:
+def save_log(client: Engine, container: Container, folder: Path, hush: Callable[[bytes], bytes]) -> None:
     """Append the end of the container's output to `<folder>/<service>.log`, which stays within 4 MiB."""
-    with contextlib.suppress(docker.errors.APIError):
+    with contextlib.suppress(Refusal):
         text = hush(client.api.logs(container.id, timestamps=True))
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"{container.service}.log").open("ab") as file:
@@ -256,7 +253,7 @@ def save_log(client: docker.DockerClient, container: Container, folder: Path, hu
             file.write(text[len(text) - min(room, len(text)) :])
 
 
-def events(client: docker.DockerClient, run: Run, since: float, until: float) -> list[dict[str, object]]:
+def events(client: Engine, run: Run, since: float, until: float) -> list[dict[str, object]]:
     """What the engine says that it did with this run's objects in a span of time (seconds of the epoch)."""
     told = client.api.events(since=int(since), until=int(until) + 1, filters=run.filters(), decode=True)
     return [
@@ -272,27 +269,27 @@ def events(client: docker.DockerClient, run: Run, since: float, until: float) ->
     ]
 
 
-def remove(client: docker.DockerClient, container: Container) -> None:
+def remove(client: Engine, container: Container) -> None:
     """Kill and remove; gone already is fine."""
     try:
         client.api.remove_container(container.id, force=True, v=True)
-    except docker.errors.APIError as error:
+    except Refusal as error:
         if error.status_code not in (404, 409):
             raise EngineError(f"the engine does not remove {container.service}: {error.explanation}") from error
 
 
-def kill_and_wait(client: docker.DockerClient, container: Container) -> None:
+def kill_and_wait(client: Engine, container: Container) -> None:
     """End the container's processes at once, and return when they are gone."""
-    with contextlib.suppress(docker.errors.APIError):  # it has ended already
+    with contextlib.suppress(Refusal):  # it has ended already
         client.api.kill(container.id, "SIGKILL")
     client.api.wait(container.id)
 
 
-def stop(client: docker.DockerClient, container: Container, grace_seconds: float) -> None:
+def stop(client: Engine, container: Container, grace_seconds: float) -> None:
     """Stop in order: SIGTERM, the grace period, SIGKILL."""
     try:
         client.api.stop(container.id, timeout=int(grace_seconds) or 1)
-    except docker.errors.APIError as error:
+    except Refusal as error:
         if error.status_code != 404:
             raise EngineError(f"the engine does not stop {container.service}: {error.explanation}") from error
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-import docker
-import docker.errors
 import docker.types
 
 from chaos.errors import EngineError
+from chaos.stack.engine.client import Engine, Refusal
 from chaos.stack.engine.identity import Run
 from chaos.stack.spec import Stack
 
@@ -34,7 +33,7 @@ class Network:
         return self.subnet.replace(".0/24", f".{_FIRST_HOST + index}")
 
 
-def create(client: docker.DockerClient, run: Run) -> Network:
+def create(client: Engine, run: Run) -> Network:
     """Make the run's bridge on a subnet that nobody else uses.
 
     Raises:
@@ -55,7 +54,7 @@ def create(client: docker.DockerClient, run: Run) -> Network:
                 labels=run.labels("network"),
                 check_duplicate=True,
             )
-        except docker.errors.APIError as error:
+        except Refusal as error:
             reason = str(error.explanation)
             if error.status_code == 403 or "overlap" in reason or "Pool" in reason:
                 continue

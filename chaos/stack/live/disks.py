@@ -6,14 +6,12 @@ import asyncio
 import itertools
 from collections.abc import Iterable, Mapping
 
-import docker
-
 from chaos.agent.wire import Attach, Check, Create, Drop, Format, Hide, Save, Show
 from chaos.errors import HarnessError
 from chaos.stack.agent.link import Agent
 from chaos.stack.engine import volumes
+from chaos.stack.engine.client import Engine
 from chaos.stack.engine.identity import Run
-from chaos.stack.live import contents
 from chaos.stack.programs import in_own_thread
 from chaos.stack.spec import Stack
 
@@ -25,7 +23,7 @@ class Unrecoverable(HarnessError):
 class Disks:
     """LUNs and volumes of one stack copy. Every attachment is a new loop device and a new volume."""
 
-    def __init__(self, client: docker.DockerClient, stack: Stack, run: Run, agent: Agent) -> None:
+    def __init__(self, client: Engine, stack: Stack, run: Run, agent: Agent) -> None:
         """There are none yet."""
         self.names: dict[str, str] = {}
         """The engine's name of each volume that there is now, by its name in the stack."""
@@ -61,7 +59,7 @@ class Disks:
         lun = self._stack.luns[name]
         await self._agent.call(Format(path, lun.size_bytes))
         await self._mount(name, (await self._agent.call(Show(path))).device)
-        await in_own_thread(contents.copy, self._client, self._run, image, lun.contents, self.names[name])
+        await in_own_thread(volumes.copy_folder, self._client, self._run, image, lun.contents, self.names[name])
         await self.remove([name])
         await self._agent.call(Hide(path))
 

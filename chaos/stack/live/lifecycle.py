@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import docker
-
 from chaos.agent.wire import Event, Release
 from chaos.errors import AgentError, EngineError, HarnessError
 from chaos.stack.agent.link import Agent
@@ -20,7 +18,7 @@ from chaos.stack.carrier.image import ensure_server
 from chaos.stack.cleanup.guard import Guard
 from chaos.stack.cleanup.sweep import sweep_run, sweep_until_clean
 from chaos.stack.engine import network
-from chaos.stack.engine.client import connect, engine_errors
+from chaos.stack.engine.client import Engine, connect, engine_errors
 from chaos.stack.engine.identity import Run
 from chaos.stack.images.health import with_image_checks
 from chaos.stack.images.images import ensure_agent_image, ensure_image
@@ -103,7 +101,7 @@ async def lab(
                 running.carrier.close()
 
 
-async def _images(client: docker.DockerClient, stack: Stack, log: Callable[[str], None]) -> dict[str, str]:
+async def _images(client: Engine, stack: Stack, log: Callable[[str], None]) -> dict[str, str]:
     """Have every image, one after the other: builds share layers, and their logs are readable then."""
     found: dict[str, str] = {}
     for service in stack.services.values():
@@ -112,21 +110,21 @@ async def _images(client: docker.DockerClient, stack: Stack, log: Callable[[str]
     return found
 
 
-def _image_volumes(client: docker.DockerClient, images: dict[str, str]) -> dict[str, list[str]]:
+def _image_volumes(client: Engine, images: dict[str, str]) -> dict[str, list[str]]:
     """By service, the paths that its image declares as volumes."""
     with engine_errors("looking at the images"):
         configs = {name: client.images.get(image).attrs.get("Config") or {} for name, image in images.items()}
     return {name: list(config.get("Volumes") or ()) for name, config in configs.items()}
 
 
-async def _carrier_image(client: docker.DockerClient, stack: Stack, log: Callable[[str], None]) -> str:
+async def _carrier_image(client: Engine, stack: Stack, log: Callable[[str], None]) -> str:
     if not stack.carrier:
         return ""
     log("image of the carrier; where it can only be built, once, this takes a minute")
     return (await in_own_thread(ensure_server, client)).id
 
 
-async def _wind_up(client: docker.DockerClient, run: Run, agent: Agent | None, guard: Guard, orderly: bool) -> None:
+async def _wind_up(client: Engine, run: Run, agent: Agent | None, guard: Guard, orderly: bool) -> None:
     """Remove everything; containers of services first, while the agent still serves their file systems."""
     clean = False
     try:

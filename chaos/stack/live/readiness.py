@@ -9,11 +9,9 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
 
-import docker
-import docker.errors
-
 from chaos.errors import AgentError, HarnessError
 from chaos.stack.engine import containers
+from chaos.stack.engine.client import Engine, Refusal
 from chaos.stack.engine.containers import Container, Unstartable
 from chaos.stack.hush import Hush
 from chaos.stack.spec import Condition, Service, Stack
@@ -32,7 +30,7 @@ class Readiness:
 
     def __init__(
         self,
-        client: docker.DockerClient,
+        client: Engine,
         stack: Stack,
         running: Mapping[str, Container],
         is_restarted: Callable[[str, int], bool],
@@ -218,7 +216,7 @@ class Behind:
     async def _catch_up(self, lun: str) -> None:
         services = self._stack.services_on((lun,))
         # who ends, or is removed, is waited for again by whoever brings it back
-        with contextlib.suppress(HarnessError, KeyError, docker.errors.APIError, OSError):
+        with contextlib.suppress(HarnessError, KeyError, Refusal, OSError):
             for name in services:
                 await self._ready.healthy(self._stack.services[name], math.inf, HarnessError)
             for name in self._stack.steady.keys() & set(services):

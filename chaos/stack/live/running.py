@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
-import docker
 import orjson
 
 from chaos.agent.wire import Confine, FindAlive, Forget, Heard, Release, Sync, Watch
@@ -23,6 +22,7 @@ from chaos.stack.cache import scratch_of
 from chaos.stack.carrier.carrier import NAME as CARRIER
 from chaos.stack.carrier.carrier import Carrier, CarrierPlace
 from chaos.stack.engine import containers
+from chaos.stack.engine.client import Engine, Refusal
 from chaos.stack.engine.containers import Container, Place
 from chaos.stack.engine.identity import Run
 from chaos.stack.engine.network import Network, addresses
@@ -47,7 +47,7 @@ class RunningStack:
 
     def __init__(
         self,
-        client: docker.DockerClient,
+        client: Engine,
         stack: Stack,
         images: Mapping[str, str],
         run: Run,
@@ -401,7 +401,7 @@ class RunningStack:
 
     async def _start_again(self, name: str) -> None:
         """As its restart policy says; what ended as it should stays ended."""
-        with contextlib.suppress(docker.errors.APIError):  # it was removed meanwhile
+        with contextlib.suppress(Refusal):  # it was removed meanwhile
             running, code = await asyncio.to_thread(containers.state, self._client, self.running[name])
             if not running and not self.stack.is_done(name, code):
                 await self._start(name)
