@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path, PurePosixPath
-from typing import Any
-
-import docker
-import docker.errors
+from collections.abc import Collection, Mapping
+from pathlib import PurePosixPath
 
 from chaos.agent.wire import Mounts
 from chaos.stack.agent.link import Agent
+from chaos.stack.engine import layer
+from chaos.stack.engine.client import Engine
 from chaos.stack.engine.containers import Container
 from chaos.stack.live.files import BoundFiles
 from chaos.stack.spec import Service, Stack
 
-_CHANGED = 0
-"""The kind of a path in the engine's answer that the image has, too."""
-_FOLDER = 1 << 31
-"""The bit of a mode, as the engine writes it."""
-_INIT = ("/sbin/docker-init", "/usr/sbin/docker-init", "/run/podman-init", "/dev/init")
-"""Where engines mount their own init."""
-
-NEW, KNOWN = "new folder", "folder of the image"
-
 
 async def not_covered(
-    client: docker.DockerClient,
+    client: Engine,
     stack: Stack,
     agent: Agent,
     running: Mapping[str, Container],
@@ -57,23 +45,13 @@ def mount_points(service: Service) -> list[str]:
         *(mount.target for mount in service.mounts),
         *(str(PurePosixPath("/run/secrets", name)) for name in service.secrets),
         *service.texts,
-        *(_INIT if service.init else ()),
+        *(layer.INIT if service.init else ()),
     ]
 
 
-def changed_paths(client: docker.DockerClient, container: Container, points: Collection[str]) -> list[str]:
-    """Paths that are in the container's own layer, and that its service has written; `points` are its mount points.
-
-    The engine's own answer compares whole images and takes a second; the writable layer of an overlay holds just
-    what was written, where this process may look into it.
-    """
-    driver: Mapping[str, Any] = client.api.inspect_container(container.id).get("GraphDriver") or {}
-    data = driver.get("Data") or {}
-    layer = Path(data.get("UpperDir") or "/nowhere")
-    if driver.get("Name") == "overlay2" and _may_look_into(layer):
-        below = [Path(each) for each in (data.get("LowerDir") or "").split(":")]
-        return written(_in_layer(layer, below), points)
-    return written(_told(client, container), points)
+def changed_paths(client: Engine, container: Container, points: Collection[str]) -> list[str]:
+    """Paths that are in the container's own layer, and that its service has written; `points` are its mount points."""
+    return written(layer.paths(client, container), points)
 
 
 def written(paths: Mapping[str, str], points: Collection[str]) -> list[str]:
@@ -83,10 +61,10 @@ def written(paths: Mapping[str, str], points: Collection[str]) -> list[str]:
     folder changes it, and leaves nothing in it that could be lost.
 
     Args:
-        paths: What each is: NEW, KNOWN, or empty for no folder.
+        paths: As `chaos.stack.engine.layer.paths` tells them.
         points: Mount points.
     """
-    outer = _parents(paths)
+    outer = layer.parents(paths)
     mounted = [PurePosixPath(point) for point in points if point != "/"]
 
     def is_made_by_the_engine(path: PurePosixPath, kind: str) -> bool:
@@ -95,41 +73,5 @@ def written(paths: Mapping[str, str], points: Collection[str]) -> list[str]:
     return [
         path
         for path, kind in sorted(paths.items())
-        if path not in outer and kind != KNOWN and not is_made_by_the_engine(PurePosixPath(path), kind)
+        if path not in outer and kind != layer.KNOWN and not is_made_by_the_engine(PurePosixPath(path), kind)
     ]
-
-
-def _may_look_into(layer: Path) -> bool:
-    return os.access(layer, os.R_OK | os.X_OK)
-
-
-def _in_layer(layer: Path, below: Collection[Path]) -> dict[str, str]:
-    """Everything in an overlay's writable layer, over the layers `below`."""
-    found: dict[str, str] = {}
-    for path in layer.rglob("*"):
-        inner = path.relative_to(layer)
-        is_folder = path.is_dir() and not path.is_symlink()
-        known = is_folder and any((each / inner).is_dir() for each in below)
-        found[f"/{inner}"] = KNOWN if known else NEW if is_folder else ""
-    return found
-
-
-def _told(client: docker.DockerClient, container: Container) -> dict[str, str]:
-    """The same, as the engine tells it."""
-    kinds = {each["Path"]: each["Kind"] for each in client.api.diff(container.id) or []}
-    outer = _parents(kinds)
-    folders = {path for path in kinds if path in outer or _is_folder(client, container, path)}
-    return {path: (KNOWN if kind == _CHANGED else NEW) if path in folders else "" for path, kind in kinds.items()}
-
-
-def _parents(paths: Iterable[str]) -> set[str]:
-    return {str(parent) for path in paths for parent in PurePosixPath(path).parents}
-
-
-def _is_folder(client: docker.DockerClient, container: Container, path: str) -> bool:
-    try:
-        content, found = client.api.get_archive(container.id, path)
-    except docker.errors.NotFound:  # it was deleted
-        return False
-    content.close()
-    return bool(found["mode"] & _FOLDER)

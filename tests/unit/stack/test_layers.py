@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.stack.live.layers import KNOWN, NEW, mount_points, written
+from chaos.stack.engine.layer import KNOWN, NEW
+from chaos.stack.live.layers import mount_points, written
 from chaos.stack.spec import Mount, Service
 
 
