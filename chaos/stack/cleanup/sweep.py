@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import docker
-import docker.errors
-
 from chaos.agent.disk import loop
 from chaos.stack.cache import cache_place, scratch_of
-from chaos.stack.engine.client import connect
+from chaos.stack.engine import objects
+from chaos.stack.engine.client import Engine, Refusal, connect, reason_of, status_of
 from chaos.stack.engine.identity import OWNER_LABEL, ROLE_LABEL, RUN_LABEL, is_alive
 from chaos.stack.images.images import IMAGE_LABEL
 
 _GONE = 404
 _ON_ITS_WAY_OUT = _IN_USE = 409
 """A container that is being removed says the same as a volume or an image that is in use."""
+_DONE = {"container": (_GONE, _ON_ITS_WAY_OUT), "network": (_GONE,), "volume": (_GONE,)}
+"""By kind, the refusals of a removal after which nothing is left to do."""
 _QUIET_SECONDS = 1.0
 _RETRY_SECONDS = 0.2
 _SECONDS_MAX = 8.0
@@ -66,7 +66,7 @@ def sweep(*, all_: bool) -> SweepReport:
         client.close()
 
 
-def sweep_run(client: docker.DockerClient, run_id: str) -> SweepReport:
+def sweep_run(client: Engine, run_id: str) -> SweepReport:
     """Remove every object of one run."""
     report = SweepReport()
     _sweep(client, f"{RUN_LABEL}={run_id}", lambda labels: True, report)
@@ -74,7 +74,7 @@ def sweep_run(client: docker.DockerClient, run_id: str) -> SweepReport:
     return report
 
 
-def sweep_until_clean(client: docker.DockerClient, run_id: str, seconds_max: float = _SECONDS_MAX) -> SweepReport:
+def sweep_until_clean(client: Engine, run_id: str, seconds_max: float = _SECONDS_MAX) -> SweepReport:
     """Remove a dead run's objects until two looks, a second apart, found none."""
     total = SweepReport()
     until = time.monotonic() + seconds_max
@@ -92,13 +92,13 @@ def sweep_until_clean(client: docker.DockerClient, run_id: str, seconds_max: flo
             return total
 
 
-def sweep_orphans(client: docker.DockerClient) -> SweepReport:
+def sweep_orphans(client: Engine) -> SweepReport:
     """Remove the objects of every run whose controller is gone, and the loop devices that are left of them."""
     report = SweepReport()
     _sweep(client, RUN_LABEL, lambda labels: not is_alive(labels.get(OWNER_LABEL, "")), report)
     # devices before labels: a run that begins in between has its label, and is spared
     loops = list(holdfast_loops())
-    alive = {labels.get(RUN_LABEL, "") for labels in _labels(client)}
+    alive = {each.labels.get(RUN_LABEL, "") for each in objects.labelled(client, "container", RUN_LABEL)}
     for device, file in loops:
         if not any(run and f"holdfast-{run}-" in file for run in alive):
             loop.detach(device)
@@ -117,55 +117,32 @@ def holdfast_loops() -> Iterator[tuple[str, str]]:
             yield f"/dev/{block.name}", file
 
 
-def _sweep(
-    client: docker.DockerClient, label: str, wanted: Callable[[dict[str, str]], bool], report: SweepReport
-) -> None:
-    api = client.api
-    filters = {"label": [label]}
-    containers = [each for each in api.containers(all=True, filters=filters) if wanted(each.get("Labels") or {})]
-    # services before agents: a service that is stopped may still want to write to its LUN
-    containers.sort(key=lambda each: each["Labels"].get(ROLE_LABEL) == "agent")
-    for each in containers:
-        name = each["Names"][0].lstrip("/") if each.get("Names") else each["Id"][:12]
-        with _reported(report, f"container {name}", _GONE, _ON_ITS_WAY_OUT):
-            api.remove_container(each["Id"], force=True, v=True)
-    for each in api.networks(filters=filters):
-        if wanted(each.get("Labels") or {}):
-            with _reported(report, f"network {each['Name']}", _GONE):
-                api.remove_network(each["Id"])
-    for each in api.volumes(filters=filters).get("Volumes") or []:
-        if wanted(each.get("Labels") or {}):
-            with _reported(report, f"volume {each['Name']}", _GONE):
-                api.remove_volume(each["Name"], force=True)
+def _sweep(client: Engine, label: str, wanted: Callable[[Mapping[str, str]], bool], report: SweepReport) -> None:
+    for kind in objects.KINDS:
+        found = [each for each in objects.labelled(client, kind, label) if wanted(each.labels)]
+        # services before agents: a service that is stopped may still want to write to its LUN
+        for each in sorted(found, key=lambda each: each.labels.get(ROLE_LABEL) == "agent"):
+            with _reported(report, f"{kind} {each.name}", *_DONE[kind]):
+                objects.remove(client, each)
 
 
 @contextmanager
 def _reported(report: SweepReport, name: str, *done: int) -> Iterator[None]:
     try:
         yield
-    except docker.errors.APIError as error:
-        if error.status_code not in done:
-            report.failed.append(f"{name}: {error.explanation}")
+    except Refusal as error:
+        if status_of(error) not in done:
+            report.failed.append(f"{name}: {reason_of(error)}")
     else:
         report.removed.append(name)
 
 
-def _sweep_images(client: docker.DockerClient, report: SweepReport) -> None:
+def _sweep_images(client: Engine, report: SweepReport) -> None:
     for image in client.api.images(filters={"label": [f"{IMAGE_LABEL}=1"]}):
         # one that is in use stays: a living run's, or a container's that is not ours to remove
         with _reported(report, f"image {(image.get('RepoTags') or [image['Id']])[0]}", _GONE, _IN_USE):
             client.api.remove_image(image["Id"], force=True)
 
 
-def _labels(client: docker.DockerClient) -> list[dict[str, str]]:
-    return [each.get("Labels") or {} for each in client.api.containers(all=True, filters={"label": [RUN_LABEL]})]
-
-
-def _exists(client: docker.DockerClient, run_id: str) -> bool:
-    filters = {"label": [f"{RUN_LABEL}={run_id}"]}
-    api = client.api
-    return bool(
-        api.containers(all=True, filters=filters)
-        or api.networks(filters=filters)
-        or api.volumes(filters=filters).get("Volumes")
-    )
+def _exists(client: Engine, run_id: str) -> bool:
+    return any(objects.labelled(client, kind, f"{RUN_LABEL}={run_id}") for kind in objects.KINDS)
