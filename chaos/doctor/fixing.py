@@ -15,11 +15,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import docker
-
 from chaos.errors import EngineError
 from chaos.stack.cache import cache_folder, locked
-from chaos.stack.engine.client import connect, knock
+from chaos.stack.engine.client import Engine, connect, knock
 from chaos.stack.images.base import ensure_base
 from chaos.stack.images.images import ensure_agent_image
 from chaos.stack.images.packages import install, may_install
@@ -63,7 +61,7 @@ def fix(say: Say) -> None:
         say(f"the engine answers and the agent's image is there: {image.tag}")
 
 
-def reach_engine(say: Say) -> docker.DockerClient:
+def reach_engine(say: Say) -> Engine:
     """Connect to the engine, which is installed and started first where none answers and it may be."""
     try:
         return connect()

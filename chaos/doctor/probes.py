@@ -16,21 +16,25 @@ import uuid
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
-
-import docker
-import docker.errors
-import requests.exceptions
-from docker.types import LogConfig
 
 from chaos.doctor import inside
 from chaos.doctor.diagnosis import Diagnosis, Finding, conclude
 from chaos.errors import EngineError, HarnessError, ImageError
-from chaos.stack.agent.link import privileges
 from chaos.stack.cache import cache_folder, cache_place
 from chaos.stack.carrier.image import PUBLISHED, REMEDY, find_server
-from chaos.stack.engine.client import reach
-from chaos.stack.engine.identity import OWNER_LABEL, RUN_LABEL, owner_of
+from chaos.stack.engine import own
+from chaos.stack.engine.client import (
+    FAILURES,
+    Engine,
+    NoAnswer,
+    Refusal,
+    about,
+    ask_registry,
+    is_gone,
+    reach,
+    reason_of,
+)
+from chaos.stack.engine.identity import Run, owner_of
 from chaos.stack.images.images import ImageRef, find_agent_image
 
 DISK_FREE_BYTES_MIN = 2 << 30
@@ -69,7 +73,7 @@ def examine() -> Diagnosis:
             engine = _engine(client, address)
             image = find_agent_image(client)
             mechanisms = [*_mechanisms(client, image), _toxiproxy(client)]
-        except (docker.errors.DockerException, requests.exceptions.RequestException, HarnessError) as error:
+        except (*FAILURES, HarnessError) as error:
             engine, image, mechanisms = (
                 [Finding("engine", "gap", str(error), "see the engine's log")],
                 None,
@@ -78,21 +82,16 @@ def examine() -> Diagnosis:
     return conclude((*engine, _agent_finding(image), *mechanisms, *_host()))
 
 
-def _engine(client: docker.DockerClient, address: str) -> list[Finding]:
-    version: Mapping[str, Any] = client.version()
-    info: Mapping[str, Any] = client.info()
-    names = [str(part.get("Name", "")) for part in version.get("Components") or ()]
-    product = next((name for name in names if "podman" in name.lower()), "Docker")
-    security = [str(option) for option in info.get("SecurityOptions") or ()]
-    confined = [kind for kind in ("rootless", "userns") if any(f"name={kind}" in option for option in security)]
+def _engine(client: Engine, address: str) -> list[Finding]:
+    found = about(client)
     return [
-        Finding("engine", "ok", f"{product} {version.get('Version', '?')} at {address}"),
-        Finding("api", "info", f"{version.get('ApiVersion', '?')}, from {version.get('MinAPIVersion', '?')} on"),
-        Finding("storage driver", "info", str(info.get("Driver", "?"))),
-        Finding("privileges", "gap", f"{confined[0]}: the kernel refuses it block devices", _ROOTFUL)
-        if confined
+        Finding("engine", "ok", f"{found.product} {found.version} at {address}"),
+        Finding("api", "info", f"{found.api}, from {found.api_min} on"),
+        Finding("storage driver", "info", found.storage_driver),
+        Finding("privileges", "gap", f"{found.confined}: the kernel refuses it block devices", _ROOTFUL)
+        if found.confined
         else Finding("privileges", "ok", "rootful"),
-        Finding("cgroup version", "info", str(info.get("CgroupVersion") or "1")),
+        Finding("cgroup version", "info", found.cgroups),
     ]
 
 
@@ -102,7 +101,7 @@ def _agent_finding(image: ImageRef | None) -> Finding:
     return Finding("agent", "ok", image.tag)
 
 
-def _mechanisms(client: docker.DockerClient | None, image: ImageRef | None) -> list[Finding]:
+def _mechanisms(client: Engine | None, image: ImageRef | None) -> list[Finding]:
     try:
         if client is not None and image is not None:
             where, answers = "in the engine", _tried(client, image)
@@ -110,14 +109,8 @@ def _mechanisms(client: docker.DockerClient | None, image: ImageRef | None) -> l
             where, answers = "on the host", _on_host()
         else:
             where, answers = "not tried: neither root nor the agent's image is here", None
-    except (
-        OSError,
-        ValueError,
-        HarnessError,
-        subprocess.SubprocessError,
-        docker.errors.DockerException,
-    ) as error:
-        refused = f"the probe cannot start: {getattr(error, 'explanation', None) or error}"
+    except (*FAILURES, OSError, ValueError, HarnessError, subprocess.SubprocessError) as error:
+        refused = f"the probe cannot start: {reason_of(error) if isinstance(error, Refusal) else error}"
         remedy = MECHANISMS["capabilities"]
         return [_bounding_set(), *(Finding(name, "gap", refused, remedy) for name in MECHANISMS)]
     if answers is None:
@@ -130,7 +123,7 @@ def _mechanisms(client: docker.DockerClient | None, image: ImageRef | None) -> l
     return findings
 
 
-def _toxiproxy(client: docker.DockerClient) -> Finding:
+def _toxiproxy(client: Engine) -> Finding:
     """Where the carrier's server would come from; the registry is asked where nothing else would do."""
     try:
         found = find_server(client)
@@ -139,16 +132,16 @@ def _toxiproxy(client: docker.DockerClient) -> Finding:
     if found:
         return Finding("toxiproxy", "ok", found)
     try:
-        client.api.inspect_distribution(PUBLISHED)  # type: ignore[no-untyped-call]
-    except (docker.errors.APIError, requests.exceptions.RequestException) as error:
-        if isinstance(error, docker.errors.NotFound):  # Podman has no such question
+        ask_registry(client, PUBLISHED)
+    except (Refusal, NoAnswer) as error:
+        if is_gone(error):  # Podman has no such question
             return Finding("toxiproxy", "info", f"not tried: the first run with a carrier pulls {PUBLISHED}")
-        reason = getattr(error, "explanation", None) or "the registry gave no answer in time"
+        reason = reason_of(error) if isinstance(error, Refusal) else "the registry gave no answer in time"
         return Finding("toxiproxy", "gap", f"not here, no Go to build it, and not to be pulled: {reason}", REMEDY)
     return Finding("toxiproxy", "ok", f"the first run with a carrier pulls {PUBLISHED}")
 
 
-def _tried(client: docker.DockerClient, image: ImageRef) -> Mapping[str, object]:
+def _tried(client: Engine, image: ImageRef) -> Mapping[str, object]:
     """Try every mechanism, and again where one that trials need did not work: another run may have been in its way."""
     answers = _in_engine(client, image)
     for _ in range(_TRIED_AGAIN):
@@ -158,26 +151,10 @@ def _tried(client: docker.DockerClient, image: ImageRef) -> Mapping[str, object]
     return answers
 
 
-def _in_engine(client: docker.DockerClient, image: ImageRef) -> Mapping[str, object]:
+def _in_engine(client: Engine, image: ImageRef) -> Mapping[str, object]:
     # labelled as a run's, with this process as its owner, so that a sweep finds it if this process is killed
-    labels = {RUN_LABEL: f"doctor-{uuid.uuid4().hex[:8]}", OWNER_LABEL: owner_of(os.getpid())}
-    container = client.containers.create(
-        image.id,
-        command=["-c", _source()],
-        entrypoint="python3",
-        labels=labels,
-        **privileges(),
-        volumes=["/dev:/dev", "/sys/fs/cgroup:/host/cgroup"],
-        log_config=LogConfig(type="json-file"),  # the engine's own default may keep nothing to read
-    )
-    try:
-        container.start()
-        container.wait(timeout=_PROBE_SECONDS_MAX)
-        return _parsed(container.logs(stdout=True, stderr=False), container.logs(stdout=False, stderr=True))
-    except requests.exceptions.RequestException as error:
-        raise HarnessError(f"it gave no answer in {_PROBE_SECONDS_MAX} s") from error
-    finally:
-        container.remove(force=True, v=True)
+    run = Run(f"doctor-{uuid.uuid4().hex[:8]}", owner_of(os.getpid()))
+    return _parsed(*own.probe(client, run, image.id, _source(), _PROBE_SECONDS_MAX))
 
 
 def _on_host() -> Mapping[str, object]:

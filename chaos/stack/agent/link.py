@@ -16,27 +16,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import docker
-import docker.errors
-import docker.types
-
 from chaos.agent.codec import decoded, encoded
 from chaos.agent.wire import Beat, Event, Request
 from chaos.errors import AgentError
 from chaos.stack.agent.heartbeat import Heartbeat, Stall
+from chaos.stack.engine import own
+from chaos.stack.engine.client import Engine, Refusal, reason_of
 from chaos.stack.engine.identity import Run
 
-CAPABILITIES = ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD", "KILL", "DAC_READ_SEARCH", "DAC_OVERRIDE", "SYS_NICE")
-_DEVICES = ("b 7:* rwm", "c 10:229 rwm", "c 10:237 rwm")
-"""Loop devices, /dev/fuse and /dev/loop-control."""
 _BEAT_SECONDS_MAX = 20.0
 _CALL_SECONDS_MAX = 150.0
 _LONG = {"save": 3600.0, "format": 600.0}
 """What takes as long as there is to write."""
 _READY_SECONDS_MAX = 20.0
 CACHE_IN_AGENT = "/cache"
-_CGROUPS_IN_AGENT = "/host/cgroup"
-"""As `chaos.agent.process.cgroups.ROOT`."""
 
 R = TypeVar("R")
 
@@ -61,9 +54,7 @@ class Agent:
         self.last_words = ""
 
     @classmethod
-    async def start(
-        cls, client: docker.DockerClient, image: str, run: Run, cache: str, on_event: Callable[[Event], None]
-    ) -> Agent:
+    async def start(cls, client: Engine, image: str, run: Run, cache: str, on_event: Callable[[Event], None]) -> Agent:
         """Create and start the agent's container, and wait until the agent has connected and is ready.
 
         Raises:
@@ -80,8 +71,8 @@ class Agent:
                     agent = cls(container, link, on_event)
                     loop.add_reader(link.fileno(), agent._readable)
                     await agent._ready
-        except docker.errors.APIError as error:
-            raise AgentError(f"the agent cannot start: {error.explanation}; see `holdfast doctor`") from error
+        except Refusal as error:
+            raise AgentError(f"the agent cannot start: {reason_of(error)}; see `holdfast doctor`") from error
         except TimeoutError:
             if agent is not None:
                 agent._close()
@@ -205,33 +196,6 @@ def _door(folder: str, run: Run) -> Iterator[socket.socket]:
         os.close(handle)
 
 
-def privileges() -> dict[str, Any]:
-    """What the agent's container may do, as the engine's API takes it; the doctor probes with the very same."""
-    return {
-        "cap_drop": ["ALL"],
-        "cap_add": list(CAPABILITIES),
-        "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
-        "device_cgroup_rules": list(_DEVICES),
-        "cgroupns": "host",  # else version 2 shows paths relative to the agent's own
-        "network_mode": "none",
-    }
-
-
-def _launch(client: docker.DockerClient, image: str, run: Run, cache: str) -> str:
-    api = client.api
-    host = api.create_host_config(
-        **privileges(),
-        pid_mode="host",
-        binds=["/dev:/dev", f"{cache}:{CACHE_IN_AGENT}", f"/sys/fs/cgroup:{_CGROUPS_IN_AGENT}"],
-        log_config=docker.types.LogConfig(type="none"),
-        auto_remove=True,
-    )
-    container: str = api.create_container(
-        image,
-        command=[run.id, f"{CACHE_IN_AGENT}/scratch", str(_BEAT_SECONDS_MAX)],
-        name=f"holdfast-{run.id}-agent",
-        labels=run.labels("agent"),
-        host_config=host,
-    )["Id"]
-    api.start(container)
-    return container
+def _launch(client: Engine, image: str, run: Run, cache: str) -> str:
+    command = [run.id, f"{CACHE_IN_AGENT}/scratch", str(_BEAT_SECONDS_MAX)]
+    return own.start_agent(client, run, image, command, cache, CACHE_IN_AGENT)

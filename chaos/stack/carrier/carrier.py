@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import docker
-import docker.errors
-import docker.types
 
 from chaos.agent.wire import Confine, Forget
 from chaos.errors import CarrierError
 from chaos.stack.agent.link import Agent
 from chaos.stack.carrier.toxic import Toxic
 from chaos.stack.carrier.toxiproxy import ProxyState, Toxiproxy
-from chaos.stack.engine import containers
+from chaos.stack.engine import containers, own
+from chaos.stack.engine.client import Engine, Refusal, reason_of
 from chaos.stack.engine.containers import Container
 from chaos.stack.engine.identity import Run
 from chaos.stack.engine.network import Network
@@ -39,7 +33,6 @@ DOOR = "front-door"
 _DOOR_PORT = 8666
 _API_PORT = 8474
 _POLL_SECONDS = 0.01
-_ENVIRONMENT = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,7 @@ class CarrierPlace:
 class Carrier:
     """One run's carrier. All methods belong to one event loop; blocking calls run in threads."""
 
-    def __init__(self, client: docker.DockerClient, agent: Agent, place: CarrierPlace) -> None:
+    def __init__(self, client: Engine, agent: Agent, place: CarrierPlace) -> None:
         """Nothing runs yet; both ports of 127.0.0.1 are chosen for good."""
         self._client = client
         self._agent = agent
@@ -90,7 +83,10 @@ class Carrier:
         Raises:
             CarrierError: It does not come up in time.
         """
-        made = await asyncio.to_thread(_create_and_start, self._client, self._place, self._ports())
+        try:
+            made = await asyncio.to_thread(self._create_and_start)
+        except Refusal as error:
+            raise CarrierError(f"the carrier cannot be started: {reason_of(error)}; see `holdfast doctor`") from error
         self._container = Container(made, "carrier")
         await self._begin(seconds_max)
 
@@ -105,8 +101,8 @@ class Carrier:
         await self._agent.call(Forget(NAME))
         try:
             await asyncio.to_thread(containers.kill_and_wait, self._client, self._container)
-        except docker.errors.APIError as error:
-            raise CarrierError(f"the carrier cannot be restarted: {error.explanation}") from error
+        except Refusal as error:
+            raise CarrierError(f"the carrier cannot be restarted: {reason_of(error)}") from error
         await self._begin(seconds_max)
 
     async def apply(self, open_: bool, toxics: Sequence[Toxic]) -> int:
@@ -186,59 +182,11 @@ class Carrier:
         self._state = found
         return at
 
-    def _ports(self) -> dict[str, tuple[str, int]]:
-        return {
-            f"{_DOOR_PORT}/tcp": ("127.0.0.1", self._door_port),
-            f"{_API_PORT}/tcp": ("127.0.0.1", self._api_port),
-        }
+    def _create_and_start(self) -> str:
+        place, ports = self._place, {_DOOR_PORT: self._door_port, _API_PORT: self._api_port}
+        command = f"-host=0.0.0.0 -port={_API_PORT}"
+        return own.start_carrier(self._client, place.run, place.image, command, place.network, place.index, ports)
 
 
 def _sorted(toxics: Any) -> list[str]:
     return sorted(repr((each.type, each.stream, sorted(each.attributes.items()), each.toxicity)) for each in toxics)
-
-
-def _create_and_start(client: docker.DockerClient, place: CarrierPlace, ports: dict[str, tuple[str, int]]) -> str:
-    """Make and start the container by testcontainers; return its id."""
-    # imported late: it takes as long as a short command, and most stacks have no carrier
-    from testcontainers.core.container import DockerContainer
-
-    endpoint = client.api.create_endpoint_config(ipv4_address=place.network.address(place.index))
-    with _own_ways():
-        made = DockerContainer("", command=f"-host=0.0.0.0 -port={_API_PORT}")
-        made.image = place.image  # as an argument it would get a registry's name before it, where one is configured
-        made.with_name(f"holdfast-{place.run.id}-carrier")
-        made.ports.update(ports)  # type: ignore[arg-type]  # the engine takes (address, port), too
-        made.with_kwargs(
-            labels=place.run.labels("carrier"),
-            network=place.network.name,
-            networking_config={place.network.name: endpoint},
-            hostname="carrier",
-            cap_drop=["ALL"],
-            log_config=docker.types.LogConfig(type="json-file", config={"max-size": f"{containers.LOG_BYTES_MAX}"}),
-        )
-        theirs = made.get_docker_client()
-        theirs.client.close()
-        theirs.client = client  # the engine that answered us, with our time limits
-        try:
-            made.start()
-        except docker.errors.APIError as error:
-            raise CarrierError(f"the carrier cannot be started: {error.explanation}; see `holdfast doctor`") from error
-    return made.get_container_id()
-
-
-@contextmanager
-def _own_ways() -> Iterator[None]:
-    """Without testcontainers' reaper, for the guard sweeps; and let it change nothing for the rest of the process."""
-    from testcontainers.core.config import testcontainers_config
-
-    with _ENVIRONMENT:
-        reaper, host = testcontainers_config.ryuk_disabled, os.environ.get("DOCKER_HOST")
-        testcontainers_config.ryuk_disabled = True
-        try:
-            yield
-        finally:
-            testcontainers_config.ryuk_disabled = reaper
-            if host is None:
-                os.environ.pop("DOCKER_HOST", None)
-            else:
-                os.environ["DOCKER_HOST"] = host

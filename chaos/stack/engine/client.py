@@ -1,4 +1,4 @@
-"""The way to the container engine: Docker or Podman, found by DOCKER_HOST or by its usual sockets.
+"""The way to the container engine: Docker or Podman, found by DOCKER_HOST or by its usual sockets; what it is.
 
 Only modules of this folder talk to it; all others hand the connection on, and catch what comes by the names below.
 No API version is ever pinned: newer engines refuse old ones. Errors are told apart by status code alone.
@@ -11,10 +11,11 @@ import grp
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import docker
 import docker.errors
@@ -87,6 +88,55 @@ def _access(path: Path) -> str:
         f"an engine is there, and this user may not use its socket: {joining}run `sudo holdfast`; "
         "an engine without root would not do, since LUNs need block devices"
     )
+
+
+@dataclass(frozen=True)
+class About:
+    """What an engine tells about itself.
+
+    Attributes:
+        product: "Docker", or what the engine calls itself where that is Podman.
+        api: The newest version of its API.
+        api_min: The oldest.
+        storage_driver: Such as "overlay2".
+        confined: "rootless" or "userns" where its containers have no root of the host's; else "".
+        cgroups: The version of cgroups, "1" or "2".
+    """
+
+    product: str
+    version: str
+    api: str
+    api_min: str
+    storage_driver: str
+    confined: str
+    cgroups: str
+
+
+def about(client: Engine) -> About:
+    """Ask the engine what it is."""
+    version: Mapping[str, Any] = client.version()
+    info: Mapping[str, Any] = client.info()
+    names = [str(part.get("Name", "")) for part in version.get("Components") or ()]
+    security = [str(option) for option in info.get("SecurityOptions") or ()]
+    return About(
+        next((name for name in names if "podman" in name.lower()), "Docker"),
+        str(version.get("Version", "?")),
+        str(version.get("ApiVersion", "?")),
+        str(version.get("MinAPIVersion", "?")),
+        str(info.get("Driver", "?")),
+        next((kind for kind in ("rootless", "userns") if any(f"name={kind}" in each for each in security)), ""),
+        str(info.get("CgroupVersion") or "1"),
+    )
+
+
+def ask_registry(client: Engine, image: str) -> None:
+    """Have the engine ask an image's registry for it; nothing is pulled.
+
+    Raises:
+        Refusal: The registry does not have it; or, with status 404, the engine has no such question, as Podman.
+        NoAnswer: The registry, or the engine, gives no answer in time.
+    """
+    client.api.inspect_distribution(image)  # type: ignore[no-untyped-call]
 
 
 def status_of(error: BaseException) -> int:
