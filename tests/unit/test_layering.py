@@ -70,9 +70,31 @@ ALLOWED = {
 
 EXCEPTIONS = {
     ("chaos.stack.cleanup.sweep", "chaos.agent.disk.loop"): "frees loop devices that a crash left, as the agent would",
+    (
+        "chaos.stack.engine.own",
+        "chaos.agent.process.cgroups",
+    ): "binds cgroups where the agent looks",
     ("chaos.stack.images.images", "chaos.agent"): "finds the agent's Dockerfile",
     ("chaos.reporting.logfile", "chaos.stack.cache"): "keeps the log in the one folder of files between runs",
 }
+
+ENGINES_CLIENTS = {"docker", "podman", "requests", "testcontainers"}
+"""What speaks with a container engine, or is raised by what does."""
+
+BESIDE_THE_ENGINE = {
+    ("chaos.stack.carrier.image", "requests"): "downloads a server that a URL names",
+}
+
+ASKS_FOR_IMAGES = {
+    "chaos.stack.carrier.image",
+    "chaos.stack.cleanup.sweep",
+    "chaos.stack.images.base",
+    "chaos.stack.images.context",
+    "chaos.stack.images.health",
+    "chaos.stack.images.images",
+    "chaos.stack.live.lifecycle",
+}
+"""Modules that still ask the engine themselves, all of them about images."""
 
 
 def modules() -> dict[str, Path]:
@@ -168,6 +190,18 @@ def test_a_module_can_be_read_in_one_go(module: str) -> None:
 def test_an_exception_that_nobody_needs_is_struck(module: str, name: str) -> None:
     assert name in imports(module)
     assert part(name) not in ALLOWED[part(module)], "it is allowed anyway"
+
+
+@pytest.mark.parametrize("module", sorted(name for name in MODULES if not name.startswith("chaos.stack.engine")))
+def test_the_container_engine_is_spoken_with_in_one_folder(module: str) -> None:
+    """So another engine is another folder: everybody else hands the connection on, and may close it."""
+    asked = {name for name in imports(module) if name.split(".")[0] in ENGINES_CLIENTS}
+    asked -= {name for owner, name in BESIDE_THE_ENGINE if owner == module}
+    if "chaos.stack.engine.client" in imports(module):
+        nodes = ast.walk(ast.parse(MODULES[module].read_text()))
+        attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+        asked |= {each.attr for each in attributes if ast.unparse(each.value) in ("client", "self._client")}
+    assert bool(asked - {"close"}) == (module in ASKS_FOR_IMAGES), f"{module}: {', '.join(sorted(asked))}"
 
 
 def test_only_the_choice_between_the_two_ways_to_count_knows_the_one_for_large_histories() -> None:
