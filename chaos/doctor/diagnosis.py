@@ -7,7 +7,7 @@ from typing import Literal
 
 from chaos.errors import EXIT_HARNESS, EXIT_HELD
 from chaos.faults import known_faults
-from chaos.faults.lun.medium import Luns
+from chaos.faults.lun.medium import LunMedium
 
 State = Literal["ok", "gap", "info"]
 
@@ -61,7 +61,7 @@ class Diagnosis:
         return EXIT_HELD if self.can_run else EXIT_HARNESS
 
 
-MINIMAL_NEEDS = (*Luns.needs, "disk space", "cache folder")
+MINIMAL_NEEDS = (*LunMedium.needs, "disk space", "cache folder")
 
 
 def conclude(findings: tuple[Finding, ...]) -> Diagnosis:

@@ -53,7 +53,7 @@ class CarrierEvidence(Evidence):
     delay_ms: int = 0
 
 
-class Carrier(Medium):
+class CarrierMedium(Medium):
     """The one carrier of a stack that has one."""
 
     name = "carrier"
@@ -74,7 +74,7 @@ class Carrier(Medium):
 class CarrierFault(Fault[CarrierEvidence]):
     """A fault of the carrier. The server reads back that it is in force; that phones felt it, the history tells."""
 
-    medium = Carrier()
+    medium = CarrierMedium()
     targets = ("carrier",)
     is_felt = True
 

@@ -23,7 +23,7 @@ class LinkEvidence(Evidence):
     dropped_packets: int = 0
 
 
-class Links(Medium):
+class LinkMedium(Medium):
     """The links between services, each directed from one to another.
 
     `between` has sets of services and roles that are parted from each other, where a service counts in the first set
@@ -46,7 +46,7 @@ class LinkFault(Fault[LinkEvidence]):
         one_way: Only what an earlier set (or an isolated service) sends is struck, not what it is sent.
     """
 
-    medium = Links()
+    medium = LinkMedium()
     one_way: bool = False
 
     def wanted(self, link: LinkState) -> LinkState:

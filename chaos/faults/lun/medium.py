@@ -71,7 +71,7 @@ class LunEvidence(Evidence):
         return shown
 
 
-class Luns(Medium):
+class LunMedium(Medium):
     """The LUNs of a stack. A target that names a service or a role means the LUNs that it mounts."""
 
     name = "lun"
@@ -133,7 +133,7 @@ class LunFault(Fault[LunEvidence]):
         kills: Whether the machines on its LUNs die with it: the processes, and what they hold in their page cache.
     """
 
-    medium = Luns()
+    medium = LunMedium()
     whole_arrays: ClassVar[bool] = False
     kills: ClassVar[bool] = False
 

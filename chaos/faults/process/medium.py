@@ -26,7 +26,7 @@ class ProcessEvidence(Evidence):
     received_bytes: int = 0
 
 
-class Processes(Medium):
+class ProcessMedium(Medium):
     """The processes of services."""
 
     name = "process"
@@ -41,7 +41,7 @@ class Processes(Medium):
 class ProcessFault(Fault[ProcessEvidence]):
     """A fault of services' processes."""
 
-    medium = Processes()
+    medium = ProcessMedium()
 
     def wanted(self, service: ServiceState) -> ServiceState:
         """The state of a target service while the fault is in force, given what it would be without."""
