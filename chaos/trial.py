@@ -21,7 +21,7 @@ from chaos.errors import AgentError, DriverError, HoldfastError
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
-from chaos.history.events import CANARY_OWNER, Header, Note, PhaseEvent
+from chaos.history.events import CANARY_DEVICE, CANARY_OWNER, Header, Note, PhaseEvent
 from chaos.history.recorder import Recorder
 from chaos.history.told import NOBODY
 from chaos.reporting.listener import FanOut
@@ -172,7 +172,7 @@ class Trial:
 
     async def _plant_canaries(self) -> None:
         """Plant both, and write all dirty pages back, so that what a LUN takes from here on is the workload's."""
-        await ask_nobody(self._driver, self._front_door, CANARY_OWNER, canaries.DEVICE, None)
+        await ask_nobody(self._driver, self._front_door, CANARY_OWNER, CANARY_DEVICE, None)
         await canaries.plant(
             self._driver,
             self._front_door,

@@ -79,7 +79,7 @@ class Header:
 
 BLOBS = "blobs"
 """The store of photos' contents, in notes about copies."""
-CANARY_OWNER = "u-canary"
+CANARY_OWNER, CANARY_DEVICE = "u-canary", "d-canary"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from chaos.errors import DriverError, HarnessError
-from chaos.history.events import CANARY_OWNER, Act, Back, Kind, Policy, Send, is_unasked
+from chaos.history.events import CANARY_DEVICE, CANARY_OWNER, Act, Back, Kind, Policy, Send, is_unasked
 from chaos.workload.drivers.blame import checked_ack
 from chaos.workload.drivers.calls import close
 from chaos.workload.logbook import Logbook, tell_ack
@@ -22,7 +22,6 @@ from chaos.workload.records import digest, make, size_of
 from chaos.workload.session import Ack, FrontDoor, Record, Session
 
 CANARIES: Mapping[str, str] = {"A": "canary-a", "B": "canary-b"}
-DEVICE = "d-canary"
 PAUSE_SECONDS = 0.05
 
 
@@ -51,7 +50,7 @@ async def plant(
         HarnessError: The service did not take B in time, or a full read does not show what it took.
     """
     _pretend(logbook)
-    session = driver(front_door, user=CANARY_OWNER, device=DEVICE)
+    session = driver(front_door, user=CANARY_OWNER, device=CANARY_DEVICE)
     planting = _Planting(session, front_door, logbook, reader, request_seconds_max, deadline)
     created = make(CANARY_OWNER, CANARIES["B"], "w-canary-b1", "contact")
     updated = make(CANARY_OWNER, CANARIES["B"], "w-canary-b2", "contact")
@@ -78,15 +77,15 @@ def _act(logbook: Logbook, op: int, kind: Kind, record: Record, base: str | None
     return Act(
         op,
         logbook.clock(),
-        f"{DEVICE}#1",
-        DEVICE,
+        f"{CANARY_DEVICE}#1",
+        CANARY_DEVICE,
         CANARY_OWNER,
         kind,
         record=record.name,
         type=record.type,
         write=record.write,
         hash=shown_hash,
-        key=f"{DEVICE}#1/{record.write}",
+        key=f"{CANARY_DEVICE}#1/{record.write}",
         base=base,
         size_bytes=size_of(record),
     )

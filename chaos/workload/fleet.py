@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from chaos.errors import DriverError, HarnessError
 from chaos.experiment.plan import Workload
-from chaos.history.events import CANARY_OWNER, DoorRead, Policy, Row
+from chaos.history.events import CANARY_DEVICE, CANARY_OWNER, DoorRead, Policy, Row
 from chaos.workload.device import Device, Habits
 from chaos.workload.drivers.calls import answer_of, close
 from chaos.workload.generator import Action, draw
@@ -22,7 +22,6 @@ DRAIN_PATIENCE_SECONDS = 0.5
 DRAIN_SECONDS_MAX = 30.0
 AWAITED_PATIENCE_SECONDS, AWAITED_SECONDS_MAX = 10.0, 120.0
 """As long as something waits for what is still to be sent, the same is bounded by these."""
-CANARY_DEVICE = "d-canary"
 WITNESSES_MAX = 5
 """Users whose records a witness reads: enough to prove something, and few enough not to be a load."""
 _WRITES = {"create": 1, "update": 1, "delete": 1, "contend": 2}

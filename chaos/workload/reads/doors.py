@@ -19,7 +19,7 @@ import orjson
 
 import chaos
 from chaos.errors import DriverError, HarnessError
-from chaos.history.events import CANARY_OWNER, DoorRead, Row
+from chaos.history.events import CANARY_DEVICE, CANARY_OWNER, DoorRead, Row
 from chaos.workload.logbook import Sink, quoted
 from chaos.workload.reads.reader import LINE_BYTES_MAX, ROUNDS_MAX
 from chaos.workload.session import FrontDoor
@@ -53,7 +53,7 @@ def fresh_doors(owners: Sequence[str]) -> tuple[Door, ...]:
 
 def reset_doors(devices: Sequence[tuple[str, str]]) -> tuple[Door, ...]:
     """Door 4: every (device, owner) after a reset, and a device of the canaries' owner."""
-    return tuple(Door(f"reset {device}", owner, device) for device, owner in (*devices, ("d-canary", CANARY_OWNER)))
+    return tuple(Door(f"reset {device}", owner, device) for device, owner in (*devices, (CANARY_DEVICE, CANARY_OWNER)))
 
 
 def copy_door(kind: str, service: str) -> str:
