@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 
 from chaos.errors import HarnessError
-from chaos.history.events import CANARY_OWNER, MUTATIONS, TAGS, Act, Back, End, Event, Row, Send
+from chaos.history.events import CANARY_OWNER, MUTATIONS, TAGS, Act, Back, End, Event, Row
 
 
 class Recorder:
@@ -31,7 +31,6 @@ class Recorder:
         path: The file.
         acknowledged: Creates, updates and deletes whose first `ok` came back; canaries are not counted.
         last_acknowledged_at: CLOCK_MONOTONIC nanoseconds of the latest of them, 0 before the first.
-        in_flight: Attempts of creates, updates and deletes that were sent and have not come back.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,10 +42,8 @@ class Recorder:
         self.path = path
         self.acknowledged = 0
         self.last_acknowledged_at = 0
-        self.in_flight = 0
         self._events = 0
-        self._open_mutations: set[int] = set()
-        self._counted: set[int] = set()
+        self._unacknowledged: set[int] = set()
         self._waiting: list[tuple[int, int, asyncio.Future[int]]] = []
         try:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -63,12 +60,10 @@ class Recorder:
         """
         self._write(encode(event))
         self._events += 1
-        if isinstance(event, Send):
-            self.in_flight += event.op in self._open_mutations
-        elif isinstance(event, Back):
+        if isinstance(event, Back):
             self._count(event)
         elif isinstance(event, Act) and event.kind in MUTATIONS and event.owner != CANARY_OWNER:
-            self._open_mutations.add(event.op)
+            self._unacknowledged.add(event.op)
 
     def when_acknowledged(self, count: int) -> asyncio.Future[int]:
         """A future of the moment (CLOCK_MONOTONIC ns) at which `acknowledged` reaches `count`."""
@@ -96,12 +91,9 @@ class Recorder:
             self._descriptor = -1
 
     def _count(self, back: Back) -> None:
-        if back.op not in self._open_mutations:
+        if back.outcome != "ok" or back.op not in self._unacknowledged:
             return
-        self.in_flight -= 1
-        if back.outcome != "ok" or back.op in self._counted:
-            return
-        self._counted.add(back.op)
+        self._unacknowledged.remove(back.op)
         self.acknowledged += 1
         self.last_acknowledged_at = back.t
         while self._waiting and self._waiting[0][0] <= self.acknowledged:
