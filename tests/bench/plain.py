@@ -12,7 +12,7 @@ import docker
 
 from chaos.errors import HarnessError
 from chaos.stack.engine import containers, volumes
-from chaos.stack.engine.containers import Container, Place
+from chaos.stack.engine.containers import Container, ServicePlace
 from chaos.stack.engine.identity import Run
 from chaos.stack.engine.network import Network
 from chaos.stack.spec import Lun, Service
@@ -42,7 +42,7 @@ async def on_plain_loop(
             plain = Lun(name, lun.array, lun.size_bytes, lun.filesystem)
             volume = f"holdfast-{run.id}-{name}-1"
             await asyncio.to_thread(volumes.create_on_lun, client, run, volume, plain, device)
-            place = Place(run, _network(client, run), _INDEX, image, {}, {})
+            place = ServicePlace(run, _network(client, run), _INDEX, image, {}, {})
             container = await asyncio.to_thread(
                 containers.create, client, _renamed(service), place, 1, {lun.name: volume}, name
             )

@@ -50,7 +50,7 @@ class Container:
 
 
 @dataclass(frozen=True)
-class Place:
+class ServicePlace:
     """Where containers of a run live: what is the same for all of a service's incarnations.
 
     Attributes:
@@ -68,7 +68,7 @@ class Place:
 
 
 def create(
-    client: Engine, service: Service, place: Place, attempt: int, sources: Mapping[str, str], hostname: str
+    client: Engine, service: Service, place: ServicePlace, attempt: int, sources: Mapping[str, str], hostname: str
 ) -> Container:
     """Create the container, not started. `sources` has the engine's volume of each LUN, and the copy of each file.
 
@@ -294,7 +294,7 @@ def stop(client: Engine, container: Container, grace_seconds: float) -> None:
             raise EngineError(f"the engine does not stop {container.service}: {error.explanation}") from error
 
 
-def _hosts(service: Service, place: Place) -> list[str]:
+def _hosts(service: Service, place: ServicePlace) -> list[str]:
     """Lines of /etc/hosts as the engine takes them: of the stack's names, the service's links, and its own."""
     links = [(alias, place.hosts[other]) for alias, other in service.links.items() if other in place.hosts]
     own = {name for name, _ in (*links, *service.hosts)}

@@ -23,7 +23,7 @@ from chaos.stack.carrier.carrier import NAME as CARRIER
 from chaos.stack.carrier.carrier import Carrier, CarrierPlace
 from chaos.stack.engine import containers
 from chaos.stack.engine.client import Engine, Refusal
-from chaos.stack.engine.containers import Container, Place
+from chaos.stack.engine.containers import Container, ServicePlace
 from chaos.stack.engine.identity import Run
 from chaos.stack.engine.network import Network, addresses
 from chaos.stack.engine.ports import free_port
@@ -91,7 +91,7 @@ class RunningStack:
         self.behind = Behind(stack, self._ready)
         hosts = addresses(stack, net)
         self._places = {
-            service.name: Place(run, net, index, images[service.name], _host_ports(service), hosts)
+            service.name: ServicePlace(run, net, index, images[service.name], _host_ports(service), hosts)
             for index, service in enumerate(stack.services.values())
         }
         self.carrier = Carrier(client, agent, self._carrier_place(carrier_image)) if stack.carrier else None
