@@ -110,7 +110,7 @@ class Medium:
         return [
             Missing(where, f"the stack has no {form.names} {name!r}", did_you_mean(name, known))
             for where, name in places(target)
-            if name not in known
+            if name not in known and not (form.names == "lun" and stack.lun_named(name))
         ]
 
     def services(self, target: Target, stack: Stack) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from chaos.experiment.plan import Plan, ScheduledFault, Trigger
 from chaos.faults import known_faults
 from chaos.preflight.warnings import disk_warnings, not_covered, topology_warnings
 from chaos.stack.patience import patience_warnings
-from chaos.stack.spec import LOCAL, Service, Stack
+from chaos.stack.spec import LOCAL, NOCOPY, Service, Stack
 
 
 def preview(plans: Sequence[Plan], stack: Stack, differing: Sequence[str] = ()) -> list[str]:
@@ -67,8 +67,10 @@ def _service(service: Service, stack: Stack) -> str:
     image = service.image or (f"built from {service.build.context}" if service.build else "")
     parts = [f"service {service.name}: {image}"]
     for mount in service.mounts:
-        source = f"{'copy of ' if mount.kind == 'file' else ''}{mount.kind} {mount.source}".rstrip()
         contents = stack.luns[mount.source].contents if mount.kind == "lun" else ""
+        blank = mount.kind == "lun" and NOCOPY in mount.options and not contents
+        before = "copy of " if mount.kind == "file" else "blank " if blank else ""
+        source = f"{before}{mount.kind} {mount.source}".rstrip()
         source += f" with a copy of {contents}" if contents else ""
         parts.append(f"{source} at {mount.target}{' read-only' if mount.read_only else ''}")
     parts += [f"port 127.0.0.1:{port.host_port or '*'} to {port.container_port}" for port in service.ports]

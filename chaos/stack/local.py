@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from chaos.stack.spec import LOCAL, NOCOPY, Lun, Mount, Service, Stack
+from chaos.stack.spec import LOCAL, NOCOPY, Lun, Mount, Service, Stack, place_name
 
 SIZE_BYTES = 1 << 30
 """Of a local disk for which `x-chaos` gives no size; sparse, so that only what is written takes space."""
@@ -43,7 +43,7 @@ def on_local_disks(stack: Stack, image_volumes: Mapping[str, Collection[str]] = 
         stack: As the Compose file has it.
         image_volumes: By service, the paths that its image declares as volumes, where they are known.
     """
-    services = {each.name: _with_volumes(each, image_volumes.get(each.name, ())) for each in stack.services.values()}
+    services = {each.name: _with_volumes(each, stack.services, image_volumes) for each in stack.services.values()}
     disks = _Disks(dict(stack.luns), _written(services.values()))
     services = {
         name: replace(service, mounts=tuple(disks.mount(name, mount) for mount in service.mounts))
@@ -64,15 +64,28 @@ def what_is_bound(source: str) -> Literal["folder", "file", "special", "nothing"
     return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "special"
 
 
-def _with_volumes(service: Service, paths: Iterable[str]) -> Service:
-    """The service with the volumes of its image, but where it mounts something else at the very path."""
+def _with_volumes(
+    service: Service, services: Mapping[str, Service], image_volumes: Mapping[str, Collection[str]]
+) -> Service:
+    return replace(service, mounts=(*service.mounts, *_of_images(service, services, image_volumes).values()))
+
+
+def _of_images(
+    service: Service, services: Mapping[str, Service], image_volumes: Mapping[str, Collection[str]]
+) -> dict[str, Mount]:
+    """The volumes that images declare, by path, but where the service mounts something else at the very path.
+
+    Those of `volumes_from` go before those of its own image, as with the engine.
+    """
+    found: dict[str, Mount] = {}
+    for text in service.volumes_from:
+        other, _, mode = text.partition(":")
+        theirs = _of_images(services[other], services, image_volumes)
+        found |= {path: replace(one, read_only=one.read_only or mode == "ro") for path, one in theirs.items()}
+    for path in sorted(map(posixpath.normpath, image_volumes.get(service.name, ()))):
+        found.setdefault(path, Mount("volume", place_name(service.name, path), path))
     taken = {posixpath.normpath(mount.target) for mount in service.mounts}
-    wanted = sorted({posixpath.normpath(path) for path in paths} - taken)
-    return replace(service, mounts=(*service.mounts, *(_volume(service.name, path) for path in wanted)))
-
-
-def _volume(service: str, path: str) -> Mount:
-    return Mount("volume", f"{service}:{path}", path)
+    return {path: mount for path, mount in found.items() if path not in taken}
 
 
 def _written(services: Iterable[Service]) -> dict[str, str]:
@@ -81,7 +94,7 @@ def _written(services: Iterable[Service]) -> dict[str, str]:
     for service in services:
         for mount in service.mounts:
             if mount.kind == "bind" and not mount.read_only:
-                found.setdefault(os.path.realpath(mount.source), f"{service.name}:{mount.target}")
+                found.setdefault(os.path.realpath(mount.source), place_name(service.name, mount.target))
     return found
 
 
@@ -101,7 +114,7 @@ class _Disks:
             return mount
         what, real = what_is_bound(mount.source), os.path.realpath(mount.source)
         if what == "nothing" or (what == "folder" and real in self.bound):
-            name = self.bound.setdefault(real, f"{service}:{mount.target}")
+            name = self.bound.setdefault(real, place_name(service, mount.target))
             contents = mount.source if what == "folder" else ""
             self.luns.setdefault(name, Lun(name, LOCAL, _size_for(contents), contents=contents))
             return replace(mount, kind="lun", source=name, options=NOCOPY)
@@ -125,8 +138,13 @@ def overlapping(stack: Stack) -> list[tuple[str, str]]:
 def _size_for(contents: str) -> int:
     if not contents:
         return SIZE_BYTES
-    least = _TIMES_CONTENTS * sum(_sizes(contents))
-    return max(SIZE_BYTES, -(-least // _MIB) * _MIB)
+    return max(SIZE_BYTES, size_of_copy(contents))
+
+
+def size_of_copy(folder: str) -> int:
+    """What a disk should have for what is in a folder of the host, in bytes and whole MiB."""
+    least = _TIMES_CONTENTS * sum(_sizes(folder))
+    return -(-least // _MIB) * _MIB
 
 
 def _sizes(folder: str) -> Iterable[int]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,11 @@ LOCAL = "local"
 """The array of all disks that are in the machines themselves, each a LUN of its own."""
 NOCOPY = "nocopy"
 """Among a LUN's mount options: it does not take what the image has there, as a bind does not."""
+
+
+def place_name(service: str, path: str) -> str:
+    """`service:/path`, in the one way in which a path can be written."""
+    return f"{service}:{posixpath.normpath('/' + path.lstrip('/'))}"
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,7 @@ class Service:
     of which a run folder has a copy.
 
     Attributes:
+        volumes_from: Services, as `name` or `name:ro`, whose images' volumes are mounted too; `mounts` has the rest.
         restarts_max: Of `on-failure`: how often it is started again; 0: as often as it fails.
         hosts: Further lines of /etc/hosts: (name, address).
         links: Names by which this service alone knows others.
@@ -122,6 +129,7 @@ class Service:
     entrypoint: tuple[str, ...] | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     mounts: tuple[Mount, ...] = ()
+    volumes_from: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
     depends_on: Mapping[str, Condition] = field(default_factory=dict)
     healthcheck: Healthcheck | None = None
@@ -216,7 +224,7 @@ class Stack:
     Attributes:
         name: Compose's `name`, else the folder's.
         source: The Compose file.
-        luns: By volume name.
+        luns: By name: that of the volume, or `service:/path`.
         volumes: Further named volumes; none once `chaos.stack.local` has put them on LUNs.
         front_door: (service, container port).
         driver: "http" or "module:Class".
@@ -268,6 +276,16 @@ class Stack:
     def candidates(self, name: str) -> tuple[str, ...]:
         """The services that a name in an experiment may mean: itself, or those of a role; `any ROLE` is one of them."""
         return (name,) if name in self.services else self.roles.get(name.removeprefix(ANY), ())
+
+    def lun_named(self, name: str) -> str:
+        """The LUN that is called so, or that a service, or each one of a role, mounts there; empty for none."""
+        if name in self.luns:
+            return name
+        service, _, path = name.partition(":")
+        services = [self.services[one] for one in self.candidates(service)]
+        places = [{place_name(service, mount.target): mount for mount in each.mounts} for each in services]
+        found = {(mount.source if (mount := each.get(place_name(service, path))) else "") for each in places}
+        return found.pop() if len(found) == 1 and found <= self.luns.keys() else ""
 
     def luns_of(self, services: Iterable[str]) -> tuple[str, ...]:
         """The LUNs that these services mount, in the order of the file."""

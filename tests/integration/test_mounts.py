@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def on_mount(folder: Path, mount: str, fsync: str, fault: str) -> Plan:
     )
 
 
+def on_array(folder: Path, fault: str) -> Plan:
+    """The same with the bound folder on an array, without what is in it: no PostgreSQL would start on that."""
+    plan = on_mount(folder, f"./data:{DATA}", "on", fault)
+    (folder / "data" / "PG_VERSION").write_text("none\n")
+    overlay = folder / "array.yaml"
+    overlay.write_text(f'x-chaos: {{arrays: {{core: {{luns: {{"db:{DATA}": {{size: 256M, contents: none}}}}}}}}}}\n')
+    strikes = strike(fault, Target("array", "core"))
+    return dataclasses.replace(plan, stack=(*plan.stack, overlay), schedule=(strikes,))
+
+
 def left(folder: Path) -> Sequence[str]:
     return sorted(path.name for path in (folder / "data").iterdir())
 
@@ -55,6 +66,14 @@ def test_a_power_cut_judges_a_database_wherever_its_data_is(
     assert result.verdict == verdict, reasons(result)
     assert (result.not_covered, left(tmp_path)) == ((), [])
     assert result.faults[0].bit or fsync == "off", "who never flushes may have written nothing in the 5 s before"
+
+
+@pytest.mark.parametrize(("fault", "verdict"), [("disk.power_cut", "HELD"), ("san.lose", "VIOLATED")])
+def test_a_database_in_a_bound_folder_can_be_on_an_array(fault: str, verdict: str, tmp_path: Path) -> None:
+    result = run_one(on_array(tmp_path, fault), tmp_path / "runs")
+    assert result.verdict == verdict, reasons(result)
+    assert result.faults[0].bit
+    assert (result.not_covered, left(tmp_path)) == ((), ["PG_VERSION"])
 
 
 def test_no_trial_finds_what_another_left_in_a_bound_folder(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def _without_luns(key: str, name: str, stack: Stack, fault: type[LunFault]) -> l
 def luns_named(target: Target, stack: Stack) -> tuple[str, ...]:
     """The LUNs of a target that names LUNs or arrays."""
     if target.key == "lun":
-        return target.names
+        return tuple(stack.lun_named(name) for name in target.names)
     arrays = target.names if target.key in ("array", "arrays") else ()
     return tuple(lun.name for lun in stack.luns.values() if lun.array in arrays)
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from chaos.errors import Problem
 from chaos.experiment.source import Loc, Table, did_you_mean
 from chaos.stack.compose.checked import Checked, Found
+from chaos.stack.compose.disk_checks import DISK_CHECKS
 from chaos.stack.compose.make import tcp_ports
+from chaos.stack.compose.mounts import meant, mounted, thing
 from chaos.stack.compose.schema import RoleModel
 from chaos.stack.compose.service_checks import SERVICE_CHECKS
 
@@ -15,18 +17,6 @@ from chaos.stack.compose.service_checks import SERVICE_CHECKS
 def cross_check(file: Checked) -> list[Problem]:
     """All problems between the parts of a file."""
     return [problem for check in _CHECKS for problem in check(file)]
-
-
-def _luns(file: Checked) -> Found:
-    arrays: dict[str, str] = {}
-    for array, model in file.model.chaos.arrays.items():
-        for lun in model.luns:
-            loc = ("x-chaos", "arrays", array, "luns", lun)
-            if lun not in file.model.volumes:
-                hint = f"{did_you_mean(lun, file.model.volumes)} A LUN is one of the volumes:"
-                yield file.at_key(loc, f"no volume {lun!r} for this LUN", hint)
-            if arrays.setdefault(lun, array) != array:
-                yield file.at_key(loc, f"LUN {lun} is already on array {arrays[lun]}", "remove one")
 
 
 def _doors(file: Checked) -> Found:
@@ -67,11 +57,6 @@ def _used_names(file: Checked) -> Found:
             if member not in services:
                 loc: Loc = (*where, i)
                 yield file.at(loc, f"unknown service {member!r}", did_you_mean(member, services))
-    for store, volumes in chaos.copies.items():
-        for i, volume in enumerate(volumes):
-            if volume not in file.model.volumes:
-                loc = ("x-chaos", "copies", store, i)
-                yield file.at(loc, f"unknown volume {volume!r}", did_you_mean(volume, file.model.volumes))
     for name in chaos.steady:
         if name not in services:
             yield file.at_key(("x-chaos", "steady", name), f"unknown service {name!r}", did_you_mean(name, services))
@@ -99,14 +84,15 @@ def _recovery(file: Checked) -> Found:
 
 
 def _rebuilt(file: Checked, step: int, names: Sequence[str]) -> Found:
-    copies = {volume for volumes in file.model.chaos.copies.values() for volume in volumes}
+    mounts = mounted(file.model, file.folder)
+    copies = {meant(volume, mounts) for volumes in file.model.chaos.copies.values() for volume in volumes}
     for k, name in enumerate(names):
         loc: Loc = ("x-chaos", "recovery", step, "rebuild", k)
         if name not in file.model.services:
             yield file.at(loc, f"unknown service {name!r}", did_you_mean(name, file.model.services))
-        elif not copies & {volume.source for volume in file.model.services[name].volumes}:
+        elif not copies & {thing(mount) for mount in mounts[name]}:
             message = f"{name} has no volume under copies, so nothing says what it would be rebuilt from"
             yield file.at(loc, message, "name its volume, and that of its peers, under x-chaos.copies")
 
 
-_CHECKS: tuple[Callable[[Checked], Found], ...] = (*SERVICE_CHECKS, _luns, _doors, _used_names, _recovery)
+_CHECKS: tuple[Callable[[Checked], Found], ...] = (*SERVICE_CHECKS, *DISK_CHECKS, _doors, _used_names, _recovery)

@@ -22,6 +22,7 @@ from chaos.experiment.source import Document, Items, Loc, Node, Plain, Scalar, T
 from chaos.stack.compose.checked import Checked
 from chaos.stack.compose.checks import cross_check
 from chaos.stack.compose.make import make_stack, ports_notes
+from chaos.stack.compose.mounts import mounts_notes
 from chaos.stack.compose.reading.canonical import text_of
 from chaos.stack.compose.reading.dotenv import read_env_file
 from chaos.stack.compose.reading.gather import Gathered
@@ -85,11 +86,15 @@ def load_stack(
     if problems or model is None:
         raise _error(problems, gathered.documents, lookup, {loc[-1] for loc, kind in wrong.items() if kind == _UNKNOWN})
     several = [f"{one} runs as {', '.join(each)}; phones knock at the first" for one, each in names.items()]
-    notes = [*sifted.notes, *several, *ports_notes(model, active)]
-    stack = make_stack(model, active, files[0], folder, lookup, name, notes)
+    notes = [*sifted.notes, *several, *ports_notes(model, active), *mounts_notes(model, active, folder)]
+    stack = on_local_disks(make_stack(model, active, files[0], folder, lookup, name, notes))
     foreign = [one for one, given in lookup.asked.items() if given is not variables and given is not internal]
     sources.variables |= {one: lookup.used.get(one) for one in foreign}
-    return on_local_disks(stack)
+    copies = {
+        store: tuple(dict.fromkeys(stack.lun_named(volume) or volume for volume in volumes))
+        for store, volumes in stack.copies.items()
+    }
+    return replace(stack, copies=copies)
 
 
 def _name(files: Sequence[Path], folder: Path, lookup: Lookup) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Literal, cast
+from typing import cast
 
+from chaos.stack.compose.mounts import Mounted, config_target, luns_of, meant, mounted, on_luns, thing
 from chaos.stack.compose.reading.dotenv import read_env_file
 from chaos.stack.compose.reading.interpolate import Lookup
 from chaos.stack.compose.schema import (
-    ChaosModel,
     ComposeModel,
     DeployModel,
     FileUse,
@@ -19,16 +18,13 @@ from chaos.stack.compose.schema import (
     RoleModel,
     ServiceModel,
     StepModel,
-    VolumeModel,
 )
 from chaos.stack.compose.values import what_is
 from chaos.stack.inputs.sources import Folder
 from chaos.stack.spec import (
-    NOCOPY,
     Build,
     Healthcheck,
     Limits,
-    Lun,
     Mount,
     Port,
     Restart,
@@ -37,6 +33,7 @@ from chaos.stack.spec import (
     Service,
     Stack,
     Ulimit,
+    place_name,
 )
 
 SECRETS = PurePosixPath("/run/secrets")
@@ -59,18 +56,27 @@ def make_stack(
     """
     chaos = model.chaos
     assert chaos.front_door is not None, "checked"
-    gone = _mounted_by(model, set(model.services) - set(active)) - _mounted_by(model, active)
-    luns = {name: lun for name, lun in _luns(chaos).items() if name not in gone}
+    mounts = mounted(model, folder)
+    named = luns_of(chaos, mounts)
+    gone = _things(mounts, set(model.services) - set(active)) - _things(mounts, active)
+    luns = {one: lun for one, lun in named.items() if one not in gone}
     services = {
-        name: _service(name, service, model, luns, folder, lookup)
+        name: _service(name, service, model, on_luns(name, mounts, chaos, luns), folder, lookup)
         for name, service in model.services.items()
         if name in active
     }
+
+    def called(name: str) -> str:
+        """What `x-chaos` names, by a name that it has in this stack."""
+        one = meant(name, mounts)
+        places = (place_name(each, mount.target) for each in active for mount in mounts[each] if thing(mount) == one)
+        return luns[one].name if one in luns else next(places, one)
+
     return Stack(
         name=name,
         source=source,
         services=services,
-        luns=luns,
+        luns={lun.name: lun for lun in luns.values()},
         volumes=tuple(name for name in _volumes(model, services) if name not in {*luns, *gone}),
         front_door=chaos.front_door,
         driver=chaos.driver,
@@ -85,7 +91,10 @@ def make_stack(
             for role, check in chaos.roles.items()
             if isinstance(check, RoleModel)
         },
-        copies=_kept(chaos.copies, gone),
+        copies={
+            store: tuple(dict.fromkeys(called(name) for name in names if meant(name, mounts) not in gone))
+            for store, names in chaos.copies.items()
+        },
         runbook=tuple(_step(step) for step in chaos.recovery),
         may_lose=tuple(chaos.may_lose),
         steady={name: command for name, command in chaos.steady.items() if name in active},
@@ -95,22 +104,14 @@ def make_stack(
     )
 
 
+def _things(mounts: Mounted, services: Collection[str]) -> set[str]:
+    return {thing(mount) for name in services for mount in mounts[name]}
+
+
 def _volumes(model: ComposeModel, services: Mapping[str, Service]) -> Iterable[str]:
-    """Every volume, those without a name of their own by the one that `_mounts` gives them."""
+    """Every volume, those without a name of their own by the one that their mount gives them."""
     mounts = [mount for service in services.values() for mount in service.mounts]
     return dict.fromkeys((*model.volumes, *(mount.source for mount in mounts if mount.kind == "volume")))
-
-
-def _mounted_by(model: ComposeModel, services: Collection[str]) -> set[str]:
-    return {volume.source for name in services for volume in model.services[name].volumes if volume.type == "volume"}
-
-
-def _luns(chaos: ChaosModel) -> dict[str, Lun]:
-    return {
-        name: Lun(name, array, lun.size, lun.filesystem)
-        for array, model in chaos.arrays.items()
-        for name, lun in model.luns.items()
-    }
 
 
 def _kept(groups: Mapping[str, list[str]], gone: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -129,7 +130,7 @@ def _service(
     name: str,
     service: ServiceModel,
     model: ComposeModel,
-    luns: Mapping[str, Lun],
+    mounts: tuple[Mount, ...],
     folder: Folder,
     lookup: Lookup,
 ) -> Service:
@@ -143,7 +144,8 @@ def _service(
         command=service.command,
         entrypoint=service.entrypoint,
         environment=_environment(service, folder, lookup),
-        mounts=_mounts(name, service, model, luns, folder),
+        mounts=mounts,
+        volumes_from=tuple(service.volumes_from),
         ports=tuple(Port(port.target, port.published or 0) for port in tcp_ports(service)),
         depends_on={other: needs.condition for other, needs in service.depends_on.items()},
         healthcheck=_healthcheck(service),
@@ -270,17 +272,13 @@ def _secret_target(use: FileUse) -> str:
 def _texts(service: ServiceModel, model: ComposeModel, lookup: Lookup) -> dict[str, bytes]:
     """What is no file here and is to be one in the container."""
     given = [(f"{SECRETS / _secret_target(use)}", model.secrets[use.source]) for use in service.secrets]
-    given += [(_config_target(use), model.configs[use.source]) for use in service.configs]
+    given += [(config_target(use), model.configs[use.source]) for use in service.configs]
     found = {}
     for target, one in given:
         content = lookup.get(one.environment) if one.environment is not None else one.content
         if content is not None:
             found[target] = content.encode()
     return found
-
-
-def _config_target(use: FileUse) -> str:
-    return use.target or f"/{use.source}"
 
 
 def _build(service: ServiceModel, folder: Folder, lookup: Lookup) -> Build | None:
@@ -319,41 +317,6 @@ def read_env_files(service: ServiceModel, folder: Folder, lookup: Lookup, own: M
                 folder.sources.env_files.add(folder.sources.name(path))
             found |= read_env_file(path, outside, found, raw=file.format == "raw")
     return found
-
-
-def _mounts(
-    name: str, service: ServiceModel, model: ComposeModel, luns: Mapping[str, Lun], folder: Folder
-) -> tuple[Mount, ...]:
-    mounts = [mount for text in service.volumes_from for mount in _mounts_from(text, model, luns, folder)]
-    for volume in service.volumes:
-        if volume.type == "bind":
-            mounts.append(_bind(volume, folder))
-        elif volume.type == "tmpfs":
-            size, mode = volume.tmpfs.size, volume.tmpfs.mode
-            options = [*([f"size={size}"] if size else []), *([f"mode={mode:o}"] if mode else [])]
-            mounts.append(Mount("tmpfs", "", volume.target, volume.read_only, ",".join(options)))
-        else:
-            kind: Literal["lun", "volume"] = "lun" if volume.source in luns else "volume"
-            source = volume.source or f"{name}:{volume.target}"
-            nocopy = NOCOPY if volume.volume.nocopy else ""
-            mounts.append(Mount(kind, source, volume.target, volume.read_only, nocopy))
-    for text in service.tmpfs:
-        target, _, of_tmpfs = text.partition(":")
-        mounts.append(Mount("tmpfs", "", target, options=of_tmpfs))
-    for use in service.configs:
-        if (file := model.configs[use.source].file) is not None:
-            mounts.append(Mount("bind", str(folder.below(file)), _config_target(use), read_only=True))
-    return tuple({mount.target: mount for mount in mounts}.values())
-
-
-def _mounts_from(text: str, model: ComposeModel, luns: Mapping[str, Lun], folder: Folder) -> list[Mount]:
-    other, _, mode = text.partition(":")
-    mounts = _mounts(other, model.services[other], model, luns, folder)
-    return [replace(mount, read_only=mount.read_only or mode == "ro") for mount in mounts]
-
-
-def _bind(volume: VolumeModel, folder: Folder) -> Mount:
-    return Mount("bind", str(folder.below(volume.source)), volume.target, volume.read_only)
 
 
 def _healthcheck(service: ServiceModel) -> Healthcheck | None:

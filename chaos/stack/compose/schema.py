@@ -262,10 +262,11 @@ class FileModel(Strict):
 
 
 class LunModel(Strict):
-    """One LUN of an array."""
+    """One LUN of an array. `contents`: with what is there, in the folder or the image, or with nothing."""
 
     size: Annotated[Size, Field(ge=LUN_BYTES_MIN, le=LUN_BYTES_MAX), AfterValidator(lambda value: _blocks(value))]
     filesystem: Annotated[Literal["ext4"], BeforeValidator(lambda value: _ext4(value))] = "ext4"
+    contents: Literal["copied", "none"] = "copied"
 
 
 def _blocks(value: int) -> int:
@@ -284,7 +285,7 @@ def _ext4(value: object) -> object:
 class ArrayModel(Strict):
     """One of `x-chaos.arrays`."""
 
-    luns: Annotated[dict[Name, LunModel], Field(min_length=1)]
+    luns: Annotated[dict[Annotated[str, Field(max_length=1000)], LunModel], Field(min_length=1)]
 
 
 class RestoreModel(Strict):

@@ -8,6 +8,7 @@ from chaos.errors import SourceError
 from chaos.experiment.source import Loc, did_you_mean
 from chaos.stack.compose.checked import Checked, Found
 from chaos.stack.compose.make import links_of, read_env_files
+from chaos.stack.compose.mounts import blank_things, meant, mounted
 from chaos.stack.compose.reading.replicas import REPLICAS_MAX
 from chaos.stack.compose.schema import BuildModel, DeployModel, FileModel, ServiceModel, VolumeModel
 from chaos.stack.compose.values import what_is
@@ -100,11 +101,14 @@ def _healthchecks(file: Checked) -> Found:
 
 
 def _mounts(file: Checked) -> Found:
+    mounts = mounted(file.model, file.folder)
+    blank = blank_things(file.model.chaos, mounts)
     for name, service in file.services():
         for i, volume in enumerate(service.volumes):
             loc = ("services", name, "volumes", i)
             if volume.type == "bind":
-                yield from _bind(file, loc, volume)
+                is_blank = meant(f"{name}:{volume.target}", mounts) in blank
+                yield from _bind(file, loc, volume, is_blank=is_blank)
             elif volume.source and volume.source not in file.model.volumes:
                 hint = f"{did_you_mean(volume.source, file.model.volumes)} Volumes are declared under volumes:"
                 yield file.at((*loc, "source"), f"unknown volume {volume.source!r}", hint)
@@ -121,14 +125,14 @@ _RUN = ("/run", "/var/run")
 _SOCKETS = ("docker.sock", "podman.sock", "containerd.sock", "crio.sock")
 
 
-def _bind(file: Checked, loc: Loc, volume: VolumeModel) -> Found:
+def _bind(file: Checked, loc: Loc, volume: VolumeModel, *, is_blank: bool) -> Found:
     source = file.folder.below(volume.source)
     if not volume.source:
         yield file.at(loc, "a bind without source", "name a file or folder")
     elif source.name in _SOCKETS or str(source) in _RUN:
         message = "the engine's socket is not supported"
         yield file.at((*loc, "source"), message, "whoever has it rules the host; leave the service out by a profile")
-    elif not volume.bind.create_host_path and not what_is(source):
+    elif not volume.bind.create_host_path and not is_blank and not what_is(source):
         yield file.at((*loc, "source"), f"no such file or folder: {volume.source}", "create it")
 
 

@@ -49,7 +49,15 @@ def replicated(root: Node, names: Names) -> Node:
         root, entries={**root.entries, "services": (root.entries["services"][0], replace(services, entries=made))}
     )
     root = each_service(root, lambda _, service: changed(service, ("depends_on",), lambda node: _keys(node, names)))
+    root = each_service(root, lambda _, service: _naming_the_first(service, names))
     return changed(root, ("x-chaos",), lambda node: _chaos(node, names))
+
+
+def _naming_the_first(service: Node, names: Names) -> Node:
+    """What a service links to, or mounts from: of several replicas the first."""
+    for key in ("links", "volumes_from"):
+        service = changed(service, (key, "*"), lambda node: _each(node, names)[0])
+    return service
 
 
 def _one(service: Table, name: str) -> Table:
@@ -83,6 +91,25 @@ def _keys(node: Node, names: Names) -> Node:
     return replace(node, entries=entries)
 
 
+def _places(node: Node, names: Names) -> Node:
+    """Keys `service:/path` once for each replica; a volume may be called as a service is."""
+    if not isinstance(node, Table):
+        return node
+    entries: dict[str, tuple[Place, Node]] = {}
+    for key, entry in node.entries.items():
+        name, colon, path = key.partition(":")
+        entries |= {f"{one}{colon}{path}": entry for one in (names.get(name, (name,)) if colon else (name,))}
+    return replace(node, entries=entries)
+
+
+def _copies(node: Node, names: Names) -> Node:
+    """The same of a list."""
+    if not isinstance(node, Items):
+        return node
+    every = [_each(item, names) if ":" in (text_of(item) or "") else [item] for item in node.items]
+    return replace(node, items=tuple(one for each in every for one in each))
+
+
 def _chaos(chaos: Node, names: Names) -> Node:
     if not isinstance(chaos, Table):
         return chaos
@@ -97,9 +124,11 @@ def _chaos(chaos: Node, names: Names) -> Node:
 
     for path in ("may_lose", "doors.*", "roles.*", "roles.*.of", "recovery.*.rebuild"):
         chaos = changed(chaos, path.split("."), listed)
+    chaos = changed(chaos, ("copies", "*"), lambda node: _copies(node, names))
     for path in ("front_door", "recovery.*.restore.service"):
         chaos = changed(chaos, path.split("."), first)
     chaos = changed(chaos, ("steady",), lambda node: _keys(node, names))
+    chaos = changed(chaos, ("arrays", "*", "luns"), lambda node: _places(node, names))
     roles = table_at(chaos, "roles")
     given = dict(roles.entries) if roles else {}
     for name, replicas in names.items():
