@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import textwrap
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import docker
 import pytest
 
 from chaos.agent.states import LinkState, ServiceState
-from chaos.agent.wire import ApplyLinks, ApplyServices, Event
+from chaos.agent.wire import ApplyLinks, ApplyServices, CountDrops, Event
 from chaos.experiment.plan import Target, Trigger
 from chaos.faults.injector import Injector
 from chaos.stack.engine.client import connect
@@ -164,6 +165,49 @@ async def send(scene: Scene, sender: str, receiver: str) -> None:
 async def heard(scene: Scene, receiver: str) -> str:
     await asyncio.sleep(0.2)
     return await scene.does(f"cat {DATA}/heard", receiver)
+
+
+GROUP, EVERYBODY = "224.0.0.251", "255.255.255.255"
+DISCOVER = """
+use Socket; $| = 1; socket(my $s, PF_INET, SOCK_DGRAM, 17) or die; setsockopt($s, SOL_SOCKET, SO_BROADCAST, 1) or die;
+if (@ARGV) { send($s, "$ARGV[0]\\n", 0, sockaddr_in(5353, inet_aton($ARGV[1]))) or die "$ARGV[1]: $!"; exit }
+bind($s, sockaddr_in(5353, INADDR_ANY)) or die "no port: $!";
+setsockopt($s, 0, 35, inet_aton("224.0.0.251") . INADDR_ANY) or die "not in the group: $!";
+while (defined recv($s, my $m, 99, 0)) { print $m }
+"""
+"""With arguments: says something to all; without: joins the group of mDNS and prints what it hears."""
+
+
+def test_services_find_each_other_by_multicast_and_broadcast_and_a_partition_cuts_that_for_who_listens(
+    play: Play,
+) -> None:
+    async def say(scene: Scene, sender: str, what: str) -> None:
+        for to in (GROUP, EVERYBODY, scene.running._network.subnet.replace(".0/24", ".255")):
+            await scene.does(f"perl -e '{DISCOVER}' {what} {to}", sender)
+
+    async def act(scene: Scene) -> None:
+        for name in ("one", "two"):
+            await scene.does(f"(exec perl -e '{DISCOVER}' > {DATA}/heard 2>&1 &) ; sleep 0.2", name)
+        await asyncio.sleep(5.2)  # until nothing but discovery has used a link
+        await say(scene, "one", "before")
+        cut = [(("one", other), LinkState(open=False)) for other in ("two", "three")]
+        applied = await scene.running.agent.call(ApplyLinks(tuple(cut), 60.0))
+        assert [link.carried for link in applied.links] == [3, 0], "nobody listens at the third one"
+        await say(scene, "one", "cut")
+        await say(scene, "two", "back")
+        assert (await heard(scene, "two")).split() == ["before"] * 3 + ["back"] * 3
+        assert (await heard(scene, "one")).split() == ["before"] * 3 + ["cut"] * 3 + ["back"] * 3
+        drops = await scene.running.agent.call(CountDrops((("one", "two"), ("one", "three"), ("two", "one"))))
+        assert drops.packets == (3, 0, 0)
+        packets = await scene.running.heard()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as host:
+            bridge = scene.running._network.subnet.replace(".0/24", ".1")
+            host.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(bridge))
+            host.sendto(b"x" * 90, (GROUP, 5353))
+        assert "xxx" in await heard(scene, "two")
+        assert await scene.running.heard() == packets, "what this host says to all on the bridge is no phone's"
+
+    play(act, trio())
 
 
 def test_two_partitions_compose_and_healing_one_keeps_the_other(play: Play) -> None:

@@ -25,6 +25,8 @@ from chaos.agent.states import LinkState
 from chaos.agent.wire import Link, LinkRead
 
 BASELINE = "holdfast"
+_MULTICAST, _BROADCAST = "224.0.0.0/4", "255.255.255.255/32"
+"""What is sent there goes to the run's bridge and no further: it is how services find each other."""
 _SECONDS_MAX = 10
 _SIOCGIFHWADDR = 0x8927
 _ETHERNET = 1
@@ -228,7 +230,7 @@ def _addresses(namespace: int) -> tuple[bytes, ...]:
 
 
 def apply_baseline(pid: int, subnet: str) -> None:
-    """Let the container speak with its own run's subnet and with itself, and with nobody else.
+    """Let the container speak with its own run's subnet, with all in it at once, and with itself; with nobody else.
 
     Raises:
         OSError: It has ended again, or nft refuses; its message is in the error.
@@ -236,7 +238,10 @@ def apply_baseline(pid: int, subnet: str) -> None:
     table = {"family": "inet", "name": BASELINE}
     rules = [
         [_match({"meta": {"key": "oifname"}}, "lo"), {"accept": None}],
-        [_match({"payload": {"protocol": "ip", "field": "daddr"}}, _prefix(subnet)), {"accept": None}],
+        *(
+            [_match({"payload": {"protocol": "ip", "field": "daddr"}}, _prefix(each)), {"accept": None}]
+            for each in (subnet, _MULTICAST, _BROADCAST)
+        ),
         [{"counter": None}, {"drop": None}],
     ]
     chain = {

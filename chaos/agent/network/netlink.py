@@ -33,6 +33,10 @@ _LINK_LAYER, _SOURCE_OFFSET, _ADDRESS_BYTES = 0, 6, 6
 _NETWORK_LAYER, _LENGTH_OFFSET, _LENGTH_BYTES = 1, 2, 2
 _EQUAL, _UNEQUAL, _GREATER = 0, 1, 4
 _DROP, _ACCEPT = 0, 1
+_PACKET_TYPE, _TO_ONE = 19, b"\0"
+"""NFT_META_PKTTYPE, and PACKET_HOST, of what was sent to this container alone: not by broadcast or multicast."""
+_IS_TRANSPARENT = 0
+"""Of the socket that a packet is for; asked only since the rule ends where there is no such socket."""
 _LOOPBACK = bytes(_ADDRESS_BYTES)
 """What the kernel has packets of a loopback interface come from."""
 _BARE_BYTES_MAX = 72
@@ -48,7 +52,9 @@ _READ_BYTES = 1 << 16
 class Rule:
     """What happens to packets from one hardware address; they were counted since the rule was written.
 
-    A rule says the last word of this table about its packets, so none is counted by two.
+    Counted is what somebody in the container may hear: all that was sent to it alone, and of broadcast and multicast
+    what a socket there waits for. The rest reaches every container of a bridge and says nothing of a link: where the
+    link is closed it is dropped, and not counted.
     """
 
     source: bytes
@@ -65,6 +71,7 @@ class Table:
         Raises:
             OSError: The kernel refuses.
         """
+        self._asks_for_sockets = True
         with namespaces.inside(namespace):
             self._link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
         self._link.setblocking(False)
@@ -87,13 +94,26 @@ class Table:
         self._link.close()
 
     def write(self, rules: Iterable[Rule]) -> None:
-        """Put these rules, counting from 0, in the place of those that stand, in one transaction."""
+        """Put these rules, counting from 0, in the place of those that stand, in one transaction.
+
+        A kernel that cannot tell for which socket a packet is (CONFIG_NFT_SOCKET) counts no broadcast and multicast.
+        """
+        rules = list(rules)
+        try:
+            self._write(rules)
+        except OSError as error:
+            if error.errno != errno.ENOENT or not self._asks_for_sockets:
+                raise
+            self._asks_for_sockets = False
+            self._write(rules)
+
+    def _write(self, rules: Iterable[Rule]) -> None:
         where = _text(1, TABLE) + _text(2, _CHAIN)
-        added = (_added(rule.source, rule.drops) for rule in rules)
+        added = (message for rule in rules for message in _added(rule.source, rule.drops, self._asks_for_sockets))
         self._commit(_message(_DELETE_RULE, _ACK, where), *added)
 
     def read(self) -> list[Rule]:
-        """The rules that stand, with what they counted."""
+        """The rules that stand, as the kernel has them: each with what it counted, several of one source."""
         self._link.send(_message(_GET_RULE, _DUMP, _text(1, TABLE) + _text(2, _CHAIN)))
         found: list[Rule] = []
         while True:
@@ -162,28 +182,43 @@ def _expression(name: str, *attributes: bytes) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _added(source: bytes, drops: bool) -> bytes:
-    """The message that adds `ether saddr SOURCE counter drop` or `accept`; for OUTSIDE what comes to neither."""
-    if source == OUTSIDE:
-        parts = [
-            *_compared(_LINK_LAYER, _SOURCE_OFFSET, _UNEQUAL, _LOOPBACK),
-            *_compared(_NETWORK_LAYER, _LENGTH_OFFSET, _GREATER, _BARE_BYTES_MAX.to_bytes(_LENGTH_BYTES, "big")),
-        ]
-    else:
-        parts = _compared(_LINK_LAYER, _SOURCE_OFFSET, _EQUAL, source)
+def _added(source: bytes, drops: bool, asks_for_sockets: bool = True) -> tuple[bytes, ...]:
+    """The messages that add the rules of one source: `ether saddr SOURCE ... counter drop`, or `accept`.
+
+    For OUTSIDE it is what comes to none of them; nobody there sends to a service by broadcast or multicast.
+    """
     verdict = _nest(2, _nest(2, _number(1, _DROP if drops else _ACCEPT)))
-    parts += [_expression("counter"), _expression("immediate", _number(1, _VERDICT_REGISTER), verdict)]
+    last = [_expression("immediate", _number(1, _VERDICT_REGISTER), verdict)]
+    counted = [_expression("counter"), *last]
+    to_one = _compared(_expression("meta", _number(1, _REGISTER), _number(2, _PACKET_TYPE)), _EQUAL, _TO_ONE)
+    if source == OUTSIDE:
+        not_itself = _compared(_payload(_LINK_LAYER, _SOURCE_OFFSET, _ADDRESS_BYTES), _UNEQUAL, _LOOPBACK)
+        bare = _BARE_BYTES_MAX.to_bytes(_LENGTH_BYTES, "big")
+        carries = _compared(_payload(_NETWORK_LAYER, _LENGTH_OFFSET, _LENGTH_BYTES), _GREATER, bare)
+        return (_new_rule(*not_itself, *to_one, *carries, *counted),)
+    own = _compared(_payload(_LINK_LAYER, _SOURCE_OFFSET, _ADDRESS_BYTES), _EQUAL, source)
+    rules = [_new_rule(*own, *to_one, *counted)]
+    if asks_for_sockets:
+        has_socket = _expression("socket", _number(1, _IS_TRANSPARENT), _number(2, _REGISTER))
+        rules.append(_new_rule(*own, has_socket, *counted))
+    if drops:
+        rules.append(_new_rule(*own, *last))
+    return tuple(rules)
+
+
+def _new_rule(*expressions: bytes) -> bytes:
     where = _text(1, TABLE) + _text(2, _CHAIN)
-    return _message(_NEW_RULE, _CREATE | _APPEND | _ACK, where + _nest(4, *parts))
+    return _message(_NEW_RULE, _CREATE | _APPEND | _ACK, where + _nest(4, *expressions))
 
 
-def _compared(layer: int, offset: int, how: int, value: bytes) -> list[bytes]:
-    """Load so many bytes of a packet, and go on only if they compare so."""
-    load = _number(2, layer), _number(3, offset), _number(4, len(value))
-    return [
-        _expression("payload", _number(1, _REGISTER), *load),
-        _expression("cmp", _number(1, _REGISTER), _number(2, how), _nest(3, _attribute(1, value))),
-    ]
+def _payload(layer: int, offset: int, size: int) -> bytes:
+    """Load so many bytes of a packet."""
+    return _expression("payload", _number(1, _REGISTER), _number(2, layer), _number(3, offset), _number(4, size))
+
+
+def _compared(load: bytes, how: int, value: bytes) -> tuple[bytes, bytes]:
+    """Load something, and go on only if it compares so."""
+    return load, _expression("cmp", _number(1, _REGISTER), _number(2, how), _nest(3, _attribute(1, value)))
 
 
 def _rule(body: bytes) -> Rule:
@@ -192,8 +227,8 @@ def _rule(body: bytes) -> Rule:
     for _, element in _listed(attributes[4]):
         parts = _attributes(element)
         name, data = parts[1].rstrip(b"\0"), _attributes(parts.get(2, b""))
-        if name == b"cmp" and struct.unpack(">i", data[2])[0] == _EQUAL:
-            source = _attributes(data[3])[1]
+        if name == b"cmp" and len(value := _attributes(data[3])[1]) == _ADDRESS_BYTES and value != _LOOPBACK:
+            source = value
         elif name == b"counter":
             packets = struct.unpack(">Q", data[2])[0]
         elif name == b"immediate":
