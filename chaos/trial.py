@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from chaos.checks.file import judge_file
-from chaos.errors import AgentError, DriverError, HoldfastError
+from chaos.errors import AgentError, DriverError, HarnessError, HoldfastError
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
@@ -392,5 +392,7 @@ class Trial:
         luns.mkdir(parents=True)
         with contextlib.suppress(HoldfastError):  # what could be saved is kept
             await self._running.take_down()
+            with contextlib.suppress(HarnessError):  # what has not arrived is not kept
+                await self._running.unmounted()
             await self._running.save_luns(f"{CACHE_IN_AGENT}/{luns.relative_to(cache_folder())}")
         await asyncio.to_thread(shutil.move, luns, self._folder)

@@ -23,6 +23,7 @@ from typing import Any
 from chaos.agent import wire
 from chaos.agent.codec import decoded, encoded
 from chaos.agent.disk import fuse
+from chaos.agent.request import REQUESTS
 from chaos.agent.service import Agent
 
 _HELLO_SECONDS_MAX = 5.0
@@ -125,7 +126,7 @@ def _handle(agent: Agent, workers: ThreadPoolExecutor, line: Line, text: bytes) 
     number, name = message.pop("id", None), message.pop("do")
     if number is None:
         return  # a beat that wants no answer
-    if wire.REQUESTS.get(name) in Agent.SLOW:
+    if REQUESTS.get(name) in Agent.SLOW:
         workers.submit(_answer, agent, line, number, name, message)
     else:
         _answer(agent, line, number, name, message)
@@ -133,7 +134,7 @@ def _handle(agent: Agent, workers: ThreadPoolExecutor, line: Line, text: bytes) 
 
 def _answer(agent: Agent, line: Line, number: int, name: str, fields: dict[str, Any]) -> None:
     try:
-        request = decoded(wire.REQUESTS[name], fields)
+        request = decoded(REQUESTS[name], fields)
         done = getattr(agent, f"do_{name}")(request)
     except Exception as error:  # noqa: BLE001 - every failure belongs to the controller, who asked
         trace = traceback.format_exc(limit=-3)

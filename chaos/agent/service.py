@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ from typing import Literal
 
 from chaos.agent import wire
 from chaos.agent.asking import Question, ask
-from chaos.agent.disk import loop
+from chaos.agent.disk import loop, mounted
 from chaos.agent.disk.fuse import Front
 from chaos.agent.disk.lun import Lun
 from chaos.agent.disk.state import Port, Target
@@ -24,6 +25,8 @@ from chaos.agent.wire import Done, Link
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CHECK_SECONDS_MAX = 120
+_UNMOUNT_SECONDS_MAX = 10.0
+"""Until everything of a file system that the engine has unmounted has been written back."""
 _E2FSCK_GIVES_UP = 4
 """e2fsck's exit code is a bit mask; from 4 on, errors were left uncorrected."""
 
@@ -37,7 +40,9 @@ class Agent:
     SLOW = frozenset(
         {
             wire.Attach,
+            wire.AwaitUnmount,
             wire.Drop,
+            wire.Inspect,
             wire.Save,
             wire.Check,
             wire.Confine,
@@ -64,8 +69,8 @@ class Agent:
         self._generation = 0
         self._processes = Processes()
         self._links = Links()
-        self._shown: dict[str, int] = {}
-        """Handles of the loop devices over files, by path."""
+        self._shown: dict[str, tuple[str, int]] = {}
+        """Loop devices over files, each with a handle, by path."""
         self._leases: dict[Key, int] = {}
         """When what is wanted of something ends."""
         self._lapsed: set[Key] = set()
@@ -97,6 +102,9 @@ class Agent:
         target = self._luns[lun]
         if target.lost:
             raise ValueError(f"LUN {lun} is lost for good; drop it and create another")
+        old = self._ports.get(lun)
+        if old is not None and not old.closed:  # what comes through it later would be lost
+            _require_unmounted(lun, old.device)
         self._detach(lun)
         self._generation += 1
         port = Port(f"holdfast-{self._run}-{_plain(lun)}-{self._generation}", target)
@@ -109,10 +117,21 @@ class Agent:
         self._ports[lun] = port
         return wire.Device(port.device)
 
+    def do_await_unmount(self, asked: wire.AwaitUnmount) -> wire.Unmounted:
+        """Wait until a LUN's port takes no write any more."""
+        port = self._ports.get(asked.lun)
+        if port is None or port.closed or mounted.wait_until_free(port.device, asked.seconds_max):
+            return wire.Unmounted(free=True)
+        return wire.Unmounted(free=False, holders=mounted.holders(port.device))
+
     def do_save(self, asked: wire.Save) -> Done:
         """Write a LUN's content into a file."""
         self._luns[asked.lun].lun.save(asked.path)
         return Done()
+
+    def do_inspect(self, asked: wire.Inspect) -> wire.Inspected:
+        """Look at the superblocks."""
+        return wire.Inspected(tuple(mounted.not_in_order(path, size_bytes) for path, size_bytes in asked.files))
 
     def do_format(self, asked: wire.Format) -> Done:
         """Make a file with an empty ext4 that has no lost+found."""
@@ -127,12 +146,16 @@ class Agent:
 
     def do_show(self, asked: wire.Show) -> wire.Device:
         """Show a file as a loop device."""
-        device, self._shown[asked.path] = loop.attach(asked.path, direct=False)
+        self._shown[asked.path] = device, _ = loop.attach(asked.path, direct=False)
         return wire.Device(device)
 
     def do_hide(self, asked: wire.Hide) -> Done:
         """Free the loop device of a file, once nothing has it mounted."""
-        os.close(self._shown.pop(asked.path))
+        device, handle = self._shown.pop(asked.path)
+        try:
+            _require_unmounted(asked.path, device)
+        finally:
+            os.close(handle)
         return Done()
 
     def do_check(self, asked: wire.Check) -> wire.Checked:
@@ -357,6 +380,12 @@ class Agent:
         target, port = self._luns[name], self._ports.get(name)
         has_power = port is None or not port.closed
         return LunState(has_power, target.lost, tuple(effect.wanted for effect in target.chain))
+
+
+def _require_unmounted(what: str, device: str) -> None:
+    if not mounted.wait_until_free(device, _UNMOUNT_SECONDS_MAX):
+        who = ", ".join(mounted.holders(device)) or "nobody who can be named"
+        raise OSError(errno.EBUSY, f"the file system of {what} is still mounted; by {who}")
 
 
 def _until(lease_seconds: float) -> int:

@@ -9,11 +9,10 @@ Times are ns of CLOCK_MONOTONIC, which controller and agent share.
 
 from __future__ import annotations
 
-import re
-import typing
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Literal
 
+from chaos.agent.request import Request
 from chaos.agent.states import LinkState, LunState, ServiceState
 
 Link = tuple[str, str]
@@ -23,31 +22,6 @@ Link = tuple[str, str]
 @dataclass(frozen=True)
 class Done:
     """The reply to a request that has nothing to tell."""
-
-
-R = TypeVar("R")
-
-
-class Request(Generic[R]):
-    """What the controller asks for; R is the reply.
-
-    Attributes:
-        do: Its name on the wire, and of the agent's method: `apply_luns` of `ApplyLuns`.
-    """
-
-    do: ClassVar[str]
-    reply: ClassVar[type[Any]]
-
-    def __init_subclass__(cls) -> None:
-        """Read the reply's type from the class line: `class Attach(Request[Device])`."""
-        base = next(each for each in cls.__orig_bases__ if typing.get_origin(each) is Request)  # type: ignore[attr-defined]
-        (cls.reply,) = typing.get_args(base)
-        cls.do = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
-        REQUESTS[cls.do] = cls
-
-
-REQUESTS: dict[str, type[Request[Any]]] = {}
-"""Every request by its name."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +63,41 @@ class Attach(Request[Device]):
 
 
 @dataclass(frozen=True)
+class Unmounted:
+    """Whether nobody has a file system mounted any more; else one process of each mount namespace that still has it."""
+
+    free: bool
+    holders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AwaitUnmount(Request[Unmounted]):
+    """Wait until nobody has a LUN's file system mounted and its last write has arrived; a closed port takes none."""
+
+    lun: str
+    seconds_max: float
+
+
+@dataclass(frozen=True)
 class Save(Request[Done]):
     """Write a LUN's content into a golden file."""
 
     lun: str
     path: str
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """Of each file why it does not hold a whole file system that was unmounted in order; empty where it does."""
+
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inspect(Request[Inspected]):
+    """Look at golden files, each as (path, size in bytes)."""
+
+    files: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)

@@ -174,12 +174,12 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds_max
 
 
 @asynccontextmanager
-async def scene(stack: Stack, folder: Path) -> AsyncIterator[Scene]:
-    """A lab with a copy of the stack running in it; bounded in time."""
+async def scene(stack: Stack, folder: Path, log: Callable[[str], None] = lambda line: None) -> AsyncIterator[Scene]:
+    """A lab with a copy of the stack running in it; bounded in time. `log` gets what it says."""
     events: list[Event] = []
     async with asyncio.timeout(SCENE_SECONDS_MAX):
         run = Run.begin(1)
-        async with lab(stack, run, 30.0, events.append, lambda line: None) as made:
+        async with lab(stack, run, 30.0, events.append, log) as made:
             recorder = Recorder(folder / f"{run.id}.jsonl")
             try:
                 made.running.hostnames.take(made.golden.hostnames())

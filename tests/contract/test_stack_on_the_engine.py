@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from chaos.agent.wire import Save
 from chaos.errors import HarnessError
 from chaos.stack.engine.client import connect
 from chaos.stack.engine.identity import Run
+from chaos.stack.live import disks
 from chaos.stack.live.disks import Unrecoverable
 from chaos.stack.live.lifecycle import lab
+from chaos.stack.live.running import RunningStack
 from chaos.stack.spec import Build, Healthcheck, Mount, Port, Service
 from tests.contract.stage import DATA, LISTENER, Scene, greeted, greets, scene, service, stack_of
 
@@ -246,6 +252,78 @@ def test_a_golden_is_made_once_and_every_clone_of_it_is_the_same(tmp_path: Path)
             assert await made.does(f"ls -A {DATA}") == ""
 
     asyncio.run(act())
+
+
+@pytest.fixture
+def hold() -> Iterator[Callable[[], None]]:
+    """Makes a mount namespace with a copy of every mount that the host has now."""
+    if os.geteuid():
+        pytest.skip("another mount namespace takes root")
+    holders: list[subprocess.Popen[bytes]] = []
+
+    def make() -> None:
+        program = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo held; exec sleep 60"]
+        holders.append(subprocess.Popen(program, stdout=subprocess.PIPE))
+        assert holders[-1].stdout is not None
+        assert holders[-1].stdout.readline() == b"held\n"
+
+    yield make
+    for each in holders:
+        each.kill()
+        each.communicate()
+
+
+def test_no_golden_is_taken_of_a_disk_that_somebody_else_still_has_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: Callable[[], None]
+) -> None:
+    shut_down = RunningStack.shut_down
+
+    async def held(running: RunningStack) -> None:
+        hold()
+        await shut_down(running)
+
+    async def run() -> None:
+        async with scene(stack_of(service(command=("perl", "-e", f"# held\n{LISTENER}"))), tmp_path):
+            pytest.fail("it was used")
+
+    monkeypatch.setattr(RunningStack, "shut_down", held)
+    monkeypatch.setattr(disks, "_UNMOUNT_SECONDS_MAX", 0.5)
+    with pytest.raises(HarnessError, match=r"the LUN disk is still mounted, .*: sleep \(pid \d+\);"):
+        asyncio.run(run())
+
+
+def test_a_golden_that_was_copied_while_it_was_mounted_is_noticed_and_made_anew(tmp_path: Path) -> None:
+    said: list[str] = []
+    stack = stack_of(service(command=("perl", "-e", f"# copied\n{LISTENER}")))
+
+    async def run(act: Callable[[Scene], Awaitable[None]]) -> None:
+        async with scene(stack, tmp_path, said.append) as made:
+            await act(made)
+
+    async def spoil(made: Scene) -> None:
+        await made.does(f"echo late > {DATA}/late")
+        await made.running.agent.call(Save("disk", made.lab.golden.bases()["disk"]))
+
+    async def look(made: Scene) -> None:
+        assert await made.does(f"ls {DATA}") == ""
+
+    asyncio.run(run(spoil))
+    asyncio.run(run(look))
+    why = "the disks that contract was initialised on are not used: disk: it was copied while it was mounted"
+    assert [line for line in said if "image" not in line][1:] == [why, said[1]]
+
+
+def test_a_cold_restart_that_cannot_read_a_disk_anew_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: Callable[[], None]
+) -> None:
+    async def run() -> None:
+        async with scene(stack_of(), tmp_path) as made:
+            hold()
+            await made.running.cold_restart(20.0)
+
+    monkeypatch.setattr(disks, "_UNMOUNT_SECONDS_MAX", 0.5)
+    with pytest.raises(HarnessError, match="the LUN disk is still mounted"):
+        asyncio.run(run())
 
 
 def test_a_published_port_keeps_its_number_over_restarts_and_power_cuts(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ MODULES_MAX = 12
 
 PARTS = {
     "chaos.agent.codec": "wire",
+    "chaos.agent.request": "wire",
     "chaos.agent.states": "wire",
     "chaos.agent.wire": "wire",
     "chaos.stack.spec": "spec",

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from chaos.agent.codec import decoded, encoded
-from chaos.agent.wire import Beat, Event, Request
+from chaos.agent.request import Request
+from chaos.agent.wire import Beat, Event
 from chaos.errors import AgentError
 from chaos.stack.agent.heartbeat import Heartbeat, Stall
 from chaos.stack.engine import own

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Iterable, Mapping
 
-from chaos.agent.wire import Attach, Check, Create, Drop, Format, Hide, Save, Show
+from chaos.agent.wire import Attach, AwaitUnmount, Check, Create, Drop, Format, Hide, Save, Show
 from chaos.errors import HarnessError
 from chaos.stack.agent.link import Agent
 from chaos.stack.engine import volumes
@@ -14,6 +14,9 @@ from chaos.stack.engine.client import Engine
 from chaos.stack.engine.identity import Run
 from chaos.stack.programs import in_own_thread
 from chaos.stack.spec import Stack
+
+_UNMOUNT_SECONDS_MAX = 30.0
+"""Until everything that a file system has in memory is written back, once no container has it."""
 
 
 class Unrecoverable(HarnessError):
@@ -73,6 +76,24 @@ class Disks:
         await self.remove(list(self.names))
         await asyncio.gather(*(self._agent.call(Drop(name)) for name in self._luns))
         self._luns.clear()
+
+    async def unmounted(self) -> None:
+        """Wait until no LUN is mounted any more, and everything that was written has arrived on it.
+
+        The engine says that a container has ended before that, and knows nothing of other mount namespaces.
+
+        Raises:
+            HarnessError: One is still mounted, though no container has it; the message says by whom.
+        """
+        for name in sorted(self._luns):
+            found = await self._agent.call(AwaitUnmount(name, _UNMOUNT_SECONDS_MAX))
+            if not found.free:
+                who = ", ".join(found.holders) or "a process that has a file on it open"
+                raise HarnessError(
+                    f"the LUN {name} is still mounted, {_UNMOUNT_SECONDS_MAX:.0f} s after its services ended: {who}; "
+                    "what is in its page cache may not have arrived; end that process, or have its mounts follow the "
+                    "host's (mount propagation rslave), and run again"
+                )
 
     async def save(self, folder: str) -> None:
         """Write every LUN's content into `folder`, a path in the agent."""

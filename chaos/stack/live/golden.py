@@ -2,6 +2,9 @@
 
 Keyed by a digest of everything that they depend on (image ids, LUN sizes, what the containers are told), so a
 change of any makes new ones. Values of the environment enter the digest and are not kept.
+
+A copy is taken when nobody has the LUN mounted any more, and its superblock says so; it is looked at again before it is
+used.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ import secrets
 import shutil
 from pathlib import Path
 
-from chaos.agent.wire import Format, Save
-from chaos.errors import AgentError
+from chaos.agent.wire import Format, Inspect, Save
+from chaos.errors import AgentError, HarnessError
 from chaos.stack.agent.link import CACHE_IN_AGENT, Agent
 from chaos.stack.live import contents
 from chaos.stack.live.running import RunningStack
@@ -51,6 +54,18 @@ class Golden:
         """Whether the golden LUNs are there, whole."""
         return (self._folder / _DONE).exists()
 
+    async def problem(self, agent: Agent) -> str:
+        """Why this set must not be used, although it is there; empty where nothing is wrong with it."""
+        try:
+            self.hostnames()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return f"{_DONE} cannot be read: {error}"
+        return await self._problem(agent, self._folder)
+
+    def discard(self) -> None:
+        """Remove this set."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def bases(self) -> dict[str, str]:
         """Paths of the golden files, in the agent, by LUN."""
         (self._folder / _DONE).touch()
@@ -68,13 +83,18 @@ class Golden:
         return kept
 
     async def make(self, running: RunningStack, seconds_max: float) -> None:
-        """Initialise the stack on new LUNs, shut it down in order, and keep the LUNs; `running` ends cleared."""
+        """Initialise the stack on new LUNs, shut it down in order, and keep the LUNs; `running` ends cleared.
+
+        Raises:
+            HarnessError: A service does not get ready, or what it wrote cannot be kept whole.
+        """
         # in a folder of its own until it is whole: another run may be making the same set
         part = self._folder.with_name(f"{self._name}.{secrets.token_hex(4)}.part")
         part.mkdir(parents=True)
         try:
             await running.up(await self._filled(running, part.name), seconds_max)
             await running.shut_down()
+            await running.unmounted()
             await self._keep(running, part)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -86,6 +106,8 @@ class Golden:
         for lun in self._stack.luns.values():
             path = f"{CACHE_IN_AGENT}/golden/{part.name}/{lun.file_name}.img"
             await running.agent.call(Save(lun.name, path))
+        if problem := await self._problem(running.agent, part):
+            raise HarnessError(f"the stack was initialised, and its disks cannot be kept: {problem}")
         await asyncio.to_thread(running.files.keep, part / _FILES)
         document = {
             "version": _VERSION,
@@ -98,6 +120,16 @@ class Golden:
             shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # it has made it meanwhile, and as well
             await asyncio.to_thread(part.rename, self._folder)
+
+    async def _problem(self, agent: Agent, folder: Path) -> str:
+        """What is wrong with the files of a set."""
+        files: dict[str, tuple[str, int]] = {}
+        for lun in self._stack.luns.values():
+            files[lun.name] = f"{CACHE_IN_AGENT}/golden/{folder.name}/{lun.file_name}.img", lun.size_bytes
+            if lun.contents:
+                files[f"{lun.name}, as it was first"] = _first(folder.name, lun), lun.size_bytes
+        found = await agent.call(Inspect(tuple(files.values())))
+        return "; ".join(f"{name}: {what}" for name, what in zip(files, found.problems, strict=True) if what)
 
     async def blanks(self, agent: Agent) -> dict[str, str]:
         """Paths of the file systems of new LUNs, in the agent: empty, or with what a bound folder has."""

@@ -79,6 +79,9 @@ async def lab(
         stack = on_local_disks(stack, await asyncio.to_thread(_image_volumes, client, images))
         running = RunningStack(client, stack, images, run, agent, net, carrier_image, agent_image)
         golden = await asyncio.to_thread(Golden, stack, images, folder)
+        if golden.exists and (problem := await golden.problem(agent)):
+            log(f"the disks that {stack.name} was initialised on are not used: {problem}")
+            await asyncio.to_thread(golden.discard)
         if not golden.exists:
             log(f"initialising {stack.name} once; its disks are kept for later runs")
             running.logs = logs

@@ -139,7 +139,7 @@ class RunningStack:
         await self._steady(deadline, HarnessError)
 
     async def take_down(self) -> None:
-        """Remove every container of this copy, whatever fault is in force; its LUNs have all that was written then."""
+        """Remove every container of this copy, whatever fault is in force."""
         self.behind.clear()
         await self.agent.call(Release())
         await self._remove(list(self.running))
@@ -253,6 +253,14 @@ class RunningStack:
         """Make a file, a path in the agent, of which a LUN is cloned that has what its bound folder has."""
         await self._disks.fill(lun, self._copy_image, path)
 
+    async def unmounted(self) -> None:
+        """Wait until everything that services wrote has arrived on the LUNs; none of them runs any more.
+
+        Raises:
+            HarnessError: Somebody else has one mounted; the message says who.
+        """
+        await self._disks.unmounted()
+
     async def save_luns(self, folder: str) -> None:
         """Write every LUN's content into `folder`, a path in the agent."""
         await self._disks.save(folder)
@@ -266,6 +274,7 @@ class RunningStack:
         Raises:
             Unrecoverable: A service does not come back.
             CarrierError: The carrier does not come back.
+            HarnessError: Somebody else has a LUN mounted, so it cannot be read anew.
         """
         names = self.stack.in_start_order(self.stack.services)
         self.restarts.cancel(names)
@@ -273,6 +282,7 @@ class RunningStack:
         await asyncio.gather(*(self.agent.call(Forget(name)) for name in names))
         running = [self.running[name] for name in names]
         await asyncio.gather(*(asyncio.to_thread(containers.kill_and_wait, self._client, each) for each in running))
+        await self.unmounted()
         carrier = [self.carrier.restart(seconds_max)] if self.carrier else []
         await asyncio.gather(self._ready.start_in_order(names, self._start, seconds_max, Unrecoverable), *carrier)
         await self._open(deadline)

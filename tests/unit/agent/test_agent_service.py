@@ -17,11 +17,12 @@ import pytest
 
 from chaos.agent import __main__ as main
 from chaos.agent import service, states, wire
-from chaos.agent.disk import loop
+from chaos.agent.disk import loop, mounted
 from chaos.agent.disk.effects import Effect, FailEffect, Fate, Io
 from chaos.agent.disk.fuse import Front
 from chaos.agent.disk.lun import BLOCK_BYTES
 from chaos.agent.network import links, namespaces
+from chaos.agent.request import REQUESTS
 from chaos.agent.service import Agent
 from chaos.agent.states import Fail, LunState
 from chaos.agent.wire import LunsApplied
@@ -62,6 +63,7 @@ def agent(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iter
         return f"/dev/loop-{Path(path).name}", os.open(os.devnull, os.O_RDONLY)
 
     monkeypatch.setattr(loop, "attach", attach)
+    monkeypatch.setattr(mounted, "wait_until_free", lambda device, seconds_max: True)
     made = Agent("run", Front(-1), "/run/holdfast", str(tmp_path))
     for lun in ("disk", "spare"):
         made.do_create(wire.Create(lun, SIZE))
@@ -173,6 +175,23 @@ def test_mount_points_are_told_as_the_service_sees_them(agent: Agent) -> None:
     assert list(found) == ["me"]
     assert {"/", "/proc"} <= set(found["me"])
     assert service._unescaped(r"/with\040blank\134") == "/with blank\\"
+
+
+def test_a_lun_that_somebody_still_has_mounted_keeps_its_port_and_it_is_told_who_has_it(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert agent.do_await_unmount(wire.AwaitUnmount("disk", 1.0)) == wire.Unmounted(free=True)
+    monkeypatch.setattr(mounted, "wait_until_free", lambda device, seconds_max: False)
+    monkeypatch.setattr(mounted, "holders", lambda device: ("sleep (pid 42)",))
+    port = agent._ports["disk"]
+    assert agent.do_await_unmount(wire.AwaitUnmount("disk", 1.0)) == wire.Unmounted(False, ("sleep (pid 42)",))
+    with pytest.raises(OSError, match=r"the file system of disk is still mounted; by sleep \(pid 42\)"):
+        agent.do_attach(wire.Attach("disk"))
+    assert agent._ports["disk"] is port
+    assert not port.closed
+    apply(agent, OFF)
+    assert agent.do_await_unmount(wire.AwaitUnmount("disk", 1.0)).free, "a closed port takes no write any more"
+    agent.do_attach(wire.Attach("disk"))
 
 
 def test_a_file_is_shown_as_a_device_until_it_is_hidden(agent: Agent, tmp_path: Path) -> None:
@@ -379,7 +398,7 @@ class TestRequests:
 
 
 def test_the_agent_answers_every_request() -> None:
-    assert {name for name in wire.REQUESTS if not hasattr(Agent, f"do_{name}")} == set()
+    assert {name for name in REQUESTS if not hasattr(Agent, f"do_{name}")} == set()
 
 
 def test_the_agent_runs_on_the_standard_library_alone() -> None:

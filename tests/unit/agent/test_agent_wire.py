@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from chaos.agent import states
 from chaos.agent.codec import decoded, encoded
+from chaos.agent.request import REQUESTS
 from chaos.agent.states import Fail, Hold, LinkState, LunState
-from chaos.agent.wire import REQUESTS, ApplyLinks, ApplyLuns, Drop, Event
+from chaos.agent.wire import ApplyLinks, ApplyLuns, Drop, Event
 
 
 @pytest.mark.parametrize("name", sorted(REQUESTS))

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from chaos.agent.wire import Request
+from chaos.agent.request import Request
 from chaos.errors import CarrierError
 from chaos.experiment.plan import Parameter, ScheduledFault, Target, Trigger
 from chaos.faults import injector as module

@@ -11,7 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from chaos.agent.wire import Format, Save
+from chaos.agent.wire import Format, Inspect, Inspected, Save
+from chaos.errors import HarnessError
 from chaos.stack.agent.link import CACHE_IN_AGENT, Agent
 from chaos.stack.live.contents import digest
 from chaos.stack.live.files import BoundFiles
@@ -42,6 +43,8 @@ class Running:
         self._content = content
         self._before_save = before_save
         self.did: list[str] = []
+        self.problem = ""
+        self.inspected: tuple[tuple[str, int], ...] = ()
         self.hostnames = Hostnames(stack())
 
     @property
@@ -52,12 +55,16 @@ class Running:
     def made(self) -> RunningStack:
         return cast(RunningStack, self)
 
-    async def call(self, request: Save | Format) -> None:
+    async def call(self, request: Save | Format | Inspect) -> Inspected | None:
         self.did.append(request.do)
+        if isinstance(request, Inspect):
+            self.inspected = request.files
+            return Inspected(tuple(self.problem for _ in request.files))
         path = request.path
         if isinstance(request, Save) and self._before_save is not None:
             await self._before_save()
         (self._cache / Path(path).relative_to(CACHE_IN_AGENT)).write_text(self._content)
+        return None
 
     async def fill(self, lun: str, path: str) -> None:
         self.did.append(f"fill {lun}")
@@ -77,6 +84,9 @@ class Running:
     async def shut_down(self) -> None:
         self.did.append("shut_down")
 
+    async def unmounted(self) -> None:
+        self.did.append("unmounted")
+
     async def clear(self) -> None:
         self.did.append("clear")
 
@@ -90,7 +100,8 @@ def test_a_set_is_made_of_disks_that_were_shut_down_in_order(tmp_path: Path) -> 
     assert not golden.exists
     asyncio.run(golden.make(running.made, 1.0))
     assert golden.exists
-    assert [did for did in running.did if did != "answers"] == ["format", "up", "shut_down", "save", "clear"]
+    did = [did for did in running.did if did != "answers"]
+    assert did == ["format", "up", "shut_down", "unmounted", "save", "inspect", "clear"]
     assert file_of(golden, tmp_path).read_text() == "x"
 
 
@@ -121,6 +132,28 @@ def test_a_maker_that_breaks_off_leaves_no_set(tmp_path: Path) -> None:
     golden = Golden(stack(), {"db": "sha256:1"}, tmp_path)
     with pytest.raises(OSError, match="disk full"):
         asyncio.run(golden.make(Running(tmp_path, "x", broken).made, 1.0))
+    assert not golden.exists
+
+
+def test_a_set_whose_copies_are_not_whole_is_not_kept(tmp_path: Path) -> None:
+    golden, running = Golden(stack(), {"db": "sha256:1"}, tmp_path), Running(tmp_path, "x")
+    running.problem = "it was copied while it was mounted"
+    with pytest.raises(HarnessError, match="cannot be kept: pgdata: it was copied while it was mounted"):
+        asyncio.run(golden.make(running.made, 1.0))
+    assert not golden.exists
+    assert running.did[-1] == "clear"
+
+
+def test_a_set_that_was_taken_wrongly_is_noticed_before_it_is_used(tmp_path: Path) -> None:
+    golden, running = Golden(stack(), {"db": "sha256:1"}, tmp_path), Running(tmp_path, "x")
+    asyncio.run(golden.make(running.made, 1.0))
+    assert asyncio.run(golden.problem(running.agent)) == ""
+    assert running.inspected == ((golden.bases()["pgdata"], 8 << 20),)
+    running.problem = "it has errors"
+    assert asyncio.run(golden.problem(running.agent)) == "pgdata: it has errors"
+    (file_of(golden, tmp_path).parent / "golden.json").write_text("")
+    assert asyncio.run(golden.problem(running.agent)).startswith("golden.json cannot be read: ")
+    golden.discard()
     assert not golden.exists
 
 
