@@ -1,5 +1,5 @@
 """Whether a final read really asked the service: ports of 127.0.0.1 that lead to it and count what goes through,
-and two that lead nowhere: `dead` and `holding`.
+and two that lead nowhere: `dead` and `holding`. For the tests of a driver, a relay cuts replies off or keeps them back.
 
 Every read gets ports of its own, so what a port carried was this read's and nobody else's, on every engine, whatever
 way leads from the host into a container, and however often it fetched. The relays run in a thread: a driver that
@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from chaos.workload.session import FrontDoor
 DEAD_SECONDS_MAX = 2.0
 """So long a read of a dead address may try; whoever tries longer has no answer either."""
 HOLD_SECONDS = 2.0
-"""So long an address that holds keeps a request without an answer."""
+"""So long an address that holds keeps a request without an answer, and a relay keeps replies back."""
+_GLANCE_SECONDS = 0.002
 _CHUNK_BYTES = 1 << 16
 _FRONT = ""
 """The name of the front door among those of the copies."""
@@ -81,6 +83,9 @@ class Relay:
         self.refused = ""
         self._carried: dict[str, list[Carried]] = {name: [] for name in addresses}
         self._before_cut: dict[int, int] | None = None
+        self._held_until = 0.0
+        self._passing = 0
+        self._kept = 0
         self._servers: list[asyncio.Server] = []
         self._talks: set[asyncio.Task[None]] = set()
 
@@ -103,6 +108,28 @@ class Relay:
         """Over how many connections something was asked since."""
         before = self._before_cut or {}
         return sum(one.asked_bytes > before.get(id(one), 0) for one in self._connections())
+
+    def hold(self, after: int = 0) -> None:
+        """From now on, keep replies back until `let_go`, or for `HOLD_SECONDS`; none of them is lost.
+
+        Args:
+            after: So many pieces of replies pass first. A piece is what comes at once.
+        """
+        self._passing, self._held_until = after, time.monotonic() + HOLD_SECONDS
+
+    def let_go(self) -> None:
+        """Pass on what was kept back, and whatever comes."""
+        self._held_until = 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether replies are being kept back, or would be if one came."""
+        return time.monotonic() < self._held_until
+
+    @property
+    def keeps_one(self) -> bool:
+        """Whether a reply is kept back at this moment."""
+        return self.holds and self._kept > 0
 
     def _connections(self) -> list[Carried]:
         return [one for of_door in self._carried.values() for one in of_door]
@@ -153,8 +180,21 @@ class Relay:
             talk.answered_bytes += len(chunk)
             if self._before_cut is not None:
                 raise ConnectionResetError("cut")
+            await self._turn()
             await _pass_on(chunk, client)
         _end(client)
+
+    async def _turn(self) -> None:
+        """Wait until a reply may be passed on."""
+        if self._passing:
+            self._passing -= 1
+            return
+        self._kept += 1
+        try:
+            while self.holds:  # noqa: ASYNC110  (an event of this loop is not for another thread to set)
+                await asyncio.sleep(_GLANCE_SECONDS)
+        finally:
+            self._kept -= 1
 
 
 async def _pass_on(chunk: bytes, to: asyncio.StreamWriter) -> None:
