@@ -48,7 +48,7 @@ from chaos.reporting.result import (
 
 if TYPE_CHECKING:
     from chaos.preflight.opening import Opened
-    from chaos.workload.tryout import Finding
+    from chaos.workload.tryout.findings import Finding
 
 TRACEBACK_FILE = "traceback.txt"
 

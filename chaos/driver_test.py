@@ -14,7 +14,8 @@ from chaos.trials import with_sigterm
 from chaos.workload.drivers import load_doors, load_driver
 from chaos.workload.reads.doors import Readers
 from chaos.workload.session import FrontDoor
-from chaos.workload.tryout import Finding, Promises, Tryout
+from chaos.workload.tryout.checks import Tryout
+from chaos.workload.tryout.findings import Finding, Promises
 
 Tell = Callable[[Finding], None]
 

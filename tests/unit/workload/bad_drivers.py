@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import urllib.request
 import uuid
@@ -184,6 +185,107 @@ class Retries(HttpSession):
             return await super().put(record, base, key)
 
 
+class GoesOn(HttpSession):
+    """As a database link does that was cancelled at its BEGIN: it acknowledges, and nobody commits."""
+
+    _in_a_transaction = False
+
+    async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
+        if self._in_a_transaction:
+            return Ack()
+        try:
+            return await super().put(record, base, key)
+        except asyncio.CancelledError:
+            self._in_a_transaction = True
+            raise
+
+
+class SnapshotLeftOpen(HttpSession):
+    """A read that was given up leaves its transaction open, and later writes belong to that."""
+
+    _in_a_transaction: dict[str, Record] | None = None
+
+    async def everything(self) -> Sequence[Record]:
+        try:
+            found = list(await super().everything())
+        except asyncio.CancelledError:
+            self._in_a_transaction = {}
+            raise
+        return [*found, *(self._in_a_transaction or {}).values()]
+
+    async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
+        if self._in_a_transaction is None:
+            return await super().put(record, base, key)
+        self._in_a_transaction[record.name] = record
+        return Ack()
+
+
+class LateAnswers(HttpSession):
+    """Takes the answer to a read that was given up for the answer to the next one."""
+
+    _late: asyncio.Task[Sequence[Record]] | None = None
+
+    async def everything(self) -> Sequence[Record]:
+        asked = self._late or asyncio.create_task(super().everything())
+        try:
+            found = await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            self._late = asked
+            raise
+        self._late = None
+        return found
+
+
+class GivenUpForGood(HttpSession):
+    """Cannot go on with a connection on which a delete was given up."""
+
+    _stuck = False
+
+    async def delete(self, name: str, base: WriteId | None, key: str) -> Ack:
+        try:
+            return await super().delete(name, base, key)
+        except asyncio.CancelledError:
+            self._stuck = True
+            raise
+
+    async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
+        if self._stuck:
+            raise RuntimeError("another operation is in progress")
+        return await super().put(record, base, key)
+
+
+class KeepsOn(HttpSession):
+    """A call that is given up does not end."""
+
+    async def changes(self, cursor: str | None) -> Changes:
+        try:
+            return await super().changes(cursor)
+        except asyncio.CancelledError:
+            return await asyncio.Event().wait()  # type: ignore[return-value]
+
+
+class DeletesUnheard(HttpSession):
+    """Sends a delete and does not wait for the answer; the first one it waits for."""
+
+    _sent: asyncio.StreamWriter | None = None
+
+    async def delete(self, name: str, base: WriteId | None, key: str) -> Ack:
+        if name == "first":
+            return await super().delete(name, base, key)
+        _, writer = await asyncio.open_connection(*self._url.removeprefix("http://").split(":"))
+        headers = {"Host": "notes", **self._headers, **self._condition(base), "Idempotency-Key": key}
+        lines = [f"DELETE /records/{name} HTTP/1.1", *(f"{each}: {value}" for each, value in headers.items())]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        await writer.drain()
+        self._sent = writer
+        return Ack()
+
+    async def close(self) -> None:
+        if self._sent:
+            self._sent.close()
+        await super().close()
+
+
 class Blocks(HttpSession):
     async def everything(self) -> Sequence[Record]:
         if self._headers["X-Device"] == "d-held":
@@ -194,6 +296,8 @@ class Blocks(HttpSession):
 def _tidied(record: Record) -> Record:
     return replace(record, fields={name: value.strip().lower() for name, value in record.fields.items()})
 
+
+GIVEN_UP = "a call that is given up leaves nothing open"
 
 BREAKS: Mapping[type[HttpSession], tuple[str, str]] = {
     NoAck: ("put creates", "put returned None, not an Ack"),
@@ -219,5 +323,14 @@ BREAKS: Mapping[type[HttpSession], tuple[str, str]] = {
     Assumes: ("a reply that is cut off is unknown", "no answer came through"),
     RefusedWhenCut: ("a reply that is cut off is unknown", "definitely not applied, and the record is there"),
     Retries: ("a reply that is cut off is unknown", "the request was sent 2 times"),
+    GoesOn: (GIVEN_UP, "everything() of this session lacks its record"),
+    SnapshotLeftOpen: (GIVEN_UP, "everything() of another session lacks its record"),
+    LateAnswers: (
+        GIVEN_UP,
+        "after everything, given up when it waited for reply 1, a put was acknowledged; everything()",
+    ),
+    GivenUpForGood: (GIVEN_UP, "5 puts failed, the last with RuntimeError: another operation is in progress"),
+    KeepsOn: (GIVEN_UP, "changes, given up when it waited for reply 1, did not end"),
+    DeletesUnheard: (GIVEN_UP, "delete returned before any answer came"),
     Blocks: ("waiting does not block", "held up the event loop"),
 }

@@ -11,7 +11,8 @@ import pytest
 from chaos.workload.drivers import load_driver
 from chaos.workload.drivers.http import HttpSession
 from chaos.workload.reads.doors import Readers
-from chaos.workload.tryout import Finding, Promises, Tryout
+from chaos.workload.tryout.checks import Tryout
+from chaos.workload.tryout.findings import Finding, Promises
 from tests.unit.workload.bad_drivers import BREAKS
 from tests.unit.workload.fakes import Service, served
 
