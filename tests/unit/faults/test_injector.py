@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from chaos.agent.request import Request
 from chaos.agent.states import Fail, LinkState, LunState
 from chaos.agent.wire import (
     Answers,
@@ -29,7 +30,6 @@ from chaos.agent.wire import (
     LunCounts,
     LunsApplied,
     LunTraffic,
-    Request,
     ServiceRead,
     ServicesApplied,
 )
