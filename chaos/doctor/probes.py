@@ -20,6 +20,7 @@ from pathlib import Path
 from chaos.doctor import inside
 from chaos.doctor.diagnosis import Diagnosis, Finding, conclude
 from chaos.errors import EngineError, HarnessError, ImageError
+from chaos.experiment.drivers import installed_drivers, known_drivers
 from chaos.stack.cache import cache_folder, cache_place
 from chaos.stack.carrier.image import PUBLISHED, REMEDY, find_server
 from chaos.stack.engine import own
@@ -36,6 +37,7 @@ from chaos.stack.engine.client import (
 )
 from chaos.stack.engine.identity import Run, owner_of
 from chaos.stack.images.images import ImageRef, find_agent_image
+from chaos.workload.drivers import load_driver
 
 DISK_FREE_BYTES_MIN = 2 << 30
 _PROBE_SECONDS_MAX = 30
@@ -62,12 +64,17 @@ MECHANISMS = {
 
 
 def examine() -> Diagnosis:
-    """Look at everything; changes nothing, and takes about a second."""
+    """Look at everything; changes nothing, and takes about a second.
+
+    Raises:
+        UsageError: A driver or a fault of somebody's package cannot be loaded.
+    """
+    drivers = _drivers()
     try:
         client, address = reach(_CONNECT_SECONDS_MAX)
     except EngineError as error:
         engine = [Finding("engine", "gap", str(error), _engine_remedy(error))]
-        return conclude((*engine, _agent_finding(None), *_mechanisms(None, None), *_host()))
+        return conclude((*engine, _agent_finding(None), *_mechanisms(None, None), *_host(), drivers))
     with closing(client):
         try:
             engine = _engine(client, address)
@@ -79,7 +86,7 @@ def examine() -> Diagnosis:
                 None,
                 [],
             )
-    return conclude((*engine, _agent_finding(image), *mechanisms, *_host()))
+    return conclude((*engine, _agent_finding(image), *mechanisms, *_host(), drivers))
 
 
 def _engine(client: Engine, address: str) -> list[Finding]:
@@ -93,6 +100,12 @@ def _engine(client: Engine, address: str) -> list[Finding]:
         else Finding("privileges", "ok", "rootful"),
         Finding("cgroup version", "info", found.cgroups),
     ]
+
+
+def _drivers() -> Finding:
+    for name in installed_drivers():
+        load_driver(name)
+    return Finding("drivers", "info", ", ".join(known_drivers()))
 
 
 def _agent_finding(image: ImageRef | None) -> Finding:

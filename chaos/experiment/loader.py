@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from chaos.errors import Problem, SourceError, UsageError
 from chaos.experiment.catalogue import FaultCatalogue, schedule_problems
+from chaos.experiment.drivers import known_drivers
 from chaos.experiment.explain import problems_of
 from chaos.experiment.plan import (
     Checks,
@@ -116,7 +117,7 @@ def _experiment(document: Document, path: Path, seed: int | None, times: int, fa
     model = _validated(document, ExperimentModel, faults)
     folder = _folder(path)
     # Also where the experiment names no driver: the stack may name one that lies beside the experiment.
-    driver_folder = None if model.driver == "http" else folder
+    driver_folder = None if model.driver in known_drivers() else folder
     return [_drawn(model, model.experiment, seed + i, folder, driver_folder) for i in range(times)]
 
 

@@ -7,13 +7,13 @@ against a catalogue (`chaos.experiment.catalogue`); what the stack holds, by `ch
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeGuard, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model, model_validator
 
 from chaos.experiment.catalogue import TargetForm
+from chaos.experiment.drivers import driver_form
 from chaos.experiment.explain import fail
 from chaos.experiment.plan import Checks, Limits, Verdict, Workload
 from chaos.experiment.source import did_you_mean
@@ -154,14 +154,6 @@ class LimitsModel(Strict):
     recover_seconds_max: Seconds = _L.recover_seconds_max
     converge_seconds_max: Seconds = _L.converge_seconds_max
     door_seconds_max: Seconds = _L.door_seconds_max
-
-
-def driver_form(value: object) -> object:
-    """`http`, or `module:Class`."""
-    own = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
-    if isinstance(value, str) and value != "http" and re.fullmatch(own, value) is None:
-        fail(f"unknown driver {value[:60]!r}", "use http, or module:Class for a driver of your own")
-    return value
 
 
 class FileModel(Strict):

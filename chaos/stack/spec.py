@@ -227,7 +227,7 @@ class Stack:
         luns: By name: that of the volume, or `service:/path`.
         volumes: Further named volumes; none once `chaos.stack.local` has put them on LUNs.
         front_door: (service, container port).
-        driver: "http" or "module:Class".
+        driver: A name of `chaos.experiment.drivers`, or "module:Class".
         roles: Services by role, e.g. {"database": ("db",)}; of a role that moves, those that may have it.
         role_checks: Of each role that moves, how to find out who has it.
         copies: For each store ("records", "blobs") the volumes that hold a copy of it, as declared.

@@ -46,7 +46,7 @@ ALLOWED = {
     "workload": {"errors", "history", "experiment"},
     "checks": {"errors", "history", "experiment", "faults"},
     "reporting": {"errors", "history", "experiment", "faults", "checks"},
-    "doctor": {"errors", "stack", "faults", "experiment"},
+    "doctor": {"errors", "stack", "faults", "experiment", "workload"},
     "trial": {"errors", "history", "experiment", "spec", "stack", "live", "workload", "checks", "reporting"},
     "trials": {"errors", "experiment", "spec", "stack", "preflight", "workload", "reporting", "trial"},
     "driver_test": {"errors", "experiment", "spec", "stack", "preflight", "workload", "trials"},

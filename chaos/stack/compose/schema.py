@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from chaos.experiment.drivers import DEFAULT, driver_form
 from chaos.experiment.explain import fail
-from chaos.experiment.schema import driver_form
 from chaos.experiment.source import did_you_mean
 from chaos.stack.compose.values import (
     Argv,
@@ -352,7 +352,7 @@ class ChaosModel(Strict):
 
     arrays: dict[Name, ArrayModel] = {}
     front_door: Annotated[tuple[str, int], _address("front_door")] | None = None
-    driver: Annotated[str, BeforeValidator(driver_form)] = "http"
+    driver: Annotated[str, BeforeValidator(driver_form)] = DEFAULT
     conflict: Annotated[Literal["reject", "last-writer-wins"], BeforeValidator(_policy)] = "reject"
     idempotency: Literal["keyed", "none"] = "keyed"
     roles: dict[Name, list[str] | RoleModel] = {}

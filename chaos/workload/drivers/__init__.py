@@ -1,4 +1,4 @@
-"""Finds a driver by its name: `http`, or `module:Class` of the user's own code."""
+"""Finds the class of a driver by its name, or by "module:Class" of the user's own code."""
 
 from __future__ import annotations
 
@@ -10,35 +10,37 @@ from pathlib import Path
 from typing import cast
 
 from chaos.errors import UsageError
+from chaos.experiment.drivers import is_class_of_a_module, known_drivers, names_told
 from chaos.workload.session import Copy, Session
-
-BUILT_IN: Mapping[str, str] = {"http": "chaos.workload.drivers.http:HttpSession"}
 
 _CALLS: Mapping[str, int] = {"put": 3, "delete": 3, "changes": 1, "everything": 0, "close": 0}
 """The methods of `Session` and how many arguments each is given."""
+_LOOKED_FOR = "it is looked for beside the experiment, then among the installed packages"
+_OF_A_PACKAGE = "install what it lacks, or mend or uninstall the package that it is of"
 
 
 def load_driver(name: str, folder: Path | None = None) -> type[Session]:
     """The driver class of this name.
 
     Args:
-        name: `http`, or `module:Class`.
+        name: A known name, or "module:Class".
         folder: Where the user's modules are looked for first: beside the experiment or the stack.
 
     Raises:
         UsageError: It cannot be imported, or it lacks something of the protocol; every problem at once.
     """
-    module_name, colon, class_name = BUILT_IN.get(name, name).partition(":")
-    if not (colon and module_name and class_name):
-        known = ", ".join(BUILT_IN)
-        raise UsageError(f"unknown driver {name!r}; it is one of {known}, or module:Class of your own code")
+    own = is_class_of_a_module(name)
+    place = name if own else known_drivers().get(name, "")
+    if not place:
+        raise UsageError(f"unknown driver {name!r}; use {names_told()}")
+    module_name, _, class_name = place.partition(":")
     try:
-        module = _import(module_name, None if name in BUILT_IN else folder)
+        module = _import(module_name, folder if own else None)
     except Exception as error:
-        where = f" in {folder}" if folder else ""
+        where = f" ({place})" if not own else f" in {folder}" if folder else ""
+        remedy = _LOOKED_FOR if own else _OF_A_PACKAGE
         raise UsageError(
-            f"driver {name!r} cannot be imported{where}: {type(error).__name__}: {error}; "
-            f"it is looked for beside the experiment, then among the installed packages"
+            f"driver {name!r} cannot be imported{where}: {type(error).__name__}: {error}; {remedy}"
         ) from error
     found = getattr(module, class_name, None)
     if not inspect.isclass(found):
@@ -104,7 +106,7 @@ def _problems(driver: type) -> list[str]:
     for method, count in _CALLS.items():
         found = inspect.getattr_static(driver, method, None)
         function = getattr(driver, method, None)
-        if found is None or not callable(function):
+        if found is None or not callable(function) or getattr(function, "__isabstractmethod__", False):
             problems.append(f"async method {method} is missing")
             continue
         if not inspect.iscoroutinefunction(function):

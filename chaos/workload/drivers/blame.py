@@ -15,11 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import chaos
+from chaos.experiment.drivers import BUILT_IN
 from chaos.workload.session import Ack, Changes, Record
 
 _DEFECTS = (TypeError, AttributeError, NameError, LookupError, ImportError, NotImplementedError, SyntaxError)
 _HERE = Path(chaos.__file__).parent
-_BUILT_IN = frozenset(_HERE / "workload" / "drivers" / name for name in ("http.py", "copies.py"))
+_BUILT_IN = frozenset(
+    _HERE.parent / f"{module.replace('.', '/')}.py"
+    for module in (*(place.partition(":")[0] for place in BUILT_IN.values()), "chaos.workload.drivers.copies")
+)
 _LIBRARIES = (_HERE, *{Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _PACKAGES = ("/site-packages/", "/dist-packages/")
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from chaos.workload.drivers import BUILT_IN
-
-_CLASS_OF_A_MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+from chaos.experiment.drivers import is_class_of_a_module
 
 
 def driver_files(driver: str, folder: Path | None) -> tuple[Path, ...]:
@@ -18,7 +15,7 @@ def driver_files(driver: str, folder: Path | None) -> tuple[Path, ...]:
     Found in the source: imports, those inside functions too, and `module:Class` texts, by which a driver names its
     doors. None for a driver that comes with Holdfast or is installed.
     """
-    if folder is None or driver in BUILT_IN:
+    if folder is None or not is_class_of_a_module(driver):
         return ()
     found: dict[Path, None] = {}
     wanted = [driver.partition(":")[0].partition(".")[0]]
@@ -52,7 +49,5 @@ def _imported(file: Path) -> Iterator[str]:
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.partition(".")[0]
-        elif (
-            isinstance(node, ast.Constant) and isinstance(node.value, str) and _CLASS_OF_A_MODULE.fullmatch(node.value)
-        ):
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and is_class_of_a_module(node.value):
             yield node.value.partition(":")[0].partition(".")[0]

@@ -1,0 +1,69 @@
+"""The names of drivers: those that come with Holdfast, and those that installed packages add.
+
+A package adds its drivers by entry points of the group `holdfast.drivers`, each a name and "module:Class". Nothing is
+imported here; `chaos.workload.drivers` does that.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Final
+
+from chaos.errors import UsageError
+from chaos.experiment.explain import fail
+
+BUILT_IN: Final[Mapping[str, str]] = MappingProxyType({"http": "chaos.workload.drivers.http:HttpSession"})
+"""The drivers that come with Holdfast, as "module:Class" by name. A new one is a line here."""
+DEFAULT: Final = "http"
+ENTRY_POINTS: Final = "holdfast.drivers"
+_CLASS_OF_A_MODULE: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@functools.cache
+def installed_drivers() -> Mapping[str, str]:
+    """The drivers that installed packages add, as "module:Class" by name.
+
+    Raises:
+        UsageError: Two of them have one name, one has the name of a driver that comes with Holdfast, or is no class.
+    """
+    found: dict[str, str] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        if not is_class_of_a_module(point.value):
+            raise UsageError(
+                f"the driver {point.name} of an installed package is {point.value!r}, not module:Class; mend or "
+                "uninstall that package"
+            )
+        other = {**BUILT_IN, **found}.get(point.name, point.value)
+        if other != point.value or point.name in BUILT_IN:
+            raise UsageError(
+                f"there are two drivers of the name {point.name}, {other} and {point.value}; uninstall the package of "
+                "one of them, or name the class itself: driver: module:Class"
+            )
+        found[point.name] = point.value
+    return MappingProxyType(found)
+
+
+def known_drivers() -> Mapping[str, str]:
+    """Every driver that has a name, as "module:Class". Errors as of `installed_drivers`."""
+    return {**BUILT_IN, **installed_drivers()}
+
+
+def is_class_of_a_module(name: str) -> bool:
+    """Whether it is "module:Class", a driver of the user's own."""
+    return _CLASS_OF_A_MODULE.fullmatch(name) is not None
+
+
+def names_told() -> str:
+    """What a driver may be called, for a message."""
+    return f"{', '.join(known_drivers())}, or module:Class for a driver of your own"
+
+
+def driver_form(value: object) -> object:
+    """A known name, or "module:Class"; anything else is a problem of the file."""
+    if isinstance(value, str) and not is_class_of_a_module(value) and value not in known_drivers():
+        fail(f"unknown driver {value[:60]!r}", f"use {names_told()}")
+    return value
