@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import tarfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -288,7 +289,7 @@ def kill_and_wait(client: Engine, container: Container) -> None:
 def stop(client: Engine, container: Container, grace_seconds: float) -> None:
     """Stop in order: SIGTERM, the grace period, SIGKILL."""
     try:
-        client.api.stop(container.id, timeout=int(grace_seconds) or 1)
+        client.api.stop(container.id, timeout=math.ceil(grace_seconds))
     except Refusal as error:
         if error.status_code != 404:
             raise EngineError(f"the engine does not stop {container.service}: {error.explanation}") from error

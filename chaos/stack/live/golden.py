@@ -92,10 +92,13 @@ class Golden:
         part = self._folder.with_name(f"{self._name}.{secrets.token_hex(4)}.part")
         part.mkdir(parents=True)
         try:
-            await running.up(await self._filled(running, part.name), seconds_max)
+            with running.waits.of("the bound folders to be copied"):
+                bases = await self._filled(running, part.name)
+            await running.up(bases, seconds_max)
             await running.shut_down()
             await running.unmounted()
-            await self._keep(running, part)
+            with running.waits.of("the initialised disks to be copied"):
+                await self._keep(running, part)
         finally:
             shutil.rmtree(part, ignore_errors=True)
             with contextlib.suppress(AgentError):  # the agent's loss is the error; the sweep removes the rest

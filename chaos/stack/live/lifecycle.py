@@ -78,6 +78,7 @@ async def lab(
         agent = await Agent.start(client, agent_image, run, str(folder), heard)
         stack = on_local_disks(stack, await asyncio.to_thread(_image_volumes, client, images))
         running = RunningStack(client, stack, images, run, agent, net, carrier_image, agent_image)
+        running.waits.say = log
         golden = await asyncio.to_thread(Golden, stack, images, folder)
         if golden.exists and (problem := await golden.problem(agent)):
             log(f"the disks that {stack.name} was initialised on are not used: {problem}")

@@ -15,7 +15,7 @@ from chaos.stack.engine.client import Engine, Refusal
 from chaos.stack.engine.containers import Container, Unstartable
 from chaos.stack.hush import Hush
 from chaos.stack.spec import Condition, Service, Stack
-from chaos.stack.waiting import accepts, poll
+from chaos.stack.waiting import Waits, accepts, poll
 
 _COMMAND_SECONDS_MAX = 10.0
 """Of one run of a command that tells whether a service is in its steady state."""
@@ -35,6 +35,7 @@ class Readiness:
         running: Mapping[str, Container],
         is_restarted: Callable[[str, int], bool],
         hush: Hush,
+        waits: Waits,
     ) -> None:
         """`running` has each service's container of the moment.
 
@@ -45,6 +46,7 @@ class Readiness:
         self._running = running
         self._is_restarted = is_restarted
         self._hush = hush
+        self._waits = waits
 
     async def start_in_order(
         self,
@@ -121,7 +123,8 @@ class Readiness:
                 said = f": {await self._failure_of(service.name, service.healthcheck.test, service.user)}"
             await self.fail(error, service.name, f"does not get healthy in time{said}")
 
-        await poll(is_healthy, deadline, expired)
+        with self._waits.of(f"{service.name} to get healthy", deadline, self._words_of(service.name)):
+            await poll(is_healthy, deadline, expired)
 
     async def completed(self, service: Service, deadline: float, error: Failure) -> None:
         """Wait until a job has ended successfully; while its policy starts it again, a failure is not its end."""
@@ -138,7 +141,8 @@ class Readiness:
             last = f", and last ended with code {code}" if code else ""
             await self.fail(error, service.name, f"does not complete in time{last}")
 
-        await poll(is_completed, deadline, expired)
+        with self._waits.of(f"{service.name} to complete", deadline, self._words_of(service.name)):
+            await poll(is_completed, deadline, expired)
 
     async def _state(self, service: str) -> tuple[bool, int, bool]:
         """Whether a service runs, else its exit code, and whether its policy does not start it again after that.
@@ -159,7 +163,8 @@ class Readiness:
         async def expired() -> None:
             await self.fail(error, service, f"is not steady in time: {await self._failure_of(service, command)}")
 
-        await poll(is_steady, deadline, expired)
+        with self._waits.of(f"{service} to be steady", deadline, self._words_of(service)):
+            await poll(is_steady, deadline, expired)
 
     async def _failure_of(self, service: str, command: Sequence[str], user: str = "") -> str:
         """How a command inside a service, run once more, fails, in its own words."""
@@ -174,16 +179,25 @@ class Readiness:
             return f"{shown} succeeds only now"
         return f"{shown} fails; {said}" if said else f"{shown} fails with code {code} and says nothing"
 
-    async def open(self, door: tuple[str, int], name: str, deadline: float, error: Failure) -> None:
+    async def open(self, door: tuple[str, int], name: str, deadline: float, error: Failure, service: str = "") -> None:
         """Wait until a published port accepts a connection: it may come a moment after its service's start."""
-        await poll(functools.partial(accepts, door), deadline, lambda: self.fail(error, name, "accepts nobody"))
+        with self._waits.of(f"the {name} to accept a connection", deadline, self._words_of(service)):
+            await poll(functools.partial(accepts, door), deadline, lambda: self.fail(error, name, "accepts nobody"))
 
     async def fail(self, error: Failure, service: str, what: str) -> None:
         """Raise, with the service's last words where it has any."""
-        words = ""
-        if service in self._running:
-            words = await asyncio.to_thread(containers.last_words, self._client, self._running[service], self._hush)
+        words = await self._words_of(service)()
         raise error(f"{service} {what}" + (f"; its last words:\n{words}" if words else ""))
+
+    def _words_of(self, service: str) -> Callable[[], Awaitable[str]]:
+        """What a service said last; one without a container says nothing."""
+
+        async def words() -> str:
+            if service not in self._running:
+                return ""
+            return await asyncio.to_thread(containers.last_words, self._client, self._running[service], self._hush)
+
+        return words
 
 
 class Behind:

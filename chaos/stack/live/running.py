@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import signal
 import time
 from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
@@ -35,11 +36,13 @@ from chaos.stack.live.hostnames import Hostnames
 from chaos.stack.live.readiness import Behind, Readiness, all_over, raised_as
 from chaos.stack.live.restarts import Restarts
 from chaos.stack.spec import Service, Stack
+from chaos.stack.waiting import Waits
 
 _RECREATE_SECONDS_MAX = 30.0
 _NOTICE_SECONDS_MAX = 5.0
 """Until the engine has noticed the end of a container; a busy one takes a while."""
 _LOOK_SECONDS = 0.05
+_KILLED = 128 + signal.SIGKILL
 
 
 class RunningStack:
@@ -87,7 +90,8 @@ class RunningStack:
         self.hostnames = Hostnames(stack)
         self.hush = Hush(stack)
         self.restarts = Restarts(stack, self._start_again)
-        self._ready = Readiness(client, stack, self.running, self.restarts.restarts, self.hush)
+        self.waits = Waits()
+        self._ready = Readiness(client, stack, self.running, self.restarts.restarts, self.hush, self.waits)
         self.behind = Behind(stack, self._ready)
         hosts = addresses(stack, net)
         self._places = {
@@ -168,8 +172,15 @@ class RunningStack:
 
     async def _stop(self, service: Service) -> None:
         await self.agent.call(Forget(service.name))
-        container = self.running[service.name]
-        await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
+        container, begun = self.running[service.name], time.monotonic()
+        with self.waits.of(f"{service.name} to stop", begun + service.stop_grace_seconds):
+            await asyncio.to_thread(containers.stop, self._client, container, service.stop_grace_seconds)
+            code = (await asyncio.to_thread(containers.state, self._client, container))[1]
+        if code == _KILLED and time.monotonic() - begun > service.stop_grace_seconds:
+            self.waits.say(
+                f"{service.name} did not end within its stop_grace_period of {service.stop_grace_seconds:g} s and was "
+                "killed; its disks are as it left them then"
+            )
 
     async def recreate(self, names: Iterable[str]) -> list[str]:
         """Stop these services in order and make their containers anew, on the volumes that they have; none is started.
@@ -216,7 +227,8 @@ class RunningStack:
         await self._remove(anew)
         await self._disks.remove([*blanks, *checked])
         await self._disks.make(blanks)
-        said = await self._disks.reattach(checked)
+        with self.waits.of("the file systems to be checked"):
+            said = await self._disks.reattach(checked)
         self.hostnames.draw(self.stack.services_on(tuple(blanks)))
         await self._make(anew, Unrecoverable)
         return said
@@ -259,7 +271,8 @@ class RunningStack:
         Raises:
             HarnessError: Somebody else has one mounted; the message says who.
         """
-        await self._disks.unmounted()
+        with self.waits.of("the disks to be unmounted"):
+            await self._disks.unmounted()
 
     async def save_luns(self, folder: str) -> None:
         """Write every LUN's content into `folder`, a path in the agent."""
@@ -343,7 +356,7 @@ class RunningStack:
 
         The carrier accepts connections whether the service does or not, so it is asked beside the service.
         """
-        await self._ready.open(self.service_door, "front door", deadline, Unrecoverable)
+        await self._ready.open(self.service_door, "front door", deadline, Unrecoverable, self.stack.front_door[0])
         if self.carrier:
             await self._ready.open(self.front_door, "carrier", deadline, CarrierError)
 

@@ -20,6 +20,7 @@ from chaos.stack.live.golden import Golden
 from chaos.stack.live.hostnames import Hostnames
 from chaos.stack.live.running import RunningStack
 from chaos.stack.spec import Lun, Mount, Port, Service, Stack
+from chaos.stack.waiting import Waits
 
 
 def stack(**changes: Any) -> Stack:
@@ -46,6 +47,7 @@ class Running:
         self.problem = ""
         self.inspected: tuple[tuple[str, int], ...] = ()
         self.hostnames = Hostnames(stack())
+        self.waits = Waits()
 
     @property
     def agent(self) -> Agent:
