@@ -48,19 +48,18 @@ async def _tried(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None
         doors=stack.doors,
         request_seconds_max=plan.workload.request_seconds_max,
     )
-    ready_seconds_max = plan.limits.ready_seconds_max
     scratch = cache_folder() / "scratch"
     scratch.mkdir(exist_ok=True)
     findings: list[Finding] = []
     async with (
         Readers.open(name, plan.driver_folder, scratch) as readers,
-        lab(stack, Run.begin(plan.seed), ready_seconds_max, lambda event: None, log) as copy,
+        lab(stack, Run.begin(plan.seed), plan.limits, lambda event: None, log) as copy,
     ):
         reader = await readers.new()
         try:
             log(f"starting {stack.name}")
             copy.running.hostnames.take(copy.golden.hostnames())
-            await copy.running.up(copy.golden.bases(), ready_seconds_max)
+            await copy.running.up(copy.golden.bases(), copy.limits.ready_seconds_max)
             host, port = copy.running.front_door
             service = FrontDoor(host, port, copy.running.published)
             readers.hush = copy.running.hush

@@ -123,6 +123,7 @@ class Trial:
         not_covered: tuple[str, ...] = ()
         self._recorder.append(self._header())
         self._running.agent.on_stall = self._note_stall
+        self._running.ends.say = lambda text: self._note("ended", text)
         self._readers = [await self._all_readers.new() for _ in range(2)]
         async with self._phase("reset"):
             self._running.hostnames.take(self._lab.golden.hostnames())
@@ -144,6 +145,7 @@ class Trial:
 
     async def _stop_watching(self) -> None:
         self._running.agent.on_stall = lambda stall: None
+        self._running.ends.say = lambda text: None
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)  # who asks next is told of a dead agent

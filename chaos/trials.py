@@ -14,13 +14,13 @@ import os
 import signal
 from collections import deque
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from chaos.errors import HarnessError, Terminated, UsageError
 from chaos.experiment.loader import write_plan
-from chaos.experiment.plan import Plan
+from chaos.experiment.plan import Limits, Plan
 from chaos.preflight.opening import Opened, open_plans
 from chaos.reporting.listener import FanOut, Held, Listener
 from chaos.reporting.recall import kept_images
@@ -125,7 +125,7 @@ async def _run_trials(plans: Sequence[Plan], jobs: int, keep_luns: bool, runs: P
     for turn in turns:
         _make(turn.folder)
     _link_latest(runs, turns[0].folder)  # a trial that breaks off is found there, too
-    await asyncio.to_thread(_keep_inputs, opened, tuple(turns))
+    kept = await asyncio.to_thread(_keep_inputs, opened, tuple(turns))
     images = kept_images(plan.inputs.parent) if plan.inputs is not None else {}
     results: dict[int, TrialResult] = {}
     made = asyncio.Event()
@@ -141,11 +141,12 @@ async def _run_trials(plans: Sequence[Plan], jobs: int, keep_luns: bool, runs: P
             for line in opened.differing if turn.number == 1 else ():
                 told.log(f"warning: {line}")
             logs = turn.folder / LOGS_FOLDER / "initialising"
-            async with lab(stack, run, plan.limits.ready_seconds_max, diary.agent, told.log, logs) as copy:
+            async with lab(stack, run, plan.limits, diary.agent, told.log, logs) as copy:
                 made.set()
                 for line in compare_images(images, copy.images) if turn.number == 1 else ():
                     told.log(f"warning: {line}")
                 while True:
+                    turn = _patient(turn, copy.limits, kept[turn.folder])
                     trial = Trial(turn.plan, copy, readers, turn.folder, told)
                     results[turn.number] = await trial.run(keep=keep_luns)
                     _link_latest(runs, turn.folder)
@@ -177,13 +178,23 @@ async def _run_trials(plans: Sequence[Plan], jobs: int, keep_luns: bool, runs: P
     return [results[number] for number in sorted(results)]
 
 
-def _keep_inputs(opened: Opened, turns: Sequence[_Turn]) -> None:
-    """Have each run folder hold what its trial is run from, and the plan that runs it from there."""
+def _keep_inputs(opened: Opened, turns: Sequence[_Turn]) -> dict[Path, Plan]:
+    """Have each run folder hold what its trial is run from, and the plan that runs it from there, which is returned."""
     plan, stack = turns[0].plan, opened.stack
     files = driver_files(plan.driver or stack.driver, plan.driver_folder)
     kept = keep(plan, stack, opened.sources, files, turns[0].folder)
-    for turn in turns:
-        write_plan(kept.into(turn.folder, turn.plan), turn.folder / PLAN_FILE)
+    plans = {turn.folder: kept.into(turn.folder, turn.plan) for turn in turns}
+    for folder, each in plans.items():
+        write_plan(each, folder / PLAN_FILE)
+    return plans
+
+
+def _patient(turn: _Turn, limits: Limits, kept: Plan) -> _Turn:
+    """A turn with the limits that hold now that the images are there, in the plan of its run folder as well."""
+    if turn.plan.limits == limits:
+        return turn
+    write_plan(replace(kept, limits=limits), turn.folder / PLAN_FILE)
+    return replace(turn, plan=replace(turn.plan, limits=limits))
 
 
 def _require_free_ports(stack: Stack) -> None:

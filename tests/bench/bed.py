@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from chaos.errors import HarnessError
+from chaos.experiment.plan import Limits
 from chaos.stack.cache import cache_place
 from chaos.stack.engine.identity import Run, is_alive, owner_of
 from chaos.stack.live.lifecycle import Lab, lab
@@ -52,7 +53,9 @@ def cache_on(storage: Storage) -> Iterator[Path]:
 async def bed(stack: Stack) -> AsyncIterator[Lab]:
     """The stack's lab; nothing runs yet. What the agent tells is not kept."""
     run = Run.begin(0)
-    async with lab(stack, run, READY_SECONDS_MAX, lambda event: None, lambda line: None) as made:
+    async with lab(
+        stack, run, Limits(ready_seconds_max=READY_SECONDS_MAX), lambda event: None, lambda line: None
+    ) as made:
         yield made
 
 

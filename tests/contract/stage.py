@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from chaos.agent.wire import Event
-from chaos.experiment.plan import Parameter, ScheduledFault, Target, Trigger
+from chaos.experiment.plan import Limits, Parameter, ScheduledFault, Target, Trigger
 from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
 from chaos.history.events import FaultEvent
@@ -179,7 +179,7 @@ async def scene(stack: Stack, folder: Path, log: Callable[[str], None] = lambda 
     events: list[Event] = []
     async with asyncio.timeout(SCENE_SECONDS_MAX):
         run = Run.begin(1)
-        async with lab(stack, run, 30.0, events.append, log) as made:
+        async with lab(stack, run, Limits(ready_seconds_max=30.0), events.append, log) as made:
             recorder = Recorder(folder / f"{run.id}.jsonl")
             try:
                 made.running.hostnames.take(made.golden.hostnames())

@@ -15,6 +15,7 @@ import pytest
 
 from chaos.agent.wire import Save
 from chaos.errors import HarnessError
+from chaos.experiment.plan import Limits
 from chaos.stack.engine.client import connect
 from chaos.stack.engine.identity import Run
 from chaos.stack.live import disks
@@ -224,7 +225,9 @@ def test_the_logs_of_an_initialisation_that_fails_are_kept(tmp_path: Path) -> No
 
     async def act() -> None:
         with pytest.raises(HarnessError, match="box ended with code 7"):
-            async with lab(broken, Run.begin(1), 20.0, lambda _: None, lambda _: None, tmp_path / "logs"):
+            async with lab(
+                broken, Run.begin(1), Limits(ready_seconds_max=20.0), lambda _: None, lambda _: None, tmp_path / "logs"
+            ):
                 raise AssertionError("it came up")
 
     asyncio.run(act())

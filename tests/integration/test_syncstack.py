@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from chaos.experiment.loader import load
+from chaos.experiment.plan import Limits
 from chaos.faults import catalogue
 from chaos.history.events import CANARY_OWNER, DoorRead
 from chaos.stack.compose import load_stack
@@ -65,7 +66,7 @@ async def cluster(of: Stack = STACK) -> AsyncIterator[Lab]:
     """A running copy of the stack."""
     async with (
         asyncio.timeout(SCENE_SECONDS_MAX),
-        lab(of, Run.begin(1), 90.0, lambda _: None, lambda _: None) as made,
+        lab(of, Run.begin(1), Limits(ready_seconds_max=90.0), lambda _: None, lambda _: None) as made,
     ):
         await made.running.up(made.golden.bases(), READY_SECONDS_MAX)
         yield made

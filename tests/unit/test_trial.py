@@ -30,6 +30,9 @@ class NotingStack:
     async def take_down(self) -> None:
         self._do("take down", HarnessError("a container cannot be removed"))
 
+    async def unmounted(self) -> None:
+        self._do("unmount", HarnessError("somebody else has it mounted"))
+
     async def save_luns(self, folder: str) -> None:
         (self.cache / folder.removeprefix(f"{CACHE_IN_AGENT}/") / "pgdata.img").write_text("data")
         self._do("save", AgentError("the agent refused save: No space left on device"))
@@ -44,7 +47,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.mark.parametrize("fails_in", ["", "save"])
+@pytest.mark.parametrize("fails_in", ["", "unmount", "save"])
 def test_the_disks_are_kept_as_they_are_once_nobody_writes_beside_copies_of_bound_files(
     cache: Path, tmp_path: Path, fails_in: str
 ) -> None:
@@ -53,6 +56,6 @@ def test_the_disks_are_kept_as_they_are_once_nobody_writes_beside_copies_of_boun
     trial = Trial.__new__(Trial)
     vars(trial).update(_running=running, _folder=folder, _lab=SimpleNamespace(run=SimpleNamespace(id="run")))
     asyncio.run(trial._keep_luns())
-    assert running.did == ["take down", "save"]
+    assert running.did == ["take down", "unmount", "save"]
     assert [path.name for path in (folder / "luns").iterdir()] == ["pgdata.img"]
     assert [path.name for path in scratch_of("run").iterdir()] == ["0-config.json"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from chaos.agent.wire import Event, Release
 from chaos.errors import AgentError, EngineError, HarnessError
+from chaos.experiment.plan import Limits
 from chaos.stack.agent.link import Agent
 from chaos.stack.cache import cache_folder
 from chaos.stack.carrier import carrier
@@ -25,25 +26,32 @@ from chaos.stack.images.images import ensure_agent_image, ensure_image
 from chaos.stack.live.golden import Golden
 from chaos.stack.live.running import RunningStack
 from chaos.stack.local import on_local_disks
+from chaos.stack.patience import asked_for, patience_warnings, with_patience
 from chaos.stack.programs import in_own_thread
 from chaos.stack.spec import Stack
 
 
 @dataclass(frozen=True)
 class Lab:
-    """Everything that trials of one stack need, up and ready. What its images' volumes add is in `running.stack`."""
+    """Everything that trials of one stack need, up and ready.
+
+    Attributes:
+        running: Its stack has what the images add: volumes, health checks.
+        limits: Those that were not stated may have grown with the health checks of images.
+    """
 
     run: Run
     running: RunningStack
     golden: Golden
     images: dict[str, str]
+    limits: Limits
 
 
 @asynccontextmanager
 async def lab(
     stack: Stack,
     run: Run,
-    ready_seconds_max: float,
+    limits: Limits,
     on_event: Callable[[Event], None],
     log: Callable[[str], None],
     logs: Path | None = None,
@@ -65,11 +73,11 @@ async def lab(
     def heard(event: Event) -> None:
         on_event(event)
         if running is not None and event.event == "exited":
-            running.restarts.exited(event.service)
+            running.ends.exited(event.service)
 
     try:
         images = await _images(client, stack, log)
-        stack = await asyncio.to_thread(with_image_checks, client, stack, images)
+        stack, limits = await _with_image_checks(client, stack, images, limits, log)
         carrier_image = await _carrier_image(client, stack, log)
         agent_image = (await in_own_thread(ensure_agent_image, client)).id
         net = await asyncio.to_thread(network.create, client, run)
@@ -78,7 +86,7 @@ async def lab(
         agent = await Agent.start(client, agent_image, run, str(folder), heard)
         stack = on_local_disks(stack, await asyncio.to_thread(_image_volumes, client, images))
         running = RunningStack(client, stack, images, run, agent, net, carrier_image, agent_image)
-        running.waits.say = log
+        running.waits.say = running.ends.say = log
         golden = await asyncio.to_thread(Golden, stack, images, folder)
         if golden.exists and (problem := await golden.problem(agent)):
             log(f"the disks that {stack.name} was initialised on are not used: {problem}")
@@ -86,9 +94,10 @@ async def lab(
         if not golden.exists:
             log(f"initialising {stack.name} once; its disks are kept for later runs")
             running.logs = logs
-            await golden.make(running, ready_seconds_max)
+            await golden.make(running, limits.ready_seconds_max)
         running.files.begin_with(golden.files)
-        yield Lab(run, running, golden, {**images, carrier.NAME: carrier_image} if carrier_image else images)
+        all_images = {**images, carrier.NAME: carrier_image} if carrier_image else images
+        yield Lab(run, running, golden, all_images, limits)
         orderly = True
     except HarnessError as error:
         if agent is None or not agent.lost.is_set() or agent.given_up:
@@ -112,6 +121,22 @@ async def _images(client: Engine, stack: Stack, log: Callable[[str], None]) -> d
         log(f"image of {service.name}")
         found[service.name] = (await in_own_thread(ensure_image, client, service, stack.name)).id
     return found
+
+
+async def _with_image_checks(
+    client: Engine, stack: Stack, images: dict[str, str], limits: Limits, log: Callable[[str], None]
+) -> tuple[Stack, Limits]:
+    """The stack with the health checks of its images, and the limits that those ask for; what is new is told."""
+    whole = await asyncio.to_thread(with_image_checks, client, stack, images)
+    seconds, chain = asked_for(whole)
+    if seconds == asked_for(stack)[0]:
+        return whole, limits
+    grown = with_patience(limits, whole)
+    if grown != limits:
+        log(f"limits grow to {seconds:g} s, as the health checks ask for: {', then '.join(chain)}")
+    for line in patience_warnings(limits, whole):
+        log(f"warning: {line}")
+    return whole, grown
 
 
 def _image_volumes(client: Engine, images: dict[str, str]) -> dict[str, list[str]]:

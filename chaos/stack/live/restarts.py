@@ -1,19 +1,31 @@
-"""The restart policies of a running stack. The engine is not told of them: a fault may want a service to stay down."""
+"""Services that ended by themselves, and their restart policies.
+
+The engine is not told of the policies: a fault may want a service to stay down.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 
+from chaos.agent.wire import FindAlive
 from chaos.errors import AgentError, HarnessError
+from chaos.stack.agent.link import Agent
+from chaos.stack.engine import containers
+from chaos.stack.engine.client import Engine, Refusal
+from chaos.stack.engine.containers import Container
 from chaos.stack.spec import Stack
 
 _PAUSE_SECONDS = 0.1
 _PAUSE_SECONDS_MAX = 2.0
 _STAYED_UP_SECONDS = 10.0
 """As engines do it: a service that ends again and again is started ever later, one that had stayed up at once."""
+_NOTICE_SECONDS_MAX = 5.0
+"""Until the engine has noticed the end of a container; a busy one takes a while."""
+_LOOK_SECONDS = 0.05
 
 
 class Restarts:
@@ -39,16 +51,17 @@ class Restarts:
         task = self._tasks.get(service)
         return self._may_again(service) or (task is not None and not task.done())
 
-    def exited(self, service: str) -> None:
-        """A service ended, and nobody had said that it should."""
+    def exited(self, service: str) -> bool:
+        """A service ended, and nobody had said that it should; return whether its policy has a start left for it."""
         if self._stack.services[service].restart == "no" or not self._may_again(service):
-            return
+            return False
         self._times[service] += 1
         stayed_up = time.monotonic() - self._ended.get(service, 0.0) > _STAYED_UP_SECONDS
         pause = _PAUSE_SECONDS if stayed_up else min(_PAUSE_SECONDS_MAX, 2 * self._pauses[service])
         self._ended[service], self._pauses[service] = time.monotonic(), pause
         self._forget(service)
         self._tasks[service] = asyncio.create_task(self._again(service, pause))
+        return True
 
     def cancel(self, services: Iterable[str]) -> None:
         """Somebody else stops or starts these: what was about to be done is not, and the count begins anew."""
@@ -84,3 +97,81 @@ class Restarts:
                 self._failed = error
             except HarnessError:  # its health, or who mends the stack, will tell
                 pass
+
+
+class Ends:
+    """Who does not run, and why; who ends by itself is told of."""
+
+    def __init__(
+        self, client: Engine, stack: Stack, agent: Agent, running: Mapping[str, Container], restarts: Restarts
+    ) -> None:
+        """`running` has each service's container of the moment."""
+        self.say: Callable[[str], None] = lambda text: None
+        self._client = client
+        self._stack = stack
+        self._agent = agent
+        self._running = running
+        self._restarts = restarts
+        self._telling: set[asyncio.Task[None]] = set()
+        self._told: set[str] = set()
+        """Services of which it was told that they are started again: their logs have how often."""
+
+    def exited(self, name: str) -> None:
+        """A service's first process has ended, and nobody had said that it should: its policy is followed."""
+        held = name in self._restarts.held()
+        comes_back = self._restarts.exited(name)
+        if not held:
+            self._telling = {task for task in self._telling if not task.done()}
+            self._telling.add(asyncio.create_task(self._tell(name, comes_back)))
+
+    def clear(self) -> None:
+        """Forget who was told of."""
+        self._told.clear()
+
+    async def not_running(self) -> list[str]:
+        """Services whose container has ended, or never started (one that completed, as asked, is not among them).
+
+        The agent sees an end at once; the engine, which knows the exit code, is given a moment to notice it.
+        """
+        alive = (await self._agent.call(FindAlive(tuple(self._running)))).services
+        found = {name: each for name, each in self._running.items() if name not in alive}
+        states = await asyncio.gather(*(self._state(each) for each in found.values()))
+        return [
+            name
+            for name, (running, code) in zip(found, states, strict=True)
+            if not running and not self._stack.is_done(name, code)
+        ]
+
+    async def finished(self, names: Iterable[str]) -> set[str]:
+        """Those of these services that have ended as they should: successfully, and nothing wants them back."""
+        return {
+            name
+            for name in names
+            if name in self._running
+            and self._stack.services[name].restart in ("no", "on-failure")
+            and await asyncio.to_thread(containers.state, self._client, self._running[name]) == (False, 0)
+        }
+
+    async def _state(self, container: Container) -> tuple[bool, int]:
+        """As `containers.state`, of a container that the agent does not know, or knows to have ended."""
+        until = time.monotonic() + _NOTICE_SECONDS_MAX
+        while True:
+            running, code = await asyncio.to_thread(containers.state, self._client, container)
+            if not running or time.monotonic() > until:
+                return running, code
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _tell(self, name: str, comes_back: bool) -> None:
+        policy = self._stack.services[name].restart
+        running, code = True, 0
+        if policy in ("no", "on-failure"):
+            with contextlib.suppress(KeyError, Refusal, OSError):  # it was removed meanwhile
+                running, code = await self._state(self._running[name])
+        if not running and self._stack.is_done(name, code):
+            return
+        if comes_back and name not in self._told:
+            self._told.add(name)
+            self.say(f"{name} ended; it is started again, as its restart policy says")
+        elif not comes_back and not running:
+            why = "its restart policy is no" if policy == "no" else "its restarts are used up"
+            self.say(f"{name} ended with code {code}; {why}, so it stays down until somebody starts it")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import orjson
 
-from chaos.agent.wire import Confine, FindAlive, Forget, Heard, Release, Sync, Watch
+from chaos.agent.wire import Confine, Forget, Heard, Release, Sync, Watch
 from chaos.errors import CarrierError, EngineError, HarnessError
 from chaos.stack.agent.link import Agent
 from chaos.stack.cache import scratch_of
@@ -34,14 +34,11 @@ from chaos.stack.live.disks import Disks, Unrecoverable
 from chaos.stack.live.files import BoundFiles
 from chaos.stack.live.hostnames import Hostnames
 from chaos.stack.live.readiness import Behind, Readiness, all_over, raised_as
-from chaos.stack.live.restarts import Restarts
+from chaos.stack.live.restarts import Ends, Restarts
 from chaos.stack.spec import Service, Stack
 from chaos.stack.waiting import Waits
 
 _RECREATE_SECONDS_MAX = 30.0
-_NOTICE_SECONDS_MAX = 5.0
-"""Until the engine has noticed the end of a container; a busy one takes a while."""
-_LOOK_SECONDS = 0.05
 _KILLED = 128 + signal.SIGKILL
 
 
@@ -90,6 +87,8 @@ class RunningStack:
         self.hostnames = Hostnames(stack)
         self.hush = Hush(stack)
         self.restarts = Restarts(stack, self._start_again)
+        self.ends = Ends(client, stack, agent, self.running, self.restarts)
+        self.not_running, self.finished = self.ends.not_running, self.ends.finished
         self.waits = Waits()
         self._ready = Readiness(client, stack, self.running, self.restarts.restarts, self.hush, self.waits)
         self.behind = Behind(stack, self._ready)
@@ -145,6 +144,7 @@ class RunningStack:
     async def take_down(self) -> None:
         """Remove every container of this copy, whatever fault is in force."""
         self.behind.clear()
+        self.ends.clear()
         await self.agent.call(Release())
         await self._remove(list(self.running))
         if self.carrier:
@@ -302,39 +302,6 @@ class RunningStack:
         with contextlib.suppress(Unrecoverable):  # it serves; what it serves, the reads will tell
             await self._steady(deadline, Unrecoverable)
 
-    async def not_running(self) -> list[str]:
-        """Services whose container has ended, or never started (one that completed, as asked, is not among them).
-
-        The agent sees an end at once; the engine, which knows the exit code, is given a moment to notice it.
-        """
-        alive = (await self.agent.call(FindAlive(tuple(self.running)))).services
-        found = {name: each for name, each in self.running.items() if name not in alive}
-        states = await asyncio.gather(*(self._ended(each) for each in found.values()))
-        return [
-            name
-            for name, (running, code) in zip(found, states, strict=True)
-            if not running and not self.stack.is_done(name, code)
-        ]
-
-    async def _ended(self, container: Container) -> tuple[bool, int]:
-        """As `containers.state`, of a container that the agent does not know, or knows to have ended."""
-        until = time.monotonic() + _NOTICE_SECONDS_MAX
-        while True:
-            running, code = await asyncio.to_thread(containers.state, self._client, container)
-            if not running or time.monotonic() > until:
-                return running, code
-            await asyncio.sleep(_LOOK_SECONDS)
-
-    async def finished(self, names: Iterable[str]) -> set[str]:
-        """Those of these services that have ended as they should: successfully, and nothing wants them back."""
-        return {
-            name
-            for name in names
-            if name in self.running
-            and self.stack.services[name].restart in ("no", "on-failure")
-            and await asyncio.to_thread(containers.state, self._client, self.running[name]) == (False, 0)
-        }
-
     async def answers(self, seconds_max: float) -> None:
         """Wait until every service is healthy, the front door accepts a connection and the stack is steady.
 
@@ -418,7 +385,7 @@ class RunningStack:
             try:
                 await self.agent.call(Watch(name, container.pid))
             except HarnessError:  # it has ended already; of every later end the agent tells
-                self.restarts.exited(name)
+                self.ends.exited(name)
 
         await asyncio.gather(watch(), self.agent.call(Confine(name, container.pid, self._network.subnet)))
 

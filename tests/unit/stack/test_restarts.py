@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from chaos.errors import AgentError, HarnessError
+from chaos.stack.engine import containers
+from chaos.stack.engine.containers import Container
 from chaos.stack.live import restarts
-from chaos.stack.live.restarts import Restarts
+from chaos.stack.live.restarts import Ends, Restarts
 from chaos.stack.spec import Service, Stack
 from tests.unit.faults.jumping import run
 
@@ -121,3 +124,42 @@ def test_a_service_that_cannot_be_started_is_nobody_elses_failure_and_an_agent_t
             policies.verify()
 
     run(scene(), monkeypatch, restarts)
+
+
+def told_of(monkeypatch: pytest.MonkeyPatch, *exits: tuple[str, int], held: frozenset[str] = frozenset()) -> list[str]:
+    """What is said of services that end with these codes, one after the other."""
+    said: list[str] = []
+
+    async def act() -> None:
+        async def start(service: str) -> None: ...
+
+        policies = Restarts(STACK, start)
+        policies.held = lambda: held
+        ended = {name: Container(name, name) for name in SERVICES}
+        ends = Ends(cast(Any, None), STACK, cast(Any, None), ended, policies)
+        ends.say = said.append
+        for name, code in exits:
+            monkeypatch.setattr(containers, "state", lambda client, container, code=code: (False, code))
+            ends.exited(name)
+            await asyncio.gather(*ends._telling)
+        policies.cancel(SERVICES)
+
+    asyncio.run(act())
+    return said
+
+
+def test_who_ends_by_itself_is_told_of_and_whether_it_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told_of(monkeypatch, ("once", 3)) == [
+        "once ended with code 3; its restart policy is no, so it stays down until somebody starts it"
+    ]
+    again = "again ended; it is started again, as its restart policy says"
+    assert told_of(monkeypatch, ("again", 1), ("again", 1)) == [again], "its log has how often"
+    assert told_of(monkeypatch, *[("twice", 1)] * 3) == [
+        "twice ended; it is started again, as its restart policy says",
+        "twice ended with code 1; its restarts are used up, so it stays down until somebody starts it",
+    ]
+
+
+def test_who_is_done_or_held_down_by_a_fault_is_not_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told_of(monkeypatch, ("twice", 0)) == []
+    assert told_of(monkeypatch, ("once", 137), held=frozenset({"once"})) == []
