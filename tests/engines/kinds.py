@@ -14,13 +14,16 @@ TESTING = Suite("testing", (*_PODMAN, "docker.io"))
 _CGROUP = "holdfast-engines"
 _FILES_MAX = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 _BOUNDED = f"""#!/bin/sh
-# runc, for hosts that do not let it raise limits: Podman asks for a million files and processes, also in builds
-bundle=
+# runc, for hosts that do not let it raise limits: Podman asks for a million files and processes, in builds and execs too
+before= file=
 for argument; do
-    [ "$bundle" != next ] || bundle=$argument
-    case $argument in -b | --bundle) bundle=next ;; esac
+    case $before in
+        -b | --bundle) file=$argument/config.json ;;
+        -p | --process) file=$argument ;;
+    esac
+    before=$argument
 done
-[ -z "$bundle" ] || sed -E -i 's/"(hard|soft)": ?[0-9]{{7,}}/"\\1":{_FILES_MAX}/g' "$bundle/config.json"
+[ -z "$file" ] || sed -E -i 's/"(hard|soft)": ?[0-9]{{7,}}/"\\1":{_FILES_MAX}/g' "$file"
 exec runc "$@"
 """
 
@@ -47,7 +50,7 @@ def _docker(name: str, suite: Suite, **features: bool) -> Kind:
 
 def _podman(name: str, suite: Suite) -> Kind:
     settings = (
-        f'[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "bounded"\n'
+        '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "bounded"\n'
         '[engine.runtimes]\nbounded = ["FOLDER/bounded"]\n'
         '[network]\nnetwork_backend = "netavark"\ndefault_subnet = "198.19.254.0/24"\n'
     )

@@ -180,14 +180,17 @@ class Place:
         return sorted(found)
 
     def _enter(self, namespaces: Iterable[str], command: Iterable[str]) -> subprocess.Popen[bytes]:
+        """Start a program inside, in a session of its own."""
+        seen = "/tmp", str(REPOSITORY), str(self.folder)
+        inside = [str(ENTER), str(self.kind.suite.root), *seen, "--", *command]
+        environment = {name: self._filled(value) for name, value in self.kind.environment.items()}
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                ["unshare", "--mount", *namespaces, ENTER, self.kind.suite.root, "/tmp", REPOSITORY, self.folder]
-                + ["--", *command],
+                ["unshare", "--mount", *namespaces, *inside],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **{name: self._filled(value) for name, value in self.kind.environment.items()}},
+                env={**os.environ, **environment},
                 start_new_session=True,
             )
 
