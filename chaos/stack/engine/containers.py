@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import os
+import select
 import tarfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 import docker.types
 
 from chaos.errors import EngineError
-from chaos.stack.engine.client import Engine, Refusal
+from chaos.stack.engine.client import Engine, Refusal, status_of
 from chaos.stack.engine.identity import Run
 from chaos.stack.engine.network import Network
 from chaos.stack.spec import NOCOPY, Mount, Service
@@ -26,6 +28,7 @@ from chaos.stack.spec import NOCOPY, Mount, Service
 LOG_BYTES_MAX = 4 << 20
 _LOOK_SECONDS = 0.01
 _LOOK_SECONDS_MAX = 0.25
+_OUTPUT_BYTES = 1 << 16
 _EXIT_SECONDS = 5.0
 """A busy engine knows the exit code of a command a moment after the end of its output."""
 _NANO_CPUS = 1e9
@@ -110,7 +113,7 @@ def create(
         log_config=docker.types.LogConfig(type="json-file", config={"max-size": f"{LOG_BYTES_MAX}"}),
     )
     names = [service.name, *service.aliases, *(() if service.hostname else (hostname,))]
-    endpoint = api.create_endpoint_config(ipv4_address=place.network.address(place.index), aliases=names)
+    endpoint = place.network.endpoint(client, place.index, names)
     networks: Any = {place.network.name: endpoint}  # the stubs forget that it is by name
     try:
         made = api.create_container(
@@ -187,12 +190,37 @@ def succeeds(client: Engine, container: Container, command: Sequence[str], secon
     until = time.monotonic() + seconds_max
     try:
         made = client.api.exec_create(container.id, list(command), user=user)
-        client.api.exec_start(made["Id"], detach=True)
-        return _exit_code(client, made["Id"], until) == 0
+        # not detached: of a command that nobody is attached to, Podman 4 never learns that it has ended
+        with _attached(client, made["Id"]) as wait:
+            wait(min(_LOOK_SECONDS_MAX, seconds_max))
+            return _exit_code(client, made["Id"], until, wait) == 0
     except Refusal as error:
-        if error.status_code in _NOT_RUN:
+        if status_of(error) in _NOT_RUN:
             return False
         raise
+
+
+@contextlib.contextmanager
+def _attached(client: Engine, command: str) -> Iterator[Callable[[float], None]]:
+    """Start a command and throw away what it says, lest it waits for a reader.
+
+    Yields:
+        How to wait for its end: it returns after so many seconds, or when something happened.
+    """
+    stream: Any = client.api.exec_start(command, socket=True)
+    is_open = True
+
+    def wait(seconds: float) -> None:
+        nonlocal is_open
+        if not is_open:
+            time.sleep(seconds)
+        elif select.select([stream], [], [], seconds)[0]:
+            is_open = bool(os.read(stream.fileno(), _OUTPUT_BYTES))
+
+    try:
+        yield wait
+    finally:
+        stream._response.close()  # which has the connection; to close the stream alone would leave it open
 
 
 def execute(
@@ -217,16 +245,17 @@ def execute(
     return _NO_PROGRAM if code is None else code, hush(output)[-400:].decode(errors="replace").strip()
 
 
-def _exit_code(client: Engine, command: str, until: float) -> int | None:
+def _exit_code(client: Engine, command: str, until: float, wait: Callable[[float], None] = time.sleep) -> int | None:
     """That of a command that was started inside; None where it has not ended by then."""
     pause = _LOOK_SECONDS
     while True:
         found = client.api.exec_inspect(command)
         if found["ExitCode"] is not None and not found["Running"]:
             return int(found["ExitCode"])
-        if time.monotonic() > until:
+        left = until - time.monotonic()
+        if left < 0:
             return None
-        time.sleep(pause)
+        wait(min(pause, left))
         pause = min(_LOOK_SECONDS_MAX, 1.5 * pause)
 
 
