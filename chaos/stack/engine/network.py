@@ -7,7 +7,9 @@ Not `--internal`: such a network publishes no ports. What the containers may rea
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import docker.types
 
@@ -31,6 +33,18 @@ class Network:
     def address(self, index: int) -> str:
         """The fixed address of the index-th service."""
         return self.subnet.replace(".0/24", f".{_FIRST_HOST + index}")
+
+    def endpoint(self, client: Engine, index: int, names: Sequence[str] = ()) -> Any:
+        """How the index-th service is connected, as the engine's API takes it: always with the same addresses.
+
+        The hardware address, too: some engines draw another one at every start, and the others on the network go on
+        sending to the old one until they ask again, which takes them half a minute.
+        """
+        address = self.address(index)
+        hardware = "02:42:" + ":".join(f"{int(part):02x}" for part in address.split("."))
+        return client.api.create_endpoint_config(
+            ipv4_address=address, mac_address=hardware, aliases=list(names) or None
+        )
 
 
 def create(client: Engine, run: Run) -> Network:
