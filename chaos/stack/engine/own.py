@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import docker.types
@@ -23,6 +24,7 @@ from chaos.stack.engine.network import Network
 _CAPABILITIES = ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD", "KILL", "DAC_READ_SEARCH", "DAC_OVERRIDE", "SYS_NICE")
 _DEVICES = ("b 7:* rwm", "c 10:229 rwm", "c 10:237 rwm")
 """Loop devices, /dev/fuse and /dev/loop-control."""
+_SINGLE_DEVICES = (Path("/dev/fuse"), Path("/dev/loop-control"))
 _OF_THE_HOST = ("/dev:/dev", f"/sys/fs/cgroup:{CGROUPS_IN_AGENT}")
 """What the agent sees of the host."""
 _ENVIRONMENT = threading.Lock()
@@ -39,22 +41,20 @@ def start_agent(client: Engine, run: Run, image: str, command: Sequence[str], fo
         folder: One of the host's, which the agent may write to.
         seen_as: That folder's path in the agent.
     """
-    api = client.api
-    host = api.create_host_config(
-        **_privileges(),
+    container = _create(
+        client,
+        {
+            "image": image,
+            "command": list(command),
+            "name": f"holdfast-{run.id}-agent",
+            "labels": run.labels("agent"),
+        },
         pid_mode="host",
         binds=[*_OF_THE_HOST, f"{folder}:{seen_as}"],
         log_config=docker.types.LogConfig(type="none"),
         auto_remove=True,
     )
-    container: str = api.create_container(
-        image,
-        command=list(command),
-        name=f"holdfast-{run.id}-agent",
-        labels=run.labels("agent"),
-        host_config=host,
-    )["Id"]
-    api.start(container)
+    client.api.start(container)
     return container
 
 
@@ -66,14 +66,12 @@ def probe(client: Engine, run: Run, image: str, source: str, seconds_max: int) -
         Refusal: It cannot be started.
     """
     api = client.api
-    host = api.create_host_config(
-        **_privileges(),
+    container = _create(
+        client,
+        {"image": image, "entrypoint": "python3", "command": ["-c", source], "labels": run.labels("probe")},
         binds=list(_OF_THE_HOST),
         log_config=docker.types.LogConfig(type="json-file"),  # the engine's own default may keep nothing to read
     )
-    labels = run.labels("probe")
-    made = api.create_container(image, entrypoint="python3", command=["-c", source], labels=labels, host_config=host)
-    container = made["Id"]
     try:
         api.start(container)
         api.wait(container, timeout=seconds_max)
@@ -101,7 +99,7 @@ def start_carrier(
     # imported late: it takes as long as a short command, and most stacks have no carrier
     from testcontainers.core.container import DockerContainer
 
-    endpoint = client.api.create_endpoint_config(ipv4_address=network.address(index))
+    endpoint = network.endpoint(client, index)
     with _own_ways():
         made = DockerContainer("", command=command)
         made.image = image  # as an argument it would get a registry's name before it, where one is configured
@@ -121,6 +119,32 @@ def start_carrier(
         theirs.client = client  # the engine that answered us, with our time limits
         made.start()
     return made.get_container_id()
+
+
+def _create(client: Engine, what: Mapping[str, Any], **host: Any) -> str:
+    """Create a container with the agent's privileges; return its id.
+
+    Podman drops rules for devices, up to version 4 without having them in force either. Where an engine does not tell
+    that it has them, the container gets the devices one by one: those that are there now.
+    """
+    api = client.api
+    privileges = {**host, **_privileges()}
+    container: str = api.create_container(**what, host_config=api.create_host_config(**privileges))["Id"]
+    if api.inspect_container(container)["HostConfig"].get("DeviceCgroupRules"):
+        return container
+    api.remove_container(container, force=True)
+    devices = [f"{device}:{device}:rwm" for device in _devices()]
+    made = api.create_container(**what, host_config=api.create_host_config(**privileges, devices=devices))
+    return str(made["Id"])
+
+
+def _devices() -> list[Path]:
+    """Those that an agent needs and that this host has."""
+    return [
+        path
+        for path in (*_SINGLE_DEVICES, *sorted(Path("/dev").glob("loop[0-9]*")))
+        if path.is_char_device() or path.is_block_device()
+    ]
 
 
 def _privileges() -> dict[str, Any]:
