@@ -2,7 +2,9 @@
 
     HoldfastError
     |- UsageError            exit 64   what the user wrote cannot be run
-    |  `- SourceError        exit 64   ... and this is the place in their file
+    |  |- SourceError        exit 64   ... and this is the place in their file
+    |  |- SeveralErrors      exit 64   ... and it is in several files
+    |  `- MissingExtra       exit 64   ... without a package that is not installed
     |- HarnessError          exit 3    Holdfast or the host failed; says nothing about the service
     |  |- EngineError        exit 3    no engine, or it refused
     |  |- AgentError         exit 3    the agent is gone, or refused a request
@@ -31,6 +33,8 @@ EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
 
 PROBLEMS_SHOWN_MAX = 100
+EXTRA_OF = {"asyncpg": "postgresql"}
+"""The extras that bring libraries of drivers, by module."""
 
 
 class HoldfastError(Exception):
@@ -88,6 +92,35 @@ def _show(problem: Problem, lines: Sequence[str]) -> str:
     elif problem.hint:
         shown.append(f"      {problem.hint}")
     return "\n".join(shown)
+
+
+class SeveralErrors(UsageError):
+    """What is wrong with several files, all at once."""
+
+    def __init__(self, wrong: Mapping[str, UsageError], of: int) -> None:
+        """Tell the errors by file, of so many files that were given; what several share, such as a stack's, once."""
+        told = [str(each) if isinstance(each, SourceError) else f"{file}: {each}" for file, each in wrong.items()]
+        told.append(f"{len(wrong)} of {of} files cannot be run; correct them first, nothing was started")
+        super().__init__("\n".join(dict.fromkeys(told)))
+
+
+class MissingExtra(UsageError):
+    """Something was asked for that needs a package which is installed on demand only."""
+
+    def __init__(self, wanted: str, extra: str, error: ImportError) -> None:
+        """`wanted` is what the user asked for, `extra` the name of what brings the package."""
+        super().__init__(f"{wanted} needs more than is installed ({error}); {install(extra)}")
+
+
+def install(extra: str) -> str:
+    """The remedy where an extra is missing."""
+    return f"install it with: pip install 'holdfast[{extra}]'"
+
+
+def remedy(error: Exception) -> str:
+    """The remedy where a driver, or what it imports, cannot be imported."""
+    extra = EXTRA_OF.get((error.name or "").partition(".")[0]) if isinstance(error, ImportError) else None
+    return install(extra) if extra else "install what is missing"
 
 
 class HarnessError(HoldfastError):

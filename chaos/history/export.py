@@ -1,4 +1,7 @@
-"""Writes a history as one Parquet table: one line for each event, and one for each row that a read returned."""
+"""Writes a history as one Parquet table: one line for each event, and one for each row that a read returned.
+
+Without the extra `export` importing this raises `MissingExtra`.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from chaos.errors import UsageError
+from chaos.errors import MissingExtra, UsageError
+
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ImportError as error:
+    raise MissingExtra("a table in Parquet", "export", error) from None
 
 BATCH_LINES: Final = 50_000
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
-from chaos.errors import UsageError
+from chaos.errors import UsageError, remedy
 from chaos.experiment.drivers import is_class_of_a_module, known_drivers, names_told
 from chaos.workload.session import Copy, Session
 
@@ -17,6 +17,9 @@ _CALLS: Mapping[str, int] = {"put": 3, "delete": 3, "changes": 1, "everything": 
 """The methods of `Session` and how many arguments each is given."""
 _LOOKED_FOR = "it is looked for beside the experiment, then among the installed packages"
 _OF_A_PACKAGE = "install what it lacks, or mend or uninstall the package that it is of"
+
+_FOLDERS: set[str] = set()
+"""In which drivers of the user's own were looked for by this process."""
 
 
 def load_driver(name: str, folder: Path | None = None) -> type[Session]:
@@ -38,9 +41,11 @@ def load_driver(name: str, folder: Path | None = None) -> type[Session]:
         module = _import(module_name, folder if own else None)
     except Exception as error:
         where = f" ({place})" if not own else f" in {folder}" if folder else ""
-        remedy = _LOOKED_FOR if own else _OF_A_PACKAGE
+        advice = _LOOKED_FOR if own else _OF_A_PACKAGE
+        if isinstance(error, ImportError) and error.name != module_name.partition(".")[0]:
+            advice = remedy(error)
         raise UsageError(
-            f"driver {name!r} cannot be imported{where}: {type(error).__name__}: {error}; {remedy}"
+            f"driver {name!r} cannot be imported{where}: {type(error).__name__}: {error}; {advice}"
         ) from error
     found = getattr(module, class_name, None)
     if not inspect.isclass(found):
@@ -75,7 +80,7 @@ def load_doors(driver: type[Session], kinds: Iterable[str]) -> Mapping[str, type
             try:
                 door = cast(type[Copy], getattr(importlib.import_module(module), name))
             except (ImportError, AttributeError) as error:
-                raise UsageError(f"door {kind!r} of {driver.__name__}: {error}; install what is missing") from error
+                raise UsageError(f"door {kind!r} of {driver.__name__}: {error}; {remedy(error)}") from error
         found[kind] = door
     return found
 
@@ -85,18 +90,32 @@ def _import(name: str, folder: Path | None) -> object:
         return importlib.import_module(name)
     place = str(folder.resolve())
     top = name.partition(".")[0]
-    loaded = sys.modules.get(top)
-    origin = str(getattr(loaded, "__file__", None) or "")
-    ours = (Path(place) / f"{top}.py").exists() or (Path(place) / top).is_dir()
-    if loaded is not None and ours and not origin.startswith(place):
-        # Two experiments may each have a module `driver`; what is loaded is the other one's.
-        for stale in [known for known in sys.modules if known == top or known.startswith(f"{top}.")]:
-            del sys.modules[stale]
+    origin = str(getattr(sys.modules.get(top), "__file__", None) or "")
+    # Two experiments may each have a module `driver`, or `client` beside it; what is loaded may be the other one's.
+    stale = {top} if not origin.startswith(place) else set()
+    stale |= {loaded for loaded, module in sys.modules.items() if _home(loaded, module) in _FOLDERS - {place}}
+    for loaded in list(sys.modules):
+        if loaded.partition(".")[0] in {each for each in stale if _is_in(folder, each)}:
+            del sys.modules[loaded]
+    _FOLDERS.add(place)
     if place in sys.path:
         sys.path.remove(place)
     sys.path.insert(0, place)
     importlib.invalidate_caches()
     return importlib.import_module(name)
+
+
+def _is_in(folder: Path, top: str) -> bool:
+    return (folder / f"{top}.py").exists() or (folder / top).is_dir()
+
+
+def _home(name: str, module: object) -> str:
+    """The folder on sys.path in which a top-level module was found; "" of any other."""
+    file = str(getattr(module, "__file__", None) or "")
+    if "." in name or not file:
+        return ""
+    path = Path(file)
+    return str(path.parents[1] if path.name == "__init__.py" else path.parent)
 
 
 def _problems(driver: type) -> list[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,20 @@ def test_two_folders_may_each_have_a_module_of_one_name(tmp_path: Path) -> None:
     one, two = (load_driver("same:Good", tmp_path / folder) for folder in ("one", "two"))
     assert Path(one.__init__.__code__.co_filename).parent.name == "one"
     assert Path(two.__init__.__code__.co_filename).parent.name == "two"
+
+
+def test_what_drivers_of_two_folders_import_beside_them_is_their_own(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder / "package").mkdir(parents=True)
+        (tmp_path / folder / "package" / "__init__.py").write_text("")
+        (tmp_path / folder / "package" / "part.py").write_text(f"PART = {folder!r}\n")
+        (tmp_path / folder / "helper.py").write_text(f"NAME = {folder!r}\n")
+        (tmp_path / folder / f"driver_{folder}.py").write_text(
+            f"import json\nfrom helper import NAME\nfrom package.part import PART\n{GOOD}    home = NAME, PART, json\n"
+        )
+    for folder in ("one", "two", "one"):
+        home: Any = load_driver(f"driver_{folder}:Good", tmp_path / folder).home  # type: ignore[attr-defined]
+        assert home == (folder, folder, json)
 
 
 def test_everything_that_a_driver_lacks_is_told_at_once(tmp_path: Path) -> None:
