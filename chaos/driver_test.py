@@ -59,7 +59,7 @@ async def _tried(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None
         try:
             log(f"starting {stack.name}")
             copy.running.hostnames.take(copy.golden.hostnames())
-            await copy.running.up(copy.golden.bases(), copy.limits.ready_seconds_max)
+            await copy.running.up(copy.golden.bases(), copy.patient(plan.limits).ready_seconds_max)
             host, port = copy.running.front_door
             service = FrontDoor(host, port, copy.running.published)
             readers.hush = copy.running.hush

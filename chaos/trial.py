@@ -24,7 +24,7 @@ from chaos.faults.live import Surroundings
 from chaos.history.events import CANARY_DEVICE, CANARY_OWNER, Header, Note, PhaseEvent
 from chaos.history.recorder import Recorder
 from chaos.history.told import NOBODY
-from chaos.reporting.listener import FanOut
+from chaos.reporting.listener import Teller
 from chaos.reporting.recall import result_of
 from chaos.reporting.result import TrialResult, write_result
 from chaos.stack.agent.heartbeat import Stall
@@ -59,7 +59,7 @@ _PROGRESS_SECONDS = 0.25
 class Trial:
     """One execution of a plan on a stack that is ready for it."""
 
-    def __init__(self, plan: Plan, lab_: Lab, readers: Readers, folder: Path, fan: FanOut) -> None:
+    def __init__(self, plan: Plan, lab_: Lab, readers: Readers, folder: Path, fan: Teller) -> None:
         """Prepare; nothing is touched yet."""
         self._plan = plan
         self._stack = stack = lab_.running.stack
@@ -355,7 +355,7 @@ class Trial:
     async def _show_progress(self, fleet: Fleet) -> None:
         while True:
             await asyncio.sleep(_PROGRESS_SECONDS)
-            self._fan.progress(fleet.performed, self._plan.workload.operations, self._recorder.acknowledged)
+            self._fan.advanced(fleet.performed, self._recorder.acknowledged)
 
     def _note(self, topic: str, text: str) -> None:
         self._recorder.append(Note(topic, time.monotonic_ns(), text))

@@ -139,6 +139,7 @@ class Plan:
         driver_folder: Where the module of a driver `module:Class` is looked for: the experiment's own folder.
         profiles: Compose profiles that are switched on.
         inputs: Of a run folder's plan, the list of what the run read; the files lie beside it.
+        file: The experiment or plan that it was loaded from, as the user named it.
     """
 
     experiment: str
@@ -155,3 +156,4 @@ class Plan:
     profiles: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     inputs: Path | None = None
+    file: Path | None = field(default=None, compare=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from chaos.experiment.plan import Verdict
 from chaos.reporting.causes import Causes
 from chaos.reporting.page.copies import TOPIC
-from chaos.reporting.result import REPORT_FILE, WORST_FIRST, FaultOutcome, TrialResult, worst
+from chaos.reporting.result import REPORT_FILE, FaultOutcome, TrialResult
 from chaos.reporting.words import DOT, classes, count, counted, evidence, one_line, outcomes, phases
 
 if TYPE_CHECKING:
@@ -17,24 +17,26 @@ if TYPE_CHECKING:
 
 _WIDTH = 12
 _REASONS_MAX = 4
+_RECORDS_MAX = 5  # in a whole block; every other shows one
 _CAUSES_MAX = 5
 _FIRST_LINES, _LAST_LINES = 6, 14  # of a life story; a fault, the runbook and the doors are among the last
 
 
-def verdict_block(result: TrialResult) -> list[str]:
-    """The block's lines, the verdict first."""
+def verdict_block(result: TrialResult, *, whole: bool = False) -> list[str]:
+    """The block's lines, the verdict first; `whole` leaves out no reason and no cause, and tells of more records."""
     judgement = result.judgement
     lines = [f"{result.verdict:<{_WIDTH}} {one_line(result.reason)}"]
     if judgement is not None:
-        lines += [f"{'':{_WIDTH}} {reason}" for reason in _further(judgement.reasons, result.reason)]
+        most = len(judgement.reasons) if whole else _REASONS_MAX
+        lines += [f"{'':{_WIDTH}} {reason}" for reason in _further(judgement.reasons, result.reason, most)]
     if not result.as_expected:
         lines.append(f"{'':{_WIDTH}} expected: {result.plan.expect}")
     lines.append("")
     if judgement is not None:
-        for record in judgement.records[:1]:
-            lines += [*life_story(record, of=judgement.records_total), ""]
+        for number, record in enumerate(judgement.records[: _RECORDS_MAX if whole else 1]):
+            lines += [*life_story(record, of=0 if number else judgement.records_total), ""]
         lines += [f"  {line}" for line in _counts(judgement)]
-    lines += [f"  {line}" for line in _causes(result.causes)]
+    lines += [f"  {line}" for line in _causes(result.causes, len(result.causes.listed) if whole else _CAUSES_MAX)]
     lines += [f"  {_fault(fault, result.verdict)}" for fault in result.faults]
     if result.outage is not None:
         lines.append(f"  service away for {result.outage.length}: {result.outage.when}")
@@ -66,26 +68,16 @@ def life_story(record: AnomalousRecord, *, of: int) -> list[str]:
     return lines
 
 
-def summary(results: Sequence[TrialResult]) -> list[str]:
-    """Several trials on one line each verdict, worst first, with the seeds that tell them apart."""
-    lines = [f"{counted(len(results), 'trial')}, the worst {worst(results).verdict}"]
-    for verdict in WORST_FIRST:
-        seeds = [str(result.plan.seed) for result in results if result.verdict == verdict]
-        if seeds:
-            lines.append(f"  {len(seeds):>3} {verdict:<12} seeds {', '.join(seeds)}")
-    return lines
-
-
 def phase_line(result: TrialResult) -> str:
     """Where the trial's time went, on one line."""
     return f"  {phases(result.phases)}"
 
 
-def _further(reasons: Sequence[str], first: str) -> Iterator[str]:
+def _further(reasons: Sequence[str], first: str, most: int) -> Iterator[str]:
     others = [reason for reason in reasons if reason != first]
-    yield from others[:_REASONS_MAX]
-    if len(others) > _REASONS_MAX:
-        yield f"and {counted(len(others) - _REASONS_MAX, 'further reason')}, see result.json"
+    yield from others[:most]
+    if len(others) > most:
+        yield f"and {counted(len(others) - most, 'further reason')}, see result.json"
 
 
 def _counts(judgement: Judgement) -> Iterator[str]:
@@ -99,13 +91,13 @@ def _counts(judgement: Judgement) -> Iterator[str]:
     yield f"mix: {judgement.mix}"
 
 
-def _causes(causes: Causes) -> Iterator[str]:
+def _causes(causes: Causes, most: int) -> Iterator[str]:
     if not causes.listed:
         return
     yield "attempts that failed or stayed unknown:"
-    for cause in causes.listed[:_CAUSES_MAX]:
+    for cause in causes.listed[:most]:
         yield f"  {count(cause.attempts):>7} {cause.of:<5} {cause.outcome}  {one_line(cause.text)}"
-    further = causes.further + sum(cause.attempts for cause in causes.listed[_CAUSES_MAX:])
+    further = causes.further + sum(cause.attempts for cause in causes.listed[most:])
     if further:
         yield f"  {count(further):>7} of other causes, the report has them"
 

@@ -7,13 +7,38 @@ return at once and may fail: its crash is recorded, the listener hears nothing m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from chaos.experiment.plan import Plan
 from chaos.history.events import FaultEvent
 from chaos.reporting.result import TrialResult
+
+PREPARING = "prepare"
+"""What stands for a phase while a stack copy is made, before the first one of a trial."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a trial is.
+
+    Attributes:
+        trial: Its number, from 1.
+        times: How many trials the run has.
+        phase: That it is in; `PREPARING` before the first; "" when it is over, with a verdict or without one.
+        done: Operations that are invoked; 0 before the load.
+        total: Operations of the workload.
+        acknowledged: Creates, updates and deletes that are acknowledged.
+    """
+
+    trial: int
+    times: int
+    experiment: str
+    phase: str
+    done: int = 0
+    total: int = 0
+    acknowledged: int = 0
 
 
 class Listener(Protocol):
@@ -25,8 +50,8 @@ class Listener(Protocol):
     def phase(self, name: str, seconds: float | None, detail: str = "") -> None:
         """A phase began (`seconds` is None) or ended after so many seconds."""
 
-    def progress(self, done: int, total: int, acknowledged: int) -> None:
-        """So many of `total` operations are invoked, so many creates, updates and deletes acknowledged."""
+    def progress(self, at: Standing) -> None:
+        """A trial came further; told at once, also where its other events are held back until it is over."""
 
     def fault(self, event: FaultEvent) -> None:
         """A fault took hold, ended, or was missed."""
@@ -40,6 +65,9 @@ class Listener(Protocol):
     def failed(self, error: BaseException) -> None:
         """The trial broke off without a verdict; clean-up is done."""
 
+    def not_run(self, plan: Plan) -> None:
+        """A trial was not run, or not to its end, since the run was to stop after another one."""
+
 
 class Silent:
     """A listener that does nothing: the base of those that care for a few events only."""
@@ -50,7 +78,7 @@ class Silent:
     def phase(self, name: str, seconds: float | None, detail: str = "") -> None:
         """Ignore."""
 
-    def progress(self, done: int, total: int, acknowledged: int) -> None:
+    def progress(self, at: Standing) -> None:
         """Ignore."""
 
     def fault(self, event: FaultEvent) -> None:
@@ -65,15 +93,23 @@ class Silent:
     def failed(self, error: BaseException) -> None:
         """Ignore."""
 
+    def not_run(self, plan: Plan) -> None:
+        """Ignore."""
+
 
 class Collector(Silent):
-    """Keeps what a caller needs when a later trial breaks off: finished results, the last run folder."""
+    """Keeps what a caller needs when a run ends early: finished results, the last run folder, what was not run.
+
+    `by_file` is whether the run is one of several files, which are then named.
+    """
 
     def __init__(self) -> None:
         """Start empty."""
         self.results: list[TrialResult] = []
         self.run_dir: Path | None = None
         self.seed: int | None = None
+        self.left_out: list[Plan] = []
+        self.by_file = False
 
     def started(self, plan: Plan, seed: int, trial: int, times: int, run_dir: Path) -> None:
         """Remember where the trial under way is kept."""
@@ -82,6 +118,10 @@ class Collector(Silent):
     def finished(self, result: TrialResult) -> None:
         """Keep the result."""
         self.results.append(result)
+
+    def not_run(self, plan: Plan) -> None:
+        """Keep the plan."""
+        self.left_out.append(plan)
 
 
 @dataclass(frozen=True)
@@ -114,9 +154,9 @@ class FanOut:
         """Pass on."""
         self._tell("phase", lambda listener: listener.phase(name, seconds, detail))
 
-    def progress(self, done: int, total: int, acknowledged: int) -> None:
+    def progress(self, at: Standing) -> None:
         """Pass on."""
-        self._tell("progress", lambda listener: listener.progress(done, total, acknowledged))
+        self._tell("progress", lambda listener: listener.progress(at))
 
     def fault(self, event: FaultEvent) -> None:
         """Pass on."""
@@ -134,8 +174,9 @@ class FanOut:
         """Pass on."""
         self._tell("failed", lambda listener: listener.failed(error))
 
-    def close(self) -> None:
-        """Nothing is held back here: see `Held`."""
+    def not_run(self, plan: Plan) -> None:
+        """Pass on."""
+        self._tell("not_run", lambda listener: listener.not_run(plan))
 
     def _tell(self, event: str, call: Callable[[Listener], None]) -> None:
         for listener in tuple(self._listeners):
@@ -146,22 +187,62 @@ class FanOut:
                 self._listeners.remove(listener)
 
 
-class Held(FanOut):
-    """Holds events back, so that those of trials that run side by side do not mix; progress is not told at all."""
+class Teller(FanOut):
+    """Tells the events of the trials of one stack copy, and at once how far each of them is.
 
-    def __init__(self, fan: FanOut) -> None:
-        """Pass the events on to `fan` at `close`, which may be called after each trial."""
-        super().__init__([fan])
+    Where trials run side by side their events are held back, so that they do not mix.
+    """
+
+    def __init__(self, fan: FanOut, *, hold: bool) -> None:
+        """Pass the events on to `fan`: at once, or with `hold` at `close`, which is called after each trial."""
+        super().__init__([])
+        self._fan = fan
+        self._hold = hold
         self._held: list[Callable[[Listener], None]] = []
+        self._at = Standing(0, 0, "", "")
 
-    def progress(self, done: int, total: int, acknowledged: int) -> None:
-        """Drop it."""
+    def started(self, plan: Plan, seed: int, trial: int, times: int, run_dir: Path) -> None:
+        """Tell it."""
+        super().started(plan, seed, trial, times, run_dir)
+        self._move(Standing(trial, times, plan.experiment, PREPARING, total=plan.workload.operations))
+
+    def phase(self, name: str, seconds: float | None, detail: str = "") -> None:
+        """Tell it."""
+        super().phase(name, seconds, detail)
+        if seconds is None:
+            self._move(replace(self._at, phase=name))
+
+    def advanced(self, done: int, acknowledged: int) -> None:
+        """So many operations are invoked, so many creates, updates and deletes acknowledged."""
+        self._move(replace(self._at, done=done, acknowledged=acknowledged))
+
+    def finished(self, result: TrialResult) -> None:
+        """Tell it."""
+        self._move(replace(self._at, phase=""))
+        super().finished(result)
+
+    def failed(self, error: BaseException) -> None:
+        """Tell it."""
+        self._move(replace(self._at, phase=""))
+        super().failed(error)
+
+    def tick(self) -> None:
+        """Tell again how far the trial is, so that who looks on sees that time passes."""
+        if self._at.phase:
+            self._fan.progress(self._at)
 
     def close(self) -> None:
         """Pass on what has been held back, in its order."""
         held, self._held = self._held, []
         for call in held:
-            super()._tell("", call)
+            call(self._fan)
+
+    def _move(self, at: Standing) -> None:
+        self._at = at
+        self._fan.progress(at)
 
     def _tell(self, event: str, call: Callable[[Listener], None]) -> None:
-        self._held.append(call)
+        if self._hold:
+            self._held.append(call)
+        else:
+            call(self._fan)

@@ -157,9 +157,25 @@ def _outage(outage: Outage | None) -> Json:
     return {"begun": outage.begun / 1e9, "ended": None if outage.ended is None else outage.ended / 1e9}
 
 
-def to_documents(results: Sequence[TrialResult]) -> Document:
-    """Several trials as one document: the members of the worst, and all of them under `trials`."""
-    return {**to_document(worst(results)), "trials": [to_document(result) for result in results]}
+def to_documents(results: Sequence[TrialResult], not_run: Sequence[Plan] = (), *, by_file: bool = False) -> Document:
+    """Several trials as one document: the members of the worst, all of them under `trials`, and what was not run.
+
+    With `by_file` each trial has its `file`, as the user named it.
+    """
+    left_out = [{**_file(plan, by_file), "experiment": plan.experiment, "seed": plan.seed} for plan in not_run]
+    return {**_document(worst(results), by_file), "trials": _trials(results, by_file), "not_run": left_out}
+
+
+def _trials(results: Sequence[TrialResult], by_file: bool) -> Sequence[Json]:
+    return [_document(result, by_file) for result in results]
+
+
+def _document(result: TrialResult, by_file: bool) -> Document:
+    return {**_file(result.plan, by_file), **to_document(result)}
+
+
+def _file(plan: Plan, by_file: bool) -> Document:
+    return {"file": str(plan.file)} if by_file else {}
 
 
 def error_document(
@@ -169,6 +185,7 @@ def error_document(
     seed: int | None = None,
     run_dir: Path | None = None,
     results: Sequence[TrialResult] = (),
+    by_file: bool = False,
 ) -> Document:
     """The document of a command that has no verdict; `trials` lists those that were finished before."""
     return {
@@ -177,7 +194,7 @@ def error_document(
         "exit_code": exit_code,
         "seed": seed,
         "run_dir": None if run_dir is None else str(run_dir),
-        "trials": [to_document(result) for result in results],
+        "trials": _trials(results, by_file),
     }
 
 

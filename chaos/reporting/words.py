@@ -29,6 +29,14 @@ def share(part: float) -> str:
     return f"{plain(round(part * 100, 1))} %"
 
 
+def duration(seconds: float) -> str:
+    """72 as "72 s", 300 as "5 min", 6000 as "1 h 40 min": rounded, for people who wait."""
+    if seconds < 90:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def size(number_bytes: int) -> str:
     """50000 as "50 KB"."""
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):

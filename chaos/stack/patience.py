@@ -19,15 +19,26 @@ _SECONDS_MAX = 3600.0
 """The most that an experiment may state."""
 
 
-def with_patience(limits: Limits, stack: Stack) -> Limits:
+def with_patience(limits: Limits, stack: Stack, before: Stack | None = None) -> Limits:
     """The limits with those that the experiment did not state grown to what the health checks ask for.
 
-    One that is not the default was stated, too: in Python, or in a plan.
+    One that is not the default was stated, too: in Python, or in a plan; but not one that had grown for the same stack
+    `before` its images were known.
     """
-    asked, default = min(_SECONDS_MAX, asked_for(stack)[0]), Limits().seconds
-    left = [name for name in WAITING if name not in limits.stated and limits.seconds[name] == default[name]]
-    grown: dict[str, Any] = {name: max(default[name], asked) for name in left}
+    default = Limits().seconds
+    known = [default, *([_grown(before)] if before is not None else [])]
+    left = [
+        name
+        for name in WAITING
+        if name not in limits.stated and any(limits.seconds[name] == each[name] for each in known)
+    ]
+    grown: dict[str, Any] = {name: _grown(stack)[name] for name in left}
     return dataclasses.replace(limits, **grown)
+
+
+def _grown(stack: Stack) -> dict[str, float]:
+    asked, default = min(_SECONDS_MAX, asked_for(stack)[0]), Limits().seconds
+    return {name: max(default[name], asked) for name in WAITING}
 
 
 def patience_warnings(limits: Limits, stack: Stack) -> list[str]:

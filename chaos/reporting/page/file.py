@@ -62,6 +62,7 @@ class HtmlReport(Silent):
             document = error_document(reason, code, seed=plan.seed, run_dir=run_dir)
             _write(run_dir / ERROR_FILE, dumps(document) + "\n")
             write_report_without_verdict(run_dir, reason, plan)
+        self._under_way.clear()
 
 
 def report_again(run_dir: Path, faults: FaultCatalogue, complain: Callable[[str], None]) -> TrialResult:

@@ -36,15 +36,20 @@ class Lab:
     """Everything that trials of one stack need, up and ready.
 
     Attributes:
+        stack: As its Compose files say.
         running: Its stack has what the images add: volumes, health checks.
-        limits: Those that were not stated may have grown with the health checks of images.
     """
+
+    stack: Stack
 
     run: Run
     running: RunningStack
     golden: Golden
     images: dict[str, str]
-    limits: Limits
+
+    def patient(self, limits: Limits) -> Limits:
+        """A plan's limits; those that were not stated may grow with the health checks of images."""
+        return with_patience(limits, self.running.stack, self.stack)
 
 
 @asynccontextmanager
@@ -77,7 +82,9 @@ async def lab(
 
     try:
         images = await _images(client, stack, log)
-        stack, limits = await _with_image_checks(client, stack, images, limits, log)
+        given = stack
+        stack = await asyncio.to_thread(with_image_checks, client, given, images)
+        limits = _patient(given, stack, limits, log)
         carrier_image = await _carrier_image(client, stack, log)
         agent_image = (await in_own_thread(ensure_agent_image, client)).id
         net = await asyncio.to_thread(network.create, client, run)
@@ -97,7 +104,7 @@ async def lab(
             await golden.make(running, limits.ready_seconds_max)
         running.files.begin_with(golden.files)
         all_images = {**images, carrier.NAME: carrier_image} if carrier_image else images
-        yield Lab(run, running, golden, all_images, limits)
+        yield Lab(given, run, running, golden, all_images)
         orderly = True
     except HarnessError as error:
         if agent is None or not agent.lost.is_set() or agent.given_up:
@@ -123,20 +130,17 @@ async def _images(client: Engine, stack: Stack, log: Callable[[str], None]) -> d
     return found
 
 
-async def _with_image_checks(
-    client: Engine, stack: Stack, images: dict[str, str], limits: Limits, log: Callable[[str], None]
-) -> tuple[Stack, Limits]:
-    """The stack with the health checks of its images, and the limits that those ask for; what is new is told."""
-    whole = await asyncio.to_thread(with_image_checks, client, stack, images)
-    seconds, chain = asked_for(whole)
-    if seconds == asked_for(stack)[0]:
-        return whole, limits
-    grown = with_patience(limits, whole)
+def _patient(given: Stack, stack: Stack, limits: Limits, log: Callable[[str], None]) -> Limits:
+    """The limits that the health checks of images ask for; what is new is told."""
+    seconds, chain = asked_for(stack)
+    if seconds == asked_for(given)[0]:
+        return limits
+    grown = with_patience(limits, stack, given)
     if grown != limits:
         log(f"limits grow to {seconds:g} s, as the health checks ask for: {', then '.join(chain)}")
-    for line in patience_warnings(limits, whole):
+    for line in patience_warnings(limits, stack):
         log(f"warning: {line}")
-    return whole, grown
+    return grown
 
 
 def _image_volumes(client: Engine, images: dict[str, str]) -> dict[str, list[str]]:

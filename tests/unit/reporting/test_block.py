@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from chaos.checks.story import StoryLine
-from chaos.reporting.block import life_story, phase_line, summary, verdict_block
+from chaos.reporting.block import life_story, phase_line, verdict_block
 from tests.unit.reporting.samples import judged, judgement, result, unbitten
 
 VIOLATED = """\
@@ -106,11 +106,15 @@ def test_of_many_reasons_the_first_few_are_shown_and_the_rest_counted() -> None:
     ]
 
 
-def test_several_trials_are_summed_up_worst_first_with_their_seeds() -> None:
-    assert summary([result(seed=1), result("VIOLATED", seed=2), result(seed=3)]) == [
-        "3 trials, the worst VIOLATED",
-        "    1 VIOLATED     seeds 2",
-        "    2 HELD         seeds 1, 3",
+def test_a_whole_block_leaves_out_no_reason_and_tells_of_more_records() -> None:
+    records = tuple(replace(judgement().records[0], record=f"ada-{number}") for number in range(7))
+    many = replace(judgement(), reasons=tuple(f"reason {number}" for number in range(9)), records=records)
+    shown = verdict_block(replace(judged(), judgement=many, reason="reason 0"), whole=True)
+
+    assert [line.strip() for line in shown[1:9]] == [f"reason {number}" for number in range(1, 9)]
+    assert [line for line in shown if line.startswith("  contact ada-")] == [
+        "  contact ada-0 of u-03, the first of 811: lost",
+        *(f"  contact ada-{number} of u-03: lost" for number in range(1, 5)),
     ]
 
 
