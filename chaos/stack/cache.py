@@ -15,6 +15,8 @@ from pathlib import Path
 
 from chaos.errors import HarnessError
 
+GOLDEN_FILE = "golden.json"
+"""Of the folder of one set of golden LUNs, written last; `stack` in it is the stack's name."""
 _RETRY_SECONDS = 0.05
 
 
@@ -46,6 +48,11 @@ def cache_place() -> Path:
     # the XDG specification says that a relative path there is to be ignored
     base = Path(shared) if Path(shared).is_absolute() else Path.home() / ".cache"
     return base / "holdfast"
+
+
+def golden_place() -> Path:
+    """Where golden LUNs are: a folder for each set of them, and files with empty file systems."""
+    return cache_place() / "golden"
 
 
 def scratch_of(run_id: str) -> Path:

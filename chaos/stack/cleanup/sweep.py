@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.agent.disk import loop
-from chaos.stack.cache import cache_place, scratch_of
+from chaos.stack.cache import cache_place, golden_place, scratch_of
 from chaos.stack.engine import objects
 from chaos.stack.engine.client import Engine, Refusal, connect, reason_of, status_of
 from chaos.stack.engine.identity import OWNER_LABEL, ROLE_LABEL, RUN_LABEL, is_alive
@@ -43,8 +43,13 @@ class SweepReport:
         return "\n".join(lines) or "nothing to clean"
 
 
-def sweep(*, all_: bool) -> SweepReport:
-    """Remove what dead runs left; with `all_` the images and the cache folder, too.
+def sweep(*, all_: bool = False, images: bool = False, golden: bool = False) -> SweepReport:
+    """Remove what dead runs left.
+
+    Args:
+        all_: Remove the images and the whole cache folder, too.
+        images: Remove the images, too; those in use stay.
+        golden: Remove the golden LUNs, too. Like the cache folder they stay while a run is under way.
 
     Raises:
         EngineError: No engine answers.
@@ -57,10 +62,15 @@ def sweep(*, all_: bool) -> SweepReport:
             time.sleep(_RETRY_SECONDS)  # a guard may be removing the very same things
             again = sweep_orphans(client)
             report = SweepReport(report.removed + again.removed, again.failed)
-        if all_:
+        if all_ or images:
             _sweep_images(client, report)
-            shutil.rmtree(cache_place(), ignore_errors=True)
-            report.removed.append(f"the cache folder {cache_place()}")
+        if all_ or golden:
+            name, place = ("cache folder", cache_place()) if all_ else ("golden LUNs in", golden_place())
+            if alive := _alive(client):
+                report.failed.append(f"the {name} {place} while runs are under way: {', '.join(alive)}")
+            elif place.exists():
+                shutil.rmtree(place, ignore_errors=True)
+                report.removed.append(f"the {name} {place}")
         return report
     finally:
         client.close()
@@ -142,6 +152,12 @@ def _sweep_images(client: Engine, report: SweepReport) -> None:
         # one that is in use stays: a living run's, or a container's that is not ours to remove
         with _reported(report, f"image {(image.get('RepoTags') or [image['Id']])[0]}", _GONE, _IN_USE):
             client.api.remove_image(image["Id"], force=True)
+
+
+def _alive(client: Engine) -> list[str]:
+    """Runs whose controller lives."""
+    found = objects.labelled(client, "container", RUN_LABEL)
+    return sorted({each.labels.get(RUN_LABEL, "") for each in found if is_alive(each.labels.get(OWNER_LABEL, ""))})
 
 
 def _exists(client: Engine, run_id: str) -> bool:

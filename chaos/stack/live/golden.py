@@ -21,13 +21,13 @@ from pathlib import Path
 from chaos.agent.wire import Format, Inspect, Save
 from chaos.errors import AgentError, HarnessError
 from chaos.stack.agent.link import CACHE_IN_AGENT, Agent
+from chaos.stack.cache import GOLDEN_FILE
 from chaos.stack.live import contents
 from chaos.stack.live.running import RunningStack
 from chaos.stack.local import what_is_bound
 from chaos.stack.spec import Lun, Service, Stack
 
 _VERSION = 3
-_DONE = "golden.json"
 _FILES = "files"
 _KEPT = 12
 """Golden sets kept; the least recently used goes first."""
@@ -52,14 +52,14 @@ class Golden:
     @property
     def exists(self) -> bool:
         """Whether the golden LUNs are there, whole."""
-        return (self._folder / _DONE).exists()
+        return (self._folder / GOLDEN_FILE).exists()
 
     async def problem(self, agent: Agent) -> str:
         """Why this set must not be used, although it is there; empty where nothing is wrong with it."""
         try:
             self.hostnames()
         except (OSError, ValueError, KeyError, TypeError) as error:
-            return f"{_DONE} cannot be read: {error}"
+            return f"{GOLDEN_FILE} cannot be read: {error}"
         return await self._problem(agent, self._folder)
 
     def discard(self) -> None:
@@ -68,7 +68,7 @@ class Golden:
 
     def bases(self) -> dict[str, str]:
         """Paths of the golden files, in the agent, by LUN."""
-        (self._folder / _DONE).touch()
+        (self._folder / GOLDEN_FILE).touch()
         luns = self._stack.luns.values()
         return {lun.name: f"{CACHE_IN_AGENT}/golden/{self._name}/{lun.file_name}.img" for lun in luns}
 
@@ -79,7 +79,7 @@ class Golden:
 
     def hostnames(self) -> dict[str, str]:
         """What services that state no host name were called when the golden LUNs were made."""
-        kept: dict[str, str] = json.loads((self._folder / _DONE).read_text())["hostnames"]
+        kept: dict[str, str] = json.loads((self._folder / GOLDEN_FILE).read_text())["hostnames"]
         return kept
 
     async def make(self, running: RunningStack, seconds_max: float) -> None:
@@ -118,7 +118,7 @@ class Golden:
             "luns": sorted(self._stack.luns),
             "hostnames": running.hostnames.drawn,
         }
-        (part / _DONE).write_text(json.dumps(document))
+        (part / GOLDEN_FILE).write_text(json.dumps(document))
         if not self.exists:
             shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # it has made it meanwhile, and as well
@@ -162,7 +162,7 @@ class Golden:
         return found
 
     def _forget_old(self) -> None:
-        found = sorted((self._cache / "golden").glob(f"*/{_DONE}"), key=lambda path: path.stat().st_mtime)
+        found = sorted((self._cache / "golden").glob(f"*/{GOLDEN_FILE}"), key=lambda path: path.stat().st_mtime)
         for path in found[: max(0, len(found) - _KEPT + 1)]:
             shutil.rmtree(path.parent, ignore_errors=True)
 

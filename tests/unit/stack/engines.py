@@ -20,6 +20,8 @@ class ListEngine:
         """Status codes that the next removals of an object are refused with, by name; 409 on a container removes it."""
         self.removed: list[str] = []
         self.overlapping: set[str] = set()
+        self.layers: dict[str, list[dict[str, Any]]] = {}
+        """Of images of Holdfast, by name."""
 
     @property
     def client(self) -> docker.DockerClient:
@@ -47,6 +49,21 @@ class ListEngine:
     def volumes(self, *, filters: dict[str, list[str]]) -> dict[str, Any]:
         found = [{"Name": name, "Labels": labels} for name, labels in self._found("volume", filters)]
         return {"Volumes": found or None}
+
+    def images(self, *, filters: dict[str, list[str]]) -> list[dict[str, Any]]:
+        assert filters == {"label": ["holdfast.image=1"]}
+        return [{"Id": f"id of {name}", "RepoTags": [name]} for name in self.layers]
+
+    def history(self, image: str) -> list[dict[str, Any]]:
+        return self.layers[image.removeprefix("id of ")]
+
+    def remove_image(self, image: str, *, force: bool) -> None:
+        assert force
+        name = image.removeprefix("id of ")
+        if codes := self.refusals.get(name, []):
+            raise refusal(codes.pop(0), f"{name} is busy")
+        del self.layers[name]
+        self.removed.append(name)
 
     def remove_container(self, name: str, *, force: bool, v: bool) -> None:
         assert force

@@ -12,6 +12,7 @@ import pytest
 
 from chaos.agent.disk import loop
 from chaos.stack.cache import scratch_of
+from chaos.stack.cleanup import kept
 from chaos.stack.cleanup import sweep as module
 from chaos.stack.cleanup.sweep import SweepReport, sweep, sweep_orphans, sweep_run, sweep_until_clean
 from chaos.stack.engine.identity import Run, is_alive, owner_of
@@ -153,6 +154,84 @@ def test_loop_devices_of_no_living_run_are_freed(engine: ListEngine, monkeypatch
     monkeypatch.setattr(loop, "detach", freed.append)
     assert sweep_orphans(engine.client).removed == ["loop device /dev/loop2"]
     assert freed == ["/dev/loop2"]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder with golden LUNs of one stack, twice, and a base image."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("HOLDFAST_CACHE", str(folder))
+    for name in ("one", "two"):
+        (folder / "golden" / name).mkdir(parents=True)
+        (folder / "golden" / name / "golden.json").write_text('{"stack": "shop"}')
+        (folder / "golden" / name / "lun.img").write_bytes(bytes(1 << 16))
+    (folder / "images").mkdir()
+    (folder / "images" / "base.tar").write_bytes(bytes(1 << 17))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("option", "left", "images_left"),
+    [
+        ("images", {"golden", "images"}, False),
+        ("golden", {"images"}, True),
+        ("all_", None, False),
+    ],
+)
+def test_more_is_removed_only_where_it_is_asked_for(
+    engine: ListEngine, cache: Path, option: str, left: set[str] | None, images_left: bool
+) -> None:
+    engine.layers = {"holdfast/db:1": []}
+    assert sweep() == SweepReport()
+    report = sweep(**{option: True})
+    assert report.failed == []
+    assert ({path.name for path in cache.iterdir()} if cache.exists() else None) == left
+    assert bool(engine.layers) == images_left
+
+
+@pytest.mark.parametrize("option", ["golden", "all_"])
+def test_the_disks_that_a_living_run_begins_from_stay_and_that_is_said(
+    engine: ListEngine, cache: Path, option: str
+) -> None:
+    populate(engine, MINE, "mine")
+    populate(engine, dead(), "dead")
+    report = sweep(**{option: True})
+    assert len(list(cache.glob("golden/*/lun.img"))) == 2
+    assert len(report.failed) == 1
+    assert report.failed[0].endswith(f"while runs are under way: {MINE.id}")
+    assert engine.left() == {"mine-agent", "mine-db", "mine-net", "mine-lun"}
+
+
+def test_an_image_that_is_in_use_stays_and_is_no_failure(engine: ListEngine) -> None:
+    engine.layers, engine.refusals = {"holdfast/db:1": [], "holdfast/web:1": []}, {"holdfast/db:1": [409]}
+    assert sweep(images=True) == SweepReport(["image holdfast/web:1"])
+
+
+def test_what_is_kept_is_told_with_its_size_and_how_to_remove_it(
+    engine: ListEngine, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = {"Created": 1, "CreatedBy": "apt-get install", "Size": 100_000_000}
+    engine.layers = {
+        "holdfast/web:1": [shared, {"Created": 2, "CreatedBy": "COPY", "Size": 5_000_000}],
+        "holdfast/db:1": [shared, {"Created": 3, "CreatedBy": "COPY", "Size": 6_000_000}],
+    }
+    monkeypatch.setattr(kept, "connect", lambda: engine.client)
+    found = kept.look()
+    assert (found.images, found.images_bytes) == (("holdfast/db:1", "holdfast/web:1"), 111_000_000)
+    assert found.golden == {"shop": 2}
+    assert found.golden_bytes >= 2 << 16
+    assert found.cache_bytes - found.golden_bytes >= 1 << 17
+    assert "111.0 MB  2 images  (holdfast clean --images)" in str(found)
+    assert "golden LUNs of shop  (holdfast clean --golden)" in str(found)
+
+
+def test_where_nothing_is_kept_that_is_said(
+    engine: ListEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path / "none"))
+    monkeypatch.setattr(kept, "connect", lambda: engine.client)
+    assert str(kept.look()) == "nothing is kept"
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_report_says_what_was_done_line_by_line() -> None:
