@@ -7,39 +7,22 @@ they need when they run, so that `holdfast --help` answers at once.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
-import threading
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chaos.errors import (
-    EXIT_HARNESS,
-    EXIT_HELD,
-    EXIT_SIGINT,
-    EXIT_SIGTERM,
-    EXIT_USAGE,
-    EXIT_VIOLATED,
-    HoldfastError,
-    SourceError,
-    Terminated,
-)
+from chaos.answering import Answer, answered, complain
+from chaos.errors import EXIT_HARNESS, EXIT_HELD, EXIT_VIOLATED, UsageError
 from chaos.reporting.listener import Collector, FanOut
 from chaos.reporting.result import (
     EXIT_CODES,
-    REPORT_FILE,
     Document,
     TrialResult,
     dumps,
-    error_document,
     jsonable,
     to_document,
     to_documents,
@@ -48,27 +31,35 @@ from chaos.reporting.result import (
 
 if TYPE_CHECKING:
     from chaos.preflight.opening import Opened
+    from chaos.preflight.several import Asked
+    from chaos.reporting.terminal import Detail
     from chaos.workload.tryout.findings import Finding
-
-TRACEBACK_FILE = "traceback.txt"
-
-# Typer carries a Click of its own since 0.27 and used the installed one before: both have this tree.
-_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="holdfast",
     help="Proves, before release, that no acknowledged user record can disappear.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="An experiment or a plan.")]
+Files = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE...", help="Experiments, plans, or folders: of a folder all experiments in it."),
+]
 Seed = Annotated[
     int | None, typer.Option(min=0, help="Draw the plan from this number. Default: a fresh one, which is printed.")
 ]
 Times = Annotated[
-    int, typer.Option(min=1, help="Number of trials. An experiment is drawn anew for each, with the next seed.")
+    int, typer.Option(min=1, help="Trials of each file. An experiment is drawn anew for each, with the next seed.")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="One line for each trial or file, and errors; nothing else.")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Leave nothing out: each phase, reason and cause, files passed over.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, the rest on stderr.")]
 
@@ -90,15 +81,6 @@ def _options(
     """Proves, before release, that no acknowledged user record can disappear."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The result of a command: its exit code, its JSON document, and its text for people."""
-
-    code: int
-    document: Document
-    text: str = ""
-
-
 @app.command()
 def doctor(
     fix: Annotated[
@@ -110,7 +92,7 @@ def doctor(
     from chaos import doctor as examiner
 
     if fix:
-        examiner.fix(_complain)
+        examiner.fix(complain)
     diagnosis = examiner.examine()
     reason = "" if diagnosis.can_run else f"the minimal stack cannot run here: {', '.join(diagnosis.missing)}"
     document = _without_verdict(reason, examiner.to_document(diagnosis))
@@ -119,31 +101,39 @@ def doctor(
 
 @app.command()
 def validate(
-    file: File,
+    files: Files,
     seed: Seed = None,
     times: Times = 1,
     as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> Answer:
-    """Check an experiment and show what a run would touch and draw, with warnings. Touches nothing."""
-    from chaos.preflight.preview import preview, touched, warnings
-    from chaos.workload.drivers import load_doors, load_driver
+    """Check experiments and show what a run would touch and draw, with warnings. Touches nothing."""
+    from chaos.preflight.preview import preview, warnings
+    from chaos.reporting.words import DOT, counted
 
-    opened = _open(file, seed, times)
-    plan, stack = opened.plans[0], opened.stack
-    load_doors(load_driver(plan.driver or stack.driver, plan.driver_folder), (kind for kind, _, _ in stack.doors))
-    drawn = [
-        {name: jsonable(value) for name, value in vars(each).items() if name != "variables"} for each in opened.plans
-    ]
-    wary = [*opened.differing, *warnings(plan, stack)]
-    found: Document = {"plan": drawn[0], "plans": drawn, "touched": touched(stack), "warnings": wary}
-    lines = preview(opened.plans, stack, opened.differing)
+    detail = _detail(quiet, verbose)
+    asked = _open_all(files, seed, times, detail)
+    documents: list[Document] = []
+    lines: list[str] = []
+    for opened in asked.opened:
+        plan, stack, differing = opened.plans[0], opened.stack, opened.differing
+        wary = [*differing, *warnings(plan, stack)]
+        document = _previewed(opened, wary)
+        documents.append({"file": str(plan.file), **document} if asked.several else document)
+        if detail == "quiet":
+            lines.append(f"{plan.file}{DOT}ok{DOT}{counted(len(wary), 'warning')}")
+        else:
+            lines += [f"{plan.file}:"] if asked.several else []
+            lines += preview(opened.plans, stack, differing)
+    found: Document = {"files": documents} if asked.several else documents[0]
     return Answer(EXIT_HELD, _without_verdict("", found), "\n".join(lines))
 
 
 @app.command()
 def run(
     context: typer.Context,
-    file: File,
+    files: Files,
     seed: Seed = None,
     times: Times = 1,
     jobs: Annotated[
@@ -151,27 +141,45 @@ def run(
     ] = 1,
     as_json: AsJson = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the data of every LUN in the run folder.")] = False,
-    expect: Annotated[bool, typer.Option("--expect", help="Exit 0 if the verdict is the one under `expect:`.")] = False,
+    expect: Annotated[bool, typer.Option("--expect", help="Exit 0 if each verdict is that under `expect:`.")] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop after the first trial that makes the exit code other than 0.")
+    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> Answer:
-    """Run an experiment, or the plan of an earlier trial, and judge it."""
-    from chaos.reporting.block import summary
+    """Run experiments, or plans of earlier trials, and judge them."""
     from chaos.reporting.logfile import logged_to_file
     from chaos.reporting.page.file import HtmlReport
+    from chaos.reporting.summary import summary, verdict_line
     from chaos.reporting.terminal import terminal
     from chaos.stack.cleanup.sweep import sweep
     from chaos.trials import run_trials
 
-    plans = _open(file, seed, times).plans
+    detail = _detail(quiet, verbose)
+    asked = _open_all(files, seed, times, detail)
+    plans = [plan for opened in asked.opened for plan in opened.plans]
     sweep(all_=False)
-    fan = FanOut([context.obj, HtmlReport(), terminal(sys.stderr if as_json else sys.stdout)])
+    collector: Collector = context.obj
+    collector.by_file = asked.several
+    shown = terminal(sys.stderr if as_json else sys.stdout, detail)
+    fan = FanOut([collector, HtmlReport(), shown])
     with logged_to_file():
-        results = run_trials(plans, jobs=jobs, keep=keep, listeners=(fan,))
+        results = run_trials(
+            plans,
+            jobs=jobs,
+            keep=keep,
+            listeners=(fan,),
+            stop_after=lambda result: fail_fast and exit_code([result], expect=expect) != EXIT_HELD,
+        )
     for crash in fan.crashes:
-        _complain(str(crash))
-    lines = [f"{result.verdict}  {result.reason}\n  run: {result.run_dir}" for result in results if fan.crashes]
-    if times > 1:
-        lines += summary(results)
-    document = to_documents(results) if times > 1 else to_document(results[0])
+        complain(str(crash))
+    unshown = any(crash.listener == type(shown).__name__ for crash in fan.crashes)
+    lines = [verdict_line(result) for result in results if unshown]
+    is_list = times > 1 or asked.several
+    if is_list and detail != "quiet":
+        lines += summary(results, collector.left_out, by_file=asked.several)
+    document = to_documents(results, collector.left_out, by_file=asked.several) if is_list else to_document(results[0])
     return Answer(exit_code(results, expect=expect), document, "\n".join(lines))
 
 
@@ -191,11 +199,13 @@ def driver_test(
         place.write("\n".join(_told_of(finding)) + "\n")
         place.flush()
 
-    opened = _open(file, None, 1)
+    from chaos.preflight.opening import open_experiment
+
+    opened = open_experiment(file)
     plan, stack = opened.plans[0], opened.stack
     sweep(all_=False)
     with logged_to_file():
-        findings = try_driver(plan, stack, tell, _complain)
+        findings = try_driver(plan, stack, tell, complain)
     wrong = [each for each in findings if each.outcome == "wrong"]
     name = plan.driver or stack.driver
     reason = f"{counted(len(wrong), 'check')} of driver {name} went wrong" if wrong else f"driver {name} is ok"
@@ -223,7 +233,10 @@ def check(
     from chaos.reporting.page.file import report_again
     from chaos.reporting.result import HISTORY_FILE
 
-    result = report_again(run_dir, catalogue(), _complain)
+    if export is not None:
+        from chaos.history.export import export as write_table  # first: it may be refused
+
+    result = report_again(run_dir, catalogue(), complain)
     history, told = result.run_dir / HISTORY_FILE, verdict_block(result)
     if record or why:
         from chaos.checks.explain import explain_record, explain_verdict, find_record
@@ -234,25 +247,29 @@ def check(
             whole = read_history(history)
             told += explain_record(whole, find_record(whole, record))
     if export is not None:
-        from chaos.history.export import export as write_table
-
         told.append(f"{write_table(history, export):,} lines in {export}")
     return Answer(EXIT_CODES[result.verdict], to_document(result), "\n".join(told))
 
 
 @app.command()
 def clean(
-    all_: Annotated[bool, typer.Option("--all", help="Also remove the images and the cache folder.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Also remove the images and the whole cache folder.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="Also remove the images that Holdfast has built.")] = False,
+    golden: Annotated[
+        bool, typer.Option("--golden", help="Also remove golden LUNs: stacks are initialised anew then.")
+    ] = False,
     as_json: AsJson = False,
 ) -> Answer:
-    """Remove what dead runs have left on this host. Running ones are not touched."""
+    """Remove what dead runs have left on this host, and show what is kept. Running ones are not touched."""
     from chaos.reporting.words import counted
+    from chaos.stack.cleanup.kept import look
     from chaos.stack.cleanup.sweep import sweep
 
-    report = sweep(all_=all_)
+    report = sweep(all_=all_, images=images, golden=golden)
+    kept = look()
     reason = f"{counted(len(report.failed), 'thing')} could not be removed" if report.failed else ""
-    document = _without_verdict(reason, {"removed": report.removed, "failed": report.failed})
-    return Answer(EXIT_HARNESS if report.failed else EXIT_HELD, document, str(report))
+    document = _without_verdict(reason, {"removed": report.removed, "failed": report.failed, "kept": kept})
+    return Answer(EXIT_HARNESS if report.failed else EXIT_HELD, document, f"{report}\n{kept}")
 
 
 @app.command()
@@ -279,7 +296,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; never raises, never shows a traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     collector = Collector()
-    answer = _answer(arguments, collector)
+    answer = answered(
+        lambda: app(arguments, prog_name="holdfast", standalone_mode=False, obj=collector),
+        collector,
+    )
     try:
         if "--json" in arguments:
             sys.stdout.write(dumps(answer.document) + "\n")
@@ -289,104 +309,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         # Nobody reads stdout any more. Exit 0 would be a verdict that nobody saw, and 1 (what Python or Click
         # make of it) a violation that nobody found. The interpreter must not flush to it once more.
-        _complain(f"the answer could not be written to stdout: {error}")
+        complain(f"the answer could not be written to stdout: {error}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_HARNESS
     return answer.code
 
 
-def _open(file: Path, seed: int | None, times: int) -> Opened:
-    from chaos.preflight.opening import open_experiment
+def _detail(quiet: bool, verbose: bool) -> Detail:
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose contradict each other; give one of them")
+    return "quiet" if quiet else "verbose" if verbose else "usual"
 
-    return open_experiment(file, seed, times=times)
+
+def _open_all(files: Sequence[Path], seed: int | None, times: int, detail: Detail) -> Asked:
+    """Open every file with its driver before anything begins, and tell what a folder has that is not run."""
+    from chaos.preflight.several import open_all
+    from chaos.workload.drivers import load_doors, load_driver
+
+    def check_driver(opened: Opened) -> None:
+        plan, stack = opened.plans[0], opened.stack
+        driver = load_driver(plan.driver or stack.driver, plan.driver_folder)
+        load_doors(driver, (kind for kind, _, _ in stack.doors))
+
+    asked = open_all(files, seed, times=times, check=check_driver)
+    for passed_over in asked.passed_over:
+        if detail == "verbose" or passed_over.kind == "unfinished":
+            complain(str(passed_over))
+    return asked
+
+
+def _previewed(opened: Opened, warnings: Sequence[str]) -> Document:
+    from chaos.preflight.preview import touched
+
+    plans = [
+        {name: jsonable(each) for name, each in vars(plan).items() if name != "variables"} for plan in opened.plans
+    ]
+    return {"plan": plans[0], "plans": plans, "touched": touched(opened.stack), "warnings": list(warnings)}
 
 
 def _without_verdict(reason: str, found: Mapping[str, object]) -> Document:
     return {"verdict": None, "reason": reason, **{name: jsonable(value) for name, value in found.items()}}
 
 
-def _answer(arguments: Sequence[str], collector: Collector) -> Answer:
-    try:
-        with _sigterm_raises():
-            outcome = app(list(arguments), prog_name="holdfast", standalone_mode=False, obj=collector)
-            if outcome == EXIT_SIGINT:  # Typer makes a number of it
-                raise KeyboardInterrupt
-            return outcome if isinstance(outcome, Answer) else Answer(int(outcome or 0), {})
-    except SourceError as error:
-        return _broken(str(error), error.exit_code, collector, tell=_tell)
-    except HoldfastError as error:
-        return _broken(str(error), error.exit_code, collector)
-    except KeyboardInterrupt:
-        return _broken("interrupted (SIGINT); everything is cleaned up", EXIT_SIGINT, collector)
-    except Terminated:
-        return _broken("terminated (SIGTERM); everything is cleaned up", EXIT_SIGTERM, collector)
-    except _USAGE_ERROR as error:
-        return _broken(_usage(error), EXIT_USAGE, collector)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user gets one line, the file gets the rest
-        kept = _keep_traceback(error, collector.run_dir)
-        reason = f"internal error of Holdfast: {type(error).__name__}: {error}; report it with {kept}"
-        return _broken(reason, EXIT_HARNESS, collector)
-
-
 def _told_of(finding: Finding) -> list[str]:
     """One check of a driver in lines: what was tried, what came of it, and what to do."""
     lines = [f"{finding.outcome:>9}  {finding.check}"]
     return lines + [f"{'':9}  {text}" for text in (finding.why, finding.remedy and f"-> {finding.remedy}") if text]
-
-
-def _broken(reason: str, code: int, collector: Collector, tell: Callable[[str], None] | None = None) -> Answer:
-    (tell or _complain)(reason)
-    if collector.run_dir is not None and (report := collector.run_dir / REPORT_FILE).is_file():
-        _tell(f"  report: {report}")
-    document = error_document(reason, code, seed=collector.seed, run_dir=collector.run_dir, results=collector.results)
-    return Answer(code, document)
-
-
-def _complain(line: str) -> None:
-    _tell(f"holdfast: {line}")
-
-
-def _tell(line: str) -> None:
-    with contextlib.suppress(OSError):  # a closed stderr must not change the exit code
-        sys.stderr.write(f"{line}\n")
-
-
-def _usage(error: Exception) -> str:
-    context = getattr(error, "ctx", None)
-    text = getattr(error, "format_message", lambda: str(error))()
-    return f"{text}\n{context.get_usage()}" if context is not None else text
-
-
-def _keep_traceback(error: BaseException, run_dir: Path | None) -> str:
-    """Write the traceback where the user finds it, and return the path; never fails."""
-    text = "".join(traceback.format_exception(error))
-    try:
-        if run_dir is None or not run_dir.is_dir():
-            from chaos.stack.cache import cache_folder
-
-            run_dir = cache_folder()
-        path = run_dir / TRACEBACK_FILE
-        path.write_text(text, encoding="utf-8")
-    except (OSError, HoldfastError) as second:
-        return f"nothing, since the traceback could not be written ({second})"
-    return str(path)
-
-
-@contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM unwind the stack as Ctrl-C does, so that everything is cleaned up on the way."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def terminate(signum: int, frame: FrameType | None) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

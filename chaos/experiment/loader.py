@@ -19,6 +19,7 @@ from chaos.errors import Problem, SourceError, UsageError
 from chaos.experiment.catalogue import FaultCatalogue, schedule_problems
 from chaos.experiment.drivers import known_drivers
 from chaos.experiment.explain import problems_of
+from chaos.experiment.files import kind_of
 from chaos.experiment.plan import (
     Checks,
     Limits,
@@ -76,10 +77,14 @@ def load_trials(path: Path, seed: int | None, times: int, faults: FaultCatalogue
     An experiment is drawn anew for each: for the first as with `seed`, for the next as with `seed` + 1, and so on. A
     plan is repeated as it is, its seed included. Arguments and errors as of `load`.
     """
+    if kind_of(path) == "compose":
+        raise SourceError([_no_experiment(path)])
     document = read(path)
     if isinstance(document.root, Table) and "plan" in document.root.entries:
-        return [_plan(document, path, faults, seed)] * times
-    return _experiment(document, path, seed, times, faults)
+        plans = [_plan(document, path, faults, seed)] * times
+    else:
+        plans = _experiment(document, path, seed, times, faults)
+    return [replace(plan, file=path) for plan in plans]
 
 
 def load_plan(path: Path, faults: FaultCatalogue) -> Plan:
@@ -107,6 +112,12 @@ def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _text_node)
+
+
+def _no_experiment(compose_file: Path) -> Problem:
+    message = "this is a Compose file, which describes a stack, and no experiment"
+    hint = f"write an experiment beside it, with the lines `experiment: NAME` and `stack: {compose_file.name}`"
+    return Problem(str(compose_file), 0, 0, message, hint)
 
 
 def _experiment(document: Document, path: Path, seed: int | None, times: int, faults: FaultCatalogue) -> list[Plan]:

@@ -17,12 +17,13 @@ import pytest
 
 from chaos import cli
 from chaos.doctor import Diagnosis, FaultReadiness, Finding
-from chaos.errors import EngineError, SourceError, Terminated, UsageError
+from chaos.errors import EngineError, Problem, SourceError, Terminated, UsageError
 from chaos.experiment.plan import Plan, Verdict
 from chaos.preflight import opening
 from chaos.reporting.listener import Listener, Silent
 from chaos.reporting.result import TrialResult
-from chaos.stack.cleanup import sweep
+from chaos.stack.cleanup import kept, sweep
+from chaos.stack.cleanup.kept import Kept
 from chaos.stack.cleanup.sweep import SweepReport
 from tests.unit.reporting.samples import STACK, plan, result
 
@@ -36,7 +37,9 @@ class Trials:
         self.breaks: BaseException | None = None
         self.run_dir = Path("reports/runs/20261122-191512-4711")
         self.swept = 0
+        self.sweeps: dict[str, bool] = {}
         self.left = SweepReport()
+        self.keeps = Kept((), 0, {}, 0, Path("cache"), 0)
         self.sweeping: Callable[[], None] = lambda: None
         self.kept = False
         self.jobs = 1
@@ -45,10 +48,12 @@ class Trials:
     def load(self, path: Path, seed: int | None, times: int, faults: object) -> list[Plan]:
         if not path.exists():
             raise UsageError(f"{path} does not exist")
-        return [plan(self.expect, (4711 if seed is None else seed) + trial) for trial in range(times)]
+        first = 4711 if seed is None else seed
+        return [replace(plan(self.expect, first + trial), file=path) for trial in range(times)]
 
-    def sweep(self, *, all_: bool) -> SweepReport:
+    def sweep(self, *, all_: bool = False, images: bool = False, golden: bool = False) -> SweepReport:
         self.swept += 1
+        self.sweeps = {"all": all_, "images": images, "golden": golden}
         self.sweeping()
         return self.left
 
@@ -60,16 +65,21 @@ class Trials:
         keep: bool = False,
         runs: Path = Path("reports/runs"),
         listeners: Sequence[Listener] = (),
+        stop_after: Callable[[TrialResult], bool] = lambda result: False,
     ) -> list[TrialResult]:
         self.kept, self.jobs, self.seeds = keep, jobs, [each.seed for each in drawn]
-        results = []
-        for trial, verdict in enumerate(self.verdicts):
-            seed = drawn[0].seed + trial
-            done = result(verdict, expect=self.expect, seed=seed)
+        results: list[TrialResult] = []
+        for number, (each, verdict) in enumerate(zip(drawn, self.verdicts, strict=False), start=1):
+            done = replace(result(verdict, seed=each.seed), plan=each)
             for listener in listeners:
-                listener.started(drawn[0], seed, trial + 1, len(drawn), self.run_dir)
+                listener.started(each, each.seed, number, len(drawn), self.run_dir)
                 listener.finished(done)
             results.append(done)
+            if stop_after(done):
+                for listener in listeners:
+                    for left_out in drawn[number:]:
+                        listener.not_run(left_out)
+                break
         if self.breaks is not None:
             for listener in listeners:
                 listener.failed(self.breaks)
@@ -84,6 +94,7 @@ def trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trials:
     trial.run_trials = made.run_trials  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "chaos.trials", trial)
     monkeypatch.setattr(sweep, "sweep", made.sweep)
+    monkeypatch.setattr(kept, "look", lambda: made.keeps)
     monkeypatch.setattr(opening, "load_stack", lambda *given: STACK)
     monkeypatch.setattr(opening, "load_trials", made.load)
     monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path / "cache"))
@@ -279,11 +290,11 @@ def test_a_reporter_that_fails_hides_no_verdict(
             raise ValueError("no room")
 
     trials.verdicts = ["VIOLATED"]
-    monkeypatch.setattr("chaos.reporting.terminal.terminal", lambda out: Fails())
+    monkeypatch.setattr("chaos.reporting.terminal.terminal", lambda out, detail: Fails())
 
     assert cli.main(["run", "x.yaml"]) == 1
     told = capsys.readouterr()
-    assert "VIOLATED  811 of 811 records acknowledged before san.lose are lost" in told.out
+    assert "expected HELD: 811 of 811 records acknowledged before san.lose are lost" in told.out
     assert "reports/runs/20261122-191512-4711" in told.out
     assert "the listener Fails failed at finished(): ValueError: no room" in told.err
 
@@ -298,7 +309,7 @@ def test_clean_tells_what_it_removed(trials: Trials, capsys: pytest.CaptureFixtu
     trials.left = SweepReport(removed=["network holdfast-x"])
 
     assert cli.main(["clean"]) == 0
-    assert capsys.readouterr().out == "removed network holdfast-x\n"
+    assert capsys.readouterr().out == "removed network holdfast-x\nnothing is kept\n"
 
 
 def test_what_cannot_be_cleaned_is_exit_3(trials: Trials, capsys: pytest.CaptureFixture[str]) -> None:
@@ -366,9 +377,17 @@ def test_doctor_is_exit_0_when_the_minimal_stack_can_run(
     assert "loop" in capsys.readouterr().out
 
 
-def test_help_is_exit_0(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--help"]) == 0
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_is_exit_0(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([option]) == 0
     assert "doctor" in capsys.readouterr().out
+    assert cli.main(["run", option]) == 0
+    assert "--fail-fast" in capsys.readouterr().out
+
+
+def test_the_package_can_be_run_as_the_command() -> None:
+    shown = subprocess.run([sys.executable, "-m", "chaos", "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout == f"holdfast {version('holdfast')}\n"
 
 
 def test_the_command_loads_nothing_heavy_before_it_knows_what_to_do() -> None:
@@ -402,3 +421,262 @@ def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixt
 def test_shells_can_complete_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     assert "--install-completion" in capsys.readouterr().out
+
+
+@pytest.fixture
+def folder(trials: Trials) -> Path:
+    """A folder of two experiments, one below it, and of files that are none."""
+    files = {
+        "b.yaml": "experiment: b\nstack: compose.yaml\n",
+        "below/a.yml": "experiment: a\nstack: compose.yaml\n",
+        "below/.hidden/c.yaml": "experiment: c\nstack: compose.yaml\n",
+        "compose.yaml": "services: {}\n",
+        "runs/plan.yaml": "plan: b\nseed: 1\nstack: compose.yaml\n",
+        "other.yaml": "colour: blue\n",
+        "text.txt": "experiment: t\nstack: compose.yaml\n",
+    }
+    place = Path("all")
+    for name, text in files.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(text, encoding="utf-8")
+    return place
+
+
+def test_several_files_are_one_document_with_the_worst_verdict(
+    trials: Trials, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials.verdicts = ["HELD", "HELD", "VIOLATED", "INCONCLUSIVE"]
+
+    assert cli.main(["run", "x.yaml", "all/b.yaml", "--json", "--seed", "7", "--times", "2"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert (document["verdict"], document["file"], document["seed"]) == ("VIOLATED", "all/b.yaml", 7)
+    assert [(each["file"], each["seed"], each["verdict"]) for each in document["trials"]] == [
+        ("x.yaml", 7, "HELD"),
+        ("x.yaml", 8, "HELD"),
+        ("all/b.yaml", 7, "VIOLATED"),
+        ("all/b.yaml", 8, "INCONCLUSIVE"),
+    ]
+    assert document["not_run"] == []
+
+
+def test_several_files_end_with_a_line_for_each_file_and_verdict(
+    trials: Trials, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials.verdicts = ["HELD", "VIOLATED"]
+
+    assert cli.main(["run", "x.yaml", "all/b.yaml"]) == 1
+    assert capsys.readouterr().out.endswith(
+        "2 trials of 2 files, the worst VIOLATED\n"
+        "  x.yaml        1 HELD         seeds 4711\n"
+        "  all/b.yaml    1 VIOLATED     seeds 4711  expected HELD\n"
+    )
+
+
+def test_a_folder_stands_for_its_experiments_by_name_and_for_nothing_else(
+    trials: Trials, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials.verdicts = ["HELD"] * 3
+
+    assert cli.main(["run", "all", "all/b.yaml", "--json"]) == 0
+    told = capsys.readouterr()
+    assert [each["file"] for each in json.loads(told.out)["trials"]] == ["all/b.yaml", "all/below/a.yml"]
+    assert "passed over" not in told.err
+
+    assert cli.main(["validate", "all", "-v"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "holdfast: all/compose.yaml is passed over: it is a Compose file",
+        "holdfast: all/other.yaml is passed over: it has no `experiment:`",
+        "holdfast: all/runs/plan.yaml is passed over: it is the plan of an earlier trial; name it to run it again",
+    ]
+
+
+def test_an_experiment_without_a_stack_is_not_passed_over_in_silence(
+    trials: Trials, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "half.yaml").write_text("experiment: half\n", encoding="utf-8")
+
+    assert cli.main(["validate", "all", "-q"]) == 0
+    assert capsys.readouterr().err == (
+        "holdfast: all/half.yaml is passed over: it has `experiment:` and no `stack:`, so it is no experiment yet\n"
+    )
+
+
+def test_a_folder_of_one_experiment_has_the_document_of_several(
+    trials: Trials, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", "all/below", "--json"]) == 0
+    assert [each["file"] for each in json.loads(capsys.readouterr().out)["trials"]] == ["all/below/a.yml"]
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("all/none", "all/none has no experiment: no YAML file is there"),
+        ("all/runs", "all/runs is a run folder; name its plan to run the trial again: all/runs/plan.yaml"),
+    ],
+)
+def test_a_folder_without_any_experiment_is_an_error(
+    trials: Trials, folder: Path, place: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("all/none").mkdir()
+
+    assert cli.main(["run", place]) == 64
+    assert said in capsys.readouterr().err
+    assert trials.swept == 0
+
+
+def test_nothing_starts_while_one_of_several_files_is_wrong_and_all_problems_are_told(
+    trials: Trials, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("y.yaml").write_text("experiment: y\n", encoding="utf-8")
+    load = trials.load
+
+    def loads(path: Path, *given: object) -> list[Plan]:
+        if path.name == "y.yaml":
+            raise SourceError([Problem("y.yaml", 1, 1, "the key stack is missing")], "experiment: y\n")
+        return load(path, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(opening, "load_trials", loads)
+
+    assert cli.main(["run", "x.yaml", "y.yaml", "absent.yaml", "--json"]) == 64
+    told = capsys.readouterr()
+    lines = told.err.splitlines()
+    assert lines[0] == "y.yaml:1:1: the key stack is missing"
+    assert lines[-2:] == [
+        "absent.yaml: absent.yaml does not exist",
+        "2 of 3 files cannot be run; correct them first, nothing was started",
+    ]
+    assert json.loads(told.out)["reason"].splitlines() == lines
+    assert (trials.swept, trials.seeds) == (0, [])
+
+
+def test_what_is_wrong_with_a_stack_that_several_files_share_is_told_once(
+    trials: Trials, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*given: object) -> object:
+        raise SourceError([Problem("compose.yaml", 3, 1, "no such key")])
+
+    monkeypatch.setattr(opening, "load_stack", refuse)
+
+    assert cli.main(["validate", "all"]) == 64
+    assert capsys.readouterr().err.splitlines() == [
+        "compose.yaml:3:1: no such key",
+        "2 of 2 files cannot be run; correct them first, nothing was started",
+    ]
+
+
+def test_a_driver_that_cannot_be_imported_is_told_before_anything_runs(
+    trials: Trials, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(opening, "load_stack", lambda *given: replace(STACK, driver="absent_driver:Absent"))
+
+    assert cli.main(["run", "x.yaml"]) == 64
+    assert "'absent_driver:Absent' cannot be imported" in capsys.readouterr().err
+    assert trials.swept == 0
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expect", "options", "ran", "code"),
+    [
+        (["HELD", "INCONCLUSIVE", "HELD"], "HELD", [], 2, 2),
+        (["VIOLATED", "HELD", "VIOLATED"], "VIOLATED", ["--expect"], 2, 1),
+        (["VIOLATED", "VIOLATED", "VIOLATED"], "VIOLATED", ["--expect"], 3, 0),
+    ],
+)
+def test_fail_fast_stops_after_the_first_trial_that_makes_the_exit_code_other_than_0(
+    trials: Trials,
+    verdicts: list[Verdict],
+    expect: Verdict,
+    options: list[str],
+    ran: int,
+    code: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    trials.verdicts, trials.expect = verdicts, expect
+    arguments = ["run", "x.yaml", "--times", "3", "--seed", "1", *options]
+
+    assert cli.main([*arguments, "--fail-fast", "--json"]) == code
+    document = json.loads(capsys.readouterr().out)
+    assert len(document["trials"]) == ran
+    assert document["not_run"] == [{"experiment": "sidekick_2009", "seed": seed} for seed in range(ran + 1, 4)]
+
+    assert cli.main([*arguments, "--fail-fast"]) == code
+    told = capsys.readouterr().out
+    assert told.startswith("trial 1 of 3\n")
+    assert ("    1 not run      seeds 3\n" in told) == (ran == 2)
+
+    cli.main([*arguments, "--json"])
+    assert len(json.loads(capsys.readouterr().out)["trials"]) == 3
+
+
+def test_an_error_in_one_of_several_files_names_it(
+    trials: Trials, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials.breaks = EngineError("no image")
+    trials.breaks.add_note("all/b.yaml")
+
+    assert cli.main(["run", "x.yaml", "all/b.yaml", "--json"]) == 3
+    document = json.loads(capsys.readouterr().out)
+    assert document["reason"] == "all/b.yaml: no image"
+    assert [each["file"] for each in document["trials"]] == ["x.yaml"]
+
+    assert cli.main(["run", "x.yaml", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["reason"] == "no image"
+
+
+def test_quiet_is_one_line_for_each_trial_and_errors_alone(
+    trials: Trials, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials.verdicts = ["HELD", "VIOLATED"]
+
+    assert cli.main(["run", "-q", "x.yaml", "all/b.yaml"]) == 1
+    told = capsys.readouterr()
+    assert [line.split(" · ")[0] for line in told.out.splitlines()] == [
+        "HELD         x.yaml",
+        "VIOLATED     all/b.yaml",
+    ]
+
+    assert cli.main(["validate", "-q", "all"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "all/b.yaml · ok · 0 warnings",
+        "all/below/a.yml · ok · 0 warnings",
+    ]
+
+
+def test_quiet_and_verbose_contradict_each_other(trials: Trials, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "-q", "-v", "x.yaml"]) == 64
+    assert "--quiet and --verbose contradict each other" in capsys.readouterr().err
+
+
+def test_several_files_are_validated_in_one_document(
+    trials: Trials, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["validate", "all", "x.yaml", "--json", "--seed", "3"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [each["file"] for each in document["files"]] == ["all/b.yaml", "all/below/a.yml", "x.yaml"]
+    assert {each["plan"]["seed"] for each in document["files"]} == {3}
+
+    assert cli.main(["validate", "all"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.endswith(":")] == [
+        "all/b.yaml:",
+        "all/below/a.yml:",
+    ]
+
+
+@pytest.mark.parametrize("option", ["all", "images", "golden"])
+def test_clean_removes_more_where_it_is_told_to_and_shows_what_is_kept(
+    trials: Trials, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials.keeps = Kept(("holdfast/agent:1", "holdfast/db:2"), 167_000_000, {"shop": 2}, 0, Path("cache"), 4096)
+
+    assert cli.main(["clean", f"--{option}"]) == 0
+    assert trials.sweeps == {name: name == option for name in ("all", "images", "golden")}
+    assert capsys.readouterr().out.splitlines() == [
+        "nothing to clean",
+        "kept for later runs:",
+        "      167.0 MB  2 images  (holdfast clean --images)",
+        "        0.0 MB  golden LUNs of shop  (holdfast clean --golden)",
+        "        0.0 MB  the whole folder cache  (holdfast clean --all)",
+    ]
+    assert cli.main(["clean", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kept"]["golden"] == {"shop": 2}

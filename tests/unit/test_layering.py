@@ -51,7 +51,10 @@ ALLOWED = {
     "trials": {"errors", "experiment", "spec", "stack", "preflight", "workload", "reporting", "trial"},
     "driver_test": {"errors", "experiment", "spec", "stack", "preflight", "workload", "trials"},
     "pytest_plugin": {"errors", "experiment", "faults", "stack", "preflight", "reporting", "doctor", "trials"},
+    "answering": {"errors", "reporting", "stack"},
+    "__main__": {"cli"},
     "cli": {
+        "answering",
         "errors",
         "experiment",
         "spec",
@@ -174,7 +177,7 @@ def test_the_agent_needs_the_standard_library_and_itself_alone(module: str) -> N
     assert not foreign
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {"chaos.__main__"}))
 def test_nobody_imports_the_command_line(module: str) -> None:
     assert "chaos.cli" not in imports(module)
 

@@ -68,7 +68,7 @@ def test_every_command_and_option_on_a_page_is_a_real_one(page: Path) -> None:
 
 def test_the_readme_names_every_command_with_every_option() -> None:
     rows = re.findall(r"^\| `holdfast ([\w-]+) ?([^`]*)`", (ROOT / "README.md").read_text(), re.MULTILINE)
-    shown = {name: set(re.findall(r"--[a-z]+", options)) for name, options in rows}
+    shown = {name: set(re.findall(r"--[a-z-]+", options)) for name, options in rows}
     assert shown == {
         name: {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
         for name, command in COMMANDS.items()
