@@ -14,7 +14,7 @@ TESTING = Suite("testing", (*_PODMAN, "docker.io"))
 _CGROUP = "holdfast-engines"
 _FILES_MAX = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 _BOUNDED = f"""#!/bin/sh
-# runc, for hosts that do not let it raise limits: Podman asks for a million files and processes, in builds and execs too
+# runc where limits cannot be raised: Podman asks for a million files and processes, in builds and execs too
 before= file=
 for argument; do
     case $before in
