@@ -91,6 +91,7 @@ BESIDE_THE_ENGINE = {
 
 ASKS_FOR_IMAGES = {
     "chaos.stack.carrier.image",
+    "chaos.stack.cleanup.kept",
     "chaos.stack.cleanup.sweep",
     "chaos.stack.images.base",
     "chaos.stack.images.context",

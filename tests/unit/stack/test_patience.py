@@ -23,6 +23,15 @@ def stack_of(*services: Service) -> Stack:
     return Stack("unit", Path("compose.yaml"), {each.name: each for each in services}, {}, (), (front, 1), "http")
 
 
+def test_a_limit_that_grew_with_the_compose_file_grows_once_more_with_the_image() -> None:
+    before, whole = stack_of(slow("db", 120)), stack_of(slow("db", 300))
+    once = with_patience(Limits(), before)
+    assert with_patience(once, whole, before) == with_patience(Limits(), whole)
+    assert with_patience(once, whole) == once, "for all that is known it was stated so"
+    stated = Limits(ready_seconds_max=77)
+    assert with_patience(stated, whole, before).ready_seconds_max == 77
+
+
 def test_a_limit_that_nobody_stated_grows_with_the_health_check() -> None:
     grown = with_patience(Limits(), stack_of(slow("db", 120)))
     assert (grown.ready_seconds_max, grown.recover_seconds_max, grown.converge_seconds_max) == (150, 150, 150)
