@@ -265,7 +265,7 @@ def _compose(name: str, text: str, *, compose: bool) -> list[Node]:
     reader = _Reader(name, compose=compose)
     nodes = [reader.node(root, 0) for root in found]
     if reader.problems:
-        raise SourceError(reader.problems)
+        raise SourceError([*dict.fromkeys(reader.problems)])  # an alias is read again each time
     return nodes
 
 

@@ -46,7 +46,7 @@ def on_local_disks(stack: Stack, image_volumes: Mapping[str, Collection[str]] = 
     services = {each.name: _with_volumes(each, stack.services, image_volumes) for each in stack.services.values()}
     disks = _Disks(dict(stack.luns), _written(services.values()))
     services = {
-        name: replace(service, mounts=tuple(disks.mount(name, mount) for mount in service.mounts))
+        name: replace(service, mounts=tuple(disks.mount(mount) for mount in service.mounts))
         for name, service in services.items()
     }
     return replace(stack, services=services, luns=disks.luns, volumes=())
@@ -89,11 +89,15 @@ def _of_images(
 
 
 def _written(services: Iterable[Service]) -> dict[str, str]:
-    """The bound folders that some service may write to, with the disk's name: whoever else binds one sees that disk."""
+    """The bound folders that lie on disks, with the disk's name: whoever else binds one sees that disk.
+
+    These are the folders that some service may write to, and those that are not there. Of several services that bind
+    one the first by its name gives the disk its name, in whatever order the file has them.
+    """
     found: dict[str, str] = {}
-    for service in services:
+    for service in sorted(services, key=lambda each: each.name):
         for mount in service.mounts:
-            if mount.kind == "bind" and not mount.read_only:
+            if mount.kind == "bind" and (not mount.read_only or what_is_bound(mount.source) == "nothing"):
                 found.setdefault(os.path.realpath(mount.source), place_name(service.name, mount.target))
     return found
 
@@ -105,7 +109,7 @@ class _Disks:
     luns: dict[str, Lun]
     bound: dict[str, str]
 
-    def mount(self, service: str, mount: Mount) -> Mount:
+    def mount(self, mount: Mount) -> Mount:
         """The mount as it is to be made."""
         if mount.kind == "volume":
             self.luns.setdefault(mount.source, Lun(mount.source, LOCAL, SIZE_BYTES))
@@ -113,8 +117,8 @@ class _Disks:
         if mount.kind != "bind":
             return mount
         what, real = what_is_bound(mount.source), os.path.realpath(mount.source)
-        if what == "nothing" or (what == "folder" and real in self.bound):
-            name = self.bound.setdefault(real, place_name(service, mount.target))
+        if real in self.bound and what in ("folder", "nothing"):
+            name = self.bound[real]
             contents = mount.source if what == "folder" else ""
             self.luns.setdefault(name, Lun(name, LOCAL, _size_for(contents), contents=contents))
             return replace(mount, kind="lun", source=name, options=NOCOPY)

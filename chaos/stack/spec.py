@@ -23,9 +23,14 @@ NOCOPY = "nocopy"
 """Among a LUN's mount options: it does not take what the image has there, as a bind does not."""
 
 
+def whole_path(path: str) -> str:
+    """A path in a container, in the one way in which it can be written."""
+    return posixpath.normpath("/" + path.lstrip("/"))
+
+
 def place_name(service: str, path: str) -> str:
-    """`service:/path`, in the one way in which a path can be written."""
-    return f"{service}:{posixpath.normpath('/' + path.lstrip('/'))}"
+    """`service:/path`, as a mount is called."""
+    return f"{service}:{whole_path(path)}"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ class Checked:
     """A Compose file that is right in shape.
 
     Attributes:
-        active: Names of the services that the profiles leave switched on.
+        active: Names of the services that the profiles leave switched on, and that have a replica.
+        idle: Those without one.
         folder: To which relative paths are relative.
         wrong: Where the shape is wrong, so that nothing is said of what may be missing there.
     """
@@ -30,6 +31,7 @@ class Checked:
     folder: Folder
     lookup: Lookup
     wrong: Collection[Loc] = ()
+    idle: Collection[str] = ()
 
     def services(self) -> Iterable[tuple[str, ServiceModel]]:
         """The active ones."""

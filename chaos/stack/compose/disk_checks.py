@@ -47,7 +47,7 @@ def _no_disk(file: Checked, name: str, given: Mounted) -> tuple[str, str] | None
     """Why what `x-chaos` names can be no disk, and the remedy."""
     place = place_of(name)
     if place is None:
-        hint = f"{did_you_mean(name, file.model.volumes)} A LUN is one of the volumes, or service:/path"
+        hint = f"{did_you_mean(name, file.model.volumes)} (a LUN is one of the volumes, or service:/path)"
         return None if name in file.model.volumes else (f"no volume {name!r} for this LUN", hint)
     service, path = place
     if service not in file.model.services:

@@ -27,9 +27,9 @@ from chaos.stack.compose.reading.canonical import text_of
 from chaos.stack.compose.reading.dotenv import read_env_file
 from chaos.stack.compose.reading.gather import Gathered
 from chaos.stack.compose.reading.interpolate import Lookup, WrongError, expand
-from chaos.stack.compose.reading.replicas import replicas_of, replicated
+from chaos.stack.compose.reading.replicas import replicas_of, replicated, without_replica
 from chaos.stack.compose.reading.tree import each_service, table_at
-from chaos.stack.compose.refused import known_keys, sift
+from chaos.stack.compose.refused import NAMESPACES, OF_A_SERVICE, known_keys, sift
 from chaos.stack.compose.schema import ComposeModel
 from chaos.stack.compose.values import Unquoted
 from chaos.stack.inputs.sources import Folder, Sources
@@ -76,16 +76,17 @@ def load_stack(
     lookup = lookup.below(internal)
     root = gathered.tree(files, folder, lookup)
     names = replicas_of(root)
-    root = _implied(replicated(root, names))
-    active = _active(root, profiles, lookup)
+    root = replicated(_implied(root), names)
+    idle, active = without_replica(root), _active(root, profiles, lookup)
     sifted = sift(root, active)
     model, wrong, shapes = _validated(sifted.root)
     problems = [*gathered.problems, *sifted.problems, *shapes]
     if model is not None:
-        problems += cross_check(Checked(model, sifted.root, active, folder, lookup, wrong))
+        problems += cross_check(Checked(model, sifted.root, active, folder, lookup, wrong, idle))
     if problems or model is None:
         raise _error(problems, gathered.documents, lookup, {loc[-1] for loc, kind in wrong.items() if kind == _UNKNOWN})
     several = [f"{one} runs as {', '.join(each)}; phones knock at the first" for one, each in names.items()]
+    several += [f"{one} has no replica, so it does not run" for one in idle]
     notes = [*sifted.notes, *several, *ports_notes(model, active), *mounts_notes(model, active, folder)]
     stack = on_local_disks(make_stack(model, active, files[0], folder, lookup, name, notes))
     foreign = [one for one, given in lookup.asked.items() if given is not variables and given is not internal]
@@ -106,11 +107,15 @@ def _name(files: Sequence[Path], folder: Path, lookup: Lookup) -> str:
             given = expand(text or "", lookup.get) or given
         except WrongError:
             continue  # told when the whole file is read
-    return given or re.sub(r"[^a-z0-9_-]", "", folder.name.lower()).lstrip("_-") or "stack"
+    return _normalised(given) or _normalised(folder.name) or "stack"
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[^a-z0-9_-]", "", name.lower()).lstrip("_-")
 
 
 def _implied(root: Node) -> Node:
-    """The tree with what Compose makes of links and volumes_from: services to start before."""
+    """The tree with what Compose makes of links, volumes_from and namespaces of others: services to start before."""
 
     def service(_: str, node: Table) -> Node:
         place, given = node.entries.get("depends_on", (node.place, Table(node.place, {})))
@@ -121,16 +126,26 @@ def _implied(root: Node) -> Node:
             listed = node.entries[key][1] if key in node.entries else None
             for item in listed.items if isinstance(listed, Items) else ():
                 other = (text_of(item) or "").partition(":")[0]
-                condition = Scalar(item.place, "service_started", "service_started")
-                entries.setdefault(other, (item.place, Table(item.place, {"condition": (item.place, condition)})))
+                entries.setdefault(other, (item.place, _started(item)))
+        for key in NAMESPACES:
+            shared = entry[1] if (entry := node.entries.get(key)) else None
+            other = (shared and text_of(shared)) or ""
+            if shared and other.startswith(OF_A_SERVICE):
+                entries.setdefault(other.removeprefix(OF_A_SERVICE), (shared.place, _started(shared)))
         return replace(node, entries={**node.entries, "depends_on": (place, replace(given, entries=entries))})
 
     return each_service(root, service)
 
 
+def _started(node: Node) -> Table:
+    condition = Scalar(node.place, "service_started", "service_started")
+    return Table(node.place, {"condition": (node.place, condition)})
+
+
 def _active(root: Node, profiles: Sequence[str], lookup: Lookup) -> list[str]:
     services = table_at(root, "services")
     having: dict[str, set[str]] = {}
+    idle = without_replica(root)
     for name in services.entries if services else ():
         service = table_at(root, "services", name)
         listed = service.entries["profiles"][1] if service and "profiles" in service.entries else None
@@ -139,8 +154,9 @@ def _active(root: Node, profiles: Sequence[str], lookup: Lookup) -> list[str]:
     for profile in profiles:
         if profile not in known:
             raise UsageError(f"no service has the profile {profile!r}; {did_you_mean(profile, known)}")
-    on = {*profiles, *filter(None, (lookup.get("COMPOSE_PROFILES") or "").split(","))}
-    return [name for name, own in having.items() if not own or own & on or "*" in on]
+    outside = {one.strip() for one in (lookup.get("COMPOSE_PROFILES") or "").split(",")}
+    on = {*profiles, *(outside - {""} if profiles else outside)}  # the profile "" is on while nobody names another
+    return [name for name, own in having.items() if name not in idle and (not own or own & on or "*" in on)]
 
 
 def _validated(root: Node) -> tuple[ComposeModel | None, dict[Loc, str], list[Problem]]:

@@ -61,7 +61,7 @@ def make_stack(
     gone = _things(mounts, set(model.services) - set(active)) - _things(mounts, active)
     luns = {one: lun for one, lun in named.items() if one not in gone}
     services = {
-        name: _service(name, service, model, on_luns(name, mounts, chaos, luns), folder, lookup)
+        name: _service(name, service, model, on_luns(name, mounts, chaos, luns), active, folder, lookup)
         for name, service in model.services.items()
         if name in active
     }
@@ -131,12 +131,14 @@ def _service(
     service: ServiceModel,
     model: ComposeModel,
     mounts: tuple[Mount, ...],
+    active: Collection[str],
     folder: Folder,
     lookup: Lookup,
 ) -> Service:
     deploy = service.deploy or DeployModel()
     limits = deploy.resources.limits
     restart, restarts_max = _restart(service, deploy)
+    contested = contested_ports(model, active)
     return Service(
         name=name,
         image=service.image,
@@ -146,8 +148,10 @@ def _service(
         environment=_environment(service, folder, lookup),
         mounts=mounts,
         volumes_from=tuple(service.volumes_from),
-        ports=tuple(Port(port.target, port.published or 0) for port in tcp_ports(service)),
-        depends_on={other: needs.condition for other, needs in service.depends_on.items()},
+        ports=tuple(
+            Port(port.target, 0 if port.published in contested else port.published or 0) for port in tcp_ports(service)
+        ),
+        depends_on={other: needs.condition for other, needs in service.depends_on.items() if other in active},
         healthcheck=_healthcheck(service),
         restart=restart,
         restarts_max=restarts_max,
@@ -194,6 +198,15 @@ def tcp_ports(service: ServiceModel) -> list[PortModel]:
     return list(by_target.values())
 
 
+def contested_ports(model: ComposeModel, active: Collection[str]) -> dict[int, list[str]]:
+    """Ports of the host that more than one service wants, with these services."""
+    wanted: dict[int, list[str]] = {}
+    for name in active:
+        for published in {port.published for port in tcp_ports(model.services[name]) if port.published}:
+            wanted.setdefault(published, []).append(name)
+    return {port: names for port, names in wanted.items() if len(names) > 1}
+
+
 def ports_notes(model: ComposeModel, active: Collection[str]) -> list[str]:
     """What is told of ports and networks that are not as Compose has them."""
     notes = []
@@ -204,6 +217,8 @@ def ports_notes(model: ComposeModel, active: Collection[str]) -> list[str]:
     loopback = ("", "127.0.0.1", "0.0.0.0", "::", "::1", "[::]", "[::1]", "localhost")
     if away := [name for name, service in services if any(port.host_ip not in loopback for port in service.ports)]:
         notes.append(f"ports are published on 127.0.0.1 alone ({', '.join(away)})")
+    for port, names in contested_ports(model, active).items():
+        notes.append(f"port {port} is published by {' and '.join(names)}: one is chosen for each")
     networks = dict.fromkeys(network for _, service in services for network in service.networks or ("default",))
     if len(networks) > 1:
         notes.append(f"networks {', '.join(networks)} are one: all services share the run's bridge")

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from chaos.stack.compose.schema import ChaosModel, ComposeModel, FileUse, VolumeModel
 from chaos.stack.inputs.sources import Folder
 from chaos.stack.local import what_is_bound
-from chaos.stack.spec import NOCOPY, Lun, Mount, place_name
+from chaos.stack.spec import NOCOPY, Lun, Mount, place_name, whole_path
 
 Mounted = Mapping[str, tuple[Mount, ...]]
 """What each service mounts, by its name."""
@@ -34,7 +34,7 @@ def mounted_by_compose(model: ComposeModel, folder: Folder) -> Mounted:
 def place_of(name: str) -> tuple[str, str] | None:
     """The service and the path of `service:/path`; None for a volume's name."""
     service, colon, path = name.partition(":")
-    return (service, posixpath.normpath(f"/{path.lstrip('/')}")) if colon or "/" in name else None
+    return (service, whole_path(path)) if colon or "/" in name else None
 
 
 def mount_at(mounts: Mounted, service: str, path: str) -> Mount | None:
@@ -148,11 +148,12 @@ def _mounts(
 
 
 def _mount(service: str, volume: VolumeModel, folder: Folder) -> Mount:
+    target = whole_path(volume.target)
     if volume.type == "bind":
-        return Mount("bind", str(folder.below(volume.source)), volume.target, volume.read_only)
+        return Mount("bind", str(folder.below(volume.source)), target, volume.read_only)
     if volume.type == "tmpfs":
         size, mode = volume.tmpfs.size, volume.tmpfs.mode
         options = [*([f"size={size}"] if size else []), *([f"mode={mode:o}"] if mode else [])]
-        return Mount("tmpfs", "", volume.target, volume.read_only, ",".join(options))
+        return Mount("tmpfs", "", target, volume.read_only, ",".join(options))
     nocopy = NOCOPY if volume.volume.nocopy else ""
-    return Mount("volume", volume.source or place_name(service, volume.target), volume.target, volume.read_only, nocopy)
+    return Mount("volume", volume.source or place_name(service, target), target, volume.read_only, nocopy)

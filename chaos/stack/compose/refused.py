@@ -21,7 +21,7 @@ _LOGS = "every container's log is kept in the run's folder"
 _NO_LIMIT = "limits hold, reservations and weights do not"
 _HOST_BUILD = "images are built with the engine's own settings"
 _FILE = "the file is mounted as it is"
-_OWN_NAMESPACE = "it is the container's own, and nothing of the host is touched"
+_OWN_NAMESPACE = "it is the container's own: it sees nothing of the host, and nothing of other services"
 _SWARM = "there is one copy of the service, on one engine"
 _MEANINGLESS = "it has no meaning in a trial"
 _OF_THE_RUN = "a volume belongs to the run and begins blank"
@@ -43,11 +43,12 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
     },
     "build": _all("secrets ssh additional_contexts entitlements privileged", _BUILDKIT),
     "reservations": _all("devices generic_resources", _OF_THE_HOST),
-    "file": _all("models jobs", _NOT_LOADED),
+    "file": _all("jobs", _NOT_LOADED),
 }
 """By where the key stands, by key."""
 
 READ_OVER: Mapping[str, Mapping[str, str]] = {
+    "file": _all("models", _MEANINGLESS),
     "service": {
         "logging": _LOGS,
         "pull_policy": "an image is pulled where the engine has none",
@@ -108,8 +109,9 @@ _HARMLESS: Mapping[str, Collection[str]] = {
     "enable_ipv4": ("true",),
 }
 """Values that are the engine's own defaults; no value, false, 0 and nothing at all are harmless everywhere."""
-_NAMESPACES = frozenset({"pid", "ipc", "uts", "cgroup"})
-"""Where `host` is read over: without it a service runs on, and sees less."""
+NAMESPACES = ("pid", "ipc", "uts", "cgroup")
+"""Where the host's, and that of another service, is read over: without it a service runs on, and sees less."""
+OF_A_SERVICE = "service:"
 _NOTHING = frozenset({"", "false", "no", "n", "off", "0"})
 
 
@@ -158,7 +160,7 @@ class _Sieve:
         refused, over, silent = REFUSED.get(where, {}), READ_OVER.get(where, {}), SILENT.get(where, ())
         entries = {}
         for key, (place, item) in node.entries.items():
-            if key in _NAMESPACES and text_of(item) == "host":
+            if key in NAMESPACES and ((text := text_of(item) or "") == "host" or text.startswith(OF_A_SERVICE)):
                 if self._counts(loc):
                     self._note((*loc, key), _OWN_NAMESPACE)
             elif where == "top networks" and key in ("name", "driver") and text_of(item) == "host":

@@ -227,7 +227,7 @@ class ServiceModel(Strict):
     tmpfs: Texts = ()
     secrets: list[FileUse] = []
     configs: list[FileUse] = []
-    profiles: list[Name] = []
+    profiles: list[Annotated[str, Field(pattern=r"^([a-zA-Z0-9_][a-zA-Z0-9_.-]*)?$", max_length=63)]] = []
     deploy: DeployModel | None = None
     scale: Annotated[Whole, Field(ge=0)] | None = None
     shm_size: Size = 0
@@ -367,7 +367,7 @@ class ChaosModel(Strict):
 class ComposeModel(Strict):
     """A whole Compose file, merged and in canonical form."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=63)] = ""
+    name: Text = ""
     version: Text = ""
     services: Annotated[dict[Name, ServiceModel], Field(min_length=1)]
     volumes: dict[Name, NamedVolume | None] = {}

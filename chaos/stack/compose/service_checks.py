@@ -52,7 +52,7 @@ def _dependencies(file: Checked) -> Found:
     for name, service in file.services():
         for other, needs in service.depends_on.items():
             loc = ("services", name, "depends_on", other)
-            if not needs.required and other not in file.active:
+            if other not in file.active and (not needs.required or other in file.idle):
                 continue
             if other not in file.model.services:
                 yield file.at_key(loc, f"unknown service {other!r}", did_you_mean(other, file.model.services))
@@ -110,7 +110,7 @@ def _mounts(file: Checked) -> Found:
                 is_blank = meant(f"{name}:{volume.target}", mounts) in blank
                 yield from _bind(file, loc, volume, is_blank=is_blank)
             elif volume.source and volume.source not in file.model.volumes:
-                hint = f"{did_you_mean(volume.source, file.model.volumes)} Volumes are declared under volumes:"
+                hint = f"{did_you_mean(volume.source, file.model.volumes)} (volumes are declared under `volumes`)"
                 yield file.at((*loc, "source"), f"unknown volume {volume.source!r}", hint)
             if volume.volume.subpath and _uses(file, volume.source) > 1:
                 message = "a volume that is mounted more than once cannot be mounted in part"
@@ -194,15 +194,6 @@ def _in_one_network(file: Checked, *names: str) -> bool:
     return bool(first & second)
 
 
-def _ports(file: Checked) -> Found:
-    taken: dict[int, str] = {}
-    for name, service in file.services():
-        for i, port in enumerate(service.ports):
-            if port.protocol == "tcp" and port.published and taken.setdefault(port.published, name) != name:
-                message = f"port {port.published} is already published by {taken[port.published]}"
-                yield file.at(("services", name, "ports", i, "published"), message, "leave the published port out")
-
-
 def _names(file: Checked) -> Found:
     """Other services that a service names: by links and volumes_from."""
     for name, service in file.services():
@@ -224,8 +215,6 @@ def _replicas(file: Checked) -> Found:
         number = deploy.replicas if service.scale is None else service.scale
         if number > REPLICAS_MAX:
             yield file.at(loc, f"{number} replicas are more than {REPLICAS_MAX}", "start fewer")
-        elif number == 0:
-            yield file.at(loc, "a service without a replica never runs", "switch it off by a profile")
 
 
 def _limits(file: Checked) -> Found:
@@ -255,7 +244,6 @@ SERVICE_CHECKS: tuple[Callable[[Checked], Found], ...] = (
     _mounts,
     _files,
     _networks,
-    _ports,
     _names,
     _replicas,
     _limits,

@@ -25,6 +25,7 @@ ONLY_COMPOSE = {
     "secrets-external": "external secrets and configs",
     "secrets-missing-variable": "a variable that a secret is made of and that is not set",
     "volume-image": "`type: image`",
+    "network-mode-service": "`network_mode` other than bridge and none",
     "volume-target-relative": "a target that is no absolute path",
 }
 """What Compose's loader accepts and Holdfast refuses, as docs/compose.md calls it."""
@@ -39,6 +40,7 @@ OTHERWISE = {
         "a volume with a name of one letter",
     ),
     "compose-profiles": "`COMPOSE_PROFILES`",
+    "profile-empty": "`COMPOSE_PROFILES`",
     "date": "a date, or a number with `_` or `0b`, without quotes",
 }
 """What both accept and read differently."""

@@ -138,12 +138,62 @@ def test_what_has_no_meaning_is_told_once_a_key() -> None:
     )
 
 
-def test_namespaces_of_the_host_are_read_over() -> None:
-    stack = web("pid: host\nipc: host")
+def test_namespaces_of_the_host_and_of_other_services_are_read_over() -> None:
+    stack = web("pid: host\nipc: service:b", more="  b: {image: x}\n")
     assert stack.notes == (
-        "pid is read over (web): it is the container's own, and nothing of the host is touched",
-        "ipc is read over (web): it is the container's own, and nothing of the host is touched",
+        "pid is read over (web): it is the container's own: it sees nothing of the host, and nothing of other services",
+        "ipc is read over (web): it is the container's own: it sees nothing of the host, and nothing of other services",
     )
+    assert stack.services["web"].depends_on == {"b": "service_started"}
+
+
+def test_a_port_that_several_services_publish_is_chosen_for_each_and_told() -> None:
+    stack = web("user: x", more="  b: {image: x, ports: ['8000:80', '8001:81']}\n  c: {image: x, ports: ['8000:80']}\n")
+    assert stack.services["b"].ports == (Port(80), Port(81, 8001))
+    assert stack.services["c"].ports == (Port(80),)
+    assert stack.notes == ("port 8000 is published by b and c: one is chosen for each",)
+
+
+@pytest.mark.parametrize("none", ["scale: 0", "deploy: {replicas: 0}"])
+def test_a_service_without_a_replica_does_not_run_and_nobody_waits_for_it(none: str) -> None:
+    stack = web("depends_on: {b: {condition: service_healthy}}", more=f"  b: {{image: x, {none}, privileged: true}}\n")
+    assert list(stack.services) == ["web"]
+    assert stack.services["web"].depends_on == {}
+    assert stack.notes == ("b has no replica, so it does not run",)
+
+
+def test_nobody_waits_for_an_optional_service_that_is_switched_off() -> None:
+    stack = web(
+        "depends_on: {b: {condition: service_started, required: false}}", more="  b: {image: x, profiles: [p]}\n"
+    )
+    assert stack.services["web"].depends_on == {}
+    assert stack.in_start_order(stack.services) == ["web"]
+
+
+def test_the_profile_without_a_name_is_on_while_no_other_one_is() -> None:
+    text = WEB + "  b: {image: x, profiles: ['', p]}\n  c: {image: x, profiles: [q]}\n"
+    assert list(loaded(text).services) == ["web", "b"]
+    assert list(loaded(text, COMPOSE_PROFILES="q").services) == ["web", "c"]
+    assert list(loaded(text, COMPOSE_PROFILES="q, p").services) == ["web", "b", "c"]
+    assert list(load_stack([Path("c.yaml")], {}, ["q"], {}).services) == ["web", "c"]
+
+
+def test_links_and_mounts_of_a_service_with_replicas_are_those_of_the_first() -> None:
+    stack = web(
+        "links: [b, 'b:other']\nvolumes_from: ['b:ro']", more="  b: {image: x, scale: 2, volumes: ['./d:/d', /own]}\n"
+    )
+    made = stack.services["web"]
+    assert (made.links, made.volumes_from) == ({"other": "b-1"}, ("b-1:ro",))
+    assert [mount.source for mount in made.mounts] == ["b-1:/d", "b-1:/own"]
+    assert list(made.depends_on) == ["b-1", "b-2"]
+
+
+def test_a_disk_has_one_name_in_whatever_order_services_stand() -> None:
+    first, second = "  b: {image: x, volumes: ['./d:/b/']}\n", "  a: {image: x, volumes: ['./d:/a:ro']}\n"
+    for text in (first + second, second + first):
+        stack = web("user: x", more=text)
+        assert list(stack.luns) == ["a:/a"]
+        assert [stack.services[name].mounts[0].source for name in "ab"] == ["a:/a", "a:/a"]
 
 
 def test_replicas_are_services_of_their_own_that_share_a_name() -> None:
@@ -194,6 +244,7 @@ def test_the_name_of_the_project_is_known_to_the_file() -> None:
     made = web("user: '${COMPOSE_PROJECT_NAME}'", more="name: mine\n")
     assert (made.name, made.services["web"].user) == ("mine", "mine")
     assert web("user: x", more="name: mine\n", COMPOSE_PROJECT_NAME="theirs").name == "theirs"
+    assert web("user: x", more="name: My Wiki_2.0\n").name == "mywiki_20"
     Path(".env").write_text("COMPOSE_PROJECT_NAME=dotted\n")
     assert web("user: x").name == "dotted"
 

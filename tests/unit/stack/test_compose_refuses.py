@@ -63,7 +63,7 @@ def test_every_such_key_of_a_service_is_refused(key: str) -> None:
         ("volumes: ['/var/run/docker.sock:/s']", "the engine's socket is not supported"),
         ("volumes: ['/run/podman/podman.sock:/s:ro']", "the engine's socket is not supported"),
         ("volumes: ['/var/run:/host']", "the engine's socket is not supported"),
-        ("pid: 'service:gateway'", "pid is not supported"),
+        ("pid: 'container:other'", "pid is not supported"),
         ("comand: x", "unknown key 'comand'\n"),
         ("command: 'a \"b'", "this cannot be split into words"),
         ("depends_on: [dbb]", "unknown service 'dbb'"),

@@ -134,7 +134,7 @@ def _each(write_out: Callable[[str], Iterable[Parts]]) -> Write:
 
 
 def _hosts(node: Node, problems: list[Problem]) -> Node:
-    """`[a=1.2.3.4, b:1.2.3.4]` as `{a: [1.2.3.4], b: [1.2.3.4]}`."""
+    """`["a=1.2.3.4,1.2.3.5", b:1.2.3.4]` as `{a: [1.2.3.4, 1.2.3.5], b: [1.2.3.4]}`."""
     entries: dict[str, tuple[Place, Node]] = {}
     if isinstance(node, Table):
         for key, (place, item) in node.entries.items():
@@ -150,10 +150,8 @@ def _hosts(node: Node, problems: list[Problem]) -> Node:
             continue
         before = entries[name][1] if name in entries else Items(item.place, ())
         assert isinstance(before, Items)
-        entries[name] = (
-            item.place,
-            Items(item.place, (*before.items, Scalar(item.place, address.strip(" []"), address))),
-        )
+        several = (Scalar(item.place, one.strip(" []"), one) for one in address.split(","))
+        entries[name] = (item.place, Items(item.place, (*before.items, *several)))
     return Table(node.place, entries)
 
 

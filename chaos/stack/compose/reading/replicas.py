@@ -30,6 +30,18 @@ def replicas_of(root: Node) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def without_replica(root: Node) -> list[str]:
+    """The services of which the file wants none."""
+    services = table_at(root, "services")
+    found = []
+    for name in services.entries if services else ():
+        own, deploy = table_at(root, "services", name), table_at(root, "services", name, "deploy")
+        table, key = (own, "scale") if own and "scale" in own.entries else (deploy, "replicas")
+        if table and key in table.entries and text_of(table.entries[key][1]) == "0":
+            found.append(name)
+    return found
+
+
 def _number(table: Table | None, key: str) -> int:
     text = text_of(table.entries[key][1]) if table and key in table.entries else None
     return int(text) if text and text.isdecimal() and len(text) < 4 else 0
