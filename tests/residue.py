@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from chaos.agent.disk import loop
 from chaos.errors import EngineError
 from chaos.stack.engine.client import connect
 from chaos.stack.engine.identity import OWNER_LABEL, RUN_LABEL, is_alive, owner_of
@@ -72,6 +73,8 @@ def _loops_and_mounts() -> Iterator[str]:
             backing = file.read_text().strip()
             if Path(backing).name.startswith("holdfast-"):
                 loops[f"/dev/{file.parts[3]}"] = backing
+    # an agent that lives tells of itself by its container, or belongs to another engine of this host
+    loops = {device: backing for device, backing in loops.items() if not loop.is_open(device)}
     for device, backing in loops.items():
         yield f"loop device {device} over {backing}"
     for line in Path("/proc/self/mounts").read_text().splitlines():

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import docker
 
+from chaos.agent.disk import loop
 from chaos.stack.engine.client import connect
 from chaos.stack.engine.identity import OWNER_LABEL, RUN_LABEL, is_alive
 
@@ -162,7 +163,9 @@ def leftovers(client: docker.DockerClient, guards: tuple[int, ...]) -> Iterator[
     loops = {}
     for block in Path("/sys/block").glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):
-            loops[f"/dev/{block.parts[3]}"] = block.read_text().strip()
+            device = f"/dev/{block.parts[3]}"
+            if not loop.is_open(device):  # an agent that lives tells of itself by its container
+                loops[device] = block.read_text().strip()
     for device, backing in loops.items():
         if "holdfast" in backing and not any(run in backing for run in living):
             yield f"loop device {device} over {backing}"

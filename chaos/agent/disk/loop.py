@@ -55,12 +55,16 @@ def attach(path: str, *, direct: bool = True) -> tuple[str, int]:
     raise OSError(errno.EBUSY, "no free loop device")
 
 
-def detach(device: str) -> None:
-    """Free a loop device that a crash left; harmless where it is free already."""
+def detach(device: str) -> bool:
+    """Free a loop device that a crash left; harmless where it is free already.
+
+    Returns:
+        Whether it is free now: one that is mounted frees itself only when it is no longer.
+    """
     try:
         handle = os.open(device, os.O_RDWR)
     except OSError:
-        return
+        return not is_bound(device)
     try:
         fcntl.ioctl(handle, _LOOP_CLR_FD)
     except OSError as error:
@@ -68,6 +72,29 @@ def detach(device: str) -> None:
             raise
     finally:
         os.close(handle)
+    return not is_bound(device)
+
+
+def is_bound(device: str) -> bool:
+    """Whether the device shows a file."""
+    return os.path.exists(f"/sys/block/{os.path.basename(device)}/loop/backing_file")
+
+
+def is_open(device: str) -> bool:
+    """Whether a process of this host has the device open, as an agent has it whose LUN it shows. For root's eyes."""
+    number = os.stat(device).st_rdev
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            handles = [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]
+        except OSError:  # it has ended
+            continue
+        for handle in handles:
+            try:
+                if "/loop" in os.readlink(handle) and os.stat(handle).st_rdev == number:
+                    return True
+            except OSError:  # it was closed meanwhile
+                continue
+    return False
 
 
 def _ensure_node(device: str, number: int) -> None:

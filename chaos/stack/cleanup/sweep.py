@@ -6,6 +6,7 @@ under way may still create something afterwards, so `sweep_until_clean` looks ag
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos.agent.disk import loop
+from chaos.agent.disk import loop, mounted
 from chaos.stack.cache import cache_place, golden_place, scratch_of
 from chaos.stack.engine import objects
 from chaos.stack.engine.client import Engine, Refusal, connect, reason_of, status_of
@@ -111,9 +112,23 @@ def sweep_orphans(client: Engine) -> SweepReport:
     alive = {each.labels.get(RUN_LABEL, "") for each in objects.labelled(client, "container", RUN_LABEL)}
     for device, file in loops:
         if not any(run and f"holdfast-{run}-" in file for run in alive):
-            loop.detach(device)
-            report.removed.append(f"loop device {device}")
+            _free(device, report)
     return report
+
+
+def _free(device: str, report: SweepReport) -> None:
+    """Free a loop device of which this engine knows no run that lives: another engine of this host may know it."""
+    if not os.access(device, os.R_OK | os.W_OK):
+        return  # who may not free it cannot see either who uses it
+    if loop.is_open(device):
+        return  # its agent lives
+    if loop.detach(device):
+        report.removed.append(f"loop device {device}")
+    elif who := mounted.holders(device):
+        report.failed.append(
+            f"loop device {device}: mounted, as {who[0]} sees it; if that belongs to another engine of this host, "
+            "run `holdfast clean` with DOCKER_HOST naming that one"
+        )
 
 
 def holdfast_loops() -> Iterator[tuple[str, str]]:

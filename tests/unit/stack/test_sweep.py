@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.agent.disk import loop
+from chaos.agent.disk import loop, mounted
 from chaos.stack.cache import scratch_of
 from chaos.stack.cleanup import kept
 from chaos.stack.cleanup import sweep as module
@@ -146,14 +146,53 @@ def test_a_sweep_tries_again_what_somebody_else_is_removing(engine: ListEngine) 
     assert sweep(all_=False) == SweepReport()
 
 
-def test_loop_devices_of_no_living_run_are_freed(engine: ListEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def loops(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Loop devices, by what is true of each: "held" by a living agent, "mounted", or "" where nobody has it."""
+    uses: dict[str, str] = {}
+    shown = f"/holdfast-{dead().id}-disk-1"
+    monkeypatch.setattr(module, "holdfast_loops", lambda: iter([(device, shown) for device in uses]))
+    monkeypatch.setattr(os, "access", lambda path, mode: True)
+    monkeypatch.setattr(loop, "is_open", lambda device: uses[device] == "held")
+    monkeypatch.setattr(loop, "detach", lambda device: uses[device] == "")
+    monkeypatch.setattr(mounted, "holders", lambda device: ("db (pid 7)",) if uses[device] == "mounted" else ())
+    return uses
+
+
+def test_a_loop_device_that_nobody_has_is_freed(engine: ListEngine, loops: dict[str, str]) -> None:
+    loops["/dev/loop2"] = ""
+    assert sweep_orphans(engine.client) == SweepReport(["loop device /dev/loop2"])
+
+
+def test_a_loop_device_of_a_run_that_lives_on_this_engine_is_spared(
+    engine: ListEngine, loops: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     populate(engine, MINE, "mine")
-    freed: list[str] = []
-    loops = [("/dev/loop1", f"/holdfast-{MINE.id}-disk-1"), ("/dev/loop2", f"/holdfast-{dead().id}-disk-1")]
-    monkeypatch.setattr(module, "holdfast_loops", lambda: iter(loops))
-    monkeypatch.setattr(loop, "detach", freed.append)
-    assert sweep_orphans(engine.client).removed == ["loop device /dev/loop2"]
-    assert freed == ["/dev/loop2"]
+    loops["/dev/loop1"] = ""
+    monkeypatch.setattr(module, "holdfast_loops", lambda: iter([("/dev/loop1", f"/holdfast-{MINE.id}-disk-1")]))
+    assert sweep_orphans(engine.client) == SweepReport()
+
+
+def test_a_loop_device_whose_agent_lives_on_another_engine_is_neither_freed_nor_said_to_be(
+    engine: ListEngine, loops: dict[str, str]
+) -> None:
+    loops["/dev/loop1"] = "held"
+    assert sweep_orphans(engine.client) == SweepReport()
+
+
+def test_a_loop_device_that_is_still_mounted_is_not_said_to_be_freed(engine: ListEngine, loops: dict[str, str]) -> None:
+    loops["/dev/loop1"] = "mounted"
+    report = sweep_orphans(engine.client)
+    assert report.removed == []
+    assert [line.split(";")[0] for line in report.failed] == ["loop device /dev/loop1: mounted, as db (pid 7) sees it"]
+
+
+def test_a_user_who_may_not_free_a_loop_device_says_nothing_of_it(
+    engine: ListEngine, loops: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loops["/dev/loop2"] = ""
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert sweep_orphans(engine.client) == SweepReport()
 
 
 @pytest.fixture
