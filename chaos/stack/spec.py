@@ -241,6 +241,8 @@ class Stack:
         steady: Commands by service that succeed there once the whole stack is in its steady state.
         doors: Copies that are read directly at the end: (kind, service, container port).
         carrier: Whether phones reach the front door through a Toxiproxy of the run.
+        boots_at_once: Whether a cold restart starts what an engine starts that boots all at once, whatever depends on
+            what.
         notes: What the Compose file says and has no meaning in a trial, a line each.
     """
 
@@ -261,6 +263,7 @@ class Stack:
     steady: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doors: tuple[tuple[str, str, int], ...] = ()
     carrier: bool = False
+    boots_at_once: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -362,6 +365,11 @@ class Stack:
     def is_done(self, name: str, code: int) -> bool:
         """Whether an end of this service with this exit code is as it should be, so that nobody starts it again."""
         return code == 0 and (self.is_job(name) or self.services[name].restart == "on-failure")
+
+    @property
+    def started_by_a_boot(self) -> frozenset[str]:
+        """The services that an engine starts when it boots: those with a restart policy, but for jobs."""
+        return frozenset(name for name, each in self.services.items() if each.restart != "no" and not self.is_job(name))
 
     def dependents(self, name: str) -> list[str]:
         """The services that depend on this one."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 _POLL_SECONDS = 0.05
 _POLL_GROWTH = 1.5
 _CONNECT_SECONDS = 1.0
-_TELL_SECONDS = 8.0
+_TELL_SECONDS = 5.0
 """Nobody looks on for 10 s without being told what is waited for."""
 
 

@@ -100,6 +100,7 @@ def make_stack(
         steady={name: command for name, command in chaos.steady.items() if name in active},
         doors=tuple((kind, *at) for kind, places in chaos.doors.items() for at in places if at[0] in active),
         carrier=chaos.carrier == "toxiproxy",
+        boots_at_once=chaos.cold_restart == "all-at-once",
         notes=tuple(notes),
     )
 

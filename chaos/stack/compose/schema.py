@@ -362,6 +362,7 @@ class ChaosModel(Strict):
     doors: dict[Name, list[Annotated[tuple[str, int], _address("a door")]]] = {}
     carrier: Annotated[Literal["toxiproxy", "none"], BeforeValidator(_carrier)] = "none"
     recovery: list[StepModel] = []
+    cold_restart: Literal["in-order", "all-at-once"] = "in-order"
 
 
 class ComposeModel(Strict):

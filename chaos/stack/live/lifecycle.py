@@ -73,11 +73,11 @@ async def lab(
     guard = Guard(run.id)
     agent: Agent | None = None
     running: RunningStack | None = None
-    orderly = False
+    orderly = leaving = False
 
     def heard(event: Event) -> None:
         on_event(event)
-        if running is not None and event.event == "exited":
+        if running is not None and not leaving and event.event == "exited":
             running.ends.exited(event.service)
 
     try:
@@ -114,6 +114,7 @@ async def lab(
         full = f"; free space for {cache_folder()}" if "No space left" in said else ""
         raise AgentError(f"the agent is gone, so there is no verdict{said}{full}; see agent.jsonl") from error
     finally:
+        leaving = True  # who ends from now on is to end
         try:
             await asyncio.shield(asyncio.create_task(_wind_up(client, run, agent, guard, orderly)))
         finally:

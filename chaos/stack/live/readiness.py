@@ -7,7 +7,7 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 
 from chaos.errors import AgentError, HarnessError
 from chaos.stack.engine import containers
@@ -56,10 +56,11 @@ class Readiness:
         error: Failure,
         *,
         wait: bool = True,
+        at_once: Collection[str] = (),
     ) -> None:
         """Start services, each when those that it depends on are as it wants them; `wait` until all are healthy.
 
-        Where one fails, every `start` that had begun is over when this returns.
+        Those `at_once` wait for nobody. Where one fails, every `start` that had begun is over when this returns.
         """
         deadline = time.monotonic() + seconds_max
         services = [self._stack.services[name] for name in self._stack.in_start_order(names)]
@@ -81,7 +82,8 @@ class Readiness:
                 await start(name)
 
         async def begin(service: Service) -> None:
-            await asyncio.gather(*(wait_for(*need) for need in service.depends_on.items() if need[0] in ready))
+            if service.name not in at_once:
+                await asyncio.gather(*(wait_for(*need) for need in service.depends_on.items() if need[0] in ready))
             starts.append(asyncio.create_task(start_one(service.name)))
             await asyncio.shield(starts[-1])
             started[service.name].set()

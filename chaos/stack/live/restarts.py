@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
@@ -113,20 +114,21 @@ class Ends:
         self._running = running
         self._restarts = restarts
         self._telling: set[asyncio.Task[None]] = set()
-        self._told: set[str] = set()
-        """Services of which it was told that they are started again: their logs have how often."""
+        self._ended: dict[str, float] = {}
+        """When each ended last. Of one that ends again and again it is told once: its log has how often."""
 
     def exited(self, name: str) -> None:
         """A service's first process has ended, and nobody had said that it should: its policy is followed."""
-        held = name in self._restarts.held()
-        comes_back = self._restarts.exited(name)
-        if not held:
+        held, comes_back, now = name in self._restarts.held(), self._restarts.exited(name), time.monotonic()
+        again = now - self._ended.get(name, -math.inf) <= _STAYED_UP_SECONDS
+        self._ended[name] = now
+        if not held and not (comes_back and again):
             self._telling = {task for task in self._telling if not task.done()}
             self._telling.add(asyncio.create_task(self._tell(name, comes_back)))
 
     def clear(self) -> None:
-        """Forget who was told of."""
-        self._told.clear()
+        """Forget who ended."""
+        self._ended.clear()
 
     async def not_running(self) -> list[str]:
         """Services whose container has ended, or never started (one that completed, as asked, is not among them).
@@ -169,9 +171,8 @@ class Ends:
                 running, code = await self._state(self._running[name])
         if not running and self._stack.is_done(name, code):
             return
-        if comes_back and name not in self._told:
-            self._told.add(name)
+        if comes_back:
             self.say(f"{name} ended; it is started again, as its restart policy says")
-        elif not comes_back and not running:
+        elif not running:
             why = "its restart policy is no" if policy == "no" else "its restarts are used up"
             self.say(f"{name} ended with code {code}; {why}, so it stays down until somebody starts it")

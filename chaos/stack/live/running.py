@@ -281,6 +281,8 @@ class RunningStack:
     async def cold_restart(self, seconds_max: float) -> None:
         """SIGKILL every container, the carrier's too, unmount (which writes back), mount and start again.
 
+        Services start in order, or as by an engine that boots and knows nothing of `depends_on`, as the stack has it.
+
         No write is dropped. Returns when the stack is steady, or at least serves when the time is over: a door that
         is read before a copy has caught up would tell of losses that are none.
 
@@ -297,7 +299,9 @@ class RunningStack:
         await asyncio.gather(*(asyncio.to_thread(containers.kill_and_wait, self._client, each) for each in running))
         await self.unmounted()
         carrier = [self.carrier.restart(seconds_max)] if self.carrier else []
-        await asyncio.gather(self._ready.start_in_order(names, self._start, seconds_max, Unrecoverable), *carrier)
+        at_once = self.stack.started_by_a_boot if self.stack.boots_at_once else ()
+        start = self._ready.start_in_order(names, self._start, seconds_max, Unrecoverable, at_once=at_once)
+        await asyncio.gather(start, *carrier)
         await self._open(deadline)
         with contextlib.suppress(Unrecoverable):  # it serves; what it serves, the reads will tell
             await self._steady(deadline, Unrecoverable)

@@ -77,6 +77,7 @@ def test_x_chaos_says_what_compose_cannot(tmp_path: Path) -> None:
         "  copies: {records: [pgdata]}\n"
         '  may_lose: ["gateway:/var/cache"]\n'
         "  steady: {db: pg_isready -q}\n"
+        "  cold_restart: all-at-once\n"
         '  doors: {front: ["gateway:8080"]}\n'
         "  recovery:\n"
         "    - {name: last night's dump, restore: {service: db, run: restore.sh --newest}}\n"
@@ -86,6 +87,7 @@ def test_x_chaos_says_what_compose_cannot(tmp_path: Path) -> None:
     assert (stack.roles, stack.copies) == ({"database": ("db",)}, {"records": ("pgdata",)})
     assert stack.may_lose == ("gateway:/var/cache",)
     assert stack.steady == {"db": ("pg_isready", "-q")}
+    assert stack.boots_at_once
     assert stack.doors == (("front", "gateway", 8080),)
     assert stack.runbook == (
         RunbookStep("last night's dump", "restore", "db", ("restore.sh", "--newest")),

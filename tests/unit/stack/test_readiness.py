@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import pytest
+
+from chaos.errors import HarnessError
+from chaos.stack import waiting
+from chaos.stack.engine import containers
+from chaos.stack.engine.containers import Container
 from chaos.stack.live.readiness import Behind, Failure, Readiness
-from chaos.stack.spec import Lun, Mount, Service, Stack
+from chaos.stack.spec import Condition, Lun, Mount, Service, Stack
+from chaos.stack.waiting import Waits
 
 NAMES = ("pg1", "pg2")
 STACK = Stack(
@@ -100,3 +108,65 @@ def test_a_copy_that_is_replaced_again_is_behind_again_and_nobody_waits_once_all
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(act())
+
+
+@pytest.mark.parametrize(
+    ("at_once", "order"),
+    [
+        (False, ["db", "db is ready", "web", "tool"]),
+        (True, ["db", "web", "db is ready", "tool"]),
+    ],
+)
+def test_an_engine_that_boots_starts_what_has_a_restart_policy_at_once_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, at_once: bool, order: list[str]
+) -> None:
+    needs: dict[str, Condition] = {"db": "service_healthy"}
+    services = (
+        Service("web", restart="always", depends_on=needs),
+        Service("tool", depends_on=needs),
+        Service("migrate", restart="on-failure"),
+        Service("db", restart="on-failure", depends_on={"migrate": "service_completed_successfully"}),
+    )
+    stack = Stack("unit", Path("compose.yaml"), {each.name: each for each in services}, {}, (), ("web", 1), "http")
+    did: list[str] = []
+
+    async def act() -> None:
+        ready = Readiness(cast(Any, None), stack, {}, lambda name, code: False, cast(Any, None), Waits())
+
+        async def start(name: str) -> None:
+            did.append(name)
+
+        async def healthy(service: Service, deadline: float, error: Failure) -> None:
+            if service.name == "db":
+                await pause()
+                did.append("db is ready")
+
+        async def completed(service: Service, deadline: float, error: Failure) -> None: ...
+
+        monkeypatch.setattr(ready, "healthy", healthy)
+        monkeypatch.setattr(ready, "completed", completed)
+        boot = stack.started_by_a_boot if at_once else ()
+        await ready.start_in_order(stack.services, start, 1.0, HarnessError, at_once=boot)
+
+    asyncio.run(act())
+    did.remove("migrate")
+    assert did == order
+
+
+def test_of_what_is_waited_for_the_last_words_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    async def act() -> None:
+        waits, checks = Waits(), iter([False, False, True])
+        waits.say = said.append
+        monkeypatch.setattr(waiting, "_TELL_SECONDS", 0.0)
+        monkeypatch.setattr(containers, "is_healthy", lambda *_: next(checks))
+        monkeypatch.setattr(containers, "state", lambda *_: (True, 0))
+        monkeypatch.setattr(containers, "last_words", lambda *_: "migrating\n3 of 7")
+        running = {"pg1": Container("id", "pg1")}
+        ready = Readiness(cast(Any, None), STACK, running, lambda name, code: False, cast(Any, None), waits)
+        await ready.healthy(STACK.services["pg1"], time.monotonic() + 60, HarnessError)
+
+    asyncio.run(act())
+    assert said[0].startswith("waiting for pg1 to get healthy, 0 s so far, ")
+    assert said[0].endswith(" s left; it says: 3 of 7")

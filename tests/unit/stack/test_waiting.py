@@ -67,10 +67,10 @@ def test_what_is_waited_for_is_told_every_few_seconds_with_its_last_words(monkey
 
     asyncio.run(act())
     assert said == [
-        "waiting for db to get healthy, 8 s so far, 52 s left; it says: last words",
-        "waiting for db to get healthy, 16 s so far, 44 s left; it says: last words",
-        "waiting for the disks to be copied, 8 s so far",
-        "waiting for db to get healthy, 24 s so far, 36 s left; it says: last words",
-        "waiting for web to stop, 8 s so far, 0 s left",
-        "waiting for db to get healthy, 8 s so far, 52 s left",
+        "waiting for db to get healthy, 5 s so far, 55 s left; it says: last words",
+        "waiting for db to get healthy, 10 s so far, 50 s left; it says: last words",
+        "waiting for the disks to be copied, 5 s so far",
+        "waiting for db to get healthy, 15 s so far, 45 s left; it says: last words",
+        "waiting for web to stop, 5 s so far, 0 s left",
+        "waiting for db to get healthy, 5 s so far, 55 s left",
     ]
