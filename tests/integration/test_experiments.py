@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +15,12 @@ from chaos.experiment.loader import load_plan
 from chaos.experiment.plan import Plan, Trigger
 from chaos.faults import catalogue
 from chaos.history.events import FaultEvent
-from chaos.reporting.listener import Silent
+from chaos.reporting.listener import Collector, Silent
+from chaos.reporting.page.file import HtmlReport
 from chaos.reporting.recall import recall
 from chaos.reporting.result import TrialResult, to_document
+from chaos.stack.engine.client import connect
+from chaos.stack.engine.identity import OWNER_LABEL, owner_of
 from chaos.trials import run_trials
 from tests.integration.plans import CORE, GATEWAY, SMALL, plan_of, reasons, run_one, strike
 
@@ -116,6 +121,28 @@ def test_trials_on_several_copies_at_once_are_told_one_after_the_other(tmp_path:
         assert result.judgement.covered == result.judgement.coverable > 50
     by_end = sorted(results, key=lambda result: (result.run_dir / "result.json").stat().st_mtime)
     assert (tmp_path / "latest").resolve() == by_end[-1].run_dir.resolve()
+
+
+def test_trials_beside_the_last_one_are_ended_in_order_and_leave_nothing(tmp_path: Path) -> None:
+    short = plan_of(name="short", workload=replace(SMALL, operations=60))
+    long = plan_of(name="long", seed=2, workload=replace(SMALL, operations=20_000))
+    collector = Collector()
+    results = run_trials(
+        [short, long, replace(long, seed=3)],
+        jobs=2,
+        runs=tmp_path,
+        listeners=(collector, HtmlReport()),
+        stop_after=lambda result: True,
+    )
+    assert [result.plan.experiment for result in results] == ["short"]
+    assert [plan.seed for plan in collector.left_out] == [2, 3]
+    _, cut_short = sorted(folder for folder in tmp_path.iterdir() if not folder.is_symlink())
+    assert "no trial was to follow trial 1" in (cut_short / "error.json").read_text()
+    assert "long" in (cut_short / "report.html").read_text()
+    assert not (cut_short / "result.json").exists()
+    mine = {"label": [f"{OWNER_LABEL}={owner_of(os.getpid())}"]}
+    with closing(connect()) as engine:
+        assert engine.api.containers(all=True, filters=mine) == engine.api.networks(filters=mine) == []
 
 
 def test_a_run_folder_holds_everything_and_stays_small(trials: list[TrialResult], runs: Path) -> None:
