@@ -92,7 +92,7 @@ def test_limits_grow_with_the_check_of_an_image_and_what_is_waited_for_is_told(
 
     async def run(limits: Limits) -> Limits:
         async with lab(stack_of(box), Run.begin(1), limits, lambda _: None, said.append) as made:
-            return made.limits
+            return made.patient(limits)
 
     assert asyncio.run(run(Limits())).ready_seconds_max == 85
     assert "limits grow to 85 s, as the health checks ask for: box" in said
