@@ -314,9 +314,9 @@ class Agent:
         self._processes.sample()
         self._links.sample()
         events = []
-        for service in self._processes.ended():
+        for service, killed in self._processes.ended().items():
             self._links.forget(service)
-            events.append(wire.Event("exited", service=service))
+            events.append(wire.Event("exited", service=service, killed=killed))
         now = time.monotonic_ns()
         ended = [key for key, until in self._leases.items() if until <= now]
         if ended:

@@ -435,13 +435,15 @@ class Event:
     """What the agent says by itself.
 
     Attributes:
-        event: "ready"; "exited" of a `service` that ended, by itself or by a fault; "lease-ended" of the `targets`
-            whose lease ran out; "crashed" with the `trace`; "refused" of a request, with `error` and `trace`; and of
-            the controller itself "stalled": its event loop stood still for so many `seconds`, where the `trace` says.
+        event: "ready"; "exited" of a `service` that ended, by itself or `killed` by a fault; "lease-ended" of the
+            `targets` whose lease ran out; "crashed" with the `trace`; "refused" of a request, with `error` and `trace`;
+            and of the controller itself "stalled": its event loop stood still for so many `seconds`, where the `trace`
+            says.
     """
 
     event: Literal["ready", "exited", "lease-ended", "crashed", "refused", "stalled"]
     service: str = ""
+    killed: bool = False
     targets: tuple[str, ...] = ()
     error: str = ""
     trace: str = ""

@@ -250,10 +250,11 @@ class Note:
 
     Attributes:
         topic: "copies" (where a store's copies are), "role" (who has a role that moves from here on: "primary: pg1",
-            "primary: pg1, pg2", "primary: nobody"), "fsck" (a boot-time check), "started" (services that had ended and
-            were started again), "runbook" (what a step of it came to), "stalled" (a driver held up all phones),
-            "unrecoverable" (the service does not serve after the runbook), "unprotected" (all copies of acknowledged
-            data share one array, or no restore younger than the RPO was verified; no trial writes it yet).
+            "primary: pg1, pg2", "primary: nobody"), "fsck" (a boot-time check), "ended" (a service that ended by
+            itself), "started" (services that had ended and were started again), "runbook" (what a step of it came to),
+            "stalled" (a driver held up all phones), "unrecoverable" (the service does not serve after the runbook),
+            "unprotected" (all copies of acknowledged data share one array, or no restore younger than the RPO was
+            verified; no trial writes it yet).
         text: For people; what pages need again stands in the fields below.
         role: Of the topic "role".
         services: Those that have it from here on; none is nobody.

@@ -43,7 +43,7 @@ def test_disk_power_cut_takes_what_was_not_flushed_names_included(play: Play) ->
         injector = scene.injector("disk.power_cut")
         await do_within_a_commit_interval(scene, CHANGE_NAMES)
         await injector.enter_phase("now")
-        assert await scene.heard("exited") == Event("exited", service="box")
+        assert await scene.heard("exited") == Event("exited", service="box", killed=True)
         assert not await greeted(*scene.running.front_door)
         assert injector.damage.held == {"box"}
         await injector.heal_all()

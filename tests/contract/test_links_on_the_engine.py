@@ -384,7 +384,7 @@ def test_a_paused_service_that_is_killed_dies_at_once(play: Play) -> None:
         pause, kill = scene.injector("process.pause", service="one"), scene.injector("process.kill", service="one")
         await pause.enter_phase("now")
         await kill.enter_phase("now")
-        assert await scene.heard("exited") == Event("exited", service="one")
+        assert await scene.heard("exited") == Event("exited", service="one", killed=True)
         await pause.heal_all()
         await kill.heal_all()
         assert await scene.mend() == [("started", "one")]

@@ -122,16 +122,16 @@ class Processes:
         for process in self._known.values():
             _thaw(process)
 
-    def ended(self) -> list[str]:
-        """Services whose init process ended since the last call; they are forgotten."""
+    def ended(self) -> dict[str, bool]:
+        """Services whose init process ended since the last call, and whether it was killed; they are forgotten."""
         waiting = select.poll()
         for process in self._known.values():
             waiting.register(process.handle, select.POLLIN)
         handles = {handle for handle, _ in waiting.poll(0)}
-        services = [service for service, process in self._known.items() if process.handle in handles]
-        for service in services:
+        ended = {name: process.killed for name, process in self._known.items() if process.handle in handles}
+        for service in ended:
             self.forget(service)
-        return services
+        return ended
 
     def sample(self) -> None:
         """Note what every container has received so far; called a few times a second."""

@@ -78,7 +78,7 @@ async def lab(
     def heard(event: Event) -> None:
         on_event(event)
         if running is not None and not leaving and event.event == "exited":
-            running.ends.exited(event.service)
+            running.ends.exited(event.service, killed=event.killed)
 
     try:
         images = await _images(client, stack, log)

@@ -117,12 +117,12 @@ class Ends:
         self._ended: dict[str, float] = {}
         """When each ended last. Of one that ends again and again it is told once: its log has how often."""
 
-    def exited(self, name: str) -> None:
-        """A service's first process has ended, and nobody had said that it should: its policy is followed."""
-        held, comes_back, now = name in self._restarts.held(), self._restarts.exited(name), time.monotonic()
+    def exited(self, name: str, *, killed: bool) -> None:
+        """A service's first process has ended, by itself or `killed` by a fault; its policy is followed."""
+        comes_back, now = self._restarts.exited(name), time.monotonic()
         again = now - self._ended.get(name, -math.inf) <= _STAYED_UP_SECONDS
         self._ended[name] = now
-        if not held and not (comes_back and again):
+        if not killed and not (comes_back and again):
             self._telling = {task for task in self._telling if not task.done()}
             self._telling.add(asyncio.create_task(self._tell(name, comes_back)))
 

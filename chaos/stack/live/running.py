@@ -389,7 +389,7 @@ class RunningStack:
             try:
                 await self.agent.call(Watch(name, container.pid))
             except HarnessError:  # it has ended already; of every later end the agent tells
-                self.ends.exited(name)
+                self.ends.exited(name, killed=False)
 
         await asyncio.gather(watch(), self.agent.call(Confine(name, container.pid, self._network.subnet)))
 

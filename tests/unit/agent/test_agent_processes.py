@@ -78,11 +78,11 @@ def test_a_killed_process_was_alive_and_then_has_ended(child: subprocess.Popen[b
     known = Processes()
     known.watch("db", child.pid)
     assert known.pid("db") == child.pid
-    assert known.ended() == []
+    assert known.ended() == {}
     assert known.kill("db").alive is True
     assert child.wait() == -signal.SIGKILL
-    assert known.ended() == ["db"]
-    assert known.ended() == []
+    assert known.ended() == {"db": True}
+    assert known.ended() == {}
     assert known.kill("db") == Killed()
 
 
@@ -113,7 +113,7 @@ def test_the_end_of_a_service_that_was_forgotten_is_no_event(child: subprocess.P
     known.forget("db")
     child.kill()
     child.wait()
-    assert known.ended() == []
+    assert known.ended() == {}
     with pytest.raises(ProcessLookupError, match="db does not run"):
         known.pid("db")
 

@@ -126,7 +126,7 @@ def test_a_service_that_cannot_be_started_is_nobody_elses_failure_and_an_agent_t
     run(scene(), monkeypatch, restarts)
 
 
-def told_of(monkeypatch: pytest.MonkeyPatch, *exits: tuple[str, int], held: frozenset[str] = frozenset()) -> list[str]:
+def told_of(monkeypatch: pytest.MonkeyPatch, *exits: tuple[str, int], killed: bool = False) -> list[str]:
     """What is said of services that end with these codes, one after the other."""
     said: list[str] = []
 
@@ -134,13 +134,12 @@ def told_of(monkeypatch: pytest.MonkeyPatch, *exits: tuple[str, int], held: froz
         async def start(service: str) -> None: ...
 
         policies = Restarts(STACK, start)
-        policies.held = lambda: held
         ended = {name: Container(name, name) for name in SERVICES}
         ends = Ends(cast(Any, None), STACK, cast(Any, None), ended, policies)
         ends.say = said.append
         for name, code in exits:
             monkeypatch.setattr(containers, "state", lambda client, container, code=code: (False, code))
-            ends.exited(name)
+            ends.exited(name, killed=killed)
             await asyncio.gather(*ends._telling)
         policies.cancel(SERVICES)
 
@@ -160,6 +159,6 @@ def test_who_ends_by_itself_is_told_of_and_whether_it_comes_back(monkeypatch: py
     ]
 
 
-def test_who_is_done_or_held_down_by_a_fault_is_not_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_done_or_was_killed_by_a_fault_is_not_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told_of(monkeypatch, ("twice", 0)) == []
-    assert told_of(monkeypatch, ("once", 137), held=frozenset({"once"})) == []
+    assert told_of(monkeypatch, ("once", 137), killed=True) == []
