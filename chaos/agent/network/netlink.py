@@ -1,4 +1,4 @@
-"""The part of nf_tables that the link matrix needs, spoken by netlink: one table with one chain of rules.
+"""The part of nf_tables that the link matrix needs, spoken by netlink: one table with a chain of rules by source.
 
 To start `nft` as a program takes many times as long, which would be part of the time in which a partition takes hold.
 The messages are those of <linux/netfilter/nf_tables.h>. The table is owned by the socket that made it
@@ -11,14 +11,14 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from chaos.agent.network import namespaces
 
 TABLE = "holdfast-links"
-_CHAIN = "in"
+_CHAIN, _TO_ALL = "in", "to-all"
 _NETFILTER = 12
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _NFTABLES = 10
@@ -32,7 +32,7 @@ _REGISTER, _VERDICT_REGISTER = 1, 0
 _LINK_LAYER, _SOURCE_OFFSET, _ADDRESS_BYTES = 0, 6, 6
 _NETWORK_LAYER, _LENGTH_OFFSET, _LENGTH_BYTES = 1, 2, 2
 _EQUAL, _UNEQUAL, _GREATER = 0, 1, 4
-_DROP, _ACCEPT = 0, 1
+_DROP, _ACCEPT, _JUMP, _RETURN = 0, 1, -3, -5
 _PACKET_TYPE, _TO_ONE = 19, b"\0"
 """NFT_META_PKTTYPE, and PACKET_HOST, of what was sent to this container alone: not by broadcast or multicast."""
 _IS_TRANSPARENT = 0
@@ -52,9 +52,9 @@ _READ_BYTES = 1 << 16
 class Rule:
     """What happens to packets from one hardware address; they were counted since the rule was written.
 
-    Counted is what somebody in the container may hear: all that was sent to it alone, and of broadcast and multicast
-    what a socket there waits for. The rest reaches every container of a bridge and says nothing of a link: where the
-    link is closed it is dropped, and not counted.
+    A rule says the last word of this table about its packets, so none is counted by two. What was sent to all, by
+    broadcast or multicast, comes to it only if a socket in the container waits for it: the rest reaches every container
+    of a bridge and says nothing of a link. It is dropped where the link is closed, too, and not counted.
     """
 
     source: bytes
@@ -78,6 +78,7 @@ class Table:
         name = _text(1, TABLE)
         hook = _nest(4, _number(1, _LOCAL_IN), _number(2, _BEFORE_FILTERS))
         chain = _message(_NEW_CHAIN, _CREATE | _ACK, name + _text(3, _CHAIN) + hook + _text(7, "filter"))
+        chain += _message(_NEW_CHAIN, _CREATE | _ACK, name + _text(3, _TO_ALL))
         try:
             try:
                 self._commit(_message(_NEW_TABLE, _CREATE | _ACK, name + _number(2, _OWNER)), chain)
@@ -107,13 +108,14 @@ class Table:
             self._asks_for_sockets = False
             self._write(rules)
 
-    def _write(self, rules: Iterable[Rule]) -> None:
-        where = _text(1, TABLE) + _text(2, _CHAIN)
-        added = (message for rule in rules for message in _added(rule.source, rule.drops, self._asks_for_sockets))
-        self._commit(_message(_DELETE_RULE, _ACK, where), *added)
+    def _write(self, rules: Sequence[Rule]) -> None:
+        by_source, to_all = _emptied()
+        closed = tuple(rule.source for rule in rules if rule.drops)
+        unheard = _unheard(closed, asks_for_sockets=self._asks_for_sockets)
+        self._commit(by_source, *(_added(rule.source, rule.drops) for rule in rules), to_all, unheard)
 
     def read(self) -> list[Rule]:
-        """The rules that stand, as the kernel has them: each with what it counted, several of one source."""
+        """The rules that stand, with what they counted."""
         self._link.send(_message(_GET_RULE, _DUMP, _text(1, TABLE) + _text(2, _CHAIN)))
         found: list[Rule] = []
         while True:
@@ -122,8 +124,8 @@ class Table:
                     return found
                 if kind == _ERROR:
                     raise _refusal(body)
-                if kind == _NEW_RULE:
-                    found.append(_rule(body))
+                if kind == _NEW_RULE and (rule := _rule(body)) is not None:
+                    found.append(rule)
 
     def _commit(self, *messages: bytes) -> None:
         self._link.send(
@@ -182,33 +184,50 @@ def _expression(name: str, *attributes: bytes) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _added(source: bytes, drops: bool, asks_for_sockets: bool = True) -> tuple[bytes, ...]:
-    """The messages that add the rules of one source: `ether saddr SOURCE ... counter drop`, or `accept`.
-
-    For OUTSIDE it is what comes to none of them; nobody there sends to a service by broadcast or multicast.
-    """
-    verdict = _nest(2, _nest(2, _number(1, _DROP if drops else _ACCEPT)))
-    last = [_expression("immediate", _number(1, _VERDICT_REGISTER), verdict)]
-    counted = [_expression("counter"), *last]
-    to_one = _compared(_expression("meta", _number(1, _REGISTER), _number(2, _PACKET_TYPE)), _EQUAL, _TO_ONE)
-    if source == OUTSIDE:
+def _added(source: bytes, drops: bool) -> bytes:
+    """The message that adds `ether saddr SOURCE counter drop` or `accept`; for OUTSIDE what comes to neither."""
+    verdict = _verdict(_DROP if drops else _ACCEPT)
+    if source == OUTSIDE:  # nobody there sends to a service by broadcast or multicast
         not_itself = _compared(_payload(_LINK_LAYER, _SOURCE_OFFSET, _ADDRESS_BYTES), _UNEQUAL, _LOOPBACK)
         bare = _BARE_BYTES_MAX.to_bytes(_LENGTH_BYTES, "big")
         carries = _compared(_payload(_NETWORK_LAYER, _LENGTH_OFFSET, _LENGTH_BYTES), _GREATER, bare)
-        return (_new_rule(*not_itself, *to_one, *carries, *counted),)
-    own = _compared(_payload(_LINK_LAYER, _SOURCE_OFFSET, _ADDRESS_BYTES), _EQUAL, source)
-    rules = [_new_rule(*own, *to_one, *counted)]
-    if asks_for_sockets:
-        has_socket = _expression("socket", _number(1, _IS_TRANSPARENT), _number(2, _REGISTER))
-        rules.append(_new_rule(*own, has_socket, *counted))
-    if drops:
-        rules.append(_new_rule(*own, *last))
-    return tuple(rules)
+        return _new_rule(_CHAIN, *not_itself, *_sent_to(_EQUAL), *carries, _expression("counter"), verdict)
+    return _new_rule(_CHAIN, *_comes_from(source), _expression("counter"), verdict)
 
 
-def _new_rule(*expressions: bytes) -> bytes:
-    where = _text(1, TABLE) + _text(2, _CHAIN)
+@lru_cache(maxsize=4096)
+def _unheard(closed: tuple[bytes, ...], *, asks_for_sockets: bool) -> bytes:
+    """The messages that fill the chain of what was sent to all, with the sources that it drops."""
+    has_socket = _expression("socket", _number(1, _IS_TRANSPARENT), _number(2, _REGISTER))
+    heard = _new_rule(_TO_ALL, has_socket, _verdict(_RETURN)) if asks_for_sockets else b""
+    dropped = (_new_rule(_TO_ALL, *_comes_from(source), _verdict(_DROP)) for source in closed)
+    return heard + b"".join(dropped) + _new_rule(_TO_ALL, _verdict(_ACCEPT))
+
+
+@lru_cache(maxsize=1)
+def _emptied() -> tuple[bytes, bytes]:
+    """The messages that empty both chains; what was sent to all goes to its own then."""
+    by_source, to_all = (_message(_DELETE_RULE, _ACK, _text(1, TABLE) + _text(2, each)) for each in (_CHAIN, _TO_ALL))
+    return by_source + _new_rule(_CHAIN, *_sent_to(_UNEQUAL), _verdict(_JUMP, _TO_ALL)), to_all
+
+
+def _new_rule(chain: str, *expressions: bytes) -> bytes:
+    where = _text(1, TABLE) + _text(2, chain)
     return _message(_NEW_RULE, _CREATE | _APPEND | _ACK, where + _nest(4, *expressions))
+
+
+def _verdict(code: int, chain: str = "") -> bytes:
+    where = (_text(2, chain),) if chain else ()
+    return _expression("immediate", _number(1, _VERDICT_REGISTER), _nest(2, _nest(2, _number(1, code), *where)))
+
+
+def _comes_from(source: bytes) -> tuple[bytes, bytes]:
+    return _compared(_payload(_LINK_LAYER, _SOURCE_OFFSET, _ADDRESS_BYTES), _EQUAL, source)
+
+
+def _sent_to(how: int) -> tuple[bytes, bytes]:
+    """Packets that were sent to this container alone (_EQUAL), or to all (_UNEQUAL)."""
+    return _compared(_expression("meta", _number(1, _REGISTER), _number(2, _PACKET_TYPE)), how, _TO_ONE)
 
 
 def _payload(layer: int, offset: int, size: int) -> bytes:
@@ -221,8 +240,9 @@ def _compared(load: bytes, how: int, value: bytes) -> tuple[bytes, bytes]:
     return load, _expression("cmp", _number(1, _REGISTER), _number(2, how), _nest(3, _attribute(1, value)))
 
 
-def _rule(body: bytes) -> Rule:
-    source, drops, packets = OUTSIDE, False, 0
+def _rule(body: bytes) -> Rule | None:
+    """One that counts, as the kernel tells it."""
+    source, drops, packets = OUTSIDE, False, None
     attributes = _attributes(body[4:])
     for _, element in _listed(attributes[4]):
         parts = _attributes(element)
@@ -233,7 +253,7 @@ def _rule(body: bytes) -> Rule:
             packets = struct.unpack(">Q", data[2])[0]
         elif name == b"immediate":
             drops = struct.unpack(">i", _attributes(_attributes(data[2])[2])[1])[0] == _DROP
-    return Rule(source, drops, packets)
+    return None if packets is None else Rule(source, drops, packets)
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:
