@@ -110,9 +110,11 @@ def sweep_orphans(client: Engine) -> SweepReport:
     # devices before labels: a run that begins in between has its label, and is spared
     loops = list(holdfast_loops())
     alive = {each.labels.get(RUN_LABEL, "") for each in objects.labelled(client, "container", RUN_LABEL)}
-    for device, file in loops:
-        if not any(run and f"holdfast-{run}-" in file for run in alive):
-            _free(device, report)
+    orphans = [each for each in loops if not any(run and f"holdfast-{run}-" in each[1] for run in alive)]
+    if orphans:
+        time.sleep(_RETRY_SECONDS)  # those of a run that is just ending free themselves
+    for device, _ in sorted(set(orphans).intersection(holdfast_loops() if orphans else ())):
+        _free(device, report)
     return report
 
 
