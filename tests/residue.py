@@ -74,12 +74,13 @@ def _loops_and_mounts() -> Iterator[str]:
             if Path(backing).name.startswith("holdfast-"):
                 loops[f"/dev/{file.parts[3]}"] = backing
     # an agent that lives tells of itself by its container, or belongs to another engine of this host
-    loops = {device: backing for device, backing in loops.items() if not loop.is_open(device)}
+    living = {device for device in loops if loop.is_open(device)}
+    loops = {device: backing for device, backing in loops.items() if device not in living}
     for device, backing in loops.items():
         yield f"loop device {device} over {backing}"
     for line in Path("/proc/self/mounts").read_text().splitlines():
         device, place = line.split()[:2]
-        if device in loops or "holdfast-" in place:
+        if device not in living and (device in loops or "holdfast-" in place):
             yield f"mount of {device} on {place}, over {loops.get(device, 'nothing')}"
 
 

@@ -163,16 +163,16 @@ def leftovers(client: docker.DockerClient, guards: tuple[int, ...]) -> Iterator[
     loops = {}
     for block in Path("/sys/block").glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):
-            device = f"/dev/{block.parts[3]}"
-            if not loop.is_open(device):  # an agent that lives tells of itself by its container
-                loops[device] = block.read_text().strip()
+            loops[f"/dev/{block.parts[3]}"] = block.read_text().strip()
+    # an agent that lives tells of itself by its container, or belongs to another engine of this host
+    others = {device for device in loops if loop.is_open(device)}
     for device, backing in loops.items():
-        if "holdfast" in backing and not any(run in backing for run in living):
+        if device not in others and "holdfast" in backing and not any(run in backing for run in living):
             yield f"loop device {device} over {backing}"
     for line in Path("/proc/self/mounts").read_text().splitlines():
         device, place = line.split()[:2]
         ours = "holdfast" in place or "holdfast" in loops.get(device, "")
-        if ours and not any(run in place + loops.get(device, "") for run in living):
+        if ours and device not in others and not any(run in place + loops.get(device, "") for run in living):
             yield f"mount {place}"
     for pid in guards:
         if GUARD in command_line(pid):

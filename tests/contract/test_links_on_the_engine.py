@@ -14,6 +14,7 @@ from chaos.agent.states import LinkState, ServiceState
 from chaos.agent.wire import ApplyLinks, ApplyServices, CountDrops, Event
 from chaos.experiment.plan import Target, Trigger
 from chaos.faults.injector import Injector
+from chaos.stack.engine import containers
 from chaos.stack.engine.client import connect
 from chaos.stack.spec import Stack
 from tests.contract.stage import DATA, Play, Scene, greeted, greets, service, stack_of, talk_until_counted, until
@@ -320,6 +321,48 @@ def test_a_service_that_comes_back_during_a_partition_finds_it_in_force(play: Pl
         await opens(scene)
 
     play(act, trio())
+
+
+CHATTER = """
+use IO::Socket::INET; $SIG{TERM} = sub { exit 0 };
+my $s = IO::Socket::INET->new(PeerAddr => "one:7000", Proto => "udp") or die "no socket: $!";
+while (1) { $s->send("x"); select undef, undef, undef, 0.001 }
+"""
+"""Sends to the first service from the moment on in which it starts."""
+
+
+def test_what_a_service_sends_that_restarts_within_a_partition_is_dropped_from_its_first_packet_on(play: Play) -> None:
+    listens, speaks = trio().services["one"], trio().services["two"]
+    stack = stack_of(listens, replace(speaks, command=("perl", "-e", CHATTER), ports=()))
+
+    async def dropped(scene: Scene) -> int:
+        return (await scene.running.agent.call(CountDrops((("two", "one"),)))).packets[0]
+
+    async def arrived(scene: Scene) -> int:
+        return int(await scene.does(f"stat -c %s {DATA}/heard", "one"))
+
+    async def act(scene: Scene) -> None:
+        await scene.does(f"(exec perl -e '{LISTEN}' > {DATA}/heard &) ; true", "one")
+
+        async def speaking() -> bool:
+            return await arrived(scene) > 0
+
+        await until(speaking, "it says nothing")
+        await scene.running.agent.call(ApplyLinks(((("two", "one"), LinkState(open=False)),), 60.0))
+        await asyncio.sleep(0.3)
+        said, counts = await arrived(scene), [await dropped(scene)]
+        for _ in range(3):
+            await scene.running.recreate(["two"])
+            await asyncio.to_thread(containers.start, scene.running._client, scene.running.running["two"])
+            await asyncio.sleep(0.5)
+            assert await arrived(scene) == said, "before the agent hears of it"
+            await scene.running.start(["two"], 30.0)
+            await asyncio.sleep(0.3)
+            counts.append(await dropped(scene))
+        assert await arrived(scene) == said
+        assert counts == sorted(set(counts)), "those that were dropped before count on"
+
+    play(act, stack)
 
 
 def test_a_cut_link_opens_when_its_lease_ends(play: Play) -> None:

@@ -157,13 +157,18 @@ class Links:
     def _know(self, senders: Mapping[str, int], receivers: Iterable[str]) -> dict[str, defaultdict[str, Count]]:
         """Look up the addresses of some senders, by their namespace: they may be others than before.
 
-        Then the rules of some receivers are brought into the wanted state.
+        Those of a container that is just ending, which has none any more, stand until it is back. Then the rules of
+        some receivers are brought into the wanted state; of all, where an address is another one, since what a rule
+        counts belongs to whoever has its address.
 
         Returns:
             What each receiver had from each sender until then, by the addresses that they had.
         """
-        before = {name: self._counts(name) for name in receivers}
-        self._addresses |= {name: _addresses(namespace) for name, namespace in senders.items()}
+        known = self._addresses
+        found = {name: _addresses(namespace) or known.get(name, ()) for name, namespace in senders.items()}
+        changed = any(known.get(name) != addresses for name, addresses in found.items())
+        before = {name: self._counts(name) for name in {*receivers, *(self._ends if changed else ())}}
+        self._addresses = {**known, **found}
         for name, counts in before.items():
             self._write(name, counts)
         return before

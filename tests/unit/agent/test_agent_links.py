@@ -156,6 +156,22 @@ def test_a_sender_that_comes_back_under_another_hardware_address_is_still_droppe
     assert wire.dropped_at(1) == {address(22)}
 
 
+def test_a_sender_that_is_just_ending_and_has_no_address_any_more_is_dropped_when_it_is_back(wire: Wire) -> None:
+    wire.addresses[2] = ()
+    wire.links.apply({("two", "one"): LinkState(open=False)})
+    assert wire.dropped_at(1) == {address(2)}, "before anybody tells of its return"
+
+
+def test_what_a_sender_lost_on_other_links_counts_on_when_its_address_changes(wire: Wire) -> None:
+    wire.links.apply({("two", "three"): LinkState(open=False)})
+    wire.tables[3].arrives(address(2), 5)
+    wire.addresses[2] = (address(22),)
+    wire.links.apply({("two", "one"): LinkState(open=False)})
+    assert wire.dropped_at(3) == {address(22)}
+    wire.tables[3].arrives(address(22), 2)
+    assert wire.links.dropped([("two", "three")]) == {("two", "three"): 7}
+
+
 def test_a_link_can_be_closed_before_its_end_has_started(wire: Wire) -> None:
     wire.links.forget("two")
     assert wire.links.apply(CLOSED)[("one", "two")].state.open is False
