@@ -8,7 +8,7 @@ WORKERS ?= 2
 TESTED := $(wildcard experiments/*.yaml) experiments/plain_postgres \
     experiments/syncstack/sidekick_2009.yaml experiments/syncstack/san_loss.yaml
 
-.PHONY: setup browser demo test test-fast check bench experiments soak clean
+.PHONY: setup browser demo test test-fast check bench experiments soak engines clean
 
 setup:                  ## .venv, dependencies, engine, images; quick when all is there
 	@.ci/setup
@@ -41,7 +41,10 @@ experiments: setup      ## every experiment with SEEDS seeds against its expecte
 soak: setup             ## kill -9 of the controller at N random instants; nothing may be left
 	$(BIN)/python tests/soak.py $(N)
 
+engines: setup          ## the same on engines that this host does not run (docs/engines.md); root, mmdebstrap, an hour
+	$(BIN)/python -m tests.engines $(ENGINES)
+
 clean:                  ## runs, images and cache of Holdfast, then .venv and the tools' caches
 	-$(BIN)/holdfast clean --all
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis allure-results build dist
+	rm -rf .engines .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis allure-results build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
 """Kills the controller, `kill -9`, at random instants of a trial's life, and looks for anything left behind.
 
-    python tests/soak.py N [--together M] [--seed S]
+    python tests/soak.py N [--together M] [--seed S] [--only NAME ...]
 
 N times the controller alone: the host must be clean within 10 s, by itself. M times (5 by default) the
 controller and its guard at once: the host must be clean after the next `holdfast clean`. Exits 0 when it always
@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +30,8 @@ from chaos.stack.engine.client import connect
 from chaos.stack.engine.identity import OWNER_LABEL, RUN_LABEL, is_alive
 
 ROOT = Path(__file__).resolve().parents[1]
-EXPERIMENTS = tuple(
-    ROOT / "experiments" / f"{name}.yaml"
+EXPERIMENTS = {
+    name: ROOT / "experiments" / f"{name}.yaml"
     for name in (
         "power_cut",
         "lost_replies",
@@ -40,7 +40,7 @@ EXPERIMENTS = tuple(
         "syncstack/partition_primary",
         "syncstack/pause_primary",
     )
-)
+}
 """One of each kind of thing that can be left: ports, the carrier, held I/Os, cut links, frozen processes."""
 HOLDFAST = Path(sys.executable).with_name("holdfast")
 GUARD = "chaos.stack.cleanup.guard"
@@ -63,17 +63,18 @@ def main() -> int:
     parser.add_argument("times", type=int, nargs="?", default=20)
     parser.add_argument("--together", type=int, default=5, help="further times, with the guard")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
+    parser.add_argument("--only", nargs="+", choices=sorted(EXPERIMENTS), default=list(EXPERIMENTS))
     arguments = parser.parse_args()
-    drawn = random.Random(arguments.seed)
+    drawn, chosen = random.Random(arguments.seed), [EXPERIMENTS[name] for name in arguments.only]
     with closing(connect()) as client:
         say(f"seed {arguments.seed}")
         misses = 0
         lives: dict[Path, float] = {}
-        for number, (experiment, part) in enumerate(moments(drawn, arguments.times), 1):
+        for number, (experiment, part) in enumerate(moments(drawn, chosen, arguments.times), 1):
             instant = part * life_of(experiment, lives)
             guard = kill_at(experiment, instant, with_guard=False)
             misses += tell(f"controller {number} of {experiment.stem}", instant, wait_until_clean(client, guard))
-        for number, (experiment, part) in enumerate(moments(drawn, arguments.together), 1):
+        for number, (experiment, part) in enumerate(moments(drawn, chosen, arguments.together), 1):
             instant = part * life_of(experiment, lives)
             guard = kill_at(experiment, instant, with_guard=True)
             subprocess.run([HOLDFAST, "clean"], check=False, capture_output=True, timeout=LIFE_SECONDS_MAX)
@@ -84,11 +85,11 @@ def main() -> int:
     return 1 if misses or not total else 0
 
 
-def moments(drawn: random.Random, count: int) -> list[tuple[Path, float]]:
+def moments(drawn: random.Random, chosen: Sequence[Path], count: int) -> list[tuple[Path, float]]:
     """Experiments in turn, each with a random instant of its life in [0, 1): one in each of `count` equal parts."""
     parts = [(part + drawn.random()) / count for part in range(count)]
     drawn.shuffle(parts)
-    return [(EXPERIMENTS[number % len(EXPERIMENTS)], part) for number, part in enumerate(parts)]
+    return [(chosen[number % len(chosen)], part) for number, part in enumerate(parts)]
 
 
 def life_of(experiment: Path, known: dict[Path, float]) -> float:

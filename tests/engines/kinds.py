@@ -76,3 +76,9 @@ KINDS = {
         _podman("podman-5", TESTING),
     )
 }
+
+NOT_TO_BE_HAD = {
+    "Docker 29": "no suite of Debian has a package of it",
+    "Podman 6": "it needs cgroup version 2, and Debian has it in experimental only",
+}
+"""Engines that people have and that cannot be tried so, and why."""
