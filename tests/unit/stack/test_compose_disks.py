@@ -228,10 +228,15 @@ def test_volumes_from_a_service_have_what_x_chaos_mounts_there(tmp_path: Path) -
     assert made.services["other"].mounts[1:] == (Mount("lun", "db:/data", "/data", read_only=True),)
 
 
-def test_volumes_from_a_service_are_its_images_too_and_go_before_those_of_the_own_image(tmp_path: Path) -> None:
-    text = text_of("", "pgdata: {size: 64M}").replace('volumes: ["./data:/in:ro"]', "volumes_from: [db]")
-    made = on_local_disks(loaded(tmp_path, "", "", text=text), {"db": ["/html"], "other": ["/html", "/own", "/quick"]})
-    assert [mount.source for mount in made.services["other"].mounts[1:]] == ["db:/html", "other:/own"]
+def test_volumes_from_services_are_their_images_too_and_go_before_those_of_the_own_image(tmp_path: Path) -> None:
+    text = text_of("", "pgdata: {size: 64M}").replace('volumes: ["./data:/in:ro"]', "volumes_from: [db, gateway:ro]")
+    image_volumes = {"db": ["/html"], "gateway": ["/logs"], "other": ["/html", "/own", "/quick"]}
+    made = on_local_disks(loaded(tmp_path, "", "", text=text), image_volumes)
+    assert made.services["other"].mounts[1:] == (
+        Mount("lun", "db:/html", "/html"),
+        Mount("lun", "gateway:/logs", "/logs", read_only=True),
+        Mount("lun", "other:/own", "/own"),
+    )
 
 
 def test_names_of_luns_are_whole_whatever_way_a_path_is_written(tmp_path: Path) -> None:
