@@ -93,9 +93,11 @@ def _import(name: str, folder: Path | None) -> object:
     origin = str(getattr(sys.modules.get(top), "__file__", None) or "")
     # Two experiments may each have a module `driver`, or `client` beside it; what is loaded may be the other one's.
     stale = {top} if not origin.startswith(place) else set()
-    stale |= {loaded for loaded, module in sys.modules.items() if _home(loaded, module) in _FOLDERS - {place}}
-    for loaded in list(sys.modules):
-        if loaded.partition(".")[0] in {each for each in stale if _is_in(folder, each)}:
+    others = _FOLDERS - {place}
+    stale |= {loaded for loaded, module in tuple(sys.modules.items()) if _home(loaded, module) in others}
+    stale = {each for each in stale if _is_in(folder, each)}
+    for loaded in tuple(sys.modules):
+        if loaded.partition(".")[0] in stale:
             del sys.modules[loaded]
     _FOLDERS.add(place)
     if place in sys.path:
