@@ -477,7 +477,7 @@ def test_a_folder_stands_for_its_experiments_by_name_and_for_nothing_else(
 ) -> None:
     trials.verdicts = ["HELD"] * 3
 
-    assert cli.main(["run", "all", "all/b.yaml", "--json"]) == 0
+    assert cli.main(["run", "all", "all/below/../b.yaml", "--json"]) == 0
     told = capsys.readouterr()
     assert [each["file"] for each in json.loads(told.out)["trials"]] == ["all/b.yaml", "all/below/a.yml"]
     assert "passed over" not in told.err
