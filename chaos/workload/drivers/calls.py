@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from chaos.workload.session import Copy, Session
 
 T = TypeVar("T")
+CANCELLED_SECONDS: Final = 0.5
+"""So long a call may take to end before it is cancelled again."""
+CANCELLED_TIMES_MAX: Final = 3
 
 
 class NoAnswerError(TimeoutError):
@@ -23,26 +26,46 @@ class BrokenOffError(Exception):
 async def answer_of(call: Callable[[], Awaitable[T]], seconds_max: float) -> T:
     """What a call returns.
 
+    A call that is given up is cancelled, and again if it does not end, since it may wait for the service once more. One
+    that does not end then either is left to itself.
+
     Raises:
         NoAnswerError: Nothing in time.
         BrokenOffError: In place of an exit, and of a cancellation that nobody asked for.
         Exception: Whatever else the driver raises.
     """
-    limit = asyncio.timeout(seconds_max)
+    task = asyncio.create_task(_contained(call))
     try:
-        async with limit:
-            return await call()
-    except TimeoutError:
-        if limit.expired():
-            raise NoAnswerError(f"no answer in {seconds_max:g} s") from None
-        raise
+        await asyncio.wait([task], timeout=seconds_max)
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise BrokenOffError("the driver cancelled itself") from None
+        await _give_up(task)
+        raise
+    if not task.done():
+        await _give_up(task)
+        if not task.done():
+            raise NoAnswerError(f"no answer in {seconds_max:g} s, and the driver does not end the call")
+        if task.cancelled():
+            raise NoAnswerError(f"no answer in {seconds_max:g} s")
+    elif task.cancelled():
+        raise BrokenOffError("the driver cancelled itself")
+    return task.result()
+
+
+async def _contained(call: Callable[[], Awaitable[T]]) -> T:
+    """The call, which as a task of its own would end the process by a SystemExit."""
+    try:
+        return await call()
     except SystemExit as error:
         raise BrokenOffError(f"the driver wanted to end the process: SystemExit: {error}") from None
+
+
+async def _give_up(task: asyncio.Task[T]) -> None:
+    for _ in range(CANCELLED_TIMES_MAX):
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCELLED_SECONDS)
+        if task.done():
+            break
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # so that it is not told as unheard
 
 
 async def close(session: Session | Copy, seconds_max: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import traceback
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 import chaos
 from chaos.errors import HarnessError
+from chaos.workload.drivers import calls
 from chaos.workload.drivers.blame import drivers_place
 from chaos.workload.drivers.calls import BrokenOffError, NoAnswerError, answer_of, close
 from chaos.workload.fleet import ask_nobody
@@ -60,6 +62,70 @@ def test_a_call_that_is_cancelled_from_outside_is_over() -> None:
         return task.cancelled()
 
     assert asyncio.run(act())
+
+
+def test_a_call_that_waits_once_more_when_it_is_given_up_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a ROLLBACK does that a library sends then, to a service that is silent."""
+    monkeypatch.setattr(calls, "CANCELLED_SECONDS", 0.01)
+    ended: list[str] = []
+
+    async def rolls_back() -> None:
+        try:
+            await for_ever()
+        except asyncio.CancelledError:
+            try:
+                await for_ever()
+            finally:
+                ended.append("closed")
+            raise
+
+    async def act() -> None:
+        with pytest.raises(NoAnswerError, match=r"no answer in 0\.01 s$"):
+            await answer_of(rolls_back, 0.01)
+        task = asyncio.create_task(answer_of(rolls_back, 60.0))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    asyncio.run(asyncio.wait_for(act(), 5))
+    assert ended == ["closed", "closed"]
+
+
+def test_a_call_that_never_ends_is_left_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "CANCELLED_SECONDS", 0.01)
+
+    async def act() -> None:
+        over = asyncio.Event()
+
+        async def stays() -> None:
+            while not over.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await over.wait()
+            raise ConnectionError("at last, and nobody listens")
+
+        with pytest.raises(NoAnswerError, match="the driver does not end the call"):
+            await answer_of(stays, 0.01)
+        over.set()
+
+    asyncio.run(asyncio.wait_for(act(), 5))
+
+
+def test_what_a_call_returns_or_raises_when_it_is_given_up_is_its_answer() -> None:
+    async def returns() -> str:
+        with contextlib.suppress(asyncio.CancelledError):
+            await for_ever()
+        return "acknowledged"
+
+    async def raises() -> None:
+        try:
+            await for_ever()
+        except asyncio.CancelledError:
+            raise ConnectionError("closed") from None
+
+    assert asyncio.run(answer_of(returns, 0.01)) == "acknowledged"
+    with pytest.raises(ConnectionError, match="closed"):
+        asyncio.run(answer_of(raises, 0.01))
 
 
 class Odd:
