@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from chaos.reporting.result import TrialResult
     from chaos.trials import run_trials
     from chaos.workload.drivers.http import send_once
+    from chaos.workload.drivers.plain import ConnectedSession, PlainSession
     from chaos.workload.session import Ack, Changes, Copy, FrontDoor, Record, Session, WriteId
 
 __all__ = [
     "Ack",
     "Changes",
+    "ConnectedSession",
     "Copy",
     "Evidence",
     "Fault",
@@ -39,6 +41,7 @@ __all__ = [
     "NotNow",
     "Opened",
     "ParameterInfo",
+    "PlainSession",
     "Plan",
     "Record",
     "Refused",
@@ -73,6 +76,7 @@ _HOMES = {
     "chaos.reporting.result": ("TrialResult",),
     "chaos.trials": ("run_trials",),
     "chaos.workload.drivers.http": ("send_once",),
+    "chaos.workload.drivers.plain": ("ConnectedSession", "PlainSession"),
     "chaos.workload.session": ("Ack", "Changes", "Copy", "FrontDoor", "Record", "Session", "WriteId"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

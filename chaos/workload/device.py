@@ -331,21 +331,26 @@ class Device:
         async def changes() -> _Fetched:
             found = checked_changes(await session.changes(cursor))
             gone = tuple(shown(name) for name in each_of(found.deleted, "the list of deleted names"))
-            return _Fetched(self._known(found.records), gone, found.cursor, shown(found.by))
+            return _Fetched(self._known(found.records), gone, found.cursor, shown(found.by), found.full is True)
 
         async def everything() -> _Fetched:
             return _Fetched(self._known(await session.everything()), full=True)
 
         answer = await self._attempt(entry, everything if entry.kind == "list" else changes, _tell_fetched)
-        if (fetched := answer.result) and fetched.full:
+        if fetched := answer.result:
+            self._take(fetched)
+            if entry.kind == "sync":
+                self._cursor = fetched.cursor
+        return Answer(answer.outcome, None, answer.final, answer.why)
+
+    def _take(self, fetched: _Fetched) -> None:
+        if fetched.full:
             self.cache.replace_all(fetched.versions)
-        elif fetched:
+        else:
             for known in fetched.versions:
                 self.cache.learn(known.row, known.type)
-            for name in fetched.deleted:
-                self.cache.forget(name)
-            self._cursor = fetched.cursor
-        return Answer(answer.outcome, None, answer.final, answer.why)
+        for name in fetched.deleted:
+            self.cache.forget(name)
 
     def _known(self, records: object) -> tuple[Known, ...]:
         return tuple(Known(row, kind) for row, kind in observed(records, self.owner))

@@ -59,12 +59,19 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """One delta: records created or updated and names deleted since the cursor, and the next cursor."""
+    """One delta: records created or updated and names deleted since the cursor, and the next cursor.
+
+    Attributes:
+        by: The service that answered, if known.
+        full: `records` is everything that the user has, as of a full read: what is not there is gone. `deleted` is
+            for what the service itself says was deleted.
+    """
 
     records: Sequence[Record]
     deleted: Sequence[str]
     cursor: str
     by: str = ""
+    full: bool = False
 
 
 class Copy(Protocol):

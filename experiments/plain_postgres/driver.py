@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import asyncpg
 
-from chaos import Ack, Changes, FrontDoor, NotNow, Record, Refused, WriteId
+from chaos import Ack, Changes, ConnectedSession, Record, Refused, WriteId
 
 # The owner's row stays locked until the commit: changes are numbered in the order in which they become visible.
 NUMBER = """INSERT INTO owners VALUES ($1, 1) ON CONFLICT (owner) DO UPDATE SET change = owners.change + 1
@@ -17,12 +18,17 @@ REPLACE = """UPDATE notes SET type = $3, write = $4, fields = $5, blob = $6, del
 SINCE = "SELECT * FROM notes WHERE owner = $1 AND change > $2 ORDER BY change"
 
 
-class PlainPostgres:
+class PlainPostgres(ConnectedSession[asyncpg.Connection]):
     """One phone with one connection to the database."""
 
-    def __init__(self, front_door: FrontDoor, *, user: str, device: str) -> None:
-        self._door, self._user, self._device = front_door, user, device
-        self._link: asyncpg.Connection | None = None
+    async def connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(host=self.front_door.host, port=self.front_door.port, user="notes", ssl=False)
+
+    async def disconnect(self, link: asyncpg.Connection) -> None:
+        link.terminate()
+
+    def is_closed(self, link: asyncpg.Connection) -> bool:
+        return bool(link.is_closed())
 
     async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
         fields = json.dumps(dict(record.fields))
@@ -32,55 +38,39 @@ class PlainPostgres:
         return await self._write(name, base, key, "", key, "{}", None, True)
 
     async def changes(self, cursor: str | None) -> Changes:
-        rows = await (await self._connected()).fetch(SINCE, self._user, int(cursor or 0))
+        rows = await self._fetch(int(cursor or 0))
         gone = [row["name"] for row in rows if row["deleted"]]
         return Changes(self._records(rows), gone, str(rows[-1]["change"]) if rows else cursor or "0")
 
     async def everything(self) -> Sequence[Record]:
-        return self._records(await (await self._connected()).fetch(SINCE, self._user, 0))
+        return self._records(await self._fetch(0))
 
-    async def close(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            await link.close()
-
-    async def _connected(self) -> asyncpg.Connection:
-        if self._link is None or self._link.is_closed():
-            try:
-                self._link = await asyncpg.connect(host=self._door.host, port=self._door.port, user="notes", ssl=False)
-            except (OSError, asyncpg.PostgresError) as error:
-                raise NotNow(f"no connection: {error}") from error
-        return self._link
+    async def _fetch(self, since: int) -> Sequence[asyncpg.Record]:
+        async with self.connected() as link:
+            return await link.fetch(SINCE, self.user, since)  # type: ignore[no-any-return]
 
     async def _write(self, name: str, base: WriteId | None, key: str, *values: object) -> Ack:
-        link = await self._connected()
         try:
-            async with link.transaction():
-                number = await link.fetchval(NUMBER, self._user)
-                if await link.execute(KEY, self._user, key) == "INSERT 0 0":
+            async with self.connected() as link, link.transaction():
+                number = await link.fetchval(NUMBER, self.user)
+                if await link.execute(KEY, self.user, key) == "INSERT 0 0":
                     return Ack()
                 if base is None:
-                    await link.execute(CREATE, self._user, name, *values, number)
-                elif await link.execute(REPLACE, self._user, name, *values, number, base) != "UPDATE 1":
+                    await link.execute(CREATE, self.user, name, *values, number)
+                elif await link.execute(REPLACE, self.user, name, *values, number, base) != "UPDATE 1":
                     raise Refused(f"{name} is no longer at {base}")
         except asyncpg.UniqueViolationError as error:
             raise Refused(f"{name} exists") from error
-        except Refused:
-            raise
-        except BaseException:
-            # Given up in the middle, this link may be in a transaction that nobody will ever commit.
-            link.terminate()
-            raise
         return Ack()
 
     def _records(self, rows: Sequence[asyncpg.Record]) -> list[Record]:
         return [
-            Record(self._user, r["name"], r["type"], r["write"], _parsed(r["fields"]), r["blob"], str(r["id"]))
+            Record(self.user, r["name"], r["type"], r["write"], _parsed(r["fields"]), r["blob"], str(r["id"]))
             for r in rows if not r["deleted"]
         ]  # fmt: skip
 
 
-def _parsed(fields):
+def _parsed(fields: str) -> Any:
     """The fields; what is no JSON any more as it is, so that the check sees the damage."""
     try:
         return json.loads(fields)

@@ -16,6 +16,7 @@ DAMAGE = (
 )
 """What the fields become: all null, no JSON, a lone surrogate in each text, no fields at all, half a megabyte."""
 EVERY = 9
+FORGET = "UPDATE notes SET blob = NULL WHERE owner = $1 AND name = $2"
 AGAIN = """WITH next AS (UPDATE owners SET change = change + 1 WHERE owner = $1 RETURNING change)
     UPDATE notes SET blob = $4, change = next.change FROM next WHERE notes.owner = $1 AND name = $2 AND write = $3"""
 """The content is there again, and every phone hears of it."""
@@ -30,9 +31,9 @@ class Damaging(PlainPostgres):
     async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
         ack = await super().put(record, base, key)
         if record.owner != "u-canary" and next(self._count) % EVERY == 0:
-            link = await self._connected()
             sql = f"UPDATE notes SET fields = {next(self._ways)} WHERE owner = $1 AND name = $2"
-            await link.execute(sql, record.owner, record.name)
+            async with self.connected() as link:
+                await link.execute(sql, record.owner, record.name)
         return ack
 
 
@@ -45,8 +46,8 @@ class Forgetful(PlainPostgres):
         ack = await super().put(record, base, key)
         if record.blob is not None:
             self._forgotten[record.owner, record.name] = record
-            link = await self._connected()
-            await link.execute("UPDATE notes SET blob = NULL WHERE owner = $1 AND name = $2", record.owner, record.name)
+            async with self.connected() as link:
+                await link.execute(FORGET, record.owner, record.name)
         return ack
 
     async def changes(self, cursor: str | None) -> Changes:
@@ -60,7 +61,7 @@ class Forgetful(PlainPostgres):
 
     async def _remember(self, names: list[str]) -> None:
         for name in names:
-            record = self._forgotten.pop((self._user, name), None)
+            record = self._forgotten.pop((self.user, name), None)
             if record is not None:
-                link = await self._connected()
-                await link.execute(AGAIN, record.owner, record.name, record.write, record.blob)
+                async with self.connected() as link:
+                    await link.execute(AGAIN, record.owner, record.name, record.write, record.blob)

@@ -134,6 +134,10 @@ def _problems(driver: type) -> list[str]:
             problems.append(f"{method} is not `async def`")
         if not _takes(function, (object(),) * (count + 1), {}):
             problems.append(f"{method} does not take {count} arguments")
+    left_open: frozenset[str] = getattr(driver, "__abstractmethods__", frozenset())
+    problems.extend(
+        f"method {name} is missing, which its base class asks for" for name in sorted(left_open - {*_CALLS})
+    )
     return problems
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import aiohttp
 
 from chaos.workload.drivers.http import HttpSession, send_once
-from chaos.workload.session import Ack, Record, WriteId
+from chaos.workload.drivers.plain import PlainSession
+from chaos.workload.session import Ack, FrontDoor, Record, WriteId
 
 BLOCKED_SECONDS = 25.0
 """Longer than the agent waits for a sign of life."""
@@ -73,3 +74,23 @@ class MisspellsAField(HttpSession):
     async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
         ack = await super().put(record, base, key)
         return Ack(by={"served_by": ack.by}["servd_by"])
+
+
+class Plain(PlainSession):
+    """Has no delta sync: phones make a full read each time."""
+
+    def __init__(self, front_door: FrontDoor, *, user: str, device: str) -> None:
+        super().__init__(front_door, user=user, device=device)
+        self._http = HttpSession(front_door, user=user, device=device)
+
+    async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
+        return await self._http.put(record, base, key)
+
+    async def delete(self, name: str, base: WriteId | None, key: str) -> Ack:
+        return await self._http.delete(name, base, key)
+
+    async def everything(self) -> Sequence[Record]:
+        return await self._http.everything()
+
+    async def close(self) -> None:
+        await self._http.close()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +130,11 @@ def test_the_driver_of_plain_postgres_is_one() -> None:
     assert load_driver("driver:PlainPostgres", folder).__name__ == "PlainPostgres"
 
 
-def test_the_example_in_the_guide_is_a_driver(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "name"), [(0, "Table"), (1, "Notes")])
+def test_an_example_in_the_guide_is_a_driver(number: int, name: str, tmp_path: Path) -> None:
     guide = (Path(__file__).parents[3] / "docs" / "drivers.md").read_text()
-    (tmp_path / "guide_example.py").write_text(guide.partition("```python\n")[2].partition("```")[0])
-    assert load_driver("guide_example:Notes", tmp_path).__name__ == "Notes"
+    (tmp_path / "guide_example.py").write_text(re.findall(r"^```python\n(.*?)^```", guide, re.M | re.S)[number])
+    assert load_driver(f"guide_example:{name}", tmp_path).__name__ == name
 
 
 def test_the_driver_of_plain_postgres_drops_a_link_on_which_an_attempt_was_given_up() -> None:

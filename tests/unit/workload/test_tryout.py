@@ -39,6 +39,10 @@ def test_the_driver_of_the_reference_gateway_keeps_every_promise() -> None:
     assert {finding.outcome for finding in tried("http").values()} == {"ok"}
 
 
+def test_a_driver_without_delta_sync_keeps_every_promise_by_full_reads() -> None:
+    assert {finding.outcome for finding in tried("honest_drivers:Plain").values()} == {"ok"}
+
+
 @pytest.mark.parametrize("bad", BREAKS, ids=lambda bad: bad.__name__)
 def test_a_driver_that_breaks_a_promise_is_told_by_its_check_with_a_remedy(bad: type[HttpSession]) -> None:
     check, words = BREAKS[bad]
