@@ -18,6 +18,7 @@ from pathlib import Path
 
 from chaos.checks.file import judge_file
 from chaos.errors import AgentError, DriverError, HarnessError, HoldfastError
+from chaos.experiment.mix import mix_without
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
@@ -337,6 +338,7 @@ class Trial:
             rpo_seconds=plan.checks.rpo_seconds,
             minimum_acknowledged=plan.checks.minimum_acknowledged,
             require_mix=plan.checks.require_mix,
+            mix_without=mix_without(plan.workload),
             canaries=canaries.CANARIES,
             faults=tuple(each.fault for each in plan.schedule),
             copies=tuple(copy_door(kind, service) for kind, service, _ in stack.doors),

@@ -202,7 +202,7 @@ def _thin(history: History, tally: Tally, covered: Coverage, mix: Mix) -> list[s
     if operations["info"] > INFO_SHARE_MAX * total:
         lines.append(f"{operations['info']:,} of {total:,} operations are unknown, at most {INFO_SHARE_MAX:.0%} wanted")
     if history.header.require_mix:
-        lines.extend(mix.thin)
+        lines.extend(mix.thin(history.header.mix_without))
     return lines
 
 

@@ -19,8 +19,16 @@ FULL_RESETS_MIN: Final = 1
 PHOTO_BYTES_MIN: Final = 50_000
 PHOTO_BYTES_MAX: Final = 2 << 20
 PHOTO_SIZES: Final = "50 KB to 2 MB"
+PHOTOS: Final = "photos"
+RESETS: Final = "resets"
+"""What a workload may do without: one that says `photos: 0` or `resets: 0` has none, and needs none."""
 PHOTO_CREATES: Final = 0.75
 """Of the photos that are written, so many are creates; the others replace one."""
+
+
+def mix_without(workload: Workload) -> tuple[str, ...]:
+    """Of photos and resets those that the workload does not have."""
+    return tuple(name for name, given in ((PHOTOS, workload.photos), (RESETS, workload.resets)) if not given)
 
 
 def too_thin(workload: Workload) -> list[str]:
@@ -29,13 +37,12 @@ def too_thin(workload: Workload) -> list[str]:
         ("updates", workload.updates, UPDATES_MIN),
         ("deletes", workload.deletes, DELETES_MIN),
         ("contended", workload.contended, CONTENDED_MIN),
-        ("resets", workload.resets, FULL_RESETS_MIN),
     )
     found = [f"{name} {given:g} is below {least:g}" for name, given, least in shares if given < least]
     if workload.devices_per_user < 2:
         found.append("devices_per_user 1 leaves no two phones that could contend for a record")
     counted = photo_share(workload)
-    if counted < PHOTOS_MIN:
+    if PHOTOS not in mix_without(workload) and counted < PHOTOS_MIN:
         sizes = f"photo_bytes_min {workload.photo_bytes_min:,}, photo_bytes_max {workload.photo_bytes_max:,}"
         found.append(
             f"photos {workload.photos:g} ({sizes}) make {counted:.1%} of the creates photos of {PHOTO_SIZES}, "

@@ -56,6 +56,7 @@ class Header:
         event: "header".
         minimum_acknowledged: Fewer acknowledged creates, updates and deletes make the trial vacuous.
         require_mix: Whether the workload's mix is judged (counted trials).
+        mix_without: Of "photos" and "resets" those that the workload does not have, so the mix does not ask for them.
         canaries: {"A": record, "B": record} of the reserved user CANARY_OWNER.
         faults: names of the scheduled faults in order; each needs a `FaultEvent` that says whether it bit.
         copies: Doors of step 4 beside those of the devices, one for each copy that is read directly, by name; every
@@ -70,6 +71,7 @@ class Header:
     rpo_seconds: float = 0.0
     minimum_acknowledged: int = 1
     require_mix: bool = True
+    mix_without: tuple[str, ...] = ()
     canaries: Mapping[str, str] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()

@@ -180,6 +180,7 @@ class _Reader:
             rpo_seconds=float(rpo_seconds),
             minimum_acknowledged=integer(event.get("minimum_acknowledged", 1), "minimum_acknowledged"),
             require_mix=flag(event.get("require_mix", True), "require_mix"),
+            mix_without=texts(event.get("mix_without", []), "mix_without"),
             canaries={name: text(record, "canaries") for name, record in canaries.items()},
             faults=texts(event.get("faults", []), "faults"),
             copies=texts(event.get("copies", []), "copies"),

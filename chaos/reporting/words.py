@@ -77,7 +77,9 @@ def announcement(plan: Plan) -> list[str]:
         f"{plain(load.rate_per_second)} operations/s",
         f"{share(load.updates)} updates ({share(load.contended)} contended)",
         f"{share(load.deletes)} deletes",
-        f"{share(load.photos)} photos of {size(load.photo_bytes_min)} to {size(load.photo_bytes_max)}",
+        f"{share(load.photos)} photos of {size(load.photo_bytes_min)} to {size(load.photo_bytes_max)}"
+        if load.photos
+        else "no photos",
         f"{share(load.syncs)} syncs",
         counted(load.resets, "reset"),
         f"requests up to {plain(load.request_seconds_max)} s",

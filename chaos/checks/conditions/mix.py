@@ -6,7 +6,7 @@ A history of creates alone proves little: losses hide in updates that race, in d
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos.experiment.mix import (
@@ -16,7 +16,9 @@ from chaos.experiment.mix import (
     PHOTO_BYTES_MAX,
     PHOTO_BYTES_MIN,
     PHOTO_SIZES,
+    PHOTOS,
     PHOTOS_MIN,
+    RESETS,
     UPDATES_MIN,
 )
 from chaos.history.events import CANARY_OWNER
@@ -49,17 +51,17 @@ class Mix:
             f"{self.photos:.0%} photos · {self.full_resets} resets with a full outbox"
         )
 
-    @property
-    def thin(self) -> tuple[str, ...]:
-        """What is missing for the mix, one line each."""
-        shares = (
+    def thin(self, without: Collection[str] = ()) -> tuple[str, ...]:
+        """What is missing for the mix, one line each; nothing is of what the workload is `without`."""
+        shares = [
             ("updates", self.updates, UPDATES_MIN),
             ("deletes", self.deletes, DELETES_MIN),
             ("contended updates", self.contended, CONTENDED_MIN),
-            (f"photos of {PHOTO_SIZES}", self.photos, PHOTOS_MIN),
-        )
+        ]
+        if PHOTOS not in without:
+            shares.append((f"photos of {PHOTO_SIZES}", self.photos, PHOTOS_MIN))
         short = [f"{share:.1%} {name}, at least {least:.0%} wanted" for name, share, least in shares if share < least]
-        if self.full_resets < FULL_RESETS_MIN:
+        if RESETS not in without and self.full_resets < FULL_RESETS_MIN:
             short.append("no device was reset with a full outbox, at least one wanted")
         return tuple(short)
 

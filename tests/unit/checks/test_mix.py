@@ -53,8 +53,17 @@ def update(op: int, t: int, back: int | None, device: str, base: str | None = No
     ],
 )
 def test_the_least_of_everything_is_enough_and_less_of_anything_is_thin(change: dict[str, Any], said: str) -> None:
-    assert ENOUGH.thin == ()
-    assert replace(ENOUGH, **change).thin == (said,)
+    assert ENOUGH.thin() == ()
+    assert replace(ENOUGH, **change).thin() == (said,)
+
+
+def test_of_what_the_workload_does_not_have_nothing_is_wanted_and_of_all_else_the_same() -> None:
+    none = replace(ENOUGH, photos=0.0, full_resets=0)
+    assert none.thin(["photos", "resets"]) == ()
+    assert len(none.thin(["photos"])) == len(none.thin(["resets"])) == 1
+    less = replace(ENOUGH, updates=0.0, deletes=0.0, contended=0.0)
+    assert less.thin(["photos", "resets"]) == less.thin()
+    assert len(less.thin()) == 3
 
 
 def test_shares_are_of_what_was_sent_by_users(tmp_path: Path) -> None:

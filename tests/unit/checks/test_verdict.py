@@ -283,6 +283,8 @@ def test_a_thin_mix_is_inconclusive_where_it_is_asked_for(
     assert any(match in reason for reason in judgement.reasons), judgement.reasons
     relaxed = judged(with_header(kept, require_mix=False), tmp_path)
     assert not any(match in reason for reason in relaxed.reasons)
+    modest = judged(with_header(kept, mix_without=("photos",)), tmp_path)
+    assert any(match in reason for reason in modest.reasons) is not match.startswith("photos")
 
 
 def test_updates_without_a_rival_do_not_count_as_contended(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from chaos.experiment.mix import PHOTO_BYTES_MAX, PHOTO_BYTES_MIN, photo_share, too_thin
+from chaos.experiment.mix import PHOTO_BYTES_MAX, PHOTO_BYTES_MIN, mix_without, photo_share, too_thin
 from chaos.experiment.plan import Workload
 from chaos.workload.generator import draw
 
@@ -17,7 +17,6 @@ from chaos.workload.generator import draw
         ({"updates": 0.1}, "updates 0.1 is below 0.25"),
         ({"deletes": 0.01}, "deletes 0.01 is below 0.05"),
         ({"contended": 0.05}, "contended 0.05 is below 0.1"),
-        ({"resets": 0}, "resets 0 is below 1"),
         ({"devices_per_user": 1}, "devices_per_user 1 leaves no two phones"),
         ({"photos": 0.02}, "photos 0.02 "),
         ({"photo_bytes_min": 1_000, "photo_bytes_max": 49_999}, "photo_bytes_max 49,999) make 0.0%"),
@@ -28,6 +27,14 @@ from chaos.workload.generator import draw
 def test_what_rules_out_the_mix_is_told(changes: dict[str, float], said: str) -> None:
     [line] = too_thin(replace(Workload(), **changes))  # type: ignore[arg-type]
     assert said in line
+
+
+def test_a_workload_that_has_no_photos_or_no_resets_needs_none() -> None:
+    assert mix_without(Workload()) == ()
+    service = Workload(photos=0.0, resets=0)
+    assert mix_without(service) == ("photos", "resets")
+    assert too_thin(service) == []
+    assert too_thin(replace(service, photos=0.01, photo_bytes_min=1_000)) != []
 
 
 def test_a_workload_whose_counted_photos_are_few_but_enough_is_not_told() -> None:

@@ -60,7 +60,7 @@ def test_a_whole_load_is_a_well_formed_history_with_the_mix_that_a_counted_trial
     asyncio.run(scene())
     recorder.close()
     history = read_history(recorder.path)
-    assert judge(history).mix.thin == ()
+    assert judge(history).mix.thin() == ()
     assert sum(len(operations) for operations in history.records.values()) == LOAD.operations
     doors = [rounds[-1] for rounds in history.doors.values()]
     assert len(doors) == PHONES
