@@ -187,6 +187,7 @@ def succeeds(client: Engine, container: Container, command: Sequence[str], secon
 
     One that does not end in time is left alone: the engine has no way to end it, and it ends with its container.
     """
+    seconds_max = max(0.0, seconds_max)  # a deadline may have passed while somebody was on the way here
     until = time.monotonic() + seconds_max
     try:
         made = client.api.exec_create(container.id, list(command), user=user)

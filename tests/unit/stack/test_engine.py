@@ -7,8 +7,9 @@ import os
 import socket
 import tempfile
 import types
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
+from typing import Any, cast
 
 import docker.errors
 import pytest
@@ -16,6 +17,8 @@ import requests
 
 from chaos.errors import EngineError
 from chaos.stack.engine import client as engine
+from chaos.stack.engine import containers
+from chaos.stack.engine.containers import Container
 
 
 def refusal(status: int) -> docker.errors.APIError:
@@ -92,3 +95,22 @@ def test_errors_are_told_apart_by_status_code() -> None:
 def test_foreign_errors_become_engine_errors_that_say_what_was_done(foreign: Exception, message: str) -> None:
     with pytest.raises(EngineError, match=message), engine.engine_errors("starting db"):
         raise foreign
+
+
+def test_a_check_that_is_asked_when_its_time_is_over_has_not_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a wait does that looks a last time at its deadline."""
+    waited: list[float] = []
+
+    class Api:
+        def exec_create(self, container: str, command: list[str], user: str) -> dict[str, str]:
+            return {"Id": "check"}
+
+        def exec_inspect(self, command: str) -> dict[str, object]:
+            return {"ExitCode": None, "Running": True}
+
+    class Client:
+        api = Api()
+
+    monkeypatch.setattr(containers, "_attached", lambda client, command: nullcontext(waited.append))
+    assert not containers.succeeds(cast(Any, Client()), Container("id", "db"), ("true",), -0.5)
+    assert min(waited) >= 0
