@@ -99,7 +99,10 @@ class SeveralErrors(UsageError):
 
     def __init__(self, wrong: Mapping[str, UsageError], of: int) -> None:
         """Tell the errors by file, of so many files that were given; what several share, such as a stack's, once."""
-        told = [str(each) if isinstance(each, SourceError) else f"{file}: {each}" for file, each in wrong.items()]
+        told = []
+        for file, error in wrong.items():
+            names_place = isinstance(error, SourceError) or str(error).startswith(file)
+            told.append(str(error) if names_place else f"{file}: {error}")
         told.append(f"{len(wrong)} of {of} files cannot be run; correct them first, nothing was started")
         super().__init__("\n".join(dict.fromkeys(told)))
 

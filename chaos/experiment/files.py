@@ -36,7 +36,12 @@ class PassedOver:
 
     def __str__(self) -> str:
         """One line."""
-        return f"{self.path} is passed over: {_WORDS[self.kind]}"
+        return f"{self.path} is passed over: {self.why}"
+
+    @property
+    def why(self) -> str:
+        """What the file is."""
+        return _WORDS[self.kind]
 
 
 def kind_of(path: Path) -> Kind:
@@ -76,10 +81,10 @@ def experiments_in(folder: Path) -> tuple[Sequence[Path], Sequence[PassedOver]]:
         return found, others
     if kind_of(folder / "plan.yaml") == "plan":
         raise UsageError(f"{folder} is a run folder; name its plan to run the trial again: {folder / 'plan.yaml'}")
-    seen = f"{len(others)} YAML files are there, such as {others[0]}" if others else "no YAML file is there"
-    raise UsageError(
-        f"{folder} has no experiment: {seen}; an experiment has `experiment:` and `stack:` at its top level"
-    )
+    seen = "no YAML file is there"
+    if others:
+        seen = f"no YAML file there has `experiment:` and `stack:`; the first, {others[0].path}: {others[0].why}"
+    raise UsageError(f"{folder} has no experiment: {seen}")
 
 
 def _yaml_files(folder: Path) -> Iterator[Path]:

@@ -39,7 +39,7 @@ def open_all(
         check: Looks at each file further; raises a UsageError.
 
     Raises:
-        UsageError: The one file that was named cannot be run.
+        UsageError: The one thing that was named cannot be run.
         SeveralErrors: Everything that is wrong with any of them.
     """
     wrong: dict[str, UsageError] = {}
@@ -63,7 +63,7 @@ def open_all(
         except UsageError as error:
             wrong[str(file)] = error
     several = len(named) > 1 or named[0].is_dir()
-    if wrong and not several:
+    if len(named) == len(wrong) == 1 and not opened:
         raise next(iter(wrong.values()))
     if wrong:
         raise SeveralErrors(wrong, len(wrong) + len(opened))

@@ -511,17 +511,23 @@ def test_a_folder_of_one_experiment_has_the_document_of_several(
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("all/none", "all/none has no experiment: no YAML file is there"),
-        ("all/runs", "all/runs is a run folder; name its plan to run the trial again: all/runs/plan.yaml"),
+        ("all/none", "holdfast: all/none has no experiment: no YAML file is there\n"),
+        ("all/runs", "holdfast: all/runs is a run folder; name its plan to run the trial again: all/runs/plan.yaml\n"),
+        (
+            "all/some",
+            "has `experiment:` and `stack:`; the first, all/some/c.yaml: it is a Compose file\n",
+        ),
     ],
 )
 def test_a_folder_without_any_experiment_is_an_error(
     trials: Trials, folder: Path, place: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("all/none").mkdir()
+    Path("all/some").mkdir()
+    Path("all/some/c.yaml").write_text("services: {}\n", encoding="utf-8")
 
     assert cli.main(["run", place]) == 64
-    assert said in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(said)
     assert trials.swept == 0
 
 
@@ -543,7 +549,7 @@ def test_nothing_starts_while_one_of_several_files_is_wrong_and_all_problems_are
     lines = told.err.splitlines()
     assert lines[0] == "y.yaml:1:1: the key stack is missing"
     assert lines[-2:] == [
-        "absent.yaml: absent.yaml does not exist",
+        "absent.yaml does not exist",
         "2 of 3 files cannot be run; correct them first, nothing was started",
     ]
     assert json.loads(told.out)["reason"].splitlines() == lines
