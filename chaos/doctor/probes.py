@@ -49,8 +49,9 @@ _TRIED_AGAIN = 3
 _NEEDED = ("capabilities", "fuse", "loop", "ext4", "freezer", "nftables")
 MECHANISMS = {
     "capabilities": "run the engine where these are in the bounding set, so in no sandboxed container",
-    "fuse": "load it with `modprobe fuse`, and let the engine see /dev/fuse",
-    "loop": "load it with `modprobe loop max_loop=64`, and let the engine see /dev/loop-control",
+    "fuse": "load it with `modprobe fuse`; where it is not permitted, run the engine where it may use /dev/fuse itself",
+    "loop": "load it with `modprobe loop max_loop=64`; where it is not permitted, run the engine where it may use "
+    "/dev/loop-control itself",
     "ext4": "use a kernel with ext4",
     "xfs": "`modprobe xfs`; only LUNs with `filesystem: xfs` would need it",
     "btrfs": "`modprobe btrfs`; only LUNs with `filesystem: btrfs` would need it",

@@ -39,7 +39,7 @@ def attach(path: str, *, direct: bool = True) -> tuple[str, int]:
             number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
             device = f"/dev/loop{number}"
             _ensure_node(device, number)
-            handle = os.open(device, os.O_RDWR)
+            handle = _opened(device)
             info = (0, 0, 0, 0, 0, number, 0, 0, _AUTOCLEAR | (_DIRECT_IO if direct else 0), name, b"", b"", b"")
             try:
                 fcntl.ioctl(handle, _LOOP_CONFIGURE, _CONFIG.pack(backing, 0, *info))
@@ -95,6 +95,18 @@ def is_open(device: str) -> bool:
             except OSError:  # it was closed meanwhile
                 continue
     return False
+
+
+def _opened(device: str) -> int:
+    try:
+        return os.open(device, os.O_RDWR)
+    except PermissionError as error:
+        # on Podman an agent has those that were there when it started
+        raise OSError(
+            error.errno,
+            f"{device} is none of the loop devices that the engine gave the agent; have more before a run starts "
+            "(`modprobe loop max_loop=64`, or `loop.max_loop=64` on the kernel's command line)",
+        ) from error
 
 
 def _ensure_node(device: str, number: int) -> None:

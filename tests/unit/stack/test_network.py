@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
+import docker
 import pytest
 
 from chaos.errors import EngineError
@@ -20,6 +24,14 @@ def test_a_subnet_that_overlaps_is_passed_over() -> None:
     assert made.subnet == "198.18.77.0/24"
     assert made.address(3) == "198.18.77.13"
     assert engine.objects["network"][made.name][RUN_LABEL] == RUN.id
+
+
+def test_a_service_has_the_same_address_and_hardware_address_at_every_start() -> None:
+    asked: list[dict[str, object]] = []
+    api = SimpleNamespace(create_endpoint_config=lambda **given: asked.append(given))
+    client = cast("docker.DockerClient", SimpleNamespace(api=api))
+    network.Network("id", "holdfast-run", "198.18.77.0/24").endpoint(client, 3, ["db"])
+    assert asked == [{"ipv4_address": "198.18.77.13", "mac_address": "02:42:c6:12:4d:0d", "aliases": ["db"]}]
 
 
 def test_without_a_free_subnet_the_error_says_where_to_look() -> None:
