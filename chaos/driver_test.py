@@ -47,6 +47,7 @@ async def _tried(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None
         photos=plan.workload.photos > 0,
         doors=stack.doors,
         request_seconds_max=plan.workload.request_seconds_max,
+        types=plan.workload.record_types,
     )
     scratch = cache_folder() / "scratch"
     scratch.mkdir(exist_ok=True)

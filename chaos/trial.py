@@ -183,6 +183,7 @@ class Trial:
             self._readers[0],
             policy=self._stack.policy,
             request_seconds_max=self._plan.workload.request_seconds_max,
+            kind=self._plan.workload.record_types[0],
             deadline=time.monotonic() + self._plan.limits.ready_seconds_max,
         )
         await self._running.settle()

@@ -26,6 +26,7 @@ from chaos.experiment.plan import (
     Named,
     Parameter,
     Plan,
+    RecordType,
     ScheduledFault,
     Target,
     Trigger,
@@ -38,6 +39,7 @@ from chaos.experiment.schema import (
     PlanModel,
     ScheduledFaultModel,
     TriggerModel,
+    WorkloadModel,
     with_targets,
 )
 from chaos.experiment.source import (
@@ -209,7 +211,7 @@ def _drawn(model: FileModel, name: str, seed: int, folder: Path, driver_folder: 
         why=model.why,
         stack=tuple(_absolute(folder, file) for file in model.stack),
         seed=seed,
-        workload=Workload(**model.workload.model_dump()),
+        workload=_workload(model.workload),
         schedule=tuple(_fault(entry, f"{seed}/{i}") for i, entry in enumerate(model.schedule)),
         checks=Checks(**model.checks.model_dump()),
         limits=Limits(**model.limits.model_dump(), stated=frozenset(model.limits.model_fields_set)),
@@ -219,6 +221,13 @@ def _drawn(model: FileModel, name: str, seed: int, folder: Path, driver_folder: 
         profiles=tuple(model.profiles),
         variables=dict(model.variables),
     )
+
+
+def _workload(model: WorkloadModel) -> Workload:
+    numbers = model.model_dump(exclude={"types"})
+    if model.types and "photos" not in model.model_fields_set:
+        numbers["photos"] = 0.0  # the types that are named are all that there are
+    return Workload(**numbers, types=tuple(RecordType(name, *each.bytes) for name, each in model.types.items()))
 
 
 def _fault(entry: ScheduledFaultModel, stream: str) -> ScheduledFault:
@@ -273,7 +282,7 @@ def _as_file(plan: Plan, folder: Path) -> dict[str, object]:
         data["driver_folder"] = _relative(plan.driver_folder, folder)
     if plan.inputs is not None:
         data["inputs"] = _relative(plan.inputs, folder)
-    data["workload"] = dict(vars(plan.workload))
+    data["workload"] = dict(plan.workload.settings)
     data["schedule"] = [_entry(fault) for fault in plan.schedule]
     data["checks"] = dict(vars(plan.checks))
     data["limits"] = dict(plan.limits.seconds)

@@ -14,9 +14,38 @@ Verdict = Literal["HELD", "VIOLATED", "INCONCLUSIVE"]
 Parameter = str | int | float | bool | list[str] | dict[str, int] | None
 
 
+PHOTO = "photo"
+"""The type of records that have a blob."""
+
+
+@dataclass(frozen=True)
+class RecordType:
+    """A type of records without blobs.
+
+    Attributes:
+        bytes_min, bytes_max: Size of a version, of all its field values; 0: it has a form of its own.
+    """
+
+    name: str
+    bytes_min: int = 0
+    bytes_max: int = 0
+
+    def size(self, pick: int) -> int:
+        """The size that a number picks."""
+        return self.bytes_min + pick % (self.bytes_max - self.bytes_min + 1)
+
+
+PLAIN_TYPES = (RecordType("contact"), RecordType("calendar"), RecordType("todo"))
+"""Those of a workload that names none."""
+
+
 @dataclass(frozen=True)
 class Workload:
-    """How much the phones do. The mix is in shares of creates, updates and deletes."""
+    """How much the phones do. The mix is in shares of creates, updates and deletes.
+
+    Attributes:
+        types: Types of records of the user's own, if the workload names any.
+    """
 
     users: int = 10
     devices_per_user: int = 2
@@ -31,6 +60,20 @@ class Workload:
     syncs: float = 0.15
     resets: int = 2
     request_seconds_max: float = 2.0
+    types: tuple[RecordType, ...] = ()
+
+    @property
+    def record_types(self) -> tuple[RecordType, ...]:
+        """Of the records that are no photos."""
+        return self.types or PLAIN_TYPES
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """Everything that is set, by name, as a plan file has it."""
+        found = {name: value for name, value in vars(self).items() if name != "types"}
+        if self.types:
+            found["types"] = {each.name: {"bytes": [each.bytes_min, each.bytes_max]} for each in self.types}
+        return found
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from chaos.experiment.catalogue import TargetForm
 from chaos.experiment.drivers import driver_form
 from chaos.experiment.explain import fail
-from chaos.experiment.plan import Checks, Limits, Verdict, Workload
+from chaos.experiment.plan import PHOTO, PLAIN_TYPES, Checks, Limits, Verdict, Workload
 from chaos.experiment.source import did_you_mean
 
 SEED_MAX = 2**63 - 1
 OPERATIONS_MAX = 100_000
 RPO_SECONDS_MAX = 86_400.0
+TYPE_BYTES_MIN = 200
+"""A smaller record would not hold the stamps by which its parts are told from those of other versions."""
 PHASES = ("heal", "recover", "converge")
 """Phases at whose begin a fault may start."""
 
@@ -42,7 +44,7 @@ def _span(low: float, high: float, *, whole: bool) -> Callable[[object], object]
             what = f"a {'whole ' if whole else ''}number or a range [least, most]"
             fail(f"this should be {what}", "such as 3 or [2, 5]")
         if not all(low <= end <= high for end in ends):
-            fail(f"this should be {low:g} to {high:g}", "change it")
+            fail(f"this should be {low:.9g} to {high:.9g}", "change it")
         if ends[0] > ends[1]:
             fail(f"the range [{ends[0]}, {ends[1]}] is empty", "write the smaller number first")
         return tuple(ends)
@@ -61,6 +63,9 @@ def _span_schema(kind: Literal["number", "integer"]) -> WithJsonSchema:
 
 SecondsSpan = Annotated[tuple[float, float], BeforeValidator(_span(0, 3600, whole=False)), _span_schema("number")]
 CountSpan = Annotated[tuple[int, int], BeforeValidator(_span(1, OPERATIONS_MAX, whole=True)), _span_schema("integer")]
+TypeBytes = Annotated[
+    tuple[int, int], BeforeValidator(_span(TYPE_BYTES_MIN, 1_000_000, whole=True)), _span_schema("integer")
+]
 
 
 def _paths(value: object) -> object:
@@ -79,6 +84,18 @@ class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class RecordTypeModel(Strict):
+    """A type of records of the user's own."""
+
+    bytes: TypeBytes
+
+
+def _own_type(name: object) -> object:
+    if name in (PHOTO, *(each.name for each in PLAIN_TYPES)):
+        fail(f"the type {name} has a form of its own", "choose another name; the share of photos is `photos`")
+    return name
+
+
 class WorkloadModel(Strict):
     """How much the phones do."""
 
@@ -95,6 +112,7 @@ class WorkloadModel(Strict):
     syncs: Share = _W.syncs
     resets: Annotated[int, Field(ge=0, le=1000)] = _W.resets
     request_seconds_max: Annotated[float, Field(ge=0.05, le=120)] = _W.request_seconds_max
+    types: Annotated[dict[Annotated[Name, BeforeValidator(_own_type)], RecordTypeModel], Field(max_length=20)] = {}
 
 
 def _known_phase(value: object) -> object:

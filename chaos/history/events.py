@@ -94,7 +94,8 @@ class Act:
         device: The device, e.g. "d-05".
         owner: The user, e.g. "u-03".
         kind: What is done. The fields below are set for create, update and delete alone.
-        record: r. type: contact, calendar, todo or photo. write: w. hash: of the whole payload ("" for a delete).
+        record: r. type: contact, calendar, todo, photo, or one that the workload names. write: w. hash: of the whole
+            payload ("" for a delete).
         key: Idempotency key. base: write id of the version that the phone knew, or None; under `reject`
             the write is conditional on it.
         size_bytes: Size of the payload with its blob.

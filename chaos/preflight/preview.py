@@ -40,7 +40,7 @@ def touched(stack: Stack) -> list[str]:
 
 def drawn(plan: Plan, stack: Stack) -> list[str]:
     """Every drawn parameter of the plan."""
-    lines = [f"workload: {_values(vars(plan.workload))}"]
+    lines = [f"workload: {_values(plan.workload.settings)}"]
     for i, fault in enumerate(plan.schedule, start=1):
         lines.append(f"fault {i}: {_fault(fault, stack)}")
     lines += [f"checks: {_values(vars(plan.checks))}", f"limits: {_values(plan.limits.seconds)}"]

@@ -33,7 +33,7 @@ class AllureListener(Silent):
         """Tell everything that was drawn."""
         # Parameters make a test's identity over time: what differs in each run is left out of it.
         allure.dynamic.parameter("seed", seed, excluded=True)
-        for name, value in vars(plan.workload).items():
+        for name, value in plan.workload.settings.items():
             allure.dynamic.parameter(name, value)
         for number, fault in enumerate(plan.schedule, start=1):
             allure.dynamic.parameter(f"fault {number}", scheduled(fault), excluded=True)

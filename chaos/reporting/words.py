@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from chaos.experiment.plan import Plan, ScheduledFault, Trigger
+from chaos.experiment.plan import Plan, RecordType, ScheduledFault, Trigger
 
 DOT = " · "
 
@@ -84,6 +84,8 @@ def announcement(plan: Plan) -> list[str]:
         counted(load.resets, "reset"),
         f"requests up to {plain(load.request_seconds_max)} s",
     ]
+    if load.types:
+        mix.insert(3, "records of type " + ", ".join(map(_type, load.types)))
     limits = plan.limits
     bounds = [
         f"at least {count(plan.checks.minimum_acknowledged)} acknowledged",
@@ -94,6 +96,11 @@ def announcement(plan: Plan) -> list[str]:
         f"door {plain(limits.door_seconds_max)} s",
     ]
     return [DOT.join(head), "  " + DOT.join(mix), "  " + DOT.join(bounds)]
+
+
+def _type(each: RecordType) -> str:
+    least, most = size(each.bytes_min), size(each.bytes_max)
+    return f"{each.name} ({least if least == most else f'{least} to {most}'})"
 
 
 def phase(name: str, seconds: float | None) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from chaos.errors import DriverError, HarnessError
+from chaos.experiment.plan import PLAIN_TYPES, RecordType
 from chaos.history.events import CANARY_DEVICE, CANARY_OWNER, Act, Back, Kind, Policy, Send, is_unasked
 from chaos.workload.drivers.blame import checked_ack
 from chaos.workload.drivers.calls import close
@@ -33,6 +34,7 @@ async def plant(
     *,
     policy: Policy = "reject",
     request_seconds_max: float = 2.0,
+    kind: RecordType = PLAIN_TYPES[0],
     deadline: float,
 ) -> None:
     """Plant both, before the load.
@@ -44,16 +46,17 @@ async def plant(
         reader: A reader process; it may serve a door afterwards.
         policy: Under last-writer-wins the update is unconditional.
         request_seconds_max: Bound of one attempt.
+        kind: What the records are.
         deadline: On `time.monotonic()`.
 
     Raises:
         HarnessError: The service did not take B in time, or a full read does not show what it took.
     """
-    _pretend(logbook)
+    _pretend(logbook, kind)
     session = driver(front_door, user=CANARY_OWNER, device=CANARY_DEVICE)
     planting = _Planting(session, front_door, logbook, reader, request_seconds_max, deadline)
-    created = make(CANARY_OWNER, CANARIES["B"], "w-canary-b1", "contact")
-    updated = make(CANARY_OWNER, CANARIES["B"], "w-canary-b2", "contact")
+    created = _made("B", "w-canary-b1", kind)
+    updated = _made("B", "w-canary-b2", kind)
     try:
         await planting.write("create", created, None, digest(created))
         await planting.see(created)
@@ -65,8 +68,12 @@ async def plant(
         await close(session, request_seconds_max)
 
 
-def _pretend(logbook: Logbook) -> None:
-    record = make(CANARY_OWNER, CANARIES["A"], "w-canary-a", "contact")
+def _made(canary: str, write: str, kind: RecordType) -> Record:
+    return make(CANARY_OWNER, CANARIES[canary], write, kind.name, size_bytes=kind.bytes_min)
+
+
+def _pretend(logbook: Logbook, kind: RecordType) -> None:
+    record = _made("A", "w-canary-a", kind)
     op = logbook.number()
     logbook.act(_act(logbook, op, "create", record, None, digest(record)))
     logbook.sink.append(Send(op, 1, logbook.clock()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from chaos.workload.cache import Cache, Known
 from chaos.workload.drivers.blame import checked_ack, checked_changes
 from chaos.workload.drivers.calls import close
 from chaos.workload.logbook import Answer, Logbook, Told, tell_ack
-from chaos.workload.records import digest, make, may_be_changed, observe, observed, size_of
+from chaos.workload.records import TYPES, digest, make, may_be_changed, observe, observed, size_of
 from chaos.workload.returned import each_of, shown
 from chaos.workload.session import Ack, Record, Session
 
@@ -35,11 +35,13 @@ class Habits:
         policy: Under last-writer-wins no write is conditional.
         request_seconds_max: After this an attempt is given up, its outcome unknown.
         backoff_seconds: First and longest pause before the same request is tried again.
+        types: Of the records that there may be.
     """
 
     policy: Policy = "reject"
     request_seconds_max: float = 2.0
     backoff_seconds: tuple[float, float] = (0.05, 0.4)
+    types: Collection[str] = TYPES
 
 
 @dataclass(slots=True)
@@ -173,7 +175,10 @@ class Device:
 
     def _usable(self) -> dict[str, Known]:
         sure = self.cache.sure()
-        return {name: known for name, known in sure.items() if may_be_changed(known.row, known.type, self.owner)}
+        return {name: known for name, known in sure.items() if self._may_be_changed(known)}
+
+    def _may_be_changed(self, known: Known) -> bool:
+        return may_be_changed(known.row, known.type, self.owner, self._habits.types)
 
     # Sending.
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from chaos.errors import DriverError, HarnessError
-from chaos.experiment.plan import Workload
+from chaos.experiment.plan import PHOTO, Workload
 from chaos.history.events import CANARY_DEVICE, CANARY_OWNER, DoorRead, Policy, Row
 from chaos.workload.device import Device, Habits
 from chaos.workload.drivers.calls import answer_of, close
@@ -48,7 +48,11 @@ class Fleet:
         self._logbook = logbook
         self._front_door = front_door
         self._one_by_one = asyncio.Lock()
-        self._driver, self._habits = driver, Habits(policy, workload.request_seconds_max)
+        self._driver = driver
+        self._habits = Habits(
+            policy, workload.request_seconds_max, types=(*(each.name for each in workload.record_types), PHOTO)
+        )
+        self._types = {each.name: each for each in workload.record_types}
         # How long two phones that are to contend wait for a version that both have.
         self._meet_seconds_max = workload.request_seconds_max
         self._tasks: set[asyncio.Task[None]] = set()
@@ -232,7 +236,27 @@ class Fleet:
             task = asyncio.create_task(self._contend(device, self.devices[action.rival], action))
             self._tasks.add(task)
         else:
-            _write(device, action)
+            self._write(device, action)
+
+    def _write(self, device: Device, action: Action) -> None:
+        """A create, update or delete by one phone; where it knows nothing to update or delete, a create."""
+        choices = device.choices()
+        fitting = [name for name, known in choices.items() if known.type == action.type]
+        if action.kind == "delete" or not fitting:
+            # Without a content at hand, a photo is no record to change.
+            fitting = [name for name, known in choices.items() if action.kind == "delete" or known.type != PHOTO]
+        if action.kind == "create" or not fitting:
+            device.create(action.type, self._size(action.type, action))
+            return
+        name = fitting[action.pick % len(fitting)]
+        if action.kind == "delete":
+            device.delete(name)
+        else:
+            device.update(name, self._size(choices[name].type, action))
+
+    def _size(self, kind: str, action: Action) -> int:
+        """Size of what an action writes: of a photo drawn with it, else within the bounds of the type."""
+        return self._types[kind].size(action.pick) if kind in self._types else action.size_bytes
 
     async def _contend(self, one: Device, other: Device, action: Action) -> None:
         """Two phones of one user change the same version of a record, as two people with one account do."""
@@ -244,12 +268,12 @@ class Fleet:
                     await asyncio.gather(one.idle(), other.idle())
         common = _common(one, other)
         if common:
-            name = common[action.pick % len(common)]
-            one.update(name, action.size_bytes)
-            other.update(name, action.size_bytes)
+            name, kind = common[action.pick % len(common)]
+            one.update(name, self._size(kind, action))
+            other.update(name, self._size(kind, action))
         else:
-            _write(one, action)
-            _write(other, action)
+            self._write(one, action)
+            self._write(other, action)
 
     async def _together(self, calls: Iterable[Awaitable[None]]) -> None:
         await asyncio.gather(*calls)
@@ -295,26 +319,11 @@ def _device(
     return Device(name, owner, lambda: driver(front_door, user=owner, device=name), logbook, habits)
 
 
-def _write(device: Device, action: Action) -> None:
-    """A create, update or delete by one phone; where it knows nothing to update or delete, a create."""
-    choices = device.choices()
-    fitting = [name for name, known in choices.items() if known.type == action.type]
-    if action.kind == "delete" or not fitting:
-        # Without a content at hand, a photo is no record to change.
-        fitting = [name for name, known in choices.items() if action.kind == "delete" or known.type != "photo"]
-    if action.kind == "create" or not fitting:
-        device.create(action.type, action.size_bytes)
-    elif action.kind == "delete":
-        device.delete(fitting[action.pick % len(fitting)])
-    else:
-        device.update(fitting[action.pick % len(fitting)], action.size_bytes)
-
-
-def _common(one: Device, other: Device) -> list[str]:
-    """Records of which both phones have the same version, nothing of it waiting in an outbox."""
+def _common(one: Device, other: Device) -> list[tuple[str, str]]:
+    """Names and types of records of which both phones have the same version, nothing of it waiting in an outbox."""
     others = other.settled_choices()
     return [
-        name
+        (name, known.type)
         for name, known in one.settled_choices().items()
-        if known.type != "photo" and name in others and others[name].row.write == known.row.write
+        if known.type != PHOTO and name in others and others[name].row.write == known.row.write
     ]

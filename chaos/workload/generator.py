@@ -17,8 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from chaos.experiment.mix import PHOTO_CREATES
-from chaos.experiment.plan import Workload
-from chaos.workload.records import TYPES
+from chaos.experiment.plan import PHOTO, Workload
 
 ActionKind = Literal["create", "update", "delete", "contend", "sync", "reset", "offline", "online"]
 
@@ -113,7 +112,7 @@ def _fresh(kind: ActionKind, photo: bool, workload: Workload, chance: random.Ran
         # Most photos are small: the share of the bytes, not of the count, is what costs a trial its time.
         spread = workload.photo_bytes_max / workload.photo_bytes_min
         size = int(workload.photo_bytes_min * spread ** (chance.random() ** 2))
-    of_type = "photo" if photo else chance.choice(TYPES[:3])
+    of_type = PHOTO if photo else chance.choice(workload.record_types).name
     return Action(0.0, 0, kind, of_type, chance.randrange(1 << 30), size)
 
 
@@ -138,7 +137,11 @@ def _pairs(workload: Workload, count: int, busy: set[int], chance: random.Random
     for _ in range(count):
         user = chance.choice(users or range(workload.users))
         one, other = chance.sample(range(user * per_user, (user + 1) * per_user), 2)
-        pairs.append(Action(0.0, one, "contend", chance.choice(TYPES[:3]), chance.randrange(1 << 30), rival=other))
+        pairs.append(
+            Action(
+                0.0, one, "contend", chance.choice(workload.record_types).name, chance.randrange(1 << 30), rival=other
+            )
+        )
     return pairs
 
 

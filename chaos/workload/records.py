@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, TypeGuard
 
 import orjson
 
+from chaos.experiment.plan import PHOTO, PLAIN_TYPES
 from chaos.history.events import Row
 from chaos.workload.returned import canonical, each_of, shown, text
 from chaos.workload.session import Record
 
-TYPES = ("contact", "calendar", "todo", "photo")
+TYPES = (*(each.name for each in PLAIN_TYPES), PHOTO)
 SECTOR_BYTES = 512
 
 _FIELDS = {
@@ -33,6 +34,7 @@ _WORDS = (
 )  # fmt: skip
 _STAMP = re.compile(r"\[([^\[\]|]{1,80})\|([^\[\]|]{1,80})\|([^\[\]|]{1,80})\]")
 _STAMP_IN_BLOB = re.compile(rb"\[([^\[\]|]{1,80})\|([^\[\]|]{1,80})\|([^\[\]|]{1,80})\]")
+_LETTERS = bytes(random.Random(2009).choices(b"abcdefghijklmnopqrstuvwxyz0123456789 ", k=SECTOR_BYTES))
 _FILLER = random.Random(2009).randbytes(SECTOR_BYTES).replace(b"[", b"_").replace(b"|", b"_")
 
 _IDENTITY = re.compile(r"[\w.:#-]{1,80}", re.ASCII)
@@ -52,12 +54,15 @@ def make(owner: str, name: str, write: str, kind: str, *, size_bytes: int = 0) -
         owner: The user.
         name: The record's name (r).
         write: The write id (w).
-        kind: One of TYPES.
-        size_bytes: Size of the content, for a photo.
+        kind: One of TYPES, or a type of the user's own.
+        size_bytes: Size of the content of a photo, or of all fields of a type of the user's own.
     """
     draw = random.Random(write)
     stamp = f"[{owner}|{name}|{write}]"
-    fields = {field: f"{draw.choice(_WORDS)} {stamp}" for field in _FIELDS[kind]}
+    fields = {field: f"{draw.choice(_WORDS)} {stamp}" for field in _FIELDS.get(kind, ("title",))}
+    if kind not in TYPES:
+        rest = size_bytes - len(fields["title"].encode())
+        fields["body"] = _content(stamp, rest, _LETTERS).decode()
     return Record(
         owner=owner,
         name=name,
@@ -68,10 +73,10 @@ def make(owner: str, name: str, write: str, kind: str, *, size_bytes: int = 0) -
     )
 
 
-def _content(stamp: str, size_bytes: int) -> bytes:
+def _content(stamp: str, size_bytes: int, filler: bytes = _FILLER) -> bytes:
     sectors = -(-size_bytes // SECTOR_BYTES)
     start = stamp.encode()
-    fill = _FILLER[len(start) + 9 :]
+    fill = filler[len(start) + 9 :]
     # Numbered, so that two sectors that changed places are seen.
     return b"".join(b"%b%08d\n%b" % (start, number, fill) for number in range(sectors))[:size_bytes]
 
@@ -151,10 +156,10 @@ def observed(records: object, reader: str) -> list[tuple[Row, str]]:
     return found
 
 
-def may_be_changed(row: Row, kind: str, owner: str) -> bool:
+def may_be_changed(row: Row, kind: str, owner: str, types: Collection[str] = TYPES) -> bool:
     """Whether a user can work on what a phone has: a damaged name, or another user's record, nobody could ask for."""
     return (
-        kind in TYPES
+        kind in types
         and row.owner == owner
         and bool(_IDENTITY.fullmatch(row.record))
         and bool(_IDENTITY.fullmatch(row.write))

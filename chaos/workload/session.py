@@ -33,7 +33,7 @@ class Record:
 
     Attributes:
         name: The client's own name, unique per owner and never used again (r).
-        type: contact, calendar, todo or photo.
+        type: contact, calendar, todo or photo, or one that the workload names.
         write: Id of the write that made this version (w).
         fields: Text by name; every value carries owner, name and write (`chaos.workload.records`).
         blob: A photo's content; None where the type has none, or where the service has lost it.

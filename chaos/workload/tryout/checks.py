@@ -50,8 +50,8 @@ class Tryout:
         self._phones = Phones(driver, service, promises)
         self._one: Session
         self._two: Session
-        self._first = make(OWNER, "first", "w-try-1", "contact")
-        self._second = make(OWNER, "first", "w-try-2", "contact")
+        self._first = self._phones.record("first", "w-try-1")
+        self._second = self._phones.record("first", "w-try-2")
         self._photo = make(OWNER, "photo", "w-try-4", "photo", size_bytes=PHOTO_BYTES)
         self._cursor: str | None = None
 
@@ -155,7 +155,7 @@ class Tryout:
     async def _an_old_base_is_refused(self) -> None:
         if self._promises.policy != "reject":
             raise NotTried(f"x-chaos says conflict: {self._promises.policy}")
-        late = make(OWNER, "first", "w-try-3", "contact")
+        late = self._phones.record("first", "w-try-3")
         remedy = (
             "send the base that `put` was given (as If-Match, or in a WHERE clause) and raise Refused where it is "
             "old; if the service takes the last write, declare `conflict: last-writer-wins` under x-chaos"
@@ -182,7 +182,7 @@ class Tryout:
         self._cursor = found.cursor
 
     async def _changes_since(self) -> None:
-        new = make(OWNER, "later", "w-try-5", "todo")
+        new = self._phones.record("later", "w-try-5", kind=-1)
         await self._phones.put(self._one, new, None)
         found = await self._phones.changes(self._two, self._cursor)
         if digest(new) not in {digest(record) for record in found.records}:
@@ -235,7 +235,7 @@ class Tryout:
         await ask_nobody(self._driver, self._service, OWNER, "d-nobody", None)
         with dead(self._service) as nobody:
             session = self._phones.new("d-nobody", at=nobody)
-            lost = make(OWNER, "nowhere", "w-try-6", "contact")
+            lost = self._phones.record("nowhere", "w-try-6")
             calls: dict[str, Callable[[], Awaitable[object]]] = {
                 "put": lambda: session.put(lost, None, "k-try-nowhere"),
                 "delete": lambda: session.delete("nowhere", None, "k-try-nowhere-2"),
@@ -258,7 +258,7 @@ class Tryout:
                 )
 
     async def _a_cut_reply(self) -> None:
-        record = make(OWNER, "cut", "w-try-7", "contact")
+        record = self._phones.record("cut", "w-try-7")
         with self._relays.to(self._service) as relay:
             session = self._phones.new("d-cut", at=relay.front_door)
             await self._phones.everything(session)  # the connection is there, as a phone's is

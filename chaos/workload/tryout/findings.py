@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from chaos.experiment.plan import PLAIN_TYPES, RecordType
 from chaos.history.events import Policy
 from chaos.workload.records import digest
 from chaos.workload.session import Record
@@ -32,6 +33,7 @@ class Promises:
     photos: bool
     doors: tuple[tuple[str, str, int], ...]
     request_seconds_max: float
+    types: tuple[RecordType, ...] = PLAIN_TYPES
 
 
 class WrongError(Exception):

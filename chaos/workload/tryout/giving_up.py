@@ -17,10 +17,10 @@ from chaos.workload.drivers.blame import defect_of
 from chaos.workload.drivers.calls import answer_of
 from chaos.workload.logbook import one_line
 from chaos.workload.reads.relay import Relay, Relays
-from chaos.workload.records import digest, make
+from chaos.workload.records import digest
 from chaos.workload.session import FrontDoor, Record, Session
 from chaos.workload.tryout.findings import WrongError
-from chaos.workload.tryout.phones import OWNER, Phones
+from chaos.workload.tryout.phones import Phones
 
 METHODS: Final = ("put", "delete", "changes", "everything")
 REPLIES_MAX: Final = 16
@@ -63,7 +63,7 @@ class GivingUp:
         name, where = f"{method}-{replies}", f"{method}, given up when it waited for reply {replies + 1},"
         with self._relays.to(self._service) as relay:
             session = self._phones.new(f"d-{name}", at=relay.front_door)
-            call = await self._call(session, method, _record(name))
+            call = await self._call(session, method, self._phones.record(name, f"w-try-{name}"))
             relay.hold(after=replies)
             if not await _is_cancelled(call, relay, self._phones.seconds_max):
                 if replies == 0 and relay.holds:
@@ -93,7 +93,7 @@ class GivingUp:
         """Put records until one is acknowledged, as a phone would go on."""
         raised: Exception | None = None
         for number in range(TRIES_MAX):
-            record = _record(f"{name}-{number}")
+            record = self._phones.record(f"{name}-{number}", f"w-try-{name}-{number}")
             try:
                 await self._phones.put(session, record, None)
             except Exception as error:
@@ -128,7 +128,3 @@ async def _is_cancelled(call: Call, relay: Relay, seconds_max: float) -> bool:
     await asyncio.wait([task])
     relay.let_go()
     return True
-
-
-def _record(name: str) -> Record:
-    return make(OWNER, name, f"w-try-{name}", "contact")

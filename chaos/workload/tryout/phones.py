@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from chaos.workload.drivers.blame import checked_ack, checked_changes, checked_records
 from chaos.workload.drivers.calls import answer_of, close
+from chaos.workload.records import make
 from chaos.workload.session import Changes, FrontDoor, Record, Session, WriteId
 from chaos.workload.tryout.findings import Promises
 
@@ -35,6 +36,11 @@ class Phones:
         session = self._driver(at or self._service, user=user, device=device)
         self._open.append(session)
         return session
+
+    def record(self, name: str, write: str, kind: int = 0) -> Record:
+        """A record of the stack's first type, or of another one."""
+        of_type = self._promises.types[kind]
+        return make(OWNER, name, write, of_type.name, size_bytes=of_type.bytes_min)
 
     async def close_all(self) -> None:
         """Close every session that was made."""

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chaos.experiment.loader import load_plan, write_plan
-from chaos.experiment.plan import Checks, Limits, Parameter, Plan, ScheduledFault, Target, Trigger, Workload
+from chaos.experiment.plan import Checks, Limits, Parameter, Plan, RecordType, ScheduledFault, Target, Trigger, Workload
 from chaos.experiment.schema import PHASES
 from tests.unit.experiment.samples import Catalogue
 
@@ -16,6 +16,12 @@ AWKWARD = st.sampled_from(["1e5", "0o17", "089", "null", "true", "off", "no", "1
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\n\t"), max_size=40)
 SHARES = st.floats(0, 0.4)
 PATHS = st.lists(NAMES | AWKWARD, min_size=1, max_size=4).map(lambda parts: Path("/", *parts))
+
+
+@st.composite
+def record_types(draw: st.DrawFn) -> RecordType:
+    least, most = sorted(draw(st.lists(st.integers(200, 1_000_000), min_size=2, max_size=2)))
+    return RecordType(draw(NAMES | AWKWARD), least, most)
 
 
 @st.composite
@@ -30,6 +36,7 @@ def workloads(draw: st.DrawFn) -> Workload:
         photos=draw(st.floats(0, 1)),
         photo_bytes_min=least,
         photo_bytes_max=most,
+        types=draw(st.lists(record_types(), max_size=3, unique_by=lambda each: each.name).map(tuple)),
     )
 
 

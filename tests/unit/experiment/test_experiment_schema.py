@@ -216,11 +216,12 @@ def test_a_plan_refuses_another_seed_and_a_range(written: Write, faults: Catalog
 
 def test_the_models_have_the_fields_and_defaults_of_the_plan() -> None:
     for model, made in (
-        (schema.WorkloadModel(), plan.Workload()),
         (schema.ChecksModel(), plan.Checks()),
         (schema.LimitsModel(), plan.Limits()),
     ):
         assert model.model_dump() == {each.name: getattr(made, each.name) for each in fields(made) if each.compare}
+    assert schema.WorkloadModel().model_dump() == {**plan.Workload().settings, "types": {}}
+    assert {each.name for each in fields(plan.Workload)} == schema.WorkloadModel.model_fields.keys()
 
 
 def test_the_json_schema_describes_what_a_user_writes() -> None:

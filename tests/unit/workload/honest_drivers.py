@@ -8,8 +8,10 @@ from typing import Any
 
 import aiohttp
 
+from chaos.errors import Refused
 from chaos.workload.drivers.http import HttpSession, send_once
 from chaos.workload.drivers.plain import PlainSession
+from chaos.workload.records import size_of
 from chaos.workload.session import Ack, FrontDoor, Record, WriteId
 
 BLOCKED_SECONDS = 25.0
@@ -74,6 +76,15 @@ class MisspellsAField(HttpSession):
     async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
         ack = await super().put(record, base, key)
         return Ack(by={"served_by": ack.by}["servd_by"])
+
+
+class InvoicesAlone(HttpSession):
+    """A service that stores nothing but invoices of at most 900 bytes."""
+
+    async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
+        if record.type != "invoice" or size_of(record) > 900:
+            raise Refused(f"{record.name} is no invoice")
+        return await super().put(record, base, key)
 
 
 class Plain(PlainSession):

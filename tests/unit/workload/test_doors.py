@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import DriverError, HarnessError
+from chaos.experiment.plan import RecordType
 from chaos.history.events import CANARY_OWNER, DoorRead, is_unasked
 from chaos.workload.canaries import CANARIES, plant
 from chaos.workload.drivers import load_driver
 from chaos.workload.logbook import Logbook
 from chaos.workload.reads.doors import Door, Reader, Readers, copy_doors, fresh_doors, read_doors, reset_doors
-from chaos.workload.records import digest, make
+from chaos.workload.records import digest, make, size_of
 from chaos.workload.session import FrontDoor
 from tests.unit.workload import elsewhere_drivers
 from tests.unit.workload.fakes import Events, Service, served
@@ -168,6 +169,16 @@ def test_the_canaries_are_planted_and_the_service_holds_what_the_history_denies(
         assert digest(there) != update.hash
 
     play(scene)
+
+
+def test_the_canaries_are_of_a_type_that_the_service_stores() -> None:
+    async def scene(reader: Reader, front_door: FrontDoor, service: Service) -> None:
+        driver, deadline = load_driver("honest_drivers:InvoicesAlone", HERE), time.monotonic() + SECONDS_MAX
+        kind = RecordType("invoice", 300, 900)
+        await plant(driver, front_door, Logbook(Events()), reader, kind=kind, deadline=deadline)
+        assert [(there.type, size_of(there)) for there in service.live(CANARY_OWNER)] == [("invoice", 300)]
+
+    play(scene, "honest_drivers:InvoicesAlone", HERE)
 
 
 @pytest.mark.parametrize("cheat", CHEATS)

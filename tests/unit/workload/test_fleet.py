@@ -3,13 +3,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from chaos.checks.verdict import judge
 from chaos.errors import DriverError, HarnessError
-from chaos.experiment.plan import Workload
+from chaos.experiment.mix import mix_without
+from chaos.experiment.plan import RecordType, Workload
 from chaos.history.events import Act, Back, DoorRead, Header
 from chaos.history.reader import read_history
 from chaos.history.recorder import Recorder
@@ -65,6 +67,34 @@ def test_a_whole_load_is_a_well_formed_history_with_the_mix_that_a_counted_trial
     doors = [rounds[-1] for rounds in history.doors.values()]
     assert len(doors) == PHONES
     assert all(door.settled and not door.odd for door in doors)
+
+
+def test_a_load_of_types_of_the_users_own_without_photos_and_resets_has_the_mix_and_their_sizes(tmp_path: Path) -> None:
+    types = (RecordType("invoice", 300, 900), RecordType("event", 2_000, 2_000))
+    workload = replace(LOAD, photos=0.0, resets=0, types=types)
+    recorder = Recorder(tmp_path / "history.jsonl")
+    recorder.append(Header("x", 7, "reject", "keyed", mix_without=mix_without(workload)))
+
+    async def scene() -> None:
+        fleet = await asyncio.wait_for(
+            run_load(workload, 7, session_of(Service()), DOOR, Logbook(recorder)), SECONDS_MAX
+        )
+        await fleet.close()
+
+    asyncio.run(scene())
+    recorder.close()
+    history = read_history(recorder.path)
+    assert judge(history).mix.thin(history.header.mix_without) == ()
+    writes = [each for of_one in history.records.values() for each in of_one]
+    sizes = {
+        name: {each.size_bytes for each in writes if each.type == name and each.kind != "delete"}
+        for name in {each.type for each in writes}
+    }
+    assert sizes.keys() == {"invoice", "event"}
+    assert sizes["event"] == {2_000}
+    assert min(sizes["invoice"]) >= 300
+    assert max(sizes["invoice"]) <= 900
+    assert len(sizes["invoice"]) > 10
 
 
 def test_every_drawn_operation_is_invoked_though_the_service_is_down_and_is_flushed_when_it_is_back() -> None:

@@ -21,6 +21,30 @@ def test_a_whole_record_says_whose_and_which_it_is_and_nothing_else(
     assert row.blob == ("ok" if kind == "photo" else "")
 
 
+@given(size=st.integers(200, 20_000))
+def test_a_record_of_a_type_of_the_users_own_has_the_size_that_is_asked_for(size: int) -> None:
+    record = make("u-499", "ada-99999", "w-99999", "invoice", size_bytes=size)
+    assert size_of(record) == size
+    assert observe(record).stamps == ()
+    body = record.fields["body"]
+    for place in range(0, len(body) - SECTOR_BYTES, SECTOR_BYTES):
+        assert "[u-499|ada-99999|w-99999]" in body[place : place + SECTOR_BYTES]
+
+
+def test_a_page_of_another_version_in_a_large_field_is_torn() -> None:
+    old, new = (make("u-1", "ada-1", write, "invoice", size_bytes=9_000) for write in ("w-1", "w-2"))
+    mixed = old.fields["body"][:4096] + new.fields["body"][4096:]
+    row = observe(replace(old, fields={**old.fields, "body": mixed}))
+    assert ("u-1", "ada-1", "w-2") in row.stamps
+
+
+def test_two_parts_of_a_large_field_that_changed_places_change_the_hash() -> None:
+    record = make("u-1", "ada-1", "w-1", "invoice", size_bytes=9_000)
+    body = record.fields["body"]
+    swapped = body[SECTOR_BYTES : 2 * SECTOR_BYTES] + body[:SECTOR_BYTES] + body[2 * SECTOR_BYTES :]
+    assert digest(replace(record, fields={**record.fields, "body": swapped})) != digest(record)
+
+
 def test_the_same_write_makes_the_same_payload_and_hash() -> None:
     one, other = (make("u-1", "ada-1", "w-1", "photo", size_bytes=70_000) for _ in range(2))
     assert one == other

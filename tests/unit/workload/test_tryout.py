@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from chaos.experiment.plan import RecordType
 from chaos.workload.drivers import load_driver
 from chaos.workload.drivers.http import HttpSession
 from chaos.workload.reads.doors import Readers
@@ -41,6 +43,12 @@ def test_the_driver_of_the_reference_gateway_keeps_every_promise() -> None:
 
 def test_a_driver_without_delta_sync_keeps_every_promise_by_full_reads() -> None:
     assert {finding.outcome for finding in tried("honest_drivers:Plain").values()} == {"ok"}
+
+
+def test_a_service_that_stores_records_of_its_own_types_alone_is_tried_with_these() -> None:
+    promises = replace(PROMISES, photos=False, types=(RecordType("invoice", 300, 900),))
+    outcomes = {finding.outcome for finding in tried("honest_drivers:InvoicesAlone", promises).values()}
+    assert outcomes == {"ok", "not tried"}
 
 
 @pytest.mark.parametrize("bad", BREAKS, ids=lambda bad: bad.__name__)
