@@ -29,8 +29,7 @@ from chaos.reporting.listener import Teller
 from chaos.reporting.recall import result_of
 from chaos.reporting.result import TrialResult, write_result
 from chaos.stack.agent.heartbeat import Stall
-from chaos.stack.agent.link import CACHE_IN_AGENT
-from chaos.stack.cache import cache_folder, scratch_of
+from chaos.stack.cache import CACHE_IN_AGENT, cache_folder, scratch_of
 from chaos.stack.live.disks import Unrecoverable
 from chaos.stack.live.lifecycle import Lab
 from chaos.stack.live.mending import mend

@@ -17,6 +17,8 @@ from chaos.errors import HarnessError
 
 GOLDEN_FILE = "golden.json"
 """Of the folder of one set of golden LUNs, written last; `stack` in it is the stack's name."""
+CACHE_IN_AGENT = "/cache"
+"""Where an agent sees that folder."""
 _RETRY_SECONDS = 0.05
 
 

@@ -24,8 +24,7 @@ import docker
 from chaos.agent.states import LunState
 from chaos.agent.wire import ApplyLuns, CountIos
 from chaos.errors import HarnessError
-from chaos.stack.agent.link import CACHE_IN_AGENT
-from chaos.stack.cache import cache_folder
+from chaos.stack.cache import CACHE_IN_AGENT, cache_folder
 from chaos.stack.engine import containers
 from chaos.stack.engine.client import connect
 from chaos.stack.engine.containers import Container

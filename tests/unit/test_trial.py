@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from chaos.errors import AgentError, HarnessError
-from chaos.stack.agent.link import CACHE_IN_AGENT
-from chaos.stack.cache import scratch_of
+from chaos.stack.cache import CACHE_IN_AGENT, scratch_of
 from chaos.trial import Trial
 
 

@@ -82,6 +82,11 @@ def is_bound(device: str) -> bool:
 
 def is_open(device: str) -> bool:
     """Whether a process of this host has the device open, as an agent has it whose LUN it shows. For root's eyes."""
+    return opener(device) is not None
+
+
+def opener(device: str) -> int | None:
+    """The pid of a process of this host that has the device open. For root's eyes."""
     number = os.stat(device).st_rdev
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -91,10 +96,10 @@ def is_open(device: str) -> bool:
         for handle in handles:
             try:
                 if "/loop" in os.readlink(handle) and os.stat(handle).st_rdev == number:
-                    return True
+                    return int(pid)
             except OSError:  # it was closed meanwhile
                 continue
-    return False
+    return None
 
 
 def _opened(device: str) -> int:

@@ -21,6 +21,7 @@ from chaos.agent.request import Request
 from chaos.agent.wire import Beat, Event
 from chaos.errors import AgentError
 from chaos.stack.agent.heartbeat import Heartbeat, Stall
+from chaos.stack.cache import CACHE_IN_AGENT
 from chaos.stack.engine import own
 from chaos.stack.engine.client import Engine, Refusal, reason_of
 from chaos.stack.engine.identity import Run
@@ -30,7 +31,6 @@ _CALL_SECONDS_MAX = 150.0
 _LONG = {"save": 3600.0, "format": 600.0}
 """What takes as long as there is to write."""
 _READY_SECONDS_MAX = 20.0
-CACHE_IN_AGENT = "/cache"
 
 R = TypeVar("R")
 

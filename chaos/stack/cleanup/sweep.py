@@ -10,12 +10,12 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.agent.disk import loop, mounted
-from chaos.stack.cache import cache_place, golden_place, scratch_of
+from chaos.stack.cache import CACHE_IN_AGENT, cache_place, golden_place, scratch_of
 from chaos.stack.engine import objects
 from chaos.stack.engine.client import Engine, Refusal, connect, reason_of, status_of
 from chaos.stack.engine.identity import OWNER_LABEL, ROLE_LABEL, RUN_LABEL, is_alive
@@ -172,9 +172,18 @@ def _sweep_images(client: Engine, report: SweepReport) -> None:
 
 
 def _alive(client: Engine) -> list[str]:
-    """Runs whose controller lives."""
+    """Runs whose controller lives; and disks of runs on other engines of this host that have the same cache folder."""
     found = objects.labelled(client, "container", RUN_LABEL)
-    return sorted({each.labels.get(RUN_LABEL, "") for each in found if is_alive(each.labels.get(OWNER_LABEL, ""))})
+    runs = {each.labels.get(RUN_LABEL, "") for each in found if is_alive(each.labels.get(OWNER_LABEL, ""))}
+    disks = {Path(file).name for device, file in holdfast_loops() if _has_our_cache(loop.opener(device))}
+    return sorted(runs | {disk for disk in disks if not any(f"holdfast-{run}-" in disk for run in runs)})
+
+
+def _has_our_cache(agent: int | None) -> bool:
+    """Whether the agent with this pid has this process's cache folder."""
+    with suppress(OSError):  # it has ended, or is another user's
+        return agent is not None and Path(f"/proc/{agent}/root{CACHE_IN_AGENT}").samefile(cache_place())
+    return False
 
 
 def _exists(client: Engine, run_id: str) -> bool:

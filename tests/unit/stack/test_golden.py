@@ -13,7 +13,8 @@ import pytest
 
 from chaos.agent.wire import Format, Inspect, Inspected, Save
 from chaos.errors import HarnessError
-from chaos.stack.agent.link import CACHE_IN_AGENT, Agent
+from chaos.stack.agent.link import Agent
+from chaos.stack.cache import CACHE_IN_AGENT
 from chaos.stack.live.contents import digest
 from chaos.stack.live.files import BoundFiles
 from chaos.stack.live.golden import Golden

@@ -241,6 +241,20 @@ def test_the_disks_that_a_living_run_begins_from_stay_and_that_is_said(
     assert engine.left() == {"mine-agent", "mine-db", "mine-net", "mine-lun"}
 
 
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_a_run_on_another_engine_that_has_the_same_cache_folder_keeps_it_and_one_that_has_another_does_not(
+    engine: ListEngine, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_shared: bool
+) -> None:
+    (tmp_path / "other").mkdir()
+    monkeypatch.setattr(module, "CACHE_IN_AGENT", str(cache if is_shared else tmp_path / "other"))
+    monkeypatch.setattr(module, "holdfast_loops", lambda: iter([("/dev/loop9", "/holdfast-other-disk-1")]))
+    monkeypatch.setattr(os, "access", lambda path, mode: True)
+    monkeypatch.setattr(loop, "opener", lambda device: os.getpid())
+    report = sweep(all_=True)
+    assert cache.exists() is is_shared
+    assert [line.rpartition(" ")[2] for line in report.failed] == ["holdfast-other-disk-1"] * is_shared
+
+
 def test_an_image_that_is_in_use_stays_and_is_no_failure(engine: ListEngine) -> None:
     engine.layers, engine.refusals = {"holdfast/db:1": [], "holdfast/web:1": []}, {"holdfast/db:1": [409]}
     assert sweep(images=True) == SweepReport(["image holdfast/web:1"])
