@@ -269,7 +269,7 @@ class _Crew:
         scratch = cache_folder() / "scratch"
         async with (
             Readers.open(plan.driver or stack.driver, plan.driver_folder, scratch) as readers,
-            lab(stack, run, plan.limits, copy.diary.agent, say, logs) as made,
+            lab(stack, run, plan.limits, copy.diary.agent, say, logs, told.doing) as made,
         ):
             series.made.set()
             for line in compare_images(images, made.images):

@@ -21,6 +21,7 @@ from chaos.stack.engine.client import Engine, connect, knock
 from chaos.stack.images.base import ensure_base
 from chaos.stack.images.images import ensure_agent_image
 from chaos.stack.images.packages import install, may_install
+from chaos.stack.pulse import pulse, sparse
 
 Say = Callable[[str], None]
 
@@ -43,6 +44,7 @@ _SOCKETS = ("docker.sock", "docker/containerd/containerd.sock", "containerd/cont
 _START_SECONDS_MAX = 60.0
 _LOCK_SECONDS_MAX = 900.0
 _RETRY_SECONDS = 0.2
+_TELL_SECONDS = 5.0
 _LOG_LINES = 15
 
 
@@ -55,9 +57,10 @@ def fix(say: Say) -> None:
         HarnessError: A package cannot be installed.
     """
     with locked("doctor-fix", _LOCK_SECONDS_MAX):
-        with closing(reach_engine(say)) as client:
-            ensure_base(client)
-            image = ensure_agent_image(client)
+        client = reach_engine(say)
+        with closing(client), pulse("the agent's image", sparse(say, _TELL_SECONDS)) as said:
+            ensure_base(client, said)
+            image = ensure_agent_image(client, said)
         say(f"the engine answers and the agent's image is there: {image.tag}")
 
 

@@ -30,6 +30,7 @@ class Standing:
         done: Operations that are invoked; 0 before the load.
         total: Operations of the workload.
         acknowledged: Creates, updates and deletes that are acknowledged.
+        detail: What is just under way in a phase that takes long, such as the last line of a build.
     """
 
     trial: int
@@ -39,6 +40,7 @@ class Standing:
     done: int = 0
     total: int = 0
     acknowledged: int = 0
+    detail: str = ""
 
 
 class Listener(Protocol):
@@ -200,6 +202,7 @@ class Teller(FanOut):
         self._hold = hold
         self._held: list[Callable[[Listener], None]] = []
         self._at = Standing(0, 0, "", "")
+        self._doing = ""
 
     def started(self, plan: Plan, seed: int, trial: int, times: int, run_dir: Path) -> None:
         """Tell it."""
@@ -216,6 +219,10 @@ class Teller(FanOut):
         """So many operations are invoked, so many creates, updates and deletes acknowledged."""
         self._move(replace(self._at, done=done, acknowledged=acknowledged))
 
+    def doing(self, line: str) -> None:
+        """What is just under way; from any thread, as often as one likes: it is told with the next tick."""
+        self._doing = line
+
     def finished(self, result: TrialResult) -> None:
         """Tell it."""
         self._move(replace(self._at, phase=""))
@@ -229,7 +236,7 @@ class Teller(FanOut):
     def tick(self) -> None:
         """Tell again how far the trial is, so that who looks on sees that time passes."""
         if self._at.phase:
-            self._fan.progress(self._at)
+            self._fan.progress(replace(self._at, detail=self._doing))
 
     def close(self) -> None:
         """Pass on what has been held back, in its order."""
@@ -238,6 +245,7 @@ class Teller(FanOut):
             call(self._fan)
 
     def _move(self, at: Standing) -> None:
+        self._doing = self._doing if at.phase == self._at.phase else ""
         self._at = at
         self._fan.progress(at)
 

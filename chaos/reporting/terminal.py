@@ -200,10 +200,10 @@ def terminal(out: TextIO | None = None, detail: Detail = "usual") -> Listener:
 
 
 def standing(trial: UnderWay, pace: Pace) -> str:
-    """How far a load is, as "120/400 operations, 98 acknowledged, about 5 s left"; how long any other phase lasts."""
+    """How far a load is, as "120/400 operations, 98 acknowledged, about 5 s left"; else how long, and at what."""
     at = trial.at
     if at.phase != LOAD:
-        return f"for {duration(pace.phase_seconds(trial))}"
+        return f"for {duration(pace.phase_seconds(trial))}" + (f": {one_line(at.detail)}" if at.detail else "")
     return f"{count(at.done)}/{count(at.total)} operations, {count(at.acknowledged)} acknowledged" + _left(
         pace.load_left(trial)
     )

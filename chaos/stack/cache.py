@@ -69,6 +69,36 @@ def locked(name: str, timeout_seconds: float) -> Iterator[None]:
     Raises:
         HarnessError: Another process held it all the time.
     """
+    with _lock_file(name) as (descriptor, path):
+        until = time.monotonic() + timeout_seconds
+        while not _taken(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > until:
+                raise HarnessError(
+                    f"another process has held {path} for {timeout_seconds:.0f} s; wait for it or end it"
+                )
+            # flock has no bounded form, and an alarm would be the main thread's alone
+            time.sleep(_RETRY_SECONDS)
+        yield
+
+
+@contextmanager
+def in_use(name: str) -> Iterator[None]:
+    """Tell all processes that share the cache folder that something is in use; a dead user's use ends."""
+    with _lock_file(f"use-{name}") as (descriptor, _):
+        while not _taken(descriptor, fcntl.LOCK_SH):
+            time.sleep(_RETRY_SECONDS)  # somebody removes it, which takes a moment
+        yield
+
+
+@contextmanager
+def unused(name: str) -> Iterator[bool]:
+    """Whether nobody uses it; nobody begins to before the end."""
+    with _lock_file(f"use-{name}") as (descriptor, _):
+        yield _taken(descriptor, fcntl.LOCK_EX)
+
+
+@contextmanager
+def _lock_file(name: str) -> Iterator[tuple[int, Path]]:
     folder = cache_folder() / "locks"
     path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}.lock"
     try:
@@ -80,22 +110,14 @@ def locked(name: str, timeout_seconds: float) -> Iterator[None]:
             "name a writable one with the environment variable HOLDFAST_CACHE"
         ) from error
     try:
-        until = time.monotonic() + timeout_seconds
-        while not _taken(descriptor):
-            if time.monotonic() > until:
-                raise HarnessError(
-                    f"another process has held {path} for {timeout_seconds:.0f} s; wait for it or end it"
-                )
-            # flock has no bounded form, and an alarm would be the main thread's alone
-            time.sleep(_RETRY_SECONDS)
-        yield
+        yield descriptor, path
     finally:
         os.close(descriptor)
 
 
-def _taken(descriptor: int) -> bool:
+def _taken(descriptor: int, kind: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

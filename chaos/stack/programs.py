@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar, copy_context
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import IO, ParamSpec, TypeVar
 
 _LOOK_SECONDS = 0.2
 _GRACE_SECONDS = 3.0
@@ -70,8 +70,18 @@ def run_program(
     *,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    given: IO[bytes] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[int, str]:
-    """Run a program to its end; return its exit code and what it wrote to stderr.
+    """Run a program to its end; return its exit code and what it wrote.
+
+    Args:
+        command: The program and its arguments.
+        seconds_max: When it is ended.
+        environment: Instead of this process's own.
+        folder: In which it runs.
+        given: A file on disk that it reads as its stdin.
+        say: Called with each line that it writes, from another thread.
 
     Raises:
         TimeoutError: It did not end in time, and was ended.
@@ -82,23 +92,38 @@ def run_program(
         command,
         env=environment,
         cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdin=given if given is not None else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
+        errors="replace",
         start_new_session=True,  # it is ended with all that it has started
     )
+    said: list[str] = []
+
+    def listen() -> None:
+        assert process.stdout is not None
+        with process.stdout as output:
+            for line in output:
+                said.append(line)
+                if say is not None:
+                    say(line)
+
+    listener = threading.Thread(target=listen, name="holdfast-listener", daemon=True)
+    listener.start()
     try:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                _, said = process.communicate(timeout=_LOOK_SECONDS)
-                return process.returncode, said
+                process.wait(_LOOK_SECONDS)
+                listener.join(_GRACE_SECONDS)  # what it has started may hold its output open
+                return process.returncode, "".join(said)
             if given_up.is_set():
                 raise GivenUp(f"{command[0]}: nobody waits for it any more")
             if time.monotonic() > until:
                 raise TimeoutError(f"{command[0]} did not end in {seconds_max:.0f} s")
     except BaseException:
         _end(process)
+        listener.join(_GRACE_SECONDS)
         raise
 
 
@@ -108,4 +133,4 @@ def _end(process: subprocess.Popen[str]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=seconds)
+            process.wait(seconds)

@@ -35,9 +35,15 @@ def place_name(service: str, path: str) -> str:
 
 @dataclass(frozen=True)
 class Build:
-    """How an image is made: a folder, a Dockerfile in it, build arguments and a target stage.
+    """How an image is made: a folder, a Dockerfile, build arguments and a target stage.
 
-    `inline` is the Dockerfile's text where it stands in the Compose file.
+    Attributes:
+        dockerfile: Relative to the context, or absolute where it lies elsewhere.
+        inline: The Dockerfile's text where it stands in the Compose file.
+        secrets: Files that steps of the build may see, by id.
+        secret_texts: The same, of which the Compose file or a variable has the content.
+        ssh: Agents or keys that steps may use: `default`, or `id=path`.
+        contexts: Further folders by name, or what else BuildKit takes for one, such as `docker-image://debian:12`.
     """
 
     context: Path
@@ -46,6 +52,15 @@ class Build:
     target: str = ""
     inline: str = ""
     platform: str = ""
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+    secret_texts: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    ssh: tuple[str, ...] = ()
+    contexts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_dockerfile_outside(self) -> bool:
+        """Whether the Dockerfile is no file of the context."""
+        return bool(self.inline) or posixpath.normpath(self.dockerfile).startswith(("/", ".."))
 
 
 @dataclass(frozen=True)

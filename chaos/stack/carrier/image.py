@@ -15,16 +15,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import docker
-import docker.errors
 import requests
 
 from chaos.errors import ImageError
 from chaos.stack.cache import cache_folder, cache_place, locked
-from chaos.stack.engine.client import engine_errors
-from chaos.stack.images.base import image_id, pull
+from chaos.stack.engine.client import Engine
+from chaos.stack.engine.images import image_id, labelled
 from chaos.stack.images.images import ImageRef, build
+from chaos.stack.images.pulling import pull
 from chaos.stack.programs import run_program
+from chaos.stack.pulse import Say, quiet
 from chaos.stack.spec import Build
 
 VERSION = "2.12.0"
@@ -48,7 +48,7 @@ _HEAD_BYTES = 4096
 _LOADERS = (b"/ld-linux", b"/ld-musl", b"/lib/ld")
 
 
-def ensure_server(client: docker.DockerClient) -> ImageRef:
+def ensure_server(client: Engine, say: Say = quiet) -> ImageRef:
     """Have the image of a Toxiproxy server; the first time this may take as long as Go needs to build it.
 
     Raises:
@@ -57,21 +57,21 @@ def ensure_server(client: docker.DockerClient) -> ImageRef:
     """
     named = os.environ.get(VARIABLE, "").strip()
     if named:
-        return _configured(client, named)
+        return _configured(client, named, say)
     found = _on_the_engine(client)
     if found is not None:
         return found
     with locked("toxiproxy", _LOCK_SECONDS_MAX):
         kept = _kept()
         if kept is None:
-            trouble = pull(client, PUBLISHED)
+            trouble = pull(client, PUBLISHED, say=say)
             if not trouble:
                 return ImageRef(image_id(client, PUBLISHED), PUBLISHED)
-            kept = _built(trouble)
-        return _image_of(client, kept)
+            kept = _built(trouble, say)
+        return _image_of(client, kept, say)
 
 
-def find_server(client: docker.DockerClient) -> str:
+def find_server(client: Engine) -> str:
     """Where a run would take its server from, in words; "" where only a pull could help. Makes nothing.
 
     Raises:
@@ -108,15 +108,15 @@ def _can_build(go: str) -> bool:
         return False
 
 
-def _configured(client: docker.DockerClient, named: str) -> ImageRef:
+def _configured(client: Engine, named: str, say: Say) -> ImageRef:
     if "://" in named:
         with locked("toxiproxy", _LOCK_SECONDS_MAX):
-            return _image_of(client, _fetched(named))
+            return _image_of(client, _fetched(named), say)
     path = _file_named(named)
     if path is not None:
-        return _image_of(client, _adopted(path))
+        return _image_of(client, _adopted(path), say)
     found = image_id(client, named)
-    trouble = "" if found else pull(client, named)
+    trouble = "" if found else pull(client, named, say=say)
     found = found or image_id(client, named)
     if not found:
         raise ImageError(
@@ -136,13 +136,12 @@ def _file_named(named: str) -> Path | None:
     return None
 
 
-def _on_the_engine(client: docker.DockerClient) -> ImageRef | None:
+def _on_the_engine(client: Engine) -> ImageRef | None:
     found = image_id(client, PUBLISHED)
     if found:
         return ImageRef(found, PUBLISHED)
-    with engine_errors("looking for Toxiproxy's image"):
-        images = client.api.images(filters={"label": [f"{_LABEL}={VERSION}"]})
-    tags = [(str(image["Id"]), str(tag)) for image in images for tag in image.get("RepoTags") or ()]
+    images = labelled(client, f"{_LABEL}={VERSION}")
+    tags = [(image.id, tag) for image in images for tag in image.tags]
     return ImageRef(*tags[0]) if tags else None
 
 
@@ -151,8 +150,8 @@ def _kept() -> Path | None:
     return folder if (folder / _BINARY).is_file() else None
 
 
-def _image_of(client: docker.DockerClient, folder: Path) -> ImageRef:
-    return build(client, Build(folder), "toxiproxy")
+def _image_of(client: Engine, folder: Path, say: Say) -> ImageRef:
+    return build(client, Build(folder), "toxiproxy", say)
 
 
 def _fetched(url: str) -> Path:
@@ -189,7 +188,7 @@ def _adopted(binary: Path) -> Path:
         return _settled(part, digest[:16], "own")
 
 
-def _built(trouble: str) -> Path:
+def _built(trouble: str, say: Say) -> Path:
     tried = f"{PUBLISHED} is not on the engine and cannot be pulled ({trouble})"
     go, shown = find_go(), f"go install {MODULE}"
     if not go:
@@ -202,7 +201,7 @@ def _built(trouble: str) -> Path:
         command = [go, "install", "-modcacherw", "-trimpath", "-ldflags=-s -w", MODULE]
         try:
             environment = {**os.environ, **paths, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
-            code, said = run_program(command, _GO_SECONDS_MAX, environment=environment, folder=part)
+            code, said = run_program(command, _GO_SECONDS_MAX, environment=environment, folder=part, say=say)
         except TimeoutError:
             raise ImageError(f"{tried}; `{shown}` did not end in {_GO_SECONDS_MAX:.0f} s; {REMEDY}") from None
         if code != 0:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.stack.cache import GOLDEN_FILE, cache_place, golden_place
-from chaos.stack.engine.client import Engine, connect, engine_errors
-from chaos.stack.images.images import IMAGE_LABEL
+from chaos.stack.engine import images as engine_images
+from chaos.stack.engine.client import Engine, connect
+from chaos.stack.engine.identity import IMAGE_LABEL
 
 _BLOCK_BYTES = 512
 
@@ -54,8 +55,7 @@ def look() -> Kept:
     """
     client = connect()
     try:
-        with engine_errors("looking at the images"):
-            images, images_bytes = _images(client)
+        images, images_bytes = _images(client)
     finally:
         client.close()
     golden: dict[str, int] = {}
@@ -67,14 +67,9 @@ def look() -> Kept:
 
 
 def _images(client: Engine) -> tuple[tuple[str, ...], int]:
-    found = client.api.images(filters={"label": [f"{IMAGE_LABEL}=1"]})
-    layers = {
-        (layer["Created"], layer["CreatedBy"], layer["Size"])
-        for each in found
-        for layer in client.api.history(each["Id"])  # type: ignore[no-untyped-call]
-    }
-    names = sorted((each.get("RepoTags") or [each["Id"]])[0] for each in found)
-    return tuple(names), sum(size for _, _, size in layers)
+    found = engine_images.labelled(client, f"{IMAGE_LABEL}=1")
+    names = sorted((*each.tags, each.id)[0] for each in found)
+    return tuple(names), engine_images.size_bytes(client, [each.id for each in found])
 
 
 def _stack_of(golden_file: Path) -> str:

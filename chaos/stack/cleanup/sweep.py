@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.agent.disk import loop, mounted
+from chaos.errors import EngineError
 from chaos.stack.cache import CACHE_IN_AGENT, cache_place, golden_place, scratch_of
 from chaos.stack.engine import objects
 from chaos.stack.engine.client import Engine, Refusal, connect, reason_of, status_of
 from chaos.stack.engine.identity import OWNER_LABEL, ROLE_LABEL, RUN_LABEL, is_alive
-from chaos.stack.images.images import IMAGE_LABEL
+from chaos.stack.images.leftover import sweep_images
 
 _GONE = 404
-_ON_ITS_WAY_OUT = _IN_USE = 409
-"""A container that is being removed says the same as a volume or an image that is in use."""
+_ON_ITS_WAY_OUT = 409
 _DONE = {"container": (_GONE, _ON_ITS_WAY_OUT), "network": (_GONE,), "volume": (_GONE,)}
 """By kind, the refusals of a removal after which nothing is left to do."""
 _QUIET_SECONDS = 1.0
@@ -165,10 +165,10 @@ def _reported(report: SweepReport, name: str, *done: int) -> Iterator[None]:
 
 
 def _sweep_images(client: Engine, report: SweepReport) -> None:
-    for image in client.api.images(filters={"label": [f"{IMAGE_LABEL}=1"]}):
-        # one that is in use stays: a living run's, or a container's that is not ours to remove
-        with _reported(report, f"image {(image.get('RepoTags') or [image['Id']])[0]}", _GONE, _IN_USE):
-            client.api.remove_image(image["Id"], force=True)
+    try:
+        report.removed += [f"image {name}" for name in sweep_images(client)]
+    except EngineError as error:
+        report.failed.append(str(error))
 
 
 def _alive(client: Engine) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import cast
@@ -9,9 +10,12 @@ from typing import cast
 from chaos.stack.compose.mounts import Mounted, config_target, luns_of, meant, mounted, on_luns, thing
 from chaos.stack.compose.reading.dotenv import read_env_file
 from chaos.stack.compose.reading.interpolate import Lookup
+from chaos.stack.compose.reading.short import is_elsewhere
 from chaos.stack.compose.schema import (
+    BuildModel,
     ComposeModel,
     DeployModel,
+    FileModel,
     FileUse,
     HealthcheckModel,
     PortModel,
@@ -143,7 +147,7 @@ def _service(
     return Service(
         name=name,
         image=service.image,
-        build=_build(service, folder, lookup),
+        build=_build(service, model, folder, lookup),
         command=service.command,
         entrypoint=service.entrypoint,
         environment=_environment(service, folder, lookup),
@@ -291,20 +295,45 @@ def _texts(service: ServiceModel, model: ComposeModel, lookup: Lookup) -> dict[s
     given += [(config_target(use), model.configs[use.source]) for use in service.configs]
     found = {}
     for target, one in given:
-        content = lookup.get(one.environment) if one.environment is not None else one.content
-        if content is not None:
-            found[target] = content.encode()
+        if (content := _text_of(one, lookup)) is not None:
+            found[target] = content
     return found
 
 
-def _build(service: ServiceModel, folder: Folder, lookup: Lookup) -> Build | None:
+def _text_of(one: FileModel, lookup: Lookup) -> bytes | None:
+    content = lookup.get(one.environment) if one.environment is not None else one.content
+    return content.encode() if content is not None else None
+
+
+def dockerfile_of(build: BuildModel, folder: Folder) -> str:
+    """Where a Dockerfile lies: relative to the context, or absolute where that does not hold it."""
+    context = folder.named(build.context)
+    named = os.path.normpath(context / build.dockerfile)
+    if Path(named).is_relative_to(context):
+        return os.path.relpath(named, context)
+    whole = build.dockerfile if build.dockerfile.startswith("/") else f"{build.context}/{build.dockerfile}"
+    return str(folder.below(whole))
+
+
+def _build(service: ServiceModel, model: ComposeModel, folder: Folder, lookup: Lookup) -> Build | None:
     build = service.build
     if build is None:
         return None
     args = {name: value if value is not None else lookup.get(name) for name, value in build.args.items()}
     given = {name: value for name, value in args.items() if value is not None}
+    secrets = [(use.target or use.source, model.secrets[use.source]) for use in build.secrets]
+    contexts = build.additional_contexts.items()
     return Build(
-        folder.below(build.context), build.dockerfile, given, build.target, build.dockerfile_inline, service.platform
+        folder.below(build.context),
+        dockerfile_of(build, folder),
+        given,
+        build.target,
+        build.dockerfile_inline,
+        service.platform,
+        {name: folder.below(one.file) for name, one in secrets if one.file is not None},
+        {name: text for name, one in secrets if (text := _text_of(one, lookup)) is not None},
+        tuple(name if path is None else f"{name}={path}" for name, path in build.ssh.items()),
+        {name: source if is_elsewhere(source) else str(folder.below(source)) for name, source in contexts},
     )
 
 

@@ -15,7 +15,7 @@ from chaos.stack.compose.reading.canonical import text_of
 
 _ONE_BRIDGE = "all services share the run's one bridge, and reach nothing outside it"
 _OF_THE_HOST = "a run touches nothing of the host"
-_BUILDKIT = "build the image yourself and name it under image"
+_AS_ROOT = "a build may do what a build may; build the image yourself and name it under image"
 _NOT_LOADED = "remove it; docs/compose.md lists what is loaded"
 _LOGS = "every container's log is kept in the run's folder"
 _NO_LIMIT = "limits hold, reservations and weights do not"
@@ -41,7 +41,7 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
         **_all("runtime isolation credential_spec", "containers run as the engine runs them"),
         **_all("pre_start post_start pre_stop provider models", _NOT_LOADED),
     },
-    "build": _all("secrets ssh additional_contexts entitlements privileged", _BUILDKIT),
+    "build": _all("entitlements privileged", _AS_ROOT),
     "reservations": _all("devices generic_resources", _OF_THE_HOST),
     "file": _all("jobs", _NOT_LOADED),
 }

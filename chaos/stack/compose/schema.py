@@ -46,6 +46,13 @@ class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+class FileUse(Strict):
+    """One of a service's or a build's `secrets`, or of a service's `configs`."""
+
+    source: Name
+    target: Annotated[Text, Field(max_length=1000)] = ""
+
+
 class BuildModel(Strict):
     """`build`."""
 
@@ -54,6 +61,9 @@ class BuildModel(Strict):
     dockerfile_inline: Text = ""
     args: dict[str, str | None] = {}
     target: Text = ""
+    secrets: list[FileUse] = []
+    ssh: dict[str, str | None] = {}
+    additional_contexts: dict[str, Text] = {}
 
 
 def _capability(value: object) -> object:
@@ -138,13 +148,6 @@ class NetworkUse(Strict):
     """One of a service's `networks`."""
 
     aliases: list[Name] = []
-
-
-class FileUse(Strict):
-    """One of a service's `secrets` or `configs`."""
-
-    source: Name
-    target: Annotated[Text, Field(max_length=1000)] = ""
 
 
 class LimitsModel(Strict):

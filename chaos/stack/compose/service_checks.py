@@ -7,9 +7,10 @@ from collections.abc import Callable
 from chaos.errors import SourceError
 from chaos.experiment.source import Loc, did_you_mean
 from chaos.stack.compose.checked import Checked, Found
-from chaos.stack.compose.make import links_of, read_env_files
+from chaos.stack.compose.make import dockerfile_of, links_of, read_env_files
 from chaos.stack.compose.mounts import blank_things, meant, mounted
 from chaos.stack.compose.reading.replicas import REPLICAS_MAX
+from chaos.stack.compose.reading.short import is_elsewhere
 from chaos.stack.compose.schema import BuildModel, DeployModel, FileModel, ServiceModel, VolumeModel
 from chaos.stack.compose.values import what_is
 
@@ -26,14 +27,21 @@ def _images(file: Checked) -> Found:
 
 def _context(file: Checked, loc: Loc, build: BuildModel) -> Found:
     context = file.folder.below(build.context)
-    if "://" in build.context or build.context.startswith("git@"):
+    if is_elsewhere(build.context):
         hint = "clone it and name the folder, or name an image without build"
         yield file.at((*loc, "context"), f"the build context {build.context!r} is no folder", hint)
     elif what_is(context) != "folder":
         message = f"the build context {build.context!r} is no folder"
         yield file.at((*loc, "context"), message, f"it is looked for below {file.folder.name}")
-    elif not build.dockerfile_inline and what_is(context / build.dockerfile) != "file":
+    elif not build.dockerfile_inline and what_is(context / dockerfile_of(build, file.folder)) != "file":
         yield file.at((*loc, "dockerfile"), f"no {build.dockerfile} in the build context", "check the name")
+    for name, source in build.additional_contexts.items():
+        if source.startswith("service:"):
+            hint = "name its folder, or an image as docker-image://NAME"
+            yield file.at((*loc, "additional_contexts", name), "the image of a service is no context here", hint)
+        elif not is_elsewhere(source) and what_is(file.folder.below(source)) != "folder":
+            message = f"the build context {source!r} is no folder"
+            yield file.at((*loc, "additional_contexts", name), message, f"it is looked for below {file.folder.name}")
 
 
 def _env_files(file: Checked) -> Found:
@@ -151,6 +159,12 @@ def _files(file: Checked) -> Found:
                 elif service.read_only and known[use.source].file is None:
                     message = f"{use.source} has no file, and cannot be written into a service that is read_only"
                     yield file.at(("services", name, kind, i, "source"), message, "write it to a file, and name that")
+        for i, use in enumerate(service.build.secrets if service.build is not None else ()):
+            used.add(("secrets", use.source))
+            if use.source not in file.model.secrets:
+                loc: Loc = ("services", name, "build", "secrets", i, "source")
+                hint = did_you_mean(use.source, file.model.secrets)
+                yield file.at(loc, f"unknown secret {use.source!r}", hint)
     for kind, name in sorted(used):
         one = (file.model.secrets if kind == "secrets" else file.model.configs).get(name)
         yield from _file(file, (kind, name), one) if one else ()

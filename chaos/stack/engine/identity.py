@@ -11,6 +11,12 @@ from pathlib import Path
 RUN_LABEL = "holdfast.run"
 OWNER_LABEL = "holdfast.owner"
 ROLE_LABEL = "holdfast.role"
+IMAGE_LABEL = "holdfast.image"
+"""Of every image that Holdfast has built, and of each step that the engine keeps of it."""
+RECIPE_LABEL = "holdfast.recipe"
+"""Of an image that Holdfast has built: what it is built from, whatever is in the files."""
+BASE_LABEL = "holdfast.base"
+"""Of the base image that Holdfast has made, and of all that is built on it."""
 
 
 @dataclass(frozen=True)

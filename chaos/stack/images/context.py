@@ -1,58 +1,84 @@
-"""A build's context: its files, the digest of their contents, the tar for the engine, the images it needs."""
+"""A build's context: its files, the digest of their contents, the tar for the builder, the images it needs."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
-import re
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from docker.utils.build import PatternMatcher
-
 from chaos.errors import ImageError
+from chaos.stack.images.dockerfile import Dockerfile, read_dockerfile
+from chaos.stack.images.ignoring import lines_of, not_ignored
 from chaos.stack.spec import Build
 
 _NEVER = ("**/__pycache__", "**/*.pyc")
 """What Python leaves beside its sources; it would change the digest from one run to the next."""
-INLINE = ".holdfast.Dockerfile"
-"""The name of a Dockerfile whose text stands in the Compose file, within the context that the engine gets."""
-_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$", re.IGNORECASE)
-_ARG = re.compile(r"^\s*ARG\s+([A-Za-z_]\w*)(?:=(\S*))?\s*$", re.IGNORECASE)
-_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?::?-([^}]*))?\}|([A-Za-z_]\w*))")
+GIVEN = ".holdfast.Dockerfile"
+"""The name, in the tar, of a Dockerfile that is no file of the context: it stands in the Compose file, or lies
+elsewhere, or what is built is not quite what is written there."""
+_IGNORE = ".dockerignore"
 
 
 @dataclass(frozen=True)
 class Context:
-    """The files of a build, by path relative to the context's folder, in order; `inline` is the Dockerfile's text."""
+    """The files of a build, by path relative to the context's folder, in order.
+
+    Attributes:
+        dockerfile: Its name in the tar.
+        text: Of the Dockerfile where it is no file of the context.
+        place: The Dockerfile, for messages.
+    """
 
     folder: Path
     paths: tuple[str, ...]
     dockerfile: str
-    inline: str = ""
+    text: str
+    place: str
 
     @classmethod
     def of(cls, build: Build) -> Context:
-        """List the context's files, less what .dockerignore names.
+        """List the context's files, less what its .dockerignore names, or the one beside the Dockerfile.
 
         Raises:
-            ImageError: The folder or the Dockerfile is not there.
+            ImageError: The folder or the Dockerfile is not there, or cannot be read.
         """
         folder = build.context
         if not folder.is_dir():
             raise ImageError(f"the build context {folder} is not a folder; correct `build.context`")
         if build.inline:
-            found = without_runs(set(PatternMatcher([*_NEVER, *_ignored(folder)]).walk(str(folder))))
-            return cls(folder, tuple(sorted({*found} - {INLINE})), INLINE, build.inline)
-        if not (folder / build.dockerfile).is_file():
-            raise ImageError(f"{folder / build.dockerfile} is not there; correct `build.dockerfile`")
-        patterns = [*_NEVER, *_ignored(folder), f"!{build.dockerfile}"]
-        paths = without_runs(set(PatternMatcher(patterns).walk(str(folder))))
-        return cls(folder, tuple(sorted(paths)), build.dockerfile)
+            found = _files(folder, lines_of(folder / _IGNORE))
+            return cls(folder, tuple(sorted({*found} - {GIVEN})), GIVEN, build.inline, f"{folder} (dockerfile_inline)")
+        file = folder / build.dockerfile
+        if not file.is_file():
+            raise ImageError(f"{file} is not there; correct `build.dockerfile`")
+        own = Path(f"{file}{_IGNORE}")
+        found = _files(folder, lines_of(own if own.is_file() else folder / _IGNORE))
+        # the builder reads that file, too, where it gets it, and would leave out what it names
+        found = found - {_IGNORE} if own.is_file() else found
+        name = os.path.normpath(build.dockerfile)
+        if build.is_dockerfile_outside:
+            try:
+                text = file.read_text(errors="surrogateescape")
+            except OSError as error:
+                raise ImageError(f"{file} cannot be read: {error.strerror}; correct `build.dockerfile`") from None
+            return cls(folder, tuple(sorted(found - {GIVEN})), GIVEN, text, os.path.normpath(file))
+        return cls(folder, tuple(sorted(found | {name})), name, "", str(file))
+
+    @cached_property
+    def instructions(self) -> Dockerfile:
+        """What the Dockerfile says."""
+        return read_dockerfile(self.dockerfile_text)
+
+    @property
+    def dockerfile_text(self) -> str:
+        """The Dockerfile's text."""
+        return self.text or (self.folder / self.dockerfile).read_text(errors="surrogateescape")
 
     def digest(self) -> str:
         """Hash names, modes and contents; not times or owners, which a checkout changes."""
@@ -69,25 +95,29 @@ class Context:
                 content = b""
             head = f"{path}\0{stat.S_IFMT(mode):o}\0{_mode(mode):o}\0{len(content)}\0"
             whole.update(head.encode("utf-8", "surrogateescape") + content)
-        whole.update(self.inline.encode())
+        whole.update(self.text.encode("utf-8", "surrogateescape"))
         return whole.hexdigest()
 
-    def tar(self) -> io.BytesIO:
-        """Pack the files as the engine wants them; the same files give the same bytes."""
-        packed = io.BytesIO()
+    def tar(self, instead: str = "") -> io.BytesIO:
+        """Pack the files as a builder wants them; the same files give the same bytes.
+
+        Args:
+            instead: A text that is to be built in the place of the Dockerfile's, under the name `GIVEN`.
+        """
+        packed, text = io.BytesIO(), (instead or self.text).encode("utf-8", "surrogateescape")
         with tarfile.open(fileobj=packed, mode="w") as archive:
             for path in self.paths:
                 archive.add(self.folder / path, path, recursive=False, filter=_normal)
-            if self.inline:
-                made = tarfile.TarInfo(INLINE)
-                made.size = len(self.inline.encode())
-                archive.addfile(_normal(made), io.BytesIO(self.inline.encode()))
+            if text:
+                made = tarfile.TarInfo(GIVEN)
+                made.size = len(text)
+                archive.addfile(_normal(made), io.BytesIO(text))
         packed.seek(0)
         return packed
 
-    def bases(self, args: Mapping[str, str]) -> tuple[str, ...]:
-        """Images that the Dockerfile starts from, without its own stages, its first ARGs filled in."""
-        return bases_of(self.inline or (self.folder / self.dockerfile).read_text(errors="replace"), args)
+
+def _files(folder: Path, ignored: list[str]) -> set[str]:
+    return set(without_runs(set(not_ignored(folder, [*_NEVER, *ignored, f"!{_IGNORE}"]))))
 
 
 def without_runs(paths: Set[str]) -> Set[str]:
@@ -111,33 +141,6 @@ def _upward(path: str) -> Iterator[str]:
     while path:
         yield path
         path = path.rpartition("/")[0]
-
-
-def bases_of(dockerfile: str, args: Mapping[str, str]) -> tuple[str, ...]:
-    """The images named by FROM in a Dockerfile's text, in order, once each."""
-    known: dict[str, str] = {}
-    stages: set[str] = set()
-    found: dict[str, None] = {}
-    for line in _instructions(dockerfile):
-        if not stages and not found and (arg := _ARG.match(line)):
-            known[arg[1]] = args.get(arg[1], (arg[2] or "").strip("\"'"))
-        elif start := _FROM.match(line):
-            image = _VARIABLE.sub(lambda hit: known.get(hit[1] or hit[3]) or hit[2] or "", start[1])
-            if image.lower() not in stages and image != "scratch":
-                found[image] = None
-            stages.add((start[2] or "").lower())
-    return tuple(found)
-
-
-def _instructions(dockerfile: str) -> Sequence[str]:
-    lines = [line for line in dockerfile.splitlines() if not line.lstrip().startswith("#")]
-    return "\n".join(lines).replace("\\\n", " ").splitlines()
-
-
-def _ignored(folder: Path) -> list[str]:
-    file = folder / ".dockerignore"
-    lines = file.read_text().splitlines() if file.is_file() else []
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def _mode(mode: int) -> int:

@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import docker
-
-from chaos.errors import UsageError
-from chaos.stack.engine.client import engine_errors
+from chaos.errors import EngineError, UsageError
+from chaos.stack.engine import images
+from chaos.stack.engine.client import Engine
 from chaos.stack.spec import Healthcheck, Stack
 
 _USUAL = Healthcheck(("true",))
 """Whose times are the engine's defaults."""
 
 
-def with_image_checks(client: docker.DockerClient, stack: Stack, images: Mapping[str, str]) -> Stack:
-    """The stack with every health check whole; `images` are ids, by service.
+def with_image_checks(client: Engine, stack: Stack, image_ids: Mapping[str, str]) -> Stack:
+    """The stack with every health check whole; `image_ids` are by service.
 
     Raises:
         UsageError: Somebody waits for the health of a service that neither its image nor the file has a check for.
@@ -27,9 +26,10 @@ def with_image_checks(client: docker.DockerClient, stack: Stack, images: Mapping
     for name, service in stack.services.items():
         if service.healthcheck is None or service.healthcheck.test:
             continue
-        with engine_errors(f"looking at the image of {name}"):
-            config = client.images.get(images[name]).attrs["Config"] or {}
-        check = check_of(service.healthcheck, config.get("Healthcheck") or {})
+        image = images.find(client, image_ids[name])
+        if image is None:
+            raise EngineError(f"the image of {name} is gone; somebody removed it, so run again")
+        check = check_of(service.healthcheck, image.healthcheck)
         waiting = [each.name for each in services.values() if each.depends_on.get(name) == "service_healthy"]
         if check is None and waiting:
             raise UsageError(

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from chaos.errors import ImageError
-from chaos.stack.images.context import Context, without_runs
+from chaos.stack.images.context import GIVEN, Context, without_runs
 from chaos.stack.spec import Build
 
 LISTED_MAX = 50_000
@@ -24,6 +24,8 @@ SCRYPT_COST = 2**14  # 16 MiB and some 40 ms for each guess; the values may be s
 def listed(place: Path, dockerfile: str = "") -> list[str]:
     """The paths below a folder in order, folders included; of a build context those that the build is given.
 
+    `dockerfile` is that of a build context, or GIVEN where it is no file of it.
+
     Of a file it is the empty text alone.
 
     Raises:
@@ -34,10 +36,13 @@ def listed(place: Path, dockerfile: str = "") -> list[str]:
         return [""]
     if dockerfile:
         try:
-            given = Context.of(Build(place, dockerfile)).paths
+            # whatever it says: it is no file of the context
+            build = Build(place, inline="#") if dockerfile == GIVEN else Build(place, dockerfile)
+            given = Context.of(build).paths
         except ImageError as error:
             raise FileNotFoundError(str(error)) from None
-        return sorted({*given, *([".dockerignore"] if (place / ".dockerignore").is_file() else [])})
+        ignoring = (".dockerignore", f"{dockerfile}.dockerignore")
+        return sorted({*given, *(name for name in ignoring if (place / name).is_file())})
     found = set(itertools.islice(walked(place), LISTED_MAX + 1))
     if len(found) > LISTED_MAX:
         raise OSError(errno.E2BIG, f"more than {LISTED_MAX} files", str(place))

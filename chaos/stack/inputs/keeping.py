@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.experiment.plan import Plan
+from chaos.stack.images.context import GIVEN
 from chaos.stack.inputs.digests import content, listed, salted, size_of, walked
 from chaos.stack.inputs.manifest import FOLDER, MANIFEST_FILE, Manifest, Unit
 from chaos.stack.inputs.sources import Sources
@@ -115,11 +116,20 @@ def _read(plan: Plan, stack: Stack, sources: Sources, driver_files: Collection[P
         yield _Read(name, "driver", True)
     for name in sorted(sources.env_files):
         yield _Read(name, "env file", own(name), True)
-    for name in names(place for service in services for place in service.secrets.values()):
+    builds = [service.build for service in services if service.build is not None]
+    secrets = [service.secrets for service in services] + [build.secrets for build in builds]
+    for name in names(place for each in secrets for place in each.values()):
         yield _Read(name, "secret", own(name), True)
-    for context, dockerfile in sorted({(each.build.context, each.build.dockerfile) for each in services if each.build}):
+    contexts = {(build.context, GIVEN if build.is_dockerfile_outside else build.dockerfile) for build in builds}
+    for context, dockerfile in sorted(contexts):
         name = sources.name(context)
         yield _Read(name, "build context", own(name), dockerfile=dockerfile)
+    for name in names(Path(place) for build in builds for place in build.contexts.values() if place.startswith("/")):
+        yield _Read(name, "build context", own(name))
+    for file in sorted({build.dockerfile for build in builds if build.is_dockerfile_outside and not build.inline}):
+        for place in (Path(file), Path(f"{file}.dockerignore")):
+            if place.is_file():
+                yield _Read(sources.name(place), "Dockerfile", own(sources.name(Path(file))))
     for name in names(map(Path, stack.bound)):
         yield _Read(name, "bind", own(name))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,17 +18,23 @@ from chaos.stack.carrier import carrier
 from chaos.stack.carrier.image import ensure_server
 from chaos.stack.cleanup.guard import Guard
 from chaos.stack.cleanup.sweep import sweep_run, sweep_until_clean
+from chaos.stack.engine import images as engine_images
 from chaos.stack.engine import network
-from chaos.stack.engine.client import Engine, connect, engine_errors
+from chaos.stack.engine.client import Engine, connect
 from chaos.stack.engine.identity import Run
 from chaos.stack.images.health import with_image_checks
-from chaos.stack.images.images import ensure_agent_image, ensure_image
+from chaos.stack.images.images import ImageRef, ensure_agent_image, ensure_image, require_builders
+from chaos.stack.images.leftover import remove_earlier
 from chaos.stack.live.golden import Golden
 from chaos.stack.live.running import RunningStack
 from chaos.stack.local import on_local_disks
 from chaos.stack.patience import asked_for, patience_warnings, with_patience
 from chaos.stack.programs import in_own_thread
+from chaos.stack.pulse import Say, quiet
 from chaos.stack.spec import Stack
+
+_SAID_CHARACTERS_MAX = 120
+"""Of a line of a build."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,13 @@ async def lab(
     on_event: Callable[[Event], None],
     log: Callable[[str], None],
     logs: Path | None = None,
+    doing: Say = quiet,
 ) -> AsyncIterator[Lab]:
     """Start guard, images, network and agent, make the golden LUNs where there are none, and yield.
 
-    What services say while the golden LUNs are made is kept in the folder `logs`. On leaving, by any exception too,
-    every object of the run is removed. The guard does the same when this process is killed.
+    What services say while the golden LUNs are made is kept in the folder `logs`. `doing` takes what is just under way,
+    from any thread, since an image may take minutes. On leaving, by any exception too, every object of the run is
+    removed. The guard does the same when this process is killed.
 
     Raises:
         HarnessError: Something cannot be had; nothing is left.
@@ -74,6 +82,7 @@ async def lab(
     agent: Agent | None = None
     running: RunningStack | None = None
     orderly = leaving = False
+    using = ExitStack()
 
     def heard(event: Event) -> None:
         on_event(event)
@@ -81,12 +90,10 @@ async def lab(
             running.ends.exited(event.service, killed=event.killed)
 
     try:
-        images = await _images(client, stack, log)
+        images, carrier_image, agent_image = await _Images(client, stack, log, doing, using).all()
         given = stack
         stack = await asyncio.to_thread(with_image_checks, client, given, images)
         limits = _patient(given, stack, limits, log)
-        carrier_image = await _carrier_image(client, stack, log)
-        agent_image = (await in_own_thread(ensure_agent_image, client)).id
         net = await asyncio.to_thread(network.create, client, run)
         folder = cache_folder()
         (folder / "scratch").mkdir(parents=True, exist_ok=True)
@@ -101,6 +108,7 @@ async def lab(
         if not golden.exists:
             log(f"initialising {stack.name} once; its disks are kept for later runs")
             running.logs = logs
+            doing(f"initialising {stack.name}")
             await golden.make(running, limits.ready_seconds_max)
         running.files.begin_with(golden.files)
         all_images = {**images, carrier.NAME: carrier_image} if carrier_image else images
@@ -118,17 +126,62 @@ async def lab(
         try:
             await asyncio.shield(asyncio.create_task(_wind_up(client, run, agent, guard, orderly)))
         finally:
+            using.close()
             if running is not None and running.carrier is not None:
                 running.carrier.close()
 
 
-async def _images(client: Engine, stack: Stack, log: Callable[[str], None]) -> dict[str, str]:
-    """Have every image, one after the other: builds share layers, and their logs are readable then."""
-    found: dict[str, str] = {}
-    for service in stack.services.values():
-        log(f"image of {service.name}")
-        found[service.name] = (await in_own_thread(ensure_image, client, service, stack.name)).id
-    return found
+class _Images:
+    """Has every image, one after the other: builds share layers, and their logs are readable then."""
+
+    def __init__(self, client: Engine, stack: Stack, log: Callable[[str], None], doing: Say, using: ExitStack) -> None:
+        self._client = client
+        self._stack = stack
+        self._log = log
+        self._doing = doing
+        self._using = using
+
+    async def all(self) -> tuple[dict[str, str], str, str]:
+        """Those of the services by name, the carrier's, and the agent's, as ids."""
+        services = self._stack.services.values()
+        await asyncio.to_thread(require_builders, self._client, services, self._stack.name)
+        found: dict[str, ImageRef] = {}
+        for service in services:
+            self._log(f"image of {service.name}")
+            say = self._saying(f"image of {service.name}")
+            found[service.name] = await in_own_thread(
+                ensure_image, self._client, service, self._stack.name, say, self._using
+            )
+        carrier_image = await self._carrier_image()
+        say = self._saying("image of the agent")
+        agent = await in_own_thread(ensure_agent_image, self._client, say, self._using)
+        await self._remove_earlier([*found.values(), agent])
+        return {name: image.id for name, image in found.items()}, carrier_image, agent.id
+
+    async def _carrier_image(self) -> str:
+        if not self._stack.carrier:
+            return ""
+        self._log("image of the carrier; where it can only be built, once, this takes a minute")
+        return (await in_own_thread(ensure_server, self._client, self._saying("image of the carrier"))).id
+
+    def _saying(self, what: str) -> Say:
+        self._doing(what)
+
+        def say(line: str) -> None:
+            if line.strip():
+                self._doing(f"{what}: {line.strip()[:_SAID_CHARACTERS_MAX]}")
+
+        return say
+
+    async def _remove_earlier(self, images: list[ImageRef]) -> None:
+        recipes, kept = [image.recipe for image in images if image.recipe], [image.id for image in images]
+        try:
+            removed = await asyncio.to_thread(remove_earlier, self._client, recipes, kept)
+        except EngineError as error:  # they are in nobody's way but the disk's
+            self._log(f"warning: images of earlier edits are left: {error}")
+        else:
+            for name in removed:
+                self._log(f"removed the image of an earlier edit: {name}")
 
 
 def _patient(given: Stack, stack: Stack, limits: Limits, log: Callable[[str], None]) -> Limits:
@@ -146,16 +199,8 @@ def _patient(given: Stack, stack: Stack, limits: Limits, log: Callable[[str], No
 
 def _image_volumes(client: Engine, images: dict[str, str]) -> dict[str, list[str]]:
     """By service, the paths that its image declares as volumes."""
-    with engine_errors("looking at the images"):
-        configs = {name: client.images.get(image).attrs.get("Config") or {} for name, image in images.items()}
-    return {name: list(config.get("Volumes") or ()) for name, config in configs.items()}
-
-
-async def _carrier_image(client: Engine, stack: Stack, log: Callable[[str], None]) -> str:
-    if not stack.carrier:
-        return ""
-    log("image of the carrier; where it can only be built, once, this takes a minute")
-    return (await in_own_thread(ensure_server, client)).id
+    found = {name: engine_images.find(client, image) for name, image in images.items()}
+    return {name: list(image.volumes) for name, image in found.items() if image is not None}
 
 
 async def _wind_up(client: Engine, run: Run, agent: Agent | None, guard: Guard, orderly: bool) -> None:

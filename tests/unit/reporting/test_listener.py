@@ -106,6 +106,7 @@ def test_how_far_a_trial_is_comes_at_once_though_the_rest_is_held_back() -> None
     told.started(plan(), 7, 3, 8, Path("runs/a"))
     told.phase("load", None)
     told.advanced(120, 98)
+    told.doing("image of db: RUN make")
     told.tick()
     told.phase("load", 5.0)
     told.finished(result())
@@ -115,7 +116,7 @@ def test_how_far_a_trial_is_comes_at_once_though_the_rest_is_held_back() -> None
         Standing(3, 8, "sidekick_2009", "prepare", 0, 2000),
         Standing(3, 8, "sidekick_2009", "load", 0, 2000),
         Standing(3, 8, "sidekick_2009", "load", 120, 2000, 98),
-        Standing(3, 8, "sidekick_2009", "load", 120, 2000, 98),
+        Standing(3, 8, "sidekick_2009", "load", 120, 2000, 98, "image of db: RUN make"),
         Standing(3, 8, "sidekick_2009", "", 120, 2000, 98),
     ]
     told.close()

@@ -197,3 +197,15 @@ def test_the_live_lines_show_the_load_and_the_whole_run() -> None:
     assert lines[2].endswith("for 10 s")
     assert "2 sidekick_2009  load" in narrow[1]
     assert "500/2,000 operations" in narrow[1]
+
+
+def test_what_takes_long_is_told_with_what_is_just_under_way() -> None:
+    out, time = io.StringIO(), [0.0]
+    reporter = PlainTerminal(out, clock=lambda: time[0])
+    for second in range(25):
+        time[0] = float(second)
+        reporter.progress(Standing(1, 1, "x", "prepare", detail=f"image of db: step {second}\x1b[2J"))
+    assert out.getvalue().splitlines() == [
+        "  prepare for 10 s: image of db: step 10\\x1b[2J",
+        "  prepare for 20 s: image of db: step 20\\x1b[2J",
+    ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import HarnessError
-from chaos.stack.cache import cache_folder, cache_place, locked
+from chaos.stack.cache import cache_folder, cache_place, in_use, locked, unused
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +63,12 @@ def test_a_lock_is_held_against_others_and_freed_at_the_end() -> None:
             pass
     with locked("image/holdfast:1", 0):
         pass
+
+
+def test_what_somebody_uses_is_not_unused_until_the_last_has_ended() -> None:
+    with in_use("image:1"), in_use("image:1"), unused("image:1") as is_unused:
+        assert not is_unused
+    with unused("image:1") as is_unused:
+        assert is_unused
+    with in_use("image:1"), unused("image:2") as is_unused, locked("image:1", 0):
+        assert is_unused

@@ -19,7 +19,6 @@ CASES: list[Case] = json.loads((Path(__file__).parent / "compose_cases/cases.jso
 CHAOS = 'x-chaos: {front_door: "web:%s"}\n'
 
 ONLY_COMPOSE = {
-    "build-args-secrets": "keys of `build` that need BuildKit",
     "build-url": "a build context that is a URL",
     "sock": "the engine's socket",
     "secrets-external": "external secrets and configs",

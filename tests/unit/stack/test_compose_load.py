@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -298,3 +299,48 @@ def test_a_later_file_is_laid_over_an_earlier_one(tmp_path: Path) -> None:
     assert list(stack.services) == ["db", "gateway", "more"]
     assert stack.arrays == {"two": ("other",), "local": ("db:/tmp",)}
     assert stack.front_door == ("gateway", 8080)
+
+
+def test_a_dockerfile_may_lie_outside_its_context(tmp_path: Path) -> None:
+    for name in ("image/sub/Dockerfile", "docker/Dockerfile"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    outside, inside = str(tmp_path / "docker/Dockerfile"), "sub/Dockerfile"
+    for written, dockerfile in [
+        ("../docker/Dockerfile", outside),
+        (outside, outside),
+        (str(tmp_path / "image/sub/Dockerfile"), inside),
+        ("./sub/../sub/Dockerfile", inside),
+    ]:
+        built = service(tmp_path, f"build: {{context: image, dockerfile: {written}}}").build
+        assert built == Build(tmp_path / "image", dockerfile)
+        assert built.is_dockerfile_outside == (dockerfile == outside)
+
+
+def test_a_build_may_have_secrets_keys_and_further_contexts(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").touch()
+    (tmp_path / "s").touch()
+    (tmp_path / "other").mkdir()
+    text = """
+        services:
+          gateway:
+            build:
+              context: .
+              secrets: [a, {source: b, target: x}]
+              ssh: [default, "k=/key"]
+              additional_contexts: [o=other, "i=docker-image://debian:12", "g=https://example.org/a.git"]
+            ports: ["8080"]
+        secrets: {a: {file: s}, b: {environment: B}}
+        x-chaos: {front_door: gateway:8080}
+        """
+    (tmp_path / "compose.yaml").write_text(textwrap.dedent(text))
+    build = load_stack([tmp_path / "compose.yaml"], {}, [], {"B": "text"}).services["gateway"].build
+    assert build is not None
+    assert build.secrets == {"a": tmp_path / "s"}
+    assert build.secret_texts == {"x": b"text"}
+    assert build.ssh == ("default", "k=/key")
+    assert build.contexts == {
+        "o": str(tmp_path / "other"),
+        "i": "docker-image://debian:12",
+        "g": "https://example.org/a.git",
+    }

@@ -51,7 +51,7 @@ def test_every_such_key_of_a_service_is_refused(key: str) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ("build: {context: ., secrets: [x]}", "secrets is not supported"),
+        ("build: {context: ., entitlements: [x]}", "entitlements is not supported"),
         ("deploy: {resources: {reservations: {devices: [{driver: nvidia}]}}}", "devices is not supported"),
         ("scale: 21", "21 replicas are more than 20"),
         ("depends_on: {gateway: {condition: service_started, requird: false}}", "unknown key 'requird'"),
@@ -94,6 +94,10 @@ def test_every_such_key_of_a_service_is_refused(key: str) -> None:
         (f"build: {'a' * 300}", "is no folder"),
         (f"env_file: {'a' * 300}", "the env file cannot be read: File name too long"),
         ("build: .", "no Dockerfile in the build context"),
+        ("build: {context: ., dockerfile: ../x/Dockerfile}", "no ../x/Dockerfile in the build context"),
+        ("build: {context: ., secrets: [x]}", "unknown secret 'x'"),
+        ("build: {context: ., additional_contexts: {x: nowhere}}", "the build context 'nowhere' is no folder"),
+        ("build: {context: ., additional_contexts: [x=service:db]}", "the image of a service is no context here"),
         ("env_file: no.env", "the env file cannot be read"),
         ("user: '${NO_ONE:?say who}'", "variable NO_ONE is required: say who"),
         ("user: '${'", "a ${ that is not closed"),

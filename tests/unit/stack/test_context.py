@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import ImageError
-from chaos.stack.images.context import Context, bases_of
+from chaos.stack.images.context import GIVEN, Context
 from chaos.stack.spec import Build
 
 
@@ -87,17 +87,37 @@ def test_a_missing_folder_or_dockerfile_is_named(folder: Path) -> None:
         Context.of(Build(context=folder, dockerfile="Other"))
 
 
-def test_bases_are_the_images_that_are_not_own_stages() -> None:
-    text = "FROM --platform=linux/amd64 golang:1 AS build\nRUN x\nFROM scratch\nFROM debian:12\nCOPY --from=build a b\n"
-    assert bases_of(text, {}) == ("golang:1", "debian:12")
-    assert bases_of("FROM a AS One\nFROM one\n", {}) == ("a",)
+def test_a_dockerfile_outside_its_context_is_sent_under_a_name_of_our_own(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("docker") / "Dockerfile"
+    elsewhere.write_text("FROM scratch\n")
+    for name in (str(elsewhere), os.path.relpath(elsewhere, folder)):
+        context = Context.of(Build(context=folder, dockerfile=name))
+        with tarfile.open(fileobj=context.tar()) as archive:
+            member = archive.extractfile(context.dockerfile)
+            assert member is not None
+            assert member.read() == b"FROM scratch\n"
+        assert context.place == str(elsewhere)
+        assert "Dockerfile" in context.paths, "a file of that name in the context stays what it is"
+    before = Context.of(Build(context=folder, dockerfile=str(elsewhere))).digest()
+    elsewhere.write_text("FROM debian\n")
+    assert Context.of(Build(context=folder, dockerfile=str(elsewhere))).digest() != before
 
 
-def test_arguments_before_the_first_from_are_filled_in() -> None:
-    text = '# comment\nARG VERSION="15"\nARG PLAIN\nFROM postgres:${VERSION}\nFROM ${PLAIN:-debian}:12\n'
-    assert bases_of(text, {}) == ("postgres:15", "debian:12")
-    assert bases_of(text, {"VERSION": "16", "PLAIN": "ubuntu"}) == ("postgres:16", "ubuntu:12")
+def test_what_is_to_be_built_instead_of_the_dockerfile_lies_beside_it(folder: Path) -> None:
+    with tarfile.open(fileobj=Context.of(Build(context=folder)).tar("FROM other\n")) as archive:
+        member = archive.extractfile(GIVEN)
+        assert member is not None
+        assert member.read() == b"FROM other\n"
+        assert archive.getmember("Dockerfile")
 
 
-def test_an_instruction_goes_on_over_lines() -> None:
-    assert bases_of("FROM \\\n  debian:12 \\\n  AS x\n", {}) == ("debian:12",)
+def test_a_dockerignore_of_the_dockerfile_alone_counts_instead_of_the_folders(folder: Path) -> None:
+    (folder / "a").write_text("")
+    (folder / "b").write_text("")
+    (folder / ".dockerignore").write_text("a\n")
+    (folder / "Dockerfile.dockerignore").write_text("b\n")
+    paths = Context.of(Build(context=folder)).paths
+    assert "a" in paths
+    assert not {"b", ".dockerignore"} & set(paths), "a builder that got the folder's would leave out a, too"

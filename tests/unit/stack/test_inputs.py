@@ -414,3 +414,31 @@ def test_an_image_that_differs_is_said() -> None:
     was = {"db": "sha256:0123456789abcdef", "gateway": "sha256:11", "gone": "sha256:2"}
     now = {"db": "sha256:fedcba9876543210", "gateway": "sha256:11"}
     assert compare_images(was, now) == ["the image of db is fedcba987654, and was 0123456789ab in the run"]
+
+
+def test_a_dockerfile_outside_its_context_is_carried_and_so_is_a_further_context(project: Path, tmp_path: Path) -> None:
+    for name, text in {
+        "../docker/Dockerfile": "FROM scratch\n",
+        "../docker/Dockerfile.dockerignore": "big\n",
+        "more/file": "1",
+    }.items():
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text(text)
+    build = (
+        "{context: ./gateway, dockerfile: ../../docker/Dockerfile, additional_contexts: {more: more}, secrets: [token]}"
+    )
+    text = COMPOSE.replace('{context: ./gateway, args: {TOKEN: "${TOKEN}"}}', build)
+    (project / "compose.yaml").write_text(text)
+    run_dir = ran(plan_of(project), tmp_path / "run")
+    shutil.rmtree(project / "gateway")
+    shutil.rmtree(project / "../docker")
+    shutil.rmtree(project / "more")
+    opened = again(run_dir)
+    context, made = open_context(opened), opened.stack.services["gateway"].build
+    assert made is not None
+    assert context.text == "FROM scratch\n"
+    assert context.place == str((run_dir / "inputs/docker/Dockerfile").resolve())
+    assert {"app.py"} <= set(context.paths)
+    assert "big" not in context.paths
+    assert (Path(made.contexts["more"]) / "file").read_text() == "1"
+    assert files(run_dir / "inputs").isdisjoint({"project/token.txt", "token.txt"})

@@ -92,3 +92,11 @@ def test_results_and_errors_come_back() -> None:
             await in_own_thread(divmod, 7, 0)
 
     asyncio.run(act())
+
+
+def test_a_program_is_given_a_file_and_each_of_its_lines_is_passed_on(tmp_path: Path) -> None:
+    said = list[str]()
+    (tmp_path / "in").write_text("one\ntwo\n")
+    with (tmp_path / "in").open("rb") as given:
+        code, whole = run_program(["sh", "-c", "cat; echo three >&2"], 10, given=given, say=said.append)
+    assert (code, whole, said) == (0, "one\ntwo\nthree\n", ["one\n", "two\n", "three\n"])

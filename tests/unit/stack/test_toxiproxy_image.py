@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from chaos.errors import ImageError
 from chaos.stack.carrier import image as module
 from chaos.stack.carrier.image import PUBLISHED, VARIABLE, ensure_server, find_go, find_server
+from chaos.stack.engine.images import Image
 from chaos.stack.images.images import ImageRef
 from chaos.stack.spec import Build
 
@@ -25,28 +25,27 @@ class Place:
     """An engine with some images, a registry with some, and what was asked of them."""
 
     def __init__(self) -> None:
-        self.api = self
         self.here: dict[str, str] = {}
-        self.labelled: list[dict[str, Any]] = []
+        self.labels: list[Image] = []
         self.registry: set[str] = set()
         self.built: list[tuple[str, str]] = []
         self.pulled: list[str] = []
 
-    def images(self, filters: dict[str, list[str]]) -> list[dict[str, Any]]:
-        assert filters == {"label": [f"holdfast.toxiproxy={module.VERSION}"]}
-        return self.labelled
+    def labelled(self, client: object, label: str) -> list[Image]:
+        assert label == f"holdfast.toxiproxy={module.VERSION}"
+        return self.labels
 
     def image_id(self, client: object, name: str) -> str:
         return self.here.get(name, "")
 
-    def pull(self, client: object, name: str) -> str:
+    def pull(self, client: object, name: str, say: object) -> str:
         self.pulled.append(name)
         if name not in self.registry:
             return "no such host"
         self.here[name] = "sha256:pulled"
         return ""
 
-    def build(self, client: object, recipe: Build, name: str) -> ImageRef:
+    def build(self, client: object, recipe: Build, name: str, say: object) -> ImageRef:
         self.built.append(((recipe.context / "Dockerfile").read_text(), recipe.context.name))
         assert (recipe.context / "toxiproxy").stat().st_mode & stat.S_IXUSR
         return ImageRef("sha256:built", f"holdfast/{name}:x")
@@ -56,7 +55,7 @@ class Place:
 def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Place:
     """Nothing here, nothing to be pulled, and no Go."""
     made = Place()
-    for name in ("image_id", "pull", "build"):
+    for name in ("image_id", "labelled", "pull", "build"):
         monkeypatch.setattr(module, name, getattr(made, name))
     monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv(VARIABLE, raising=False)
@@ -85,7 +84,7 @@ def test_a_published_image_on_the_engine_is_taken(place: Place) -> None:
 
 
 def test_an_image_that_was_built_before_is_taken(place: Place) -> None:
-    place.labelled = [{"Id": "sha256:old", "RepoTags": ["holdfast/toxiproxy:abc"]}]
+    place.labels = [Image("sha256:old", ("holdfast/toxiproxy:abc",))]
     assert ensure(place) == ImageRef("sha256:old", "holdfast/toxiproxy:abc")
     assert (place.pulled, place.built) == ([], [])
 

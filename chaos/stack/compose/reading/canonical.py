@@ -13,7 +13,8 @@ from chaos.experiment.source import Items, Node, Place, Scalar, Table
 from chaos.stack.compose.reading.short import WrongValueError, port_parts, volume_parts
 from chaos.stack.compose.reading.tree import each_service
 
-_FREE = frozenset({"environment", "labels", "args", "variables", "sysctls", "extra_hosts", "annotations"})
+_NAMED_BY_USER = ("environment", "labels", "annotations", "sysctls", "extra_hosts", "variables")
+_FREE = frozenset((*_NAMED_BY_USER, "args", "ssh", "additional_contexts"))
 """Mappings in which a key beginning with x- is no extension."""
 _MAY_BE_NULL = frozenset({"command", "entrypoint", "pid", "deploy", "develop"})
 
@@ -217,4 +218,10 @@ _FORMS: Mapping[str, Write] = {
     "secrets": _each(lambda text: [{"source": text}]),
     "configs": _each(lambda text: [{"source": text}]),
 }
-_BUILD_FORMS: Mapping[str, Write] = {"args": _pairs, "extra_hosts": _hosts}
+_BUILD_FORMS: Mapping[str, Write] = {
+    "args": _pairs,
+    "additional_contexts": _pairs,
+    "ssh": _pairs,
+    "secrets": _each(lambda text: [{"source": text}]),
+    "extra_hosts": _hosts,
+}

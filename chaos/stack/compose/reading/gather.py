@@ -12,6 +12,7 @@ from chaos.stack.compose.reading.canonical import canonical, text_of
 from chaos.stack.compose.reading.dotenv import read_env_file
 from chaos.stack.compose.reading.interpolate import Lookup, interpolate
 from chaos.stack.compose.reading.merge import merge, settled
+from chaos.stack.compose.reading.short import is_elsewhere
 from chaos.stack.compose.reading.tree import changed, each_service, table_at
 from chaos.stack.inputs.sources import Folder
 
@@ -178,6 +179,7 @@ class Gathered:
 
 _PATHS = (
     ("services", "*", "build", "context"),
+    ("services", "*", "build", "additional_contexts", "*"),
     ("services", "*", "env_file", "*", "path"),
     ("secrets", "*", "file"),
     ("configs", "*", "file"),
@@ -189,7 +191,7 @@ def _absolute(root: Node, folder: Folder) -> Node:
 
     def path(node: Node) -> Node:
         text = text_of(node)
-        if text is None or not isinstance(node, Scalar) or "://" in text or text.startswith("git@"):
+        if text is None or not isinstance(node, Scalar) or is_elsewhere(text):
             return node
         return replace(node, value=str(folder.named(text)))
 

@@ -104,3 +104,8 @@ def command_words(text: str) -> tuple[str, ...]:
             part = match[kind]
             word = (word or "") + (re.sub(r"(?s)\\(.)", r"\1", part) if kind == "double" else part)
     return tuple(words if word is None else [*words, word])
+
+
+def is_elsewhere(text: str) -> bool:
+    """Whether a build's context is no folder of this host, but a repository, an image or the like."""
+    return "://" in text or text.startswith(("git@", "service:"))
