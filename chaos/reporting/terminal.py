@@ -27,8 +27,8 @@ Detail = Literal["quiet", "usual", "verbose"]
 COLOURS: dict[Verdict, str] = {"HELD": "32", "VIOLATED": "31", "INCONCLUSIVE": "33"}
 _BAR_WIDTH = 24
 _REFRESHES_PER_SECOND = 8
-QUIET_SECONDS_MAX = 10.0
-"""After so long without a line a plain log says how far the run is."""
+QUIET_SECONDS_MAX = 9.0
+"""After so long without a line a plain log says how far the run is: it is looked at once a second, so within 10 s."""
 
 
 def paint(line: str, verdict: Verdict) -> str:

@@ -94,8 +94,11 @@ def require_builders(client: Engine, services: Iterable[Service], stack: str = "
     """
     refused: dict[str, None] = {}
     for service in services:
-        if service.build is not None and find_built(client, service.build, _name_of(service, stack)) is None:
-            refused |= dict.fromkeys(_choice(client, service.build, Context.of(service.build)).refused)
+        recipe = service.build
+        if recipe is None or not _is_special(recipe, context := Context.of(recipe)):
+            continue
+        if find_built(client, recipe, _name_of(service, stack)) is None:
+            refused |= dict.fromkeys(_choice(client, recipe, context).refused)
     if refused:
         raise ImageError("\n".join(refused))
 
@@ -117,7 +120,7 @@ def agent_recipe() -> Build:
 
 def find_built(client: Engine, recipe: Build, name: str) -> ImageRef | None:
     """The image built from the very same files, arguments and base images, if it is there; pulls and builds nothing."""
-    wanted = _wanted(recipe, name, lambda base: image_id(client, base))
+    wanted = _wanted(recipe, name, lambda base, _: image_id(client, base))
     found = image_id(client, wanted.tag)
     return wanted.ref(found) if found else None
 
@@ -129,8 +132,7 @@ def build(client: Engine, recipe: Build, name: str, say: Say = quiet, using: Exi
         ImageError: It does not build; the message has the last lines of its log, without arguments' values.
         EngineError: The engine refused.
     """
-    place = Context.of(recipe).place
-    wanted = _wanted(recipe, name, lambda base: _present(client, base, place, recipe.platform, say))
+    wanted = _wanted(recipe, name, lambda base, place: _present(client, base, place, recipe.platform, say))
     if using is not None:
         using.enter_context(in_use(wanted.tag))
     found = image_id(client, wanted.tag)
@@ -164,10 +166,10 @@ def _present(client: Engine, image: str, wanted_by: str, platform: str, say: Say
     return found
 
 
-def _wanted(recipe: Build, name: str, base_id: Callable[[str], str]) -> Wanted:
+def _wanted(recipe: Build, name: str, base_id: Callable[[str, str], str]) -> Wanted:
     context = Context.of(recipe)
     bases = context.instructions.bases(recipe.args, recipe.target, recipe.platform, recipe.contexts)
-    args, from_ = sorted(recipe.args.items()), sorted((base, base_id(base)) for base in bases)
+    args, from_ = sorted(recipe.args.items()), sorted((base, base_id(base, context.place)) for base in bases)
     more = {name: _digest_of(source) for name, source in sorted(recipe.contexts.items())}
     parts = [context.digest(), context.dockerfile, recipe.target, args, from_, *filter(None, [recipe.platform, more])]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_DIGEST_CHARACTERS]
@@ -182,13 +184,22 @@ def _digest_of(source: str) -> str:
         raise ImageError(f"{source} cannot be read: {error.strerror}; correct `build.additional_contexts`") from None
 
 
-def _choice(client: Engine, recipe: Build, context: Context) -> Choice:
-    needs = context.instructions.needs(recipe.args)
+def _keys(recipe: Build) -> list[str]:
+    """Those of `build` that not every builder can honour."""
     given = {"secrets": {**recipe.secrets, **recipe.secret_texts}, "ssh": recipe.ssh}
-    keys = [name for name, value in {**given, "additional_contexts": recipe.contexts}.items() if value]
-    if not needs and not keys:
+    return [name for name, value in {**given, "additional_contexts": recipe.contexts}.items() if value]
+
+
+def _is_special(recipe: Build, context: Context) -> bool:
+    """Whether not every builder can build it."""
+    return bool(_keys(recipe) or context.instructions.needs(recipe.args))
+
+
+def _choice(client: Engine, recipe: Build, context: Context) -> Choice:
+    if not _is_special(recipe, context):
         return Choice("engine")
-    return choose(context.instructions, needs, keys, images.abilities(client), find_command(), context.place)
+    needs, can = context.instructions.needs(recipe.args), images.abilities(client)
+    return choose(context.instructions, needs, _keys(recipe), can, find_command(), context.place)
 
 
 class _Builder:

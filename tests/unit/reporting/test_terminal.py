@@ -99,7 +99,7 @@ def test_a_log_that_was_silent_for_a_while_says_how_far_the_load_is() -> None:
     out, clock = io.StringIO(), Clock()
     reporter = PlainTerminal(out, clock=clock)
     reporter.progress(at("load"))
-    for seconds, done in ((4, 800), (9, 1800), (10, 1900), (11, 1950), (19, 1990), (20, 1999)):
+    for seconds, done in ((4, 800), (8, 1800), (9, 1900), (10, 1950), (17, 1990), (18, 1999)):
         clock.now = seconds
         reporter.progress(at("load", done))
 
@@ -117,7 +117,7 @@ def test_a_log_that_was_silent_for_a_while_says_how_long_a_phase_lasts_already()
         reporter.progress(at("prepare"))
     reporter.progress(at(""))
 
-    assert out.getvalue().splitlines() == ["  prepare for 10 s", "  prepare for 20 s", "  prepare for 30 s"]
+    assert out.getvalue().splitlines() == ["  prepare for 9 s", "  prepare for 18 s", "  prepare for 27 s"]
 
 
 def test_of_trials_side_by_side_a_log_tells_all_on_one_line() -> None:
@@ -206,6 +206,6 @@ def test_what_takes_long_is_told_with_what_is_just_under_way() -> None:
         time[0] = float(second)
         reporter.progress(Standing(1, 1, "x", "prepare", detail=f"image of db: step {second}\x1b[2J"))
     assert out.getvalue().splitlines() == [
-        "  prepare for 10 s: image of db: step 10\\x1b[2J",
-        "  prepare for 20 s: image of db: step 20\\x1b[2J",
+        "  prepare for 9 s: image of db: step 9\\x1b[2J",
+        "  prepare for 18 s: image of db: step 18\\x1b[2J",
     ]
