@@ -55,6 +55,10 @@ def test_an_instruction_goes_on_over_lines_comments_and_empty_lines() -> None:
     assert bases("FROM \\\n  debian:12 \\\n# why\n\n  AS x\nFROM x\n") == ("debian:12",)
 
 
+def test_an_escaped_escape_ends_a_line() -> None:
+    assert bases("FROM a AS x\nRUN echo \\\\\nFROM b\n") == ("a", "b")
+
+
 def test_another_escape_makes_lines_go_on() -> None:
     text = "# escape=`\nFROM a `\n  AS x\nRUN dir c:\\\nFROM x\n"
     assert bases(text) == ("a",)

@@ -293,6 +293,11 @@ def test_a_frontend_of_dockers_that_cannot_be_had_is_buildkits_own(recipe: Build
     with pytest.raises(ImageError):
         build(engine.client, recipe, "gateway")
     assert len(engine.built) == 3, "it had been had"
+    (recipe.context / "Dockerfile").write_text(text.replace("dockerfile:1", "dockerfile:1-labs"))
+    engine.lines = [{"error": "docker.io/docker/dockerfile:1-labs: no such host"}]
+    with pytest.raises(ImageError):
+        build(engine.client, recipe, "gateway")
+    assert len(engine.built) == 4, "BuildKit has none of those built in"
 
 
 def test_secrets_of_a_build_are_the_commands_and_blanked_out(

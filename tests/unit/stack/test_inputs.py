@@ -434,6 +434,7 @@ def test_a_dockerfile_outside_its_context_is_carried_and_so_is_a_further_context
     shutil.rmtree(project / "../docker")
     shutil.rmtree(project / "more")
     opened = again(run_dir)
+    assert not opened.differing
     context, made = open_context(opened), opened.stack.services["gateway"].build
     assert made is not None
     assert context.text == "FROM scratch\n"
@@ -442,3 +443,12 @@ def test_a_dockerfile_outside_its_context_is_carried_and_so_is_a_further_context
     assert "big" not in context.paths
     assert (Path(made.contexts["more"]) / "file").read_text() == "1"
     assert files(run_dir / "inputs").isdisjoint({"project/token.txt", "token.txt"})
+
+
+def test_the_context_of_a_dockerfile_in_the_compose_file_is_carried(project: Path, tmp_path: Path) -> None:
+    build = "{context: ./gateway, dockerfile_inline: 'FROM scratch'}"
+    (project / "compose.yaml").write_text(COMPOSE.replace('{context: ./gateway, args: {TOKEN: "${TOKEN}"}}', build))
+    (project / "gateway" / "Dockerfile").unlink()
+    run_dir = ran(plan_of(project), tmp_path / "run")
+    shutil.rmtree(project / "gateway")
+    assert "app.py" in open_context(again(run_dir)).paths
