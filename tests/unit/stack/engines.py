@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import docker
@@ -25,8 +26,12 @@ class ListEngine:
 
     @property
     def client(self) -> docker.DockerClient:
+        def no_image(name: str) -> None:
+            raise refusal(404, f"no image {name}")
+
         class Client:
             api = self
+            images = SimpleNamespace(get=no_image)
 
             def close(self) -> None:
                 pass
@@ -50,7 +55,7 @@ class ListEngine:
         found = [{"Name": name, "Labels": labels} for name, labels in self._found("volume", filters)]
         return {"Volumes": found or None}
 
-    def images(self, *, filters: dict[str, list[str]]) -> list[dict[str, Any]]:
+    def images(self, *, all: bool, filters: dict[str, list[str]]) -> list[dict[str, Any]]:  # noqa: A002 - the SDK's
         assert filters == {"label": ["holdfast.image=1"]}
         return [{"Id": f"id of {name}", "RepoTags": [name]} for name in self.layers]
 

@@ -224,7 +224,7 @@ def test_more_is_removed_only_where_it_is_asked_for(
     assert sweep() == SweepReport()
     report = sweep(**{option: True})
     assert report.failed == []
-    assert ({path.name for path in cache.iterdir()} if cache.exists() else None) == left
+    assert ({path.name for path in cache.iterdir()} - {"locks"} if cache.exists() else None) == left
     assert bool(engine.layers) == images_left
 
 

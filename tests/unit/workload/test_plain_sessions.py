@@ -231,7 +231,7 @@ def test_a_defect_of_connect_is_told_as_one() -> None:
 
     with pytest.raises(KeyError) as caught:
         asyncio.run(Misspelt().used())
-    assert defect_of(caught.value).startswith("KeyError: 'link', test_plain.py:")
+    assert defect_of(caught.value).startswith("KeyError: 'link', test_plain_sessions.py:")
 
 
 def test_a_session_that_was_closed_connects_anew() -> None:
