@@ -163,7 +163,8 @@ def run(
     collector: Collector = context.obj
     collector.by_file = asked.several
     shown = terminal(sys.stderr if as_json else sys.stdout, detail)
-    fan = FanOut([collector, HtmlReport(), shown])
+    pages = HtmlReport()
+    fan = FanOut([collector, pages, shown])
     with logged_to_file():
         results = run_trials(
             plans,
@@ -179,6 +180,8 @@ def run(
     is_list = times > 1 or asked.several
     if is_list and detail != "quiet":
         lines += summary(results, collector.left_out, by_file=asked.several)
+        if pages.overview is not None and pages.overview.is_file():
+            lines.append(f"  report over all: {pages.overview}")
     document = to_documents(results, collector.left_out, by_file=asked.several) if is_list else to_document(results[0])
     return Answer(exit_code(results, expect=expect), document, "\n".join(lines))
 

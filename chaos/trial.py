@@ -22,7 +22,7 @@ from chaos.experiment.mix import mix_without
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
-from chaos.history.events import CANARY_DEVICE, CANARY_OWNER, Header, Note, PhaseEvent
+from chaos.history.events import CANARY_DEVICE, CANARY_OWNER, COPIES, ROLE, Header, Note, PhaseEvent
 from chaos.history.recorder import Recorder
 from chaos.history.told import NOBODY
 from chaos.reporting.listener import Teller
@@ -343,6 +343,9 @@ class Trial:
             faults=tuple(each.fault for each in plan.schedule),
             copies=tuple(copy_door(kind, service) for kind, service, _ in stack.doors),
             t=time.monotonic_ns(),
+            epoch_ns=time.time_ns(),
+            versions=self._lab.versions,
+            images={name: service.image for name, service in stack.services.items()},
         )
 
     @asynccontextmanager
@@ -380,7 +383,7 @@ class Trial:
 
     def _note_role(self, role: str, services: tuple[str, ...]) -> None:
         text = f"{role}: {', '.join(services) or NOBODY}"
-        self._recorder.append(Note("role", time.monotonic_ns(), text, role, services))
+        self._recorder.append(Note(ROLE, time.monotonic_ns(), text, role, services))
         self._fan.log(f"role: {text}")
 
     def _note_copies(self) -> None:
@@ -388,7 +391,7 @@ class Trial:
         for store, volumes in stack.copies.items():
             copies = tuple((name, stack.array_of(name), stack.place_of(name) or "no LUN") for name in volumes)
             text = f"{store}: {', '.join(f'{name} on {place}' for name, _, place in copies)}"
-            self._recorder.append(Note("copies", time.monotonic_ns(), text, store=store, copies=copies))
+            self._recorder.append(Note(COPIES, time.monotonic_ns(), text, store=store, copies=copies))
 
     async def _keep_luns(self) -> None:
         """Move the LUNs' content, as it is once nobody writes any more, into the run folder."""

@@ -44,8 +44,8 @@ CHECKS = Path("chaos/checks")
 TESTS = Path("tests/unit/checks")
 MODULES = (
     "allowed", "keep_both", "logical", "sessions", "restore", "agreement", "doors", "verdict", "canaries", "coverage",
-    "outcomes", "tally", "counts", "bite", "traffic", "mix", "story", "ways", "between", "references", "classes",
-    "explain", "file", "answers",
+    "outcomes", "tally", "counts", "bite", "traffic", "mix", "story", "finding", "ways", "between", "references",
+    "classes", "explain", "file", "answers",
 )  # fmt: skip
 COLUMNS = frozenset({"plain", "records", "caches", "dismissal", "large", "dismissed"})
 """What large histories are looked at with; their tests compare with the exact rule. Their loops run as they are written

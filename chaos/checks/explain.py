@@ -61,7 +61,7 @@ def explain_record(history: History, name: RecordId) -> list[str]:
         | (of_rows := {anomaly for of, anomaly in anomalies_of_rows(history, read) if of == name})
     )
     lines = [f"{operations[0].type or 'record'} {name[1]} of {name[0]}: {', '.join(classes) or 'as it must be'}", ""]
-    for told in life_story(history, name, operations, sights, lines_max=len(operations) * 4 + 200):
+    for told in life_story(history, name, operations, sights, classes=classes, lines_max=len(operations) * 4 + 200):
         lines.append(f"  {told.t_seconds_from_load_begin:9.3f} s  {told.what:<34} {told.detail}".rstrip())
     lines += ["", f"  policy {history.header.policy}, idempotency {history.header.idempotency}"]
     told_at_no_door = [each for each in classes if each in judge_of.broken or each in OF_SESSIONS or each in of_rows]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
+from chaos.checks.finding import Finding, door_words, in_place_of, wrong_sights
 from chaos.checks.rules.doors import MISSING, Sight
 from chaos.checks.rules.logical import BEST_FIRST
-from chaos.history.events import BLOBS, FaultEvent
+from chaos.history.events import BLOBS, COPIES, FaultEvent
 from chaos.history.model import INFINITY, Attempt, History, Operation, RecordId
 
 LINES_MAX: Final = 40
 _DONE: Final = {"create": "created it", "update": "updated it", "delete": "deleted it"}
+
+
+Mark = Literal["", "struck", "wrong", "copies"]
+"""What a line is, beyond its text: a fault that took hold, a read that shows the anomaly, where copies are."""
 
 
 @dataclass(frozen=True)
@@ -22,17 +27,23 @@ class StoryLine:
     t_seconds_from_load_begin: float
     what: str
     detail: str
+    mark: Mark = ""
 
 
 @dataclass(frozen=True)
 class AnomalousRecord:
-    """A record that the service did not keep as it promised, with its life story."""
+    """A record that the service did not keep as it promised, with its life story.
+
+    Attributes:
+        finding: The facts of its worst class.
+    """
 
     record: str
     owner: str
     type: str
     classes: tuple[str, ...]
     story: tuple[StoryLine, ...]
+    finding: Finding
 
 
 def life_story(
@@ -41,27 +52,28 @@ def life_story(
     operations: Sequence[Operation],
     sights: Sequence[Sight],
     *,
+    classes: Collection[str],
     lines_max: int = LINES_MAX,
 ) -> tuple[StoryLine, ...]:
-    """All that a reader needs to believe it, in order of time; the middle of a long one is left out."""
+    """All that a reader needs to believe that it has these classes, in order of time; of a long one not the middle."""
     begun = history.load_begun
     told = [
         *_acts(operations, begun),
         *_seen(operations),
         *_faults(history),
         *_notes(history, next((each.type for each in operations if each.type), "")),
-        *_doors(sights),
+        *_doors(sights, classes),
     ]
     told += _odd_sights(history, name)
     told.sort(key=lambda line: line[0])
     half = lines_max // 2
     left_out = len(told) - 2 * half
     if left_out > 1:  # to leave out a single line, and to say so, would save nothing
-        told[half:-half] = [(told[half][0], "...", f"{left_out} lines left out")]
-    return tuple(StoryLine((t - begun) / 1e9, what, detail) for t, what, detail in told)
+        told[half:-half] = [(told[half][0], "...", f"{left_out} lines left out", "")]
+    return tuple(StoryLine((t - begun) / 1e9, what, detail, mark) for t, what, detail, mark in told)
 
 
-Told = tuple[int, str, str]
+Told = tuple[int, str, str, Mark]
 
 
 def _acts(operations: Sequence[Operation], begun: int) -> Iterator[Told]:
@@ -74,7 +86,7 @@ def _acts(operations: Sequence[Operation], begun: int) -> Iterator[Told]:
             detail += f", version {operation.write}"
         if operation.base is not None:
             detail += f" on {operation.base}"
-        yield operation.t, what, detail
+        yield operation.t, what, detail, ""
 
 
 def _attempts(attempts: Sequence[Attempt], begun: int) -> str:
@@ -106,17 +118,17 @@ def _odd_sights(history: History, name: RecordId) -> Iterator[Told]:
             if (version.owner, version.record) == name:
                 bare.add(version.write)
                 reader = answer.session.partition("#")[0]
-                yield answer.t, f"{reader} read it", f"version {version.write}, its blob was missing"
+                yield answer.t, f"{reader} read it", f"version {version.write}, its blob was missing", ""
     for sight in history.odd_sights.values():
         row = sight.row
         if (sight.owner, row.record) == name and not (row.blob == "missing" and row.write in bare):
-            yield sight.t, f"{sight.reader} read it", f"{row.write or 'no version'}, hash {row.hash}"
+            yield sight.t, f"{sight.reader} read it", f"{row.write or 'no version'}, hash {row.hash}", ""
 
 
 def _seen(operations: Sequence[Operation]) -> Iterator[Told]:
     last = max(operations, key=lambda operation: operation.seen_last, default=None)
     if last is not None and last.seen_last:
-        yield last.seen_last, f"{last.seen_by} saw it last", f"version {last.write}"
+        yield last.seen_last, f"{last.seen_by} saw it last", f"version {last.write}", ""
 
 
 def _faults(history: History) -> Iterator[Told]:
@@ -129,6 +141,7 @@ def _faults(history: History) -> Iterator[Told]:
             event.t,
             f"{event.fault} {event.target}".rstrip() + (" healed" if healed else ""),
             "" if healed else ", ".join(f"{name} {value}" for name, value in counted.items()),
+            "" if healed else "struck",
         )
 
 
@@ -144,23 +157,17 @@ def _notes(history: History, type_: str) -> Iterator[Told]:
     """All of them, but where blobs are only of a record that has one."""
     for note in history.notes:
         if note.store != BLOBS or type_ == "photo":
-            yield note.t, note.topic, " ".join(note.text.split())
+            yield note.t, note.topic, " ".join(note.text.split()), "copies" if note.topic == COPIES else ""
 
 
-def _doors(sights: Sequence[Sight]) -> Iterator[Told]:
+def _doors(sights: Sequence[Sight], classes: Collection[str]) -> Iterator[Told]:
+    wrong = wrong_sights(sights, classes)
     for sight in sights:
-        door = sight.reading.door
-        kind, _, device = door.door.partition(" ")
-        what = {
-            "restored": f"{device} was read as restored",
-            "fresh": "a fresh device read everything",
-            "cache": f"{device} synced, its cache was read",
-            "reset": f"{device} was reset and read everything",
-        }.get(kind, f"{door.door} was read")
         if sight.states == MISSING:
             found = "not there"
         elif sight.states is None:
             found = f"there, {' and '.join(sorted(sight.classes))}"
         else:
-            found = f"there, version {' and '.join(sorted(sight.states))}"
-        yield door.t, what, found
+            found = f"there, version {' and '.join(sorted(sight.states))}{in_place_of(sight)}"
+        mark: Mark = "wrong" if any(sight is each for each in wrong) else ""
+        yield sight.reading.door.t, door_words(sight.reading.door.door), found, mark

@@ -18,6 +18,7 @@ from chaos.checks.conditions.canaries import canaries
 from chaos.checks.conditions.coverage import Coverage, coverage
 from chaos.checks.conditions.mix import Mix, mix_of
 from chaos.checks.counts import Counts
+from chaos.checks.finding import finding_of
 from chaos.checks.outcomes import OUTCOMES, first_acknowledged
 from chaos.checks.story import AnomalousRecord, life_story
 from chaos.checks.tally import Tally, count, first_struck
@@ -39,7 +40,8 @@ class Judgement:
         operations: Logical creates, updates and deletes by outcome.
         anomalies: Records (or doors) by class; `reported` likewise, of classes that decide nothing.
         first_told: OWNER/RECORD of the first record of some of the latter, which has no life story here.
-        records: The first anomalous records with their life stories, of `records_total`.
+        records: The first anomalous records with their life stories, of `records_total`
+            of `owners_total` users.
     """
 
     verdict: Verdict | None
@@ -55,6 +57,7 @@ class Judgement:
     mix: Mix
     records: tuple[AnomalousRecord, ...]
     records_total: int
+    owners_total: int
     first_told: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -121,6 +124,7 @@ def conclude(history: History, tally: Tally) -> Judgement:
         mix=mix,
         records=_stories(history, tally),
         records_total=len(tally.classes),
+        owners_total=len({owner for owner, _ in tally.classes}),
         first_told=tally.first_told,
     )
 
@@ -214,14 +218,16 @@ def _stories(history: History, tally: Tally) -> tuple[AnomalousRecord, ...]:
 
     shown = []
     for name in sorted(tally.classes, key=rank)[:RECORDS_SHOWN_MAX]:
-        operations = history.records.get(name, [])
+        operations, sights = history.records.get(name, []), tally.sights.get(name, [])
+        classes = tuple(c for c in (*VIOLATING, *OF_SESSIONS) if c in tally.classes[name])
         shown.append(
             AnomalousRecord(
                 record=name[1],
                 owner=name[0],
                 type=operations[0].type if operations else "",
-                classes=tuple(c for c in (*VIOLATING, *OF_SESSIONS) if c in tally.classes[name]),
-                story=life_story(history, name, operations, tally.sights.get(name, [])),
+                classes=classes,
+                story=life_story(history, name, operations, sights, classes=classes),
+                finding=finding_of(classes[0], operations, sights, history.load_begun, classes=classes),
             )
         )
     return tuple(shown)

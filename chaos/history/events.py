@@ -61,6 +61,9 @@ class Header:
         faults: names of the scheduled faults in order; each needs a `FaultEvent` that says whether it bit.
         copies: Doors of step 4 beside those of the devices, one for each copy that is read directly, by name; every
             owner is read at each of them.
+        epoch_ns: The wall clock at `t`, in nanoseconds since 1970 UTC; 0: not known, as in older histories.
+        versions: Of what the trial ran on, by name: "Holdfast", the engine, "Linux".
+        images: The image of each service as the Compose file names it; "" where it is built.
     """
 
     experiment: str
@@ -77,8 +80,13 @@ class Header:
     copies: tuple[str, ...] = ()
     format: int = FORMAT
     t: int = 0
+    epoch_ns: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
+COPIES, ROLE = "copies", "role"
+"""Topics of the notes that say where a store's copies are, and who has a role from then on."""
 BLOBS = "blobs"
 """The store of photos' contents, in notes about copies."""
 CANARY_OWNER, CANARY_DEVICE = "u-canary", "d-canary"

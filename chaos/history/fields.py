@@ -51,6 +51,21 @@ def texts(value: object, name: str) -> tuple[str, ...]:
     return tuple(text(member, name) for member in value)
 
 
+def texts_by_name(value: object, name: str) -> dict[str, str]:
+    """A map of texts."""
+    if type(value) is not dict:
+        raise BadLineError(f"{name} is {value!r:.60}, not a map")
+    return {key: text(member, name) for key, member in value.items()}
+
+
+def copies_of(value: object) -> tuple[tuple[str, str, str], ...]:
+    """Copies of a store: volume, array, and both in words."""
+    found = [texts(each, "a copy") for each in value] if type(value) is list else []
+    if type(value) is not list or any(len(each) != 3 for each in found):
+        raise BadLineError("copies is no list of (volume, array, place)")
+    return tuple((volume, array, place) for volume, array, place in found)
+
+
 def whole_copy(row: dict[str, Any], owner: str, writes: Mapping[str, Operation]) -> Operation | None:
     """The write of which this row is a whole copy with the right record and owner; None if there is none."""
     write = writes.get(row["write"])

@@ -19,7 +19,9 @@ import orjson
 
 from chaos.errors import MalformedHistory
 from chaos.history.events import FORMAT, MUTATIONS, TAGS, FaultEvent, Header, Note, PhaseEvent, is_unasked
-from chaos.history.fields import BadLineError, bare_copy, flag, integer, one_of, row_of, text, texts, whole_copy
+from chaos.history.fields import (
+    BadLineError, bare_copy, copies_of, flag, integer, one_of, row_of, text, texts, texts_by_name, whole_copy,
+)  # fmt: skip
 from chaos.history.model import CACHE_STEP, INFINITY, Answer, Attempt, Door, History, OddSight, Operation
 
 LINE_BYTES_MAX: Final = 64 << 20
@@ -185,6 +187,9 @@ class _Reader:
             faults=texts(event.get("faults", []), "faults"),
             copies=texts(event.get("copies", []), "copies"),
             t=integer(event.get("t", 0), "t"),
+            epoch_ns=integer(event.get("epoch_ns", 0), "epoch_ns"),
+            versions=texts_by_name(event.get("versions", {}), "versions"),
+            images=texts_by_name(event.get("images", {}), "images"),
         )
 
     def _act(self, event: dict[str, Any]) -> None:
@@ -426,7 +431,7 @@ class _Reader:
                 text(event.get("role", ""), "role"),
                 texts(event.get("services", []), "services"),
                 text(event.get("store", ""), "store"),
-                _copies(event.get("copies", [])),
+                copies_of(event.get("copies", [])),
             )
         )
 
@@ -435,11 +440,3 @@ class _Reader:
             raise BadLineError(f"cut short: the end counts {event['events']} lines, {self._events} are there")
         self.history.ended = integer(event["t"], "t")
         self._ended = True
-
-
-def _copies(value: object) -> tuple[tuple[str, str, str], ...]:
-    """Copies of a store: volume, array, and both in words."""
-    found = [texts(each, "a copy") for each in value] if type(value) is list else []
-    if type(value) is not list or any(len(each) != 3 for each in found):
-        raise BadLineError("copies is no list of (volume, array, place)")
-    return tuple((volume, array, place) for volume, array, place in found)

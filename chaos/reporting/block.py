@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from chaos.experiment.plan import Verdict
 from chaos.reporting.causes import Causes
-from chaos.reporting.page.copies import TOPIC
 from chaos.reporting.result import REPORT_FILE, FaultOutcome, TrialResult
 from chaos.reporting.words import DOT, classes, count, counted, evidence, one_line, outcomes, phases
 
@@ -53,7 +52,7 @@ def life_story(record: AnomalousRecord, *, of: int) -> list[str]:
     name = one_line(f"{record.type or 'record'} {record.record} of {record.owner}")
     among = f", the first of {count(of)}" if of > 1 else ""
     lines = [f"  {name}{among}: {', '.join(record.classes)}"]
-    story = [line for line in record.story if line.what != TOPIC]
+    story = [line for line in record.story if line.mark != "copies"]
     left_out = len(story) - _FIRST_LINES - _LAST_LINES
     for number, line in enumerate(story):
         if number == _FIRST_LINES and left_out > 0:
@@ -62,7 +61,7 @@ def life_story(record: AnomalousRecord, *, of: int) -> list[str]:
             what = f"{one_line(line.what)} "  # one blank at least, however long
             told = f"  {line.t_seconds_from_load_begin:9.3f} s  {what:<34} {one_line(line.detail)}"
             lines.append(told.rstrip())
-    copies = [line.detail for line in record.story if line.what == TOPIC]
+    copies = [line.detail for line in record.story if line.mark == "copies"]
     if copies:
         lines.append(f"     copies when acknowledged: {one_line('; '.join(copies))}")
     return lines

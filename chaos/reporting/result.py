@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ EXIT_CODES: Mapping[Verdict, int] = {
     "INCONCLUSIVE": EXIT_INCONCLUSIVE,
 }
 WORST_FIRST: tuple[Verdict, ...] = ("VIOLATED", "INCONCLUSIVE", "HELD")
+_NUMBERED = re.compile(r"(\d{8}-\d{6}-\d+-[0-9a-f]{4})-\d{2,}")
 RECORDS_MAX = 20
 """So many life stories are in the document; the page has more of them."""
 RESULT_FILE = "result.json"
@@ -100,6 +102,12 @@ def again(run_dir: Path) -> str:
     return f"holdfast run {run_dir / PLAN_FILE}"
 
 
+def overview_path(run_dir: Path) -> Path | None:
+    """The page over all trials of a run, beside their folders `<id>-01`, `<id>-02` ...; None for a trial alone."""
+    numbered = _NUMBERED.fullmatch(run_dir.name)
+    return run_dir.with_name(f"{numbered[1]}.html") if numbered else None
+
+
 def worst(results: Sequence[TrialResult]) -> TrialResult:
     """The first result with the worst verdict: VIOLATED before INCONCLUSIVE before HELD."""
     return min(results, key=lambda result: WORST_FIRST.index(result.verdict))
@@ -118,6 +126,7 @@ def to_document(result: TrialResult) -> Document:
         "reasons": [result.reason],
         "records": [],
         "records_total": 0,
+        "owners_total": 0,
     }
     if judgement is not None:
         judged["operations"] = dict(judgement.operations)
@@ -132,6 +141,7 @@ def to_document(result: TrialResult) -> Document:
         judged["reasons"] = list(judgement.reasons)
         judged["records"] = jsonable(judgement.records[:RECORDS_MAX])
         judged["records_total"] = judgement.records_total
+        judged["owners_total"] = judgement.owners_total
     return {
         "verdict": result.verdict,
         "reason": result.reason,

@@ -10,18 +10,21 @@ import os
 import random
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from chaos.faults import catalogue
-from chaos.history.events import Event, Note, PhaseEvent
+from chaos.history.events import Event, FaultEvent, Header, Note, PhaseEvent
 from chaos.reporting.page.file import HtmlReport, report_again
+from chaos.reporting.page.overview import Broken, overview
+from chaos.reporting.result import WORST_FIRST
 from tests.unit.checks.plant import PLANTS
 from tests.unit.checks.service import Load, legal_history
 from tests.unit.reporting.runs import made, recorded
-from tests.unit.reporting.samples import plan
+from tests.unit.reporting.samples import plan, result
 
 CHROMIUM = shutil.which("chromium")
 LONG = "aNameWithoutAnyPlaceToBreakIt" * 12
@@ -53,6 +56,31 @@ def held(folder: Path) -> Path:
     return _reported(legal_history(Load(1)), folder)
 
 
+def with_logs(folder: Path) -> Path:
+    """Several faults and long names of lanes, roles that move, and what services said around the faults."""
+    header, *rest = legal_history(Load(2))
+    assert isinstance(header, Header)
+    begun = next(each.t for each in rest if isinstance(each, PhaseEvent) and each.name == "load")
+    struck = [FaultEvent(0, begun + 10**8, "san.lose", f"core, {LONG}", "injected")]
+    struck.append(replace(struck[0], t=begun + 10**9, happened="healed", bit=True))
+    roles = [Note("role", begun + n * 10**8, f"primary: {who}") for n, who in enumerate(("pg1", "nobody", "pg2"))]
+    (folder / "logs").mkdir()
+    for service in ("db", "gateway"):
+        stamps = (f"2026-11-28T21:53:{second:02}.000000000Z" for second in range(15, 40))
+        (folder / "logs" / f"{service}.log").write_text("".join(f"{stamp} {LONG}\n" for stamp in stamps))
+    header = replace(header, faults=("san.lose",), t=begun, epoch_ns=1_795_902_800 * 10**9)
+    kept = [each for each in rest if not isinstance(each, FaultEvent)]
+    return _reported([header, *struck, *roles, *kept], folder)
+
+
+def over_several(folder: Path) -> Path:
+    """The page over several trials, with reasons without a place to break."""
+    results = [replace(result(verdict), reason=LONG) for verdict in WORST_FIRST]
+    at = folder / "20261128-221624-5-aabd.html"
+    at.write_text(overview(results, [Broken(plan(), folder / "x", LONG)], at, times=5), encoding="utf-8")
+    return at
+
+
 def broken_off(folder: Path) -> Path:
     run_dir = made([*recorded(), PhaseEvent("door 1", 99_000_000_000, "begun")], folder)
     listener = HtmlReport()
@@ -67,7 +95,9 @@ def _reported(events: list[Event], folder: Path) -> Path:
     return run_dir / "report.html"
 
 
-@pytest.fixture(scope="module", params=[violated, held, broken_off], ids=lambda make: str(make.__name__))
+@pytest.fixture(
+    scope="module", params=[violated, held, broken_off, with_logs, over_several], ids=lambda make: str(make.__name__)
+)
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made_at: Path = request.param(tmp_path_factory.mktemp("run"))
     return made_at
@@ -91,13 +121,81 @@ def test_the_page_opens_from_disk_without_a_complaint_and_nothing_is_wider_than_
     page.close()
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_label_lies_under_a_band_or_outside_of_its_stretch(browser: Browser, report: Path, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    page.goto(report.as_uri())
+
+    wrong = page.evaluate(LABELS)
+
+    assert wrong == []
+    page.close()
+
+
+LABELS = """() => {
+  const wrong = [];
+  const box = each => each.getBoundingClientRect();
+  const shown = each => box(each).width > 0;
+  for (const plot of document.querySelectorAll("svg.plot")) {
+    const drawn = [...plot.querySelectorAll("*")];
+    const bands = drawn.filter(each => each.matches(".band, .edge, .tick") && box(each).height > 0);
+    const strips = drawn.filter(each => each.matches(".strip") && shown(each));
+    for (const text of drawn.filter(each => each.tagName === "text" && shown(each))) {
+      const of = box(text);
+      if (of.right > box(plot).right + 1) wrong.push("cut off: " + text.textContent);
+      if (text.matches(".lane")) {
+        const clear = strips.some(each => {
+          const strip = box(each);
+          return strip.left <= of.left + 1 && strip.right >= of.right - 1 && strip.top <= of.top + 1 &&
+            strip.bottom >= of.bottom - 1 && bands.every(
+              band => band.compareDocumentPosition(each) & Node.DOCUMENT_POSITION_FOLLOWING);
+        });
+        if (!clear) wrong.push("on a band: " + text.textContent);
+      } else if (!text.matches(".label") && of.right > box(text.parentNode).right + 1) {
+        wrong.push("wider than its stretch: " + text.textContent);
+      }
+    }
+    for (const band of bands.filter(each => each.matches(".band"))) {
+      for (const tick of drawn.filter(each => each.matches(".label:not(.lane)") && shown(each))) {
+        const of = box(tick);
+        if (box(band).bottom > of.top + 4 && of.top > box(band).top) wrong.push("axis: " + tick.textContent);
+      }
+    }
+  }
+  for (const axis of document.querySelectorAll("svg.axis")) {
+    for (const text of axis.querySelectorAll("text")) {
+      const cut = box(text).left < box(axis).left || box(text).top < box(axis).top - 2;
+      if (cut) wrong.push("cut off: " + text.textContent);
+    }
+  }
+  return wrong;
+}"""
+"""Lane labels need a clear strip that is drawn over bands and lines; labels of stretches must fit into them."""
+
+
+def test_it_prints_whole_with_closed_stories_too(browser: Browser, report: Path) -> None:
+    page = browser.new_page()
+    page.goto(report.as_uri())
+    closed = page.locator("details:not([open]) .line, details:not([open]) .said").count()
+    assert page.evaluate(HIDDEN) == closed
+
+    page.emulate_media(media="print")
+
+    assert page.evaluate(HIDDEN) == 0
+    page.close()
+
+
+HIDDEN = """() => [...document.querySelectorAll("details:not([open]) .line, details:not([open]) .said")]
+  .filter(each => !each.checkVisibility({contentVisibilityAuto: true, visibilityProperty: true})).length"""
+
+
 def test_the_page_can_be_read_where_no_script_may_run(browser: Browser, report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
 
     page.goto(report.as_uri())
 
-    assert page.locator("svg.figure").first.is_visible()
+    assert page.locator("svg.plot, table.trials").first.is_visible()
     for details in page.locator("details:visible").all():
         details.locator("> summary").click()
     context.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import typer.main
 import yaml
 
+from chaos.checks.finding import Finding
 from chaos.cli import app
 from chaos.experiment.loader import load
 from chaos.faults import catalogue
@@ -163,9 +165,18 @@ def test_the_command_for_mutants_finds_each_of_its_modules_once() -> None:
 
 
 def test_the_page_on_reports_lists_every_member_of_the_json_document() -> None:
-    text = (ROOT / "reports" / "README.md").read_text().partition("## The JSON document")[2]
+    assert _members("The JSON document") == set(to_document(judged()))
+
+
+def test_the_page_on_reports_lists_every_member_of_a_finding() -> None:
+    assert _members("A finding") == {field.name for field in dataclasses.fields(Finding)}
+
+
+def _members(section: str) -> set[str]:
+    """The names in the first column of the tables of a section of the page on reports."""
+    text = (ROOT / "reports" / "README.md").read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
     cells = re.findall(r"^\| (`.+?) \|", text, re.MULTILINE)
-    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == set(to_document(judged()))
+    return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
 
 
 def glossary() -> list[str]:

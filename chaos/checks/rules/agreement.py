@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import combinations
+from typing import Final
 
 from chaos.checks.classes import OUT_OF_DATE
 from chaos.checks.rules.doors import Reading, RecordJudge, Sight, by_step
+
+NODE: Final = "lost-on-node"
+"""The class of what one door lacks, or shows of long ago, while another door of its step is right."""
 
 
 def classes_of(judge: RecordJudge, sights: Sequence[Sight]) -> set[str]:
@@ -21,9 +25,9 @@ def classes_of(judge: RecordJudge, sights: Sequence[Sight]) -> set[str]:
         right = any(not sight.classes for sight in step)
         for sight in step:
             for name in sight.classes:
-                found.add("lost-on-node" if right and name in OUT_OF_DATE else name)
-        if "lost-on-node" not in found and _disagree(judge, [s for s in step if not s.classes]):
-            found.add("lost-on-node")
+                found.add(NODE if right and name in OUT_OF_DATE else name)
+        if NODE not in found and _disagree(judge, [s for s in step if not s.classes]):
+            found.add(NODE)
     return found
 
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from chaos.history.events import BLOBS, FaultEvent, Note
+from chaos.history.events import BLOBS, COPIES, FaultEvent, Note
 from chaos.history.told import struck_by, with_fields
-
-TOPIC = "copies"
-"""Topic of the notes that say where a store's copies are."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Store:
 
 def stores_of(notes: Iterable[Note], type_: str) -> tuple[Store, ...]:
     """The stores that hold a record of a type, from notes in the order of time; the last of a store counts."""
-    stores = {store.name: store for store in (_store(with_fields(note)) for note in notes if note.topic == TOPIC)}
+    stores = {store.name: store for store in (_store(with_fields(note)) for note in notes if note.topic == COPIES)}
     if type_ != "photo":
         stores.pop(BLOBS, None)
     return tuple(stores.values())

@@ -6,27 +6,28 @@ Per cent, so that one drawing fits a phone and a desktop without its text growin
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
-from chaos.history.events import CANARY_OWNER, FaultEvent, PhaseEvent
-from chaos.history.model import INFINITY, History
+from chaos.history.events import COPIES, ROLE, FaultEvent, PhaseEvent
 from chaos.history.told import NOBODY, with_fields
+from chaos.reporting.page.course import OUTCOMES, SECOND, Course
 from chaos.reporting.words import count, evidence, plain
 
-OUTCOMES: Final = ("ok", "degraded", "info", "fail")
-"""From the bottom of a bar to its top."""
 BINS_MAX: Final = 120
 SPANS_MAX: Final = 200
+LANES_MAX: Final = 60
+"""So many faults have a lane of their own."""
 BARS_HEIGHT: Final = 120
 LANE_HEIGHT: Final = 42
+LABEL_HEIGHT: Final = 18
+"""Of the strip of a lane that holds its label; its stretches are drawn below."""
 AXIS_HEIGHT: Final = 22
-ROLE: Final = "role"
-"""Topic of the notes that say who has a role from then on, as "primary: db-1", "primary: nobody"."""
-_SECOND: Final = 1_000_000_000
+FOREVER: Final = 1 << 63
 _TICKS: Final = 6
+_LEVELS: Final = 4
 _SHADES: Final = 6
 _LETTER_PIXELS: Final = 6.8
 _MARGIN_PIXELS: Final = 8
@@ -66,16 +67,33 @@ class Lane:
     label: str
     spans: tuple[Span, ...]
 
+    def shown_label(self, screen: str) -> str:
+        """The label, cut to what fits on a "phone" or a "desktop"."""
+        most = int((_FIGURE_PIXELS[screen] - _MARGIN_PIXELS) / _LETTER_PIXELS)
+        return self.label if len(self.label) <= most else f"{self.label[: most - 3]}..."
+
+    def label_width(self, screen: str) -> float:
+        """About how wide that is, in pixels: so much is kept clear behind it."""
+        return round(_MARGIN_PIXELS + _LETTER_PIXELS * len(self.shown_label(screen)), 1)
+
 
 @dataclass(frozen=True)
 class Bar:
-    """The part of one outcome in one interval."""
+    """One part of a bar; `kind` names its colour, such as an outcome."""
 
     x: float
     width: float
     y: float
     height: float
-    outcome: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Level:
+    """A labelled height of the bars, in pixels from their top."""
+
+    y: float
+    label: str
 
 
 @dataclass(frozen=True)
@@ -85,8 +103,10 @@ class Figure:
     Attributes:
         name: What it shows, for those who cannot see it.
         bands: Where faults were in force, over the whole height.
-        bars: Attempts by outcome; empty where the figure has lanes only.
-        scale: What the height of the bars means.
+        bars: Empty where the figure has lanes only.
+        levels: The axis of the bars' heights.
+        scale: What that axis measures.
+        kinds: What each colour of the bars means, of those that occur.
     """
 
     name: str
@@ -94,10 +114,13 @@ class Figure:
     bands: tuple[Span, ...]
     lanes: tuple[Lane, ...]
     bars: tuple[Bar, ...] = ()
+    levels: tuple[Level, ...] = ()
     scale: str = ""
+    kinds: tuple[tuple[str, str], ...] = ()
 
     bars_height = BARS_HEIGHT
     lane_height = LANE_HEIGHT
+    label_height = LABEL_HEIGHT
 
     @property
     def lanes_top(self) -> int:
@@ -138,16 +161,16 @@ class Window:
 
     def told(self, t: int) -> str:
         """A time in seconds after the begin of the load."""
-        return told_seconds((t - self.zero) / _SECOND)
+        return told_seconds((t - self.zero) / SECOND)
 
     def ticks(self) -> tuple[Tick, ...]:
         """Round seconds, about six of them."""
-        step = nice((self.ended - self.begun) / _SECOND / _TICKS)
-        first = math.ceil((self.begun - self.zero) / _SECOND / step)
-        last = math.floor((self.ended - self.zero) / _SECOND / step)
+        step = nice((self.ended - self.begun) / SECOND / _TICKS)
+        first = math.ceil((self.begun - self.zero) / SECOND / step)
+        last = math.floor((self.ended - self.zero) / SECOND / step)
         ticks = []
         for number in range(first, last + 1):
-            x = self.x(self.zero + round(number * step * _SECOND))
+            x = self.x(self.zero + round(number * step * SECOND))
             anchor = "start" if x < 4 else "end" if x > 96 else "middle"
             ticks.append(Tick(x, f"{plain(round(number * step, 6))} s", anchor))
         return tuple(ticks)
@@ -164,79 +187,72 @@ def nice(least: float) -> float:
     return next(round(factor * power, 9) for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 
 
-def whole_trial(history: History) -> Window:
+def whole_trial(course: Course) -> Window:
     """From the begin of the load to the end of what is known; a trial that never came so far: all of it."""
-    zero = begun = history.load_begun
-    if not any(phase.name == "load" for phase in history.phases):
-        zero = begun = min((phase.t for phase in history.phases), default=zero)
+    zero = begun = course.load_begun
+    if not any(phase.name == "load" for phase in course.phases):
+        zero = begun = min((phase.t for phase in course.phases), default=zero)
     times = [
-        *(phase.t for phase in history.phases),
-        *(event.t for event in history.faults),
-        *(note.t for note in history.notes),
-        *(t for t, _ in attempts(history)),
-        *(door.t for rounds in history.doors.values() for door in rounds),
+        *(phase.t for phase in course.phases),
+        *(event.t for event in course.faults),
+        *(note.t for note in course.notes),
+        course.attempts.last,
+        course.last_read,
     ]
-    return Window(zero, begun, max([*times, begun + _SECOND]))
+    return Window(zero, begun, max([*times, begun + SECOND]))
 
 
-def load_alone(history: History) -> Window:
+def load_alone(course: Course) -> Window:
     """The load; one that never ended: up to the last answer in it."""
-    begun = history.load_begun
-    ended = next((p.t for p in history.phases if p.name == "load" and p.happened == "ended"), 0)
-    if not ended:
-        ended = max((t for t, _ in attempts(history)), default=begun)
-    return Window(begun, begun, max(ended, begun + _SECOND // 10))
+    begun = course.load_begun
+    ended = next((p.t for p in course.phases if p.name == "load" and p.happened == "ended"), 0)
+    return Window(begun, begun, max(ended or course.attempts.last, begun + SECOND // 10))
 
 
-def timeline(history: History, *, violated: bool = False) -> Figure:
+def timeline(course: Course, *, violated: bool = False) -> Figure:
     """Phases, faults, steps of the runbook and roles, over the whole trial."""
-    window = whole_trial(history)
+    window = whole_trial(course)
     lanes = [
-        _phase_lane(history.phases, window),
-        *_fault_lanes(history, window, violated),
-        *_note_lane(history, window),
+        _phase_lane(course.phases, window),
+        *_fault_lanes(course, window, violated),
+        *_note_lane(course, window),
     ]
     name = f"The trial from the begin of the load to {window.told(window.ended)}"
-    return Figure(name, window.ticks(), _bands(history, window), (*lanes, *role_lanes(history, window)))
+    return Figure(name, window.ticks(), bands(course, window), (*lanes, *role_lanes(course, window)))
 
 
-def operations(history: History) -> Figure:
+def operations(course: Course) -> Figure:
     """Attempts at creates, updates and deletes by outcome over the load, with roles."""
-    window = load_alone(history)
-    step = nice((window.ended - window.begun) / _SECOND / BINS_MAX)
-    step_ns = round(step * _SECOND)
-    bins: dict[int, Counter[str]] = {}
-    for t, outcome in attempts(history):
+    window = load_alone(course)
+    step_ns = bin_ns(window)
+    bins: dict[int, list[int]] = {}
+    for t, _, outcome in course.attempts:
         if window.begun <= t <= window.ended:
-            bins.setdefault((t - window.begun) // step_ns, Counter())[outcome] += 1
-    highest = max((counted.total() for counted in bins.values()), default=0)
-    bars = tuple(
-        bar for number in sorted(bins) for bar in _stack(bins[number], number * step_ns, step_ns, window, highest)
-    )
-    most = f"highest bar: {count(highest)} in {plain(step)} s"
+            bins.setdefault((t - window.begun) // step_ns, [0] * len(OUTCOMES))[outcome] += 1
+    levels, top = _levels(max((sum(counted) for counted in bins.values()), default=0))
+    bars = tuple(bar for number in sorted(bins) for bar in _stack(bins[number], number * step_ns, step_ns, window, top))
+    step = plain(step_ns / SECOND)
     return Figure(
-        f"Attempts by outcome in each {plain(step)} s of the load",
+        f"Attempts by outcome in each {step} s of the load",
         window.ticks(),
-        _bands(history, window),
-        tuple(role_lanes(history, window)),
+        bands(course, window),
+        tuple(role_lanes(course, window)),
         bars,
-        most,
+        levels,
+        f"attempts in {step} s",
+        tuple((kind, _OUTCOMES_TOLD[kind]) for kind in OUTCOMES if any(bar.kind == kind for bar in bars)),
     )
 
 
-def attempts(history: History) -> Iterator[tuple[int, str]]:
-    """(time of the answer, outcome) of every attempt at a change; without an answer, when it was sent."""
-    for (owner, _), operations_ in history.records.items():
-        if owner != CANARY_OWNER:
-            for operation in operations_:
-                for attempt in operation.attempts:
-                    yield (attempt.sent if attempt.back == INFINITY else attempt.back), attempt.outcome
+def bin_ns(window: Window) -> int:
+    """The width of the bars over a window, in nanoseconds of it."""
+    return round(nice((window.ended - window.begun) / SECOND / BINS_MAX) * SECOND)
 
 
-def role_lanes(history: History, window: Window) -> Iterator[Lane]:
+def role_lanes(course: Course, window: Window) -> Iterator[Lane]:
     """Who had each role from when to when, as far as the trial recorded it."""
     holders: dict[str, list[tuple[int, str]]] = {}
-    for t, role, holder in role_changes(history):
+    for t, role, holder in role_changes(course):
         holders.setdefault(role, []).append((t, holder))
     services = sorted({holder for changes in holders.values() for _, holder in changes})
     for role, changes in sorted(holders.items()):
@@ -248,9 +264,9 @@ def role_lanes(history: History, window: Window) -> Iterator[Lane]:
         yield Lane(role, _drawn(spans))
 
 
-def role_changes(history: History) -> Iterator[tuple[int, str, str]]:
+def role_changes(course: Course) -> Iterator[tuple[int, str, str]]:
     """(time, role, services) of every note that says so; "" where nobody has the role."""
-    for note in history.notes:
+    for note in course.notes:
         if note.topic == ROLE:
             told = with_fields(note)
             yield note.t, told.role, ", ".join(told.services)
@@ -272,17 +288,17 @@ def stretches(phases: Sequence[PhaseEvent]) -> Iterator[tuple[str, int, int | No
             yield phase.name, phase.t, next(ended, None)
 
 
-def in_force(history: History, end: int) -> Iterator[tuple[FaultEvent, int]]:
+def in_force(course: Course, end: int) -> Iterator[tuple[FaultEvent, int]]:
     """Every fault that was injected, with the time until which it was in force."""
-    for event in history.faults:
+    for event in course.faults:
         if event.happened == "injected":
-            healed = (e.t for e in history.faults if e.index == event.index and e.happened == "healed")
+            healed = (e.t for e in course.faults if e.index == event.index and e.happened == "healed")
             yield event, next(healed, max(event.t, end))
 
 
-def _fault_lanes(history: History, window: Window, violated: bool) -> Iterator[Lane]:
-    for event, ended in in_force(history, window.ended):
-        concluded = [e for e in history.faults if e.index == event.index and e.concludes]
+def _fault_lanes(course: Course, window: Window, violated: bool) -> Iterator[Lane]:
+    for event, ended in islice(in_force(course, window.ended), LANES_MAX):
+        concluded = [e for e in course.faults if e.index == event.index and e.concludes]
         last = concluded[-1] if concluded else event
         title = (
             f"{event.fault} {event.target}: {window.told(event.t)} to {window.told(ended)}; {evidence(last.evidence)}"
@@ -292,21 +308,22 @@ def _fault_lanes(history: History, window: Window, violated: bool) -> Iterator[L
         yield Lane(f"{event.fault} {event.target}", _drawn([window.span(event.t, ended, "fault", verdict, title)]))
 
 
-def _note_lane(history: History, window: Window) -> Iterator[Lane]:
+def _note_lane(course: Course, window: Window) -> Iterator[Lane]:
     width_ns = (window.ended - window.begun) // 250
     spans = [
         window.span(note.t, note.t + width_ns, "note", "", f"{window.told(note.t)} {note.topic}: {note.text}")
-        for note in history.notes
-        if note.topic not in ("copies", ROLE)
+        for note in course.notes
+        if note.topic not in (COPIES, ROLE)
     ]
     if drawn := _drawn(spans):
         yield Lane("repairs and runbook", drawn)
 
 
-def _bands(history: History, window: Window) -> tuple[Span, ...]:
+def bands(course: Course, window: Window) -> tuple[Span, ...]:
+    """Where faults were in force."""
     return _drawn(
         window.span(event.t, ended, "band", "", f"{event.fault} {event.target} in force")
-        for event, ended in in_force(history, window.ended)
+        for event, ended in in_force(course, window.ended)
     )
 
 
@@ -314,12 +331,37 @@ def _drawn(spans: Iterable[Span | None]) -> tuple[Span, ...]:
     return tuple([span for span in spans if span is not None][:SPANS_MAX])
 
 
-def _stack(counted: Counter[str], offset: int, step: int, window: Window, highest: int) -> Iterator[Bar]:
-    begun = window.begun + offset
-    x, base = window.x(begun), float(BARS_HEIGHT)
-    width = round(max(0.1, (window.x(begun + step) - x) * 0.86), 3)
-    for outcome in OUTCOMES:
-        if counted[outcome]:
-            height = round(BARS_HEIGHT * counted[outcome] / highest, 2)
+def _levels(highest: int) -> tuple[tuple[Level, ...], int]:
+    """Round numbers up to the first that is not below the highest bar; and that one."""
+    step = max(1, round(nice(highest / _LEVELS)))
+    top = step * max(1, math.ceil(highest / step))
+    return tuple(Level(level_y(n / top), count(n)) for n in range(0, top + 1, step)), top
+
+
+def level_y(share: float) -> float:
+    """A share of the bars' height in pixels from their top."""
+    return round(BARS_HEIGHT * (1 - share), 2)
+
+
+def _stack(counted: Sequence[int], offset: int, step: int, window: Window, top: int) -> Iterator[Bar]:
+    x, width = bar_place(window, offset, step)
+    base = float(BARS_HEIGHT)
+    for outcome, number in zip(OUTCOMES, counted, strict=True):
+        if number:
+            height = round(BARS_HEIGHT * number / top, 2)
             base = round(base - height, 2)
             yield Bar(x, width, base, height, outcome)
+
+
+def bar_place(window: Window, offset: int, step: int) -> tuple[float, float]:
+    """(x, width) of the bar that begins so long after the window did."""
+    x = window.x(window.begun + offset)
+    return x, round(max(0.1, (window.x(window.begun + offset + step) - x) * 0.86), 3)
+
+
+_OUTCOMES_TOLD: Final = {
+    "ok": "ok: acknowledged",
+    "degraded": "degraded: acknowledged with a warning",
+    "info": "info: nobody knows",
+    "fail": "fail: definitely not applied",
+}

@@ -6,7 +6,7 @@ every text is escaped, made visible and bounded in `_shown`, the one way of a va
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,13 +20,17 @@ from chaos.checks.story import AnomalousRecord
 from chaos.checks.verdict import Judgement
 from chaos.experiment.plan import Plan
 from chaos.history.events import CANARY_OWNER
-from chaos.history.model import History
 from chaos.history.told import NOBODY
 from chaos.reporting.causes import NONE, Causes
 from chaos.reporting.meanings import meaning
 from chaos.reporting.page import figures
-from chaos.reporting.page.copies import TOPIC, Store, stores_of
+from chaos.reporting.page.copies import Store, stores_of
+from chaos.reporting.page.course import Course
+from chaos.reporting.page.happenings import happenings
+from chaos.reporting.page.latency import latencies, latency_figure, told_latency
+from chaos.reporting.page.logs import LOGS_FOLDER, said_around
 from chaos.reporting.page.outage import Outage
+from chaos.reporting.page.sentence import sentence
 from chaos.reporting.result import (
     ERROR_FILE,
     HISTORY_FILE,
@@ -35,6 +39,7 @@ from chaos.reporting.result import (
     FaultOutcome,
     TrialResult,
     again,
+    overview_path,
 )
 from chaos.reporting.words import (
     DOT,
@@ -58,7 +63,7 @@ _FILES: Final = (
     (HISTORY_FILE, "every attempt and every read"),
     (RESULT_FILE, "this verdict for programs"),
     (ERROR_FILE, "why it broke off"),
-    ("logs", "what the services said"),
+    (LOGS_FOLDER, "what the services said"),
     ("agent.jsonl", "what the agent said"),
     ("engine.jsonl", "what the container engine did"),
     ("traceback.txt", "for a bug report"),
@@ -71,8 +76,8 @@ class Story:
     """An anomalous record as the page tells it.
 
     Attributes:
-        lines: (time, what, detail, kind) each; the kind is "struck" for a fault, "missing" where it was not there.
-        copies: A sentence for each store that held a copy when it was last acknowledged.
+        lines: (time, what, detail, mark) each.
+        copies: A sentence for each store that held a copy when the version that counts was acknowledged.
     """
 
     record: AnomalousRecord
@@ -80,23 +85,14 @@ class Story:
     copies: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Happening:
-    """One line of what happened, in the order of time."""
-
-    time: str
-    what: str
-    detail: str
-    kind: str
-
-
-def page(result: TrialResult, history: History) -> str:
+def page(result: TrialResult, course: Course) -> str:
     """The page of a trial that has a verdict."""
     judgement = result.judgement
     return _rendered(
         verdict=result.verdict,
         reason=one_line(result.reason),
         further=[] if judgement is None else [one_line(reason) for reason in judgement.reasons[1:]],
+        lead="" if judgement is None else sentence(judgement, course),
         plan=result.plan,
         run_dir=result.run_dir,
         expected="" if result.as_expected else result.plan.expect,
@@ -106,14 +102,14 @@ def page(result: TrialResult, history: History) -> str:
         outage=result.outage,
         causes=result.causes,
         not_covered=result.not_covered,
-        images=result.images,
+        digests=result.images,
         phases=result.phases,
-        history=history,
+        course=course,
     )
 
 
 def page_without_verdict(
-    run_dir: Path, reason: str, *, plan: Plan | None, history: History | None, why_no_history: str = ""
+    run_dir: Path, reason: str, *, plan: Plan | None, course: Course | None, why_no_history: str = ""
 ) -> str:
     """The page of a trial that broke off: why, and as much of the history as there is."""
     return _rendered(
@@ -124,7 +120,7 @@ def page_without_verdict(
         run_dir=run_dir.resolve(),
         rerun=again(run_dir) if (run_dir / PLAN_FILE).is_file() else "",
         why_no_history=why_no_history,
-        history=history,
+        course=course,
     )
 
 
@@ -135,7 +131,8 @@ def _rendered(
     further: list[str],
     plan: Plan | None,
     run_dir: Path,
-    history: History | None,
+    course: Course | None,
+    lead: str = "",
     expected: str = "",
     rerun: str = "",
     judgement: Judgement | None = None,
@@ -143,21 +140,24 @@ def _rendered(
     outage: Outage | None = None,
     causes: Causes = NONE,
     not_covered: Iterable[str] = (),
-    images: Mapping[str, str] | None = None,
+    digests: Mapping[str, str] | None = None,
     phases: Mapping[str, float] | None = None,
     why_no_history: str = "",
 ) -> str:
+    over_all = overview_path(run_dir)
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             verdict=verdict,
             reason=reason,
             further=further,
+            lead=lead,
             plan=plan,
             why="" if plan is None else " ".join(plan.why.split()),
             drawn=[] if plan is None else announcement(plan)[1:],
             name=run_dir.name,
+            over_all=over_all.name if over_all is not None and over_all.is_file() else "",
             files=[(name, what) for name, what in _FILES if (run_dir / name).exists()],
             expected=expected,
             again=rerun,
@@ -166,32 +166,45 @@ def _rendered(
             causes=causes,
             faults=list(faults),
             not_covered=list(not_covered),
-            images=images or {},
+            images=_images(course, digests or {}),
             phases=phases or {},
             longest=max((phases or {}).values(), default=0.0),
-            timeline=None if history is None else figures.timeline(history, violated=verdict == "VIOLATED"),
-            operations=None if history is None else _operations(history),
-            **_bounded(
-                "happenings",
-                [] if history is None else _happenings(history, outage, verdict == "VIOLATED"),
-                EVENTS_MAX,
-            ),
-            stories=[] if judgement is None or history is None else _stories(judgement, history),
+            stories=[] if judgement is None or course is None else _stories(judgement, course),
             stories_open=STORIES_OPEN,
-            roles_recorded=history is not None and any(True for _ in figures.role_changes(history)),
             why_no_history=why_no_history,
-            history=history,
+            course=course,
+            **({} if course is None else _drawn(course, outage, run_dir, verdict, digests or {})),
         )
     )
 
 
-def _operations(history: History) -> figures.Figure | None:
-    drawing = figures.operations(history)
-    return drawing if drawing.bars else None
+def _drawn(
+    course: Course, outage: Outage | None, run_dir: Path, verdict: str, services: Collection[str]
+) -> dict[str, object]:
+    """What the page shows of the history, each part bounded."""
+    violated = verdict == "VIOLATED"
+    operations, found = figures.operations(course), happenings(course, outage, violated)
+    begun = course.date(course.load_begun)
+    return {
+        "date": "" if begun is None else f"{begun.day} {begun:%B %Y}, {begun:%H:%M:%S} UTC",
+        "timeline": figures.timeline(course, violated=violated),
+        "operations": operations if operations.bars else None,
+        "latencies": latencies(course),
+        "latency": latency_figure(course),
+        "happenings": found[:EVENTS_MAX],
+        "happenings_left_out": max(0, len(found) - EVENTS_MAX),
+        "moments": said_around(run_dir, course, services),
+        "told": figures.whole_trial(course).told,
+    }
 
 
-def _bounded(name: str, found: list[Happening], most: int) -> dict[str, object]:
-    return {name: found[:most], f"{name}_left_out": max(0, len(found) - most)}
+def _images(course: Course | None, digests: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """(service, image as the Compose file names it, digest) of each image that ran."""
+    names = {} if course is None else course.header.images
+    return [
+        (service, names.get(service) or ("built" if service in names else ""), digests.get(service, ""))
+        for service in {**names, **digests}
+    ]
 
 
 def _judged(judgement: Judgement | None) -> Iterator[tuple[str, str, str]]:
@@ -216,85 +229,41 @@ def _measured(outage: Outage | None) -> Iterator[tuple[str, str, str]]:
         yield "service away", outage.length, outage.when
 
 
-def _happenings(history: History, outage: Outage | None, violated: bool) -> list[Happening]:
-    """Faults, notes, roles and the phases after the load, in the order of time."""
-    window = figures.whole_trial(history)
-    found: list[tuple[int, str, str, str]] = []
-    for event in history.faults:
-        short = event.concludes and not event.bit and not violated  # says nothing about a loss that is proven
-        told = [evidence(event.evidence), f"did not bite: {event.why}" if short else ""]
-        what = f"{event.fault} {event.target} {'is for good' if event.happened == 'lasting' else event.happened}"
-        if event.happened == "missed":
-            told.append(event.why)
-        found.append((event.t, what, DOT.join(part for part in told if part), "struck"))
-    for note in history.notes:
-        if note.topic not in (figures.ROLE, TOPIC):
-            kind = "missing" if note.topic in VIOLATING else ""
-            found.append((note.t, note.topic, one_line(note.text), kind))
-    for t, role, holder in figures.role_changes(history):
-        found.append((t, f"{role} is {holder}" if holder else f"nobody is {role}", "", ""))
-    for name, begun, ended in figures.stretches(history.phases):
-        if begun >= window.begun:
-            takes = "breaks off" if ended is None else f"takes {figures.told_seconds((ended - begun) / 1e9)}"
-            found.append((begun, f"{name} begins", takes, "phase"))
-    found += _silence(history, outage)
-    found.sort(key=lambda each: each[0])
-    return [Happening(window.told(t), what, detail, kind) for t, what, detail, kind in found]
-
-
-def _silence(history: History, outage: Outage | None) -> Iterator[tuple[int, str, str, str]]:
-    """When acknowledgements stopped and came back."""
-    if outage is None:
-        return
-    yield history.load_begun + outage.begun, "the last acknowledgement", "before the service was away", ""
-    if outage.ended is not None:
-        yield history.load_begun + outage.ended, "acknowledged again", f"after {outage.length}", ""
-
-
-def _stories(judgement: Judgement, history: History) -> list[Story]:
-    struck = {f"{event.fault} {event.target}".rstrip() for event in history.faults}
-    window = figures.whole_trial(history)
+def _stories(judgement: Judgement, course: Course) -> list[Story]:
     stories = []
     for record in judgement.records[:STORIES_MAX]:
         lines = tuple(
-            (
-                figures.told_seconds(line.t_seconds_from_load_begin),
-                line.what,
-                one_line(line.detail),
-                "struck" if line.what in struck else "missing" if line.detail == "not there" else "",
-            )
+            (figures.told_seconds(line.t_seconds_from_load_begin), line.what, one_line(line.detail), line.mark)
             for line in record.story
-            if line.what != TOPIC
+            if line.mark != "copies"
         )
-        stories.append(Story(record, lines, tuple(_copies(record, history, window))))
+        stories.append(Story(record, lines, tuple(_copies(record, course))))
     return stories
 
 
-def _copies(record: AnomalousRecord, history: History, window: figures.Window) -> Iterator[str]:
-    """Where the record was when it was last acknowledged, and which fault struck there."""
-    operations = history.records.get((record.owner, record.record), [])
-    times = [attempt.back for operation in operations for attempt in operation.attempts if attempt.outcome == "ok"]
-    if not times:
-        yield "never acknowledged"
+def _copies(record: AnomalousRecord, course: Course) -> Iterator[str]:
+    """Where the version that counts was when it was acknowledged, and which fault struck there."""
+    finding = record.finding
+    if finding.standing != "acknowledged" or finding.since is None:
         return
-    acknowledged = max(times)
-    notes = [note for note in history.notes if note.t <= acknowledged]
-    roles = {role: holder for t, role, holder in figures.role_changes(history) if t <= acknowledged}
-    stores = stores_of(notes, record.type)
-    yield f"acknowledged last at {window.told(acknowledged)}" + ("" if stores else "; the stack names no copies")
+    window = figures.whole_trial(course)
+    acknowledged = course.load_begun + round(finding.since * 1e9)
+    stores = stores_of([note for note in course.notes if note.t <= acknowledged], record.type)
+    roles = {role: holder for t, role, holder in figures.role_changes(course) if t <= acknowledged}
+    yield f"acknowledged at {window.told(acknowledged)}"
     for store in stores:
-        yield _place(store, history, window)
+        yield _place(store, course, window)
     if roles:
         yield DOT.join(f"{role} then: {holder or NOBODY}" for role, holder in sorted(roles.items()))
 
 
-def _place(store: Store, history: History, window: figures.Window) -> str:
+def _place(store: Store, course: Course, window: figures.Window) -> str:
     if not store.copies:
         return f"{store.name}: {store.text}"
     parts = []
     for copy in store.copies:
         told = f"{copy.volume} on {copy.place}"
-        hits = [f"{event.fault} at {window.told(event.t)}" for event in copy.struck(history.faults)]
+        hits = [f"{event.fault} at {window.told(event.t)}" for event in copy.struck(course.faults)]
         parts.append(f"{told} (struck by {', '.join(hits)})" if hits else told)
     only = len(store.copies) > 1 and store.one_array
     tail = f"; all on the one array {store.one_array}" if only else ""
@@ -329,7 +298,8 @@ def _shown(value: object) -> object:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates: every value is escaped, made visible and bounded."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -339,7 +309,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        count=count, evidence=evidence, classes=_classes, window=_window_of, seconds=figures.told_seconds
+        count=count,
+        evidence=evidence,
+        classes=_classes,
+        window=_window_of,
+        seconds=figures.told_seconds,
+        latency=told_latency,
     )
     environment.globals.update(canary=CANARY_OWNER)
     return environment

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import platform
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from chaos.agent.wire import Event, Release
@@ -20,7 +22,7 @@ from chaos.stack.cleanup.guard import Guard
 from chaos.stack.cleanup.sweep import sweep_run, sweep_until_clean
 from chaos.stack.engine import images as engine_images
 from chaos.stack.engine import network
-from chaos.stack.engine.client import Engine, connect
+from chaos.stack.engine.client import Engine, about, connect, engine_errors
 from chaos.stack.engine.identity import Run
 from chaos.stack.images.health import with_image_checks
 from chaos.stack.images.images import ImageRef, ensure_agent_image, ensure_image, require_builders
@@ -44,14 +46,15 @@ class Lab:
     Attributes:
         stack: As its Compose files say.
         running: Its stack has what the images add: volumes, health checks.
+        versions: Of what trials run on, by name: Holdfast, the engine, the kernel.
     """
 
     stack: Stack
-
     run: Run
     running: RunningStack
     golden: Golden
     images: dict[str, str]
+    versions: dict[str, str]
 
     def patient(self, limits: Limits) -> Limits:
         """A plan's limits; those that were not stated may grow with the health checks of images."""
@@ -112,7 +115,7 @@ async def lab(
             await golden.make(running, limits.ready_seconds_max)
         running.files.begin_with(golden.files)
         all_images = {**images, carrier.NAME: carrier_image} if carrier_image else images
-        yield Lab(given, run, running, golden, all_images)
+        yield Lab(given, run, running, golden, all_images, await asyncio.to_thread(_versions, client))
         orderly = True
     except HarnessError as error:
         if agent is None or not agent.lost.is_set() or agent.given_up:
@@ -195,6 +198,12 @@ def _patient(given: Stack, stack: Stack, limits: Limits, log: Callable[[str], No
     for line in patience_warnings(limits, stack):
         log(f"warning: {line}")
     return grown
+
+
+def _versions(client: Engine) -> dict[str, str]:
+    with engine_errors("asking the engine for its version"):
+        engine = about(client)
+    return {"Holdfast": version("holdfast"), engine.product: engine.version, "Linux": platform.release()}
 
 
 def _image_volumes(client: Engine, images: dict[str, str]) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from chaos.checks.conditions.mix import Mix
+from chaos.checks.finding import Finding
 from chaos.checks.story import AnomalousRecord, StoryLine
 from chaos.checks.verdict import Judgement
 from chaos.experiment.plan import (
@@ -82,9 +83,12 @@ def judgement() -> Judgement:
     story = (
         StoryLine(12.103, "d-05 created it", "acknowledged by gateway-1"),
         StoryLine(12.25, "d-06 saw it last", "version w-17"),
-        StoryLine(15.0, "san.lose core", "failed_writes 214"),
+        StoryLine(15.0, "san.lose core", "failed_writes 214", "struck"),
         StoryLine(31.42, "runbook", "no usable backup; initialised empty"),
-        StoryLine(33.902, "a fresh device read everything", "not there"),
+        StoryLine(33.902, "a fresh device read everything", "not there", "wrong"),
+    )
+    finding = Finding(
+        "lost", "w-17", "create", "d-05", 12.103, "acknowledged", 12.2, "gateway-1", "fresh", 33.902, "missing"
     )
     return Judgement(
         verdict="VIOLATED",
@@ -101,8 +105,9 @@ def judgement() -> Judgement:
         covered=1140,
         coverable=1140,
         mix=Mix(2000, 0.38, 0.08, 0.12, 0.07, 0),
-        records=(AnomalousRecord("ada-17", "u-03", "contact", ("lost",), story),),
+        records=(AnomalousRecord("ada-17", "u-03", "contact", ("lost",), story, finding),),
         records_total=811,
+        owners_total=40,
     )
 
 

@@ -58,7 +58,7 @@ def test_a_fault_that_did_not_bite_is_told_with_its_reason() -> None:
 
 
 def test_the_copies_of_the_first_lost_record_close_its_story() -> None:
-    copies = (StoryLine(-0.07, "copies", "records: pgdata-a on array core, pgdata-b on array core"),)
+    copies = (StoryLine(-0.07, "copies", "records: pgdata-a on array core, pgdata-b on array core", "copies"),)
     record = judgement().records[0]
     lines = life_story(replace(record, story=copies + record.story), of=1)
 

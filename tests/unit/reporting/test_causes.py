@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from chaos.faults import catalogue
 from chaos.history.events import CANARY_OWNER, Act, Back, Event, Header, PhaseEvent, Send
-from chaos.history.reader import read_history
 from chaos.reporting import causes as module
 from chaos.reporting.block import verdict_block
 from chaos.reporting.causes import UNANSWERED, UNSAID, Cause, Causes, causes_of, normalised
+from chaos.reporting.page.course import course_of
 from chaos.reporting.page.page import page
 from chaos.reporting.recall import recall
 from chaos.reporting.result import to_document
@@ -149,7 +149,7 @@ def test_a_run_that_is_judged_again_tells_its_causes_and_its_page_escapes_them(t
     run_dir = made([header, *refused, *rest], tmp_path)
     result = recall(run_dir, catalogue())
     assert result.causes.listed[0].text == "<b>413</b> \u202ebig"
-    html = page(result, read_history(run_dir / "history.jsonl"))
+    html = page(result, course_of(run_dir / "history.jsonl"))
     assert "Attempts that failed or stayed unknown" in html
     assert "&lt;b&gt;413&lt;/b&gt; \\u202ebig" in html
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from chaos.history.events import Act, Back, Event, Header, PhaseEvent, Send
-from chaos.history.model import History
-from chaos.history.reader import read_history
 from chaos.reporting.page import figures
+from chaos.reporting.page.course import Course, course_of
 from tests.unit.checks.service import Load, legal_history
 from tests.unit.reporting.runs import SECOND, made, recorded
 
@@ -17,11 +16,11 @@ MS = SECOND // 1000
 
 
 @pytest.fixture
-def lost(tmp_path: Path) -> History:
-    return read_history(made(recorded(), tmp_path) / "history.jsonl")
+def lost(tmp_path: Path) -> Course:
+    return course_of(made(recorded(), tmp_path) / "history.jsonl")
 
 
-def writes(tmp_path: Path, *answers: tuple[float, str]) -> History:
+def writes(tmp_path: Path, *answers: tuple[float, str]) -> Course:
     """A load of 10 s in which attempts were answered so; "none" stands for no answer."""
     canaries = {"A": "canary-a", "B": "canary-b"}
     events: list[Event] = [Header("e", 1, "reject", "keyed", canaries=canaries), PhaseEvent("load", 0, "begun")]
@@ -34,7 +33,7 @@ def writes(tmp_path: Path, *answers: tuple[float, str]) -> History:
         if outcome != "none":
             events.append(Back(op, 1, t, outcome))  # type: ignore[arg-type]
     events.append(PhaseEvent("load", 10 * SECOND, "ended"))
-    return read_history(made(events, tmp_path) / "history.jsonl")
+    return course_of(made(events, tmp_path) / "history.jsonl")
 
 
 @pytest.mark.parametrize(("least", "round_"), [(0.9, 1), (1, 1), (1.1, 2), (3, 5), (7, 10), (0.033, 0.05)])
@@ -42,7 +41,7 @@ def test_axes_have_round_steps(least: float, round_: float) -> None:
     assert figures.nice(least) == round_
 
 
-def test_the_timeline_places_phases_and_faults_on_one_axis(lost: History) -> None:
+def test_the_timeline_places_phases_and_faults_on_one_axis(lost: Course) -> None:
     drawn = figures.timeline(lost)
 
     (band,) = drawn.bands
@@ -57,10 +56,12 @@ def test_attempts_are_stacked_by_outcome_at_the_time_of_their_answer(tmp_path: P
         writes(tmp_path, (1.01, "ok"), (1.02, "ok"), (1.03, "fail"), (5, "none"), (9, "degraded"))
     )
 
-    assert [(bar.outcome, bar.x) for bar in drawn.bars] == [("ok", 10), ("fail", 10), ("info", 50), ("degraded", 90)]
+    assert [(bar.kind, bar.x) for bar in drawn.bars] == [("ok", 10), ("fail", 10), ("info", 50), ("degraded", 90)]
     assert [bar.height for bar in drawn.bars] == [80, 40, 40, 40]
     assert [bar.y for bar in drawn.bars] == [40, 0, 80, 80]
-    assert drawn.scale == "highest bar: 3 in 0.1 s"
+    assert drawn.scale == "attempts in 0.1 s"
+    assert [(level.label, level.y) for level in drawn.levels] == [("0", 120), ("1", 80), ("2", 40), ("3", 0)]
+    assert [kind for kind, _ in drawn.kinds] == ["ok", "degraded", "info", "fail"]
 
 
 def test_a_long_load_is_drawn_with_a_bounded_number_of_bars(tmp_path: Path) -> None:
@@ -70,22 +71,41 @@ def test_a_long_load_is_drawn_with_a_bounded_number_of_bars(tmp_path: Path) -> N
 
 
 def test_every_attempt_of_the_load_is_in_a_bar(tmp_path: Path) -> None:
-    history = read_history(made(legal_history(Load(2)), tmp_path) / "history.jsonl")
-    window, drawn = figures.load_alone(history), figures.operations(history)
-    highest = int(drawn.scale.split()[2])
+    course = course_of(made(legal_history(Load(2)), tmp_path) / "history.jsonl")
+    window, drawn = figures.load_alone(course), figures.operations(course)
+    top = int(drawn.levels[-1].label)
 
-    within = sum(window.begun <= t <= window.ended for t, _ in figures.attempts(history))
-    assert round(sum(bar.height for bar in drawn.bars) * highest / figures.BARS_HEIGHT) == within > 100
+    within = sum(window.begun <= t <= window.ended for t in course.attempts.times)
+    assert round(sum(bar.height for bar in drawn.bars) * top / figures.BARS_HEIGHT) == within > 100
+    assert min(bar.y for bar in drawn.bars) >= 0
+
+
+@pytest.mark.parametrize(
+    ("number", "labels"), [(1, ["0", "1"]), (7, ["0", "2", "4", "6", "8"]), (60, ["0", "20", "40", "60"])]
+)
+def test_the_axis_of_the_bars_has_round_numbers_and_ends_above_the_highest_bar(
+    number: int, labels: list[str], tmp_path: Path
+) -> None:
+    drawn = figures.operations(writes(tmp_path, *[(1.01, "ok")] * number))
+    assert [level.label for level in drawn.levels] == labels
+    assert max(bar.height for bar in drawn.bars) == pytest.approx(figures.BARS_HEIGHT * number / int(labels[-1]), 0.01)
+
+
+def test_a_long_name_of_a_lane_is_cut_to_the_screen() -> None:
+    lane = figures.Lane("san.lose " + "array-" * 12, ())
+    assert lane.shown_label("desktop") == lane.label
+    assert lane.shown_label("phone").endswith("...")
+    assert lane.label_width("phone") <= 300
 
 
 def test_a_trial_that_never_came_to_its_load_is_drawn_from_its_first_phase(tmp_path: Path) -> None:
     header = Header("e", 1, "reject", "keyed", canaries={"A": "a", "B": "b"})
     phases = [PhaseEvent("reset", 100 * SECOND, "begun"), PhaseEvent("reset", 104 * SECOND, "ended")]
-    history = read_history(made([header, *phases], tmp_path) / "history.jsonl")
+    course = course_of(made([header, *phases], tmp_path) / "history.jsonl")
 
-    drawn = figures.timeline(history)
+    drawn = figures.timeline(course)
     assert [(span.label, span.x, span.width) for span in drawn.lanes[0].spans] == [("reset", 0, 100)]
-    assert figures.operations(history).bars == ()
+    assert figures.operations(course).bars == ()
 
 
 def test_a_label_stands_only_where_it_has_room_on_that_screen() -> None:

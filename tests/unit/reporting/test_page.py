@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from chaos import cli
+from chaos import cli, judge_again
 from chaos.checks.classes import MEANING, REPORTED, THIN, VIOLATING
 from chaos.errors import AgentError, HarnessError, MalformedHistory, Terminated
 from chaos.experiment.plan import ScheduledFault, Target, Trigger
 from chaos.faults import catalogue
-from chaos.history.events import Act, DoorRead, Event, FaultEvent, Note, PhaseEvent, Row
-from chaos.history.reader import read_history
+from chaos.history.events import Act, DoorRead, Event, FaultEvent, Header, Note, PhaseEvent, Row
 from chaos.reporting.meanings import meaning
+from chaos.reporting.page import file
+from chaos.reporting.page.course import course_of
 from chaos.reporting.page.file import HtmlReport, report_again
 from chaos.reporting.page.page import STORIES_MAX, page
 from chaos.reporting.result import TrialResult
@@ -96,7 +97,7 @@ def test_a_violation_tells_what_was_lost_first_and_how_to_see_it_again(tmp_path:
     assert "The experiment expects HELD." in text
     for told in (
         "r , contact of u-1 lost",
-        "acknowledged last at 2.000 s records: pgdata on array core (struck by san.lose at 3.000 s)",
+        "acknowledged at 2.000 s records: pgdata on array core (struck by san.lose at 3.000 s)",
         "3.000 s san.lose core injected",
         "4.000 s san.lose core healed failed writes 3",
         "5.000 s runbook no usable backup; initialised empty",
@@ -121,9 +122,9 @@ def test_a_held_trial_says_so_and_shows_no_record(tmp_path: Path) -> None:
     assert held.verdict == "HELD"
     assert f"HELD {held.reason}" in text
     assert "as the experiment expects" in text
-    assert "None was found." in text
     assert "did not keep" not in text
-    assert "Nothing was found that services write outside LUNs." in text
+    assert "What HELD does not promise" in text
+    assert not re.search(r"\b[Nn]one\b|\bNothing was found|\bNo roles", text), "what says nothing is not there"
 
 
 def test_an_inconclusive_trial_names_every_reason(tmp_path: Path) -> None:
@@ -214,17 +215,41 @@ def test_the_page_loads_nothing_and_runs_nothing(tmp_path: Path) -> None:
 
 
 def test_of_very_many_lost_records_the_page_shows_a_bounded_part_and_counts_the_rest(tmp_path: Path) -> None:
-    history = read_history(made(recorded(), tmp_path) / "history.jsonl")
+    course = course_of(made(recorded(), tmp_path) / "history.jsonl")
     lost = judged()
     assert lost.judgement is not None
     line = lost.judgement.records[0]
     many = tuple(replace(line, record=f"r-{number}", story=line.story * 8) for number in range(5_000))
-    html = page(replace(lost, judgement=replace(lost.judgement, records=many, records_total=9_000)), history)
+    html = page(replace(lost, judgement=replace(lost.judgement, records=many, records_total=9_000)), course)
 
     assert html.count("<details") == STORIES_MAX + 1  # and the one around those that are not listed at once
     assert f"The first {STORIES_MAX} of 9,000" in html
     assert f"{9_000 - STORIES_MAX:,} are left out here" in html
     assert len(html) < 4_000_000
+
+
+def test_the_page_of_a_verdict_reads_no_operation_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = judge_again(made(recorded(), tmp_path))
+    monkeypatch.setattr(file, "read_history", lambda path: pytest.fail("a million records would take a minute"))
+    file.write_report(found)
+    assert "VIOLATED" in read(tmp_path)
+
+
+def test_of_very_many_faults_the_page_draws_a_bounded_part(tmp_path: Path) -> None:
+    header, *rest = recorded()
+    assert isinstance(header, Header)
+    faults = [FaultEvent(n, 3 * SECOND + n, "process.kill", f"s-{n}", "injected") for n in range(2_000)]
+    events = [replace(header, faults=("process.kill",) * 2_000), *faults, *_without_faults(rest)]
+    course = course_of(made(events, tmp_path) / "history.jsonl")
+
+    html = page(judged(), course)
+
+    assert html.count('class="fault"') <= 60
+    assert len(html) < 1_000_000
+
+
+def _without_faults(events: Iterable[Event]) -> list[Event]:
+    return [event for event in events if not isinstance(event, FaultEvent)]
 
 
 def test_a_secret_of_the_stack_is_not_on_the_page(tmp_path: Path) -> None:
@@ -252,7 +277,59 @@ def test_who_had_a_role_is_told_and_drawn(tmp_path: Path) -> None:
     assert "5.000 s primary is db-2" in text
     assert "primary: db-1 from 0.000 s to 4.000 s" in text
     assert "primary then: db-1" in text, "when the lost record was acknowledged"
-    assert "No roles" not in text
+
+
+def test_a_wrong_old_version_is_as_red_as_a_missing_one(tmp_path: Path) -> None:
+    seen: dict[str, str] = {}
+    for name in ("lost", "resurrected", "corrupted"):
+        folder = tmp_path / name
+        folder.mkdir()
+        events = PLANTS[name][0][1](legal_history(Load(3)), random.Random(1))
+        assert events is not None
+        again(made(events, folder, CUT))
+        html = (folder / "report.html").read_text(encoding="utf-8")
+        lines = re.findall(r'<div class="line wrong">.*?<span class="detail">(.*?)</span></div>', html)
+        seen[name] = lines[0]
+        right = re.findall(r'<div class="line ">.*?<span class="detail">(not there|there, [^<]*)</span></div>', html)
+        assert not set(lines) & set(right), "one read is not red and plain"
+    assert seen["lost"] == "not there" or " in place of " in seen["lost"]
+    assert "and nothing must be there" in seen["resurrected"] or " in place of " in seen["resurrected"]
+    assert seen["corrupted"] == "there, corrupted"
+
+
+def test_the_page_tells_date_versions_images_and_what_services_said(tmp_path: Path) -> None:
+    header, *rest = recorded()
+    assert isinstance(header, Header)
+    told = replace(
+        header,
+        epoch_ns=1_795_902_800 * SECOND,
+        versions={"Holdfast": "0.1.0", "Docker": "20.10.24"},
+        images={"db": "postgres:15", "gateway": ""},
+    )
+    run_dir = made([told, *rest], tmp_path)
+    kept = {"not_covered": [], "images": {"db": "sha256:abc", "gateway": "sha256:def", "x-chaos.carrier": "sha256:123"}}
+    (run_dir / "result.json").write_text(json.dumps(kept), encoding="utf-8")
+    (run_dir / "logs").mkdir()
+    (run_dir / "logs" / "db.log").write_text("2026-11-28T21:53:25.500000000Z PANIC: could not write to file\n")
+
+    again(run_dir)
+    text = read(run_dir)
+
+    assert "28 November 2026, 21:53:22 UTC · Holdfast 0.1.0 · Docker 20.10.24" in text
+    assert "db postgres:15 sha256:abc" in text
+    assert "gateway built sha256:def" in text
+    assert (
+        "What the services said around the fault san.lose core at 3.000 s db 3.000 s san.lose core 3.500 s PANIC"
+        in text
+    )
+
+
+def test_an_older_run_has_no_empty_line_for_what_it_did_not_record(tmp_path: Path) -> None:
+    again(made(recorded(), tmp_path))
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "UTC" not in html
+    assert "What the services said" not in html
+    assert not re.search(r'<p class="soft">\s*</p>', html)
 
 
 def test_a_trial_that_broke_off_shows_why_and_how_far_it_came(tmp_path: Path) -> None:
