@@ -58,6 +58,13 @@ def texts_by_name(value: object, name: str) -> dict[str, str]:
     return {key: text(member, name) for key, member in value.items()}
 
 
+def evidence_of(value: object) -> dict[str, int | float | str]:
+    """What was counted of a fault, by name."""
+    if type(value) is not dict or any(type(each) not in (int, float, str) for each in value.values()):
+        raise BadLineError("evidence is not a map of numbers and texts")
+    return value
+
+
 def copies_of(value: object) -> tuple[tuple[str, str, str], ...]:
     """Copies of a store: volume, array, and both in words."""
     found = [texts(each, "a copy") for each in value] if type(value) is list else []

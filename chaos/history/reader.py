@@ -20,7 +20,18 @@ import orjson
 from chaos.errors import MalformedHistory
 from chaos.history.events import FORMAT, MUTATIONS, TAGS, FaultEvent, Header, Note, PhaseEvent, is_unasked
 from chaos.history.fields import (
-    BadLineError, bare_copy, copies_of, flag, integer, one_of, row_of, text, texts, texts_by_name, whole_copy,
+    BadLineError,
+    bare_copy,
+    copies_of,
+    evidence_of,
+    flag,
+    integer,
+    one_of,
+    row_of,
+    text,
+    texts,
+    texts_by_name,
+    whole_copy,
 )  # fmt: skip
 from chaos.history.model import CACHE_STEP, INFINITY, Answer, Attempt, Door, History, OddSight, Operation
 
@@ -393,9 +404,6 @@ class _Reader:
         faults = self.history.header.faults
         if index >= len(faults) or faults[index] != name:
             raise BadLineError(f"fault {index} {name!r:.60} is not in the header's schedule")
-        evidence = event.get("evidence", {})
-        if type(evidence) is not dict or any(type(v) not in (int, float, str) for v in evidence.values()):
-            raise BadLineError("evidence is not a map of numbers and texts")
         if happened in ("healed", "lasting") and index not in self._injected:
             raise BadLineError(f"fault {index} ended and was never injected")
         if happened == "injected":
@@ -409,7 +417,7 @@ class _Reader:
                 happened=happened,  # type: ignore[arg-type]
                 phase=text(event.get("phase", "load"), "phase"),
                 bit=flag(event.get("bit", False), "bit"),
-                evidence=evidence,
+                evidence=evidence_of(event.get("evidence", {})),
                 why=text(event.get("why", ""), "why"),
                 struck=texts(event.get("struck", []), "struck"),
                 exceeds=flag(event.get("exceeds", False), "exceeds"),
