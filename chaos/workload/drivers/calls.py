@@ -35,6 +35,7 @@ async def answer_of(call: Callable[[], Awaitable[T]], seconds_max: float) -> T:
         Exception: Whatever else the driver raises.
     """
     task = asyncio.create_task(_contained(call))
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # late, it is of no interest any more
     try:
         await asyncio.wait([task], timeout=seconds_max)
     except asyncio.CancelledError:
@@ -65,7 +66,6 @@ async def _give_up(task: asyncio.Task[T]) -> None:
         await asyncio.wait([task], timeout=CANCELLED_SECONDS)
         if task.done():
             break
-    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # so that it is not told as unheard
 
 
 async def close(session: Session | Copy, seconds_max: float) -> None:
