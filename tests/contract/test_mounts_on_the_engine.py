@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from chaos.experiment.plan import Target
-from chaos.stack.engine import layer
 from chaos.stack.live.mending import Damage
 from chaos.stack.spec import LOCAL, Build, Mount, Service, Stack
 from tests.contract.stage import DATA, KEEP, LISTENER, Play, Scene, service, stack_of
@@ -199,7 +198,7 @@ def test_what_is_written_above_a_mount_point_is_named_and_what_the_engine_makes_
     may_look: bool, tmp_path: Path, play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not may_look:  # as where this process is not root
-        monkeypatch.setattr(layer, "_may_look_into", lambda layer: False)
+        monkeypatch.setattr("chaos.stack.engine.layer.os.access", lambda path, mode: False)
     (tmp_path / "secret").write_text("secret")
     box = mounting(
         Mount("lun", "disk", "/srv/shelf/data"),
