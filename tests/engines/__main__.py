@@ -112,8 +112,8 @@ def try_engine(place: Place, row: Row, seed: int, kills: int) -> None:
     """All of it on one engine that runs; what did not go as it should is in `row.trouble`."""
     cache = Path(place.environment()["HOLDFAST_CACHE"])
     for name in _KEPT:
-        if (cache_place() / name).is_dir():
-            shutil.copytree(cache_place() / name, cache / name, dirs_exist_ok=True)
+        if (cache_place() / name).is_dir() and not (cache / name).exists():
+            shutil.copytree(cache_place() / name, cache / name)
     began = time.monotonic()
     done = holdfast(place, "doctor", "--fix", seconds_max=_DOCTOR_SECONDS_MAX)
     row.version = version_of(place)

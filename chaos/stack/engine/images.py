@@ -148,8 +148,10 @@ def size_bytes(client: Engine, ids: Sequence[str]) -> int:
     return sum(size for _, _, size in layers)
 
 
-def remove(client: Engine, name: str, *, force: bool = False) -> bool:
+def remove(client: Engine, name: str) -> bool:
     """Take a name away, and with its last one the image and the steps beneath it; by id, of an image without a name.
+
+    Never by force: Podman 4 would remove the containers that have it, also those that run.
 
     Returns:
         Whether it is gone: not, where a container or another image needs it.
@@ -159,7 +161,7 @@ def remove(client: Engine, name: str, *, force: bool = False) -> bool:
     """
     with engine_errors(f"removing image {name}"):
         try:
-            client.api.remove_image(name, force=force)
+            client.api.remove_image(name)
         except Refusal as error:
             if status_of(error) == _IN_USE:
                 return False

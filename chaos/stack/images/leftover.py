@@ -74,7 +74,7 @@ def sweep_images(client: Engine) -> list[str]:
 def sweep_built(client: Engine, label: str) -> list[str]:
     """Remove the images with a label that Holdfast has built, with the steps of builds, of those that failed, too."""
     found = images.labelled(client, label)
-    removed = [tag for image in found for tag in image.tags if _removed(client, tag, force=True)]
+    removed = [tag for image in found for tag in image.tags if _removed(client, tag)]
     # a step goes only after what was built on it, so the last ones are removed again and again
     while gone := [
         image.id
@@ -85,9 +85,9 @@ def sweep_built(client: Engine, label: str) -> list[str]:
     return removed
 
 
-def _removed(client: Engine, tag: str, *, force: bool = False) -> bool:
+def _removed(client: Engine, tag: str) -> bool:
     ours = _OURS.match(tag)
     if ours is None:
         return False  # somebody has given it a name of their own
     with unused(ours[1]) as is_unused:
-        return is_unused and images.remove(client, tag, force=force)
+        return is_unused and images.remove(client, tag)

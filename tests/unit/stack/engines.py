@@ -62,8 +62,7 @@ class ListEngine:
     def history(self, image: str) -> list[dict[str, Any]]:
         return self.layers[image.removeprefix("id of ")]
 
-    def remove_image(self, image: str, *, force: bool) -> None:
-        assert force
+    def remove_image(self, image: str) -> None:
         name = image.removeprefix("id of ")
         if codes := self.refusals.get(name, []):
             raise refusal(codes.pop(0), f"{name} is busy")

@@ -42,7 +42,7 @@ class Place:
         found = [(key, each) for key, each in self.images.items() if name in each.tags]
         return Image(found[0][0], tuple(found[0][1].tags), found[0][1].labels) if found else None
 
-    def remove(self, client: object, name: str, *, force: bool = False) -> bool:
+    def remove(self, client: object, name: str) -> bool:
         key = next((key for key, each in self.images.items() if name in (key, *each.tags)))
         has_children = any(each.parent == key for each in self.images.values())
         if key in self.needed or (has_children and not self.images[key].tags):
