@@ -88,6 +88,7 @@ class Relay:
         self._kept = 0
         self._servers: list[asyncio.Server] = []
         self._talks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def carried(self, at: str = "") -> Carried:
         """What went to and fro over connections on which the service answered.
@@ -140,7 +141,8 @@ class Relay:
             self._servers.append(await asyncio.start_server(partial(self._talk, name), sock=door))
 
     async def close(self) -> None:
-        """End all that goes through."""
+        """End all that goes through; nobody comes to the service any more who was let in just before."""
+        self._is_closed = True
         for server in self._servers:
             server.close()
         for talk in tuple(self._talks):
@@ -148,6 +150,9 @@ class Relay:
         await asyncio.gather(*self._talks, return_exceptions=True)
 
     async def _talk(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_closed:
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._talks.add(task)

@@ -156,7 +156,7 @@ def test_of_a_version_too_many_the_story_names_the_right_one(tmp_path: Path) -> 
 
 def test_of_a_version_that_must_not_be_there_the_story_names_it(tmp_path: Path) -> None:
     (record,) = judgement(tmp_path, *MADE, *sent(LATER), *rows(row_of(FIRST))).records
-    assert record.story[-1].detail == "there, version w-1"
+    assert record.story[-1].detail == "there, version w-1 in place of w-2"
     (record,) = judgement(tmp_path, *MADE, *rows(replace(row_of(FIRST), hash="0" * 16))).records
     assert record.story[-1].detail == "there, corrupted"
 

@@ -240,6 +240,13 @@ class LateAnswers(HttpSession):
         self._late = None
         return found
 
+    async def close(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            await asyncio.wait([self._late])
+            self._late.cancelled() or self._late.exception()
+        await super().close()
+
 
 class GivenUpForGood(HttpSession):
     """Cannot go on with a connection on which a delete was given up."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from unittest.mock import Mock
 
 import pytest
 
@@ -90,5 +91,18 @@ def test_replies_are_let_go_by_themselves_where_a_driver_that_blocks_lets_nobody
             await ask(b"one")
             assert await answers.readexactly(3) == b"one"
             assert not relay.holds
+
+    play(scene)
+
+
+def test_who_was_let_in_just_before_the_end_does_not_come_to_the_service_after_it() -> None:
+    async def scene() -> None:
+        relay = Relay(FrontDoor("127.0.0.1", 1))
+        await relay.open()
+        await relay.close()
+        let_in = Mock()
+        await relay._talk("", Mock(), let_in)
+        let_in.transport.abort.assert_called_once_with()
+        assert relay.refused == "", "nobody was asked"
 
     play(scene)
