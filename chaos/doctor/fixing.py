@@ -21,7 +21,7 @@ from chaos.stack.engine.client import Engine, connect, knock
 from chaos.stack.images.base import ensure_base
 from chaos.stack.images.images import ensure_agent_image
 from chaos.stack.images.packages import install, may_install
-from chaos.stack.pulse import pulse, sparse
+from chaos.stack.pulse import pulse
 
 Say = Callable[[str], None]
 
@@ -58,7 +58,7 @@ def fix(say: Say) -> None:
     """
     with locked("doctor-fix", _LOCK_SECONDS_MAX):
         client = reach_engine(say)
-        with closing(client), pulse("the agent's image", sparse(say, _TELL_SECONDS)) as said:
+        with closing(client), pulse("the agent's image", say, _TELL_SECONDS) as said:
             ensure_base(client, said)
             image = ensure_agent_image(client, said)
         say(f"the engine answers and the agent's image is there: {image.tag}")

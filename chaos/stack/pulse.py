@@ -1,4 +1,4 @@
-"""Says what is under way, once a second, while something takes long: so no wait is silent."""
+"""Says what is under way, now and then, while something takes long: so no wait is silent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 Say = Callable[[str], None]
 """Takes the newest thing that is known of a piece of work, such as the last line of a build; from any thread."""
-_BEAT_SECONDS = 1.0
 _LINE_CHARACTERS_MAX = 160
 
 
@@ -18,7 +17,7 @@ def quiet(line: str) -> None:
 
 
 @contextmanager
-def pulse(what: str, tell: Say, beat_seconds: float = _BEAT_SECONDS) -> Iterator[Say]:
+def pulse(what: str, tell: Say, beat_seconds: float) -> Iterator[Say]:
     """Call `tell` at every beat, from a thread of its own, with what is under way and since when.
 
     Args:
@@ -46,15 +45,3 @@ def pulse(what: str, tell: Say, beat_seconds: float = _BEAT_SECONDS) -> Iterator
     finally:
         over.set()
         thread.join()
-
-
-def sparse(tell: Say, seconds: float, now: Callable[[], float] = time.monotonic) -> Say:
-    """A `Say` that passes on one line in so many seconds, for who has no line that can be written anew."""
-    last = [now()]
-
-    def say(line: str) -> None:
-        if now() - last[0] >= seconds:
-            last[0] = now()
-            tell(line)
-
-    return say
