@@ -49,7 +49,7 @@ def sentence(judgement: Judgement, course: Course) -> str:
 
 
 def _held(judgement: Judgement, course: Course) -> str:
-    every = f"all {count(judgement.covered)} acknowledged records were there, whole and current, at every door"
+    every = f"all {count(judgement.covered)} acknowledged records were as they must be at every door"
     after = list(_between(course, course.load_begun, None))
     return f"{_capital(every)}: {'; '.join(after)}." if after else f"{_capital(every)}."
 

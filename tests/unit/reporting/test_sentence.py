@@ -128,7 +128,7 @@ def test_a_service_that_does_not_serve_is_told_with_what_cannot_be_read() -> Non
 def test_held_tells_what_was_there_after_what() -> None:
     held = replace(judgement(), verdict="HELD", records=(), records_total=0)
     assert sentence(held, course(phases=[COLD])) == (
-        "All 1,140 acknowledged records were there, whole and current, at every door: san.lose struck core at 15.000 "
+        "All 1,140 acknowledged records were as they must be at every door: san.lose struck core at 15.000 "
         "s; all was restarted cold at 40.000 s."
     )
     assert sentence(replace(held, verdict="INCONCLUSIVE"), course()) == ""
