@@ -27,6 +27,7 @@ from tests.unit.reporting.runs import made, recorded
 from tests.unit.reporting.samples import plan, result
 
 CHROMIUM = shutil.which("chromium")
+WAIT_MS_MAX = 10_000
 LONG = "aNameWithoutAnyPlaceToBreakIt" * 12
 
 pytestmark = pytest.mark.skipif(
@@ -182,7 +183,7 @@ def test_it_prints_whole_with_closed_stories_too(browser: Browser, report: Path)
 
     page.emulate_media(media="print")
 
-    assert page.evaluate(HIDDEN) == 0
+    page.wait_for_function(f"({HIDDEN})() === 0", timeout=WAIT_MS_MAX)  # the browser lays the page out anew first
     page.close()
 
 
