@@ -143,6 +143,9 @@ class Relay:
     async def close(self) -> None:
         """End all that goes through; nobody comes to the service any more who was let in just before."""
         self._is_closed = True
+        for door in self._doors.values():
+            asyncio.get_running_loop().remove_reader(door)
+        await asyncio.sleep(0)  # asyncio loses the socket of a client that it was letting in when the server closed
         for server in self._servers:
             server.close()
         for talk in tuple(self._talks):

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from unittest.mock import Mock
@@ -106,3 +109,21 @@ def test_who_was_let_in_just_before_the_end_does_not_come_to_the_service_after_i
         assert relay.refused == "", "nobody was asked"
 
     play(scene)
+
+
+def test_a_client_that_is_being_let_in_when_the_relay_ends_is_sent_away() -> None:
+    async def scene() -> None:
+        relay = Relay(FrontDoor("127.0.0.1", 1))
+        await relay.open()
+        with socket.create_connection((relay.front_door.host, relay.front_door.port)) as client:
+            for _ in range(2):  # turns of the loop: then asyncio has its socket, and no connection of it yet
+                await asyncio.sleep(0)
+            await relay.close()
+            client.setblocking(False)
+            assert await asyncio.get_running_loop().sock_recv(client, 1) == b"", "its connection has ended"
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        play(scene)
+        gc.collect()
+    assert [str(each.message) for each in warned] == []
