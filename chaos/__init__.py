@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from chaos.reporting.result import TrialResult
     from chaos.trials import run_trials
     from chaos.workload.drivers.http import send_once
+    from chaos.workload.drivers.options import DriverOptions
     from chaos.workload.drivers.plain import ConnectedSession, PlainSession
     from chaos.workload.session import Ack, Changes, Copy, FrontDoor, Record, Session, WriteId
 
@@ -30,6 +31,7 @@ __all__ = [
     "Changes",
     "ConnectedSession",
     "Copy",
+    "DriverOptions",
     "Evidence",
     "Fault",
     "FrontDoor",
@@ -76,6 +78,7 @@ _HOMES = {
     "chaos.reporting.result": ("TrialResult",),
     "chaos.trials": ("run_trials",),
     "chaos.workload.drivers.http": ("send_once",),
+    "chaos.workload.drivers.options": ("DriverOptions",),
     "chaos.workload.drivers.plain": ("ConnectedSession", "PlainSession"),
     "chaos.workload.session": ("Ack", "Changes", "Copy", "FrontDoor", "Record", "Session", "WriteId"),
 }

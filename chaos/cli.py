@@ -210,7 +210,7 @@ def driver_test(
     with logged_to_file():
         findings = try_driver(plan, stack, tell, complain)
     wrong = [each for each in findings if each.outcome == "wrong"]
-    name = plan.driver or stack.driver
+    name = str(plan.driver or stack.driver)
     reason = f"{counted(len(wrong), 'check')} of driver {name} went wrong" if wrong else f"driver {name} is ok"
     document = _without_verdict(reason, {"driver": name, "checks": findings})
     return Answer(EXIT_VIOLATED if wrong else EXIT_HELD, document, reason)
@@ -327,12 +327,11 @@ def _detail(quiet: bool, verbose: bool) -> Detail:
 def _open_all(files: Sequence[Path], seed: int | None, times: int, detail: Detail) -> Asked:
     """Open every file with its driver before anything begins, and tell what a folder has that is not run."""
     from chaos.preflight.several import open_all
-    from chaos.workload.drivers import load_doors, load_driver
+    from chaos.workload.drivers import chosen_driver
 
     def check_driver(opened: Opened) -> None:
         plan, stack = opened.plans[0], opened.stack
-        driver = load_driver(plan.driver or stack.driver, plan.driver_folder)
-        load_doors(driver, (kind for kind, _, _ in stack.doors))
+        chosen_driver(plan.driver or stack.driver, plan.driver_folder, (kind for kind, _, _ in stack.doors))
 
     asked = open_all(files, seed, times=times, check=check_driver)
     for passed_over in asked.passed_over:

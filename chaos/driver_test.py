@@ -11,7 +11,7 @@ from chaos.stack.engine.identity import Run
 from chaos.stack.live.lifecycle import lab
 from chaos.stack.spec import Stack
 from chaos.trials import with_sigterm
-from chaos.workload.drivers import load_doors, load_driver
+from chaos.workload.drivers import chosen_driver
 from chaos.workload.reads.doors import Readers
 from chaos.workload.session import FrontDoor
 from chaos.workload.tryout.checks import Tryout
@@ -38,9 +38,8 @@ def try_driver(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None])
 
 
 async def _tried(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None]) -> list[Finding]:
-    name = plan.driver or stack.driver
-    driver = load_driver(name, plan.driver_folder)
-    load_doors(driver, (kind for kind, _, _ in stack.doors))
+    choice = plan.driver or stack.driver
+    driver = chosen_driver(choice, plan.driver_folder, (kind for kind, _, _ in stack.doors))
     promises = Promises(
         policy=stack.policy,
         keyed=stack.idempotency == "keyed",
@@ -53,7 +52,7 @@ async def _tried(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None
     scratch.mkdir(exist_ok=True)
     findings: list[Finding] = []
     async with (
-        Readers.open(name, plan.driver_folder, scratch) as readers,
+        Readers.open(choice, plan.driver_folder, scratch) as readers,
         lab(stack, Run.begin(plan.seed), plan.limits, lambda event: None, log) as copy,
     ):
         reader = await readers.new()

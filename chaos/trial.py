@@ -35,7 +35,7 @@ from chaos.stack.live.lifecycle import Lab
 from chaos.stack.live.mending import mend
 from chaos.stack.live.roles import Roles
 from chaos.workload import canaries
-from chaos.workload.drivers import load_doors, load_driver
+from chaos.workload.drivers import chosen_driver
 from chaos.workload.drivers.blame import drivers_place
 from chaos.workload.fleet import Fleet, ask_nobody
 from chaos.workload.logbook import Logbook
@@ -69,8 +69,8 @@ class Trial:
         self._fan = fan
         self._recorder = Recorder(folder / "history.jsonl")
         self._logbook = Logbook(self._recorder, hush=lab_.running.hush)
-        self._driver = load_driver(plan.driver or stack.driver, plan.driver_folder)
-        load_doors(self._driver, (kind for kind, _, _ in stack.doors))
+        kinds = (kind for kind, _, _ in stack.doors)
+        self._driver = chosen_driver(plan.driver or stack.driver, plan.driver_folder, kinds)
         self._all_readers = readers
         readers.hush = lab_.running.hush
         self._mending = asyncio.Lock()

@@ -317,7 +317,7 @@ class _Crew:
 def _keep_inputs(opened: Opened, turns: Sequence[_Turn]) -> dict[Path, Plan]:
     """Have each run folder hold what its trial is run from, and the plan that runs it from there, which is returned."""
     plan, stack = turns[0].plan, opened.stack
-    files = driver_files(plan.driver or stack.driver, plan.driver_folder)
+    files = driver_files((plan.driver or stack.driver).name, plan.driver_folder)
     kept = keep(plan, stack, opened.sources, files, turns[0].folder)
     plans = {turn.folder: kept.into(turn.folder, turn.plan) for turn in turns}
     for folder, each in plans.items():

@@ -9,18 +9,41 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from chaos.errors import UsageError
-from chaos.experiment.explain import fail
 
 BUILT_IN: Final[Mapping[str, str]] = MappingProxyType({"http": "chaos.workload.drivers.http:HttpSession"})
 """The drivers that come with Holdfast, as "module:Class" by name. A new one is a line here."""
-DEFAULT: Final = "http"
 ENTRY_POINTS: Final = "holdfast.drivers"
 _CLASS_OF_A_MODULE: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, slots=True)
+class DriverChoice:
+    """The driver that a file names.
+
+    Attributes:
+        name: A name of `known_drivers`, or "module:Class".
+        options: What the file says of it, as it stands there. The driver's own class checks it.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """The name alone: an option may be a password."""
+        return self.name
+
+    def as_file(self) -> object:
+        """As it is written in a file."""
+        return {self.name: dict(self.options)} if self.options else self.name
+
+
+DEFAULT: Final = DriverChoice("http")
 
 
 @functools.cache
@@ -60,10 +83,3 @@ def is_class_of_a_module(name: str) -> bool:
 def names_told() -> str:
     """What a driver may be called, for a message."""
     return f"{', '.join(known_drivers())}, or module:Class for a driver of your own"
-
-
-def driver_form(value: object) -> object:
-    """A known name, or "module:Class"; anything else is a problem of the file."""
-    if isinstance(value, str) and not is_class_of_a_module(value) and value not in known_drivers():
-        fail(f"unknown driver {value[:60]!r}", f"use {names_told()}")
-    return value

@@ -130,7 +130,8 @@ def _experiment(document: Document, path: Path, seed: int | None, times: int, fa
     model = _validated(document, ExperimentModel, faults)
     folder = _folder(path)
     # Also where the experiment names no driver: the stack may name one that lies beside the experiment.
-    driver_folder = None if model.driver in known_drivers() else folder
+    known = model.driver is not None and model.driver.name in known_drivers()
+    driver_folder = None if known else folder
     return [_drawn(model, model.experiment, seed + i, folder, driver_folder) for i in range(times)]
 
 
@@ -216,7 +217,7 @@ def _drawn(model: FileModel, name: str, seed: int, folder: Path, driver_folder: 
         checks=Checks(**model.checks.model_dump()),
         limits=Limits(**model.limits.model_dump(), stated=frozenset(model.limits.model_fields_set)),
         expect=model.expect,
-        driver=model.driver or "",
+        driver=model.driver,
         driver_folder=driver_folder,
         profiles=tuple(model.profiles),
         variables=dict(model.variables),
@@ -277,7 +278,7 @@ def _as_file(plan: Plan, folder: Path) -> dict[str, object]:
     if plan.variables:
         data["variables"] = dict(plan.variables)
     if plan.driver:
-        data["driver"] = plan.driver
+        data["driver"] = plan.driver.as_file()
     if plan.driver_folder is not None:
         data["driver_folder"] = _relative(plan.driver_folder, folder)
     if plan.inputs is not None:

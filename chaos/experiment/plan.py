@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from chaos.experiment.drivers import DriverChoice
+
 Verdict = Literal["HELD", "VIOLATED", "INCONCLUSIVE"]
 Parameter = str | int | float | bool | list[str] | dict[str, int] | None
 
@@ -194,7 +196,7 @@ class Plan:
     checks: Checks
     limits: Limits
     expect: Verdict = "HELD"
-    driver: str = ""
+    driver: DriverChoice | None = None
     driver_folder: Path | None = None
     profiles: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)

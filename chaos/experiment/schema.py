@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeGuard, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model, model_validator
 
 from chaos.experiment.catalogue import TargetForm
-from chaos.experiment.drivers import driver_form
+from chaos.experiment.driver_form import DriverForm
 from chaos.experiment.explain import fail
 from chaos.experiment.plan import PHOTO, PLAIN_TYPES, Checks, Limits, Verdict, Workload
 from chaos.experiment.source import did_you_mean
@@ -186,7 +186,7 @@ class FileModel(Strict):
     ]
     profiles: Annotated[list[Name], Field(max_length=20)] = []
     variables: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = {}
-    driver: Annotated[str, BeforeValidator(driver_form)] | None = None
+    driver: DriverForm | None = None
     workload: WorkloadModel = WorkloadModel()
     schedule: Annotated[list[ScheduledFaultModel], Field(max_length=100)] = []
     checks: ChecksModel = ChecksModel()

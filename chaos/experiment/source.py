@@ -133,6 +133,17 @@ def plain(node: Node, *, text_at: Callable[[Loc], bool] = lambda _: False, loc: 
     return {key: plain(item, text_at=text_at, loc=(*loc, key)) for key, (_, item) in node.entries.items()}
 
 
+def tree(value: Plain, name: str) -> Node:
+    """The tree of a value that stands in no file, each node's place called after the keys that lead to it."""
+    place = Place(name, 0, 0)
+    if isinstance(value, dict):
+        inner = {key: tree(each, f"{name}.{key}") for key, each in value.items()}
+        return Table(place, {key: (node.place, node) for key, node in inner.items()})
+    if isinstance(value, list):
+        return Items(place, tuple(tree(each, f"{name}[{number}]") for number, each in enumerate(value)))
+    return Scalar(place, value, None if value is None else str(value))
+
+
 def find(node: Node, loc: Iterable[str | int]) -> tuple[Node, Place]:
     """The node at `loc`, or the nearest one above it, and its place."""
     for step in loc:

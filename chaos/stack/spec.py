@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from chaos.experiment.drivers import DEFAULT, DriverChoice
+
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 ANY = "any "
 """Before a role: one of the services that have it."""
@@ -247,7 +249,7 @@ class Stack:
         luns: By name: that of the volume, or `service:/path`.
         volumes: Further named volumes; none once `chaos.stack.local` has put them on LUNs.
         front_door: (service, container port).
-        driver: A name of `chaos.experiment.drivers`, or "module:Class".
+        driver: As `x-chaos` names it; an experiment may name another.
         roles: Services by role, e.g. {"database": ("db",)}; of a role that moves, those that may have it.
         role_checks: Of each role that moves, how to find out who has it.
         copies: For each store ("records", "blobs") the volumes that hold a copy of it, as declared.
@@ -267,7 +269,7 @@ class Stack:
     luns: Mapping[str, Lun]
     volumes: tuple[str, ...]
     front_door: tuple[str, int]
-    driver: str
+    driver: DriverChoice = DEFAULT
     policy: Literal["reject", "last-writer-wins"] = "reject"
     idempotency: Literal["keyed", "none"] = "keyed"
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

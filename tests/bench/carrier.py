@@ -47,7 +47,7 @@ async def takehold(times: int) -> list[Figure]:
 @asynccontextmanager
 async def _bench() -> AsyncIterator[tuple[Carrier, Log]]:
     service = Service("echo", image="debian:bookworm-slim", command=("perl", "-e", phone.ECHO), ports=(Port(8080),))
-    stack = Stack("bench-carrier", ROOT, {"echo": service}, {}, (), ("echo", 8080), "http", carrier=True)
+    stack = Stack("bench-carrier", ROOT, {"echo": service}, {}, (), ("echo", 8080), carrier=True)
     with cache_on("memory") as folder:
         async with bed(stack) as made:
             await made.running.up(made.golden.bases(), READY_SECONDS_MAX)

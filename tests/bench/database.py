@@ -137,7 +137,7 @@ def _stack() -> Stack:
         stop_grace_seconds=30,
     )
     lun = Lun(_LUN, "bench", 2 << 30)
-    return Stack("bench-pgbench", ROOT, {_SERVICE: service}, {_LUN: lun}, (), (_SERVICE, _PORT), "http")
+    return Stack("bench-pgbench", ROOT, {_SERVICE: service}, {_LUN: lun}, (), (_SERVICE, _PORT))
 
 
 @asynccontextmanager

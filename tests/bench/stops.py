@@ -128,7 +128,7 @@ async def _bench(
         shared = [Mount("bind", str(cache / name), f"{probe.FOLDER}/{name}") for name in files]
         own = {each.name: replace(each, mounts=(*each.mounts, *shared)) for each in services}
         disks = {name: Lun(name, "bench", 64 << 20) for name in luns}
-        stack = Stack("bench-stops", ROOT, own, disks, (), (services[0].name, probe.PORT), "http")
+        stack = Stack("bench-stops", ROOT, own, disks, (), (services[0].name, probe.PORT))
         async with bed(stack) as made:
             await made.running.up(made.golden.bases(), READY_SECONDS_MAX)
             yield made, [Log(made.running.files.paths[str(cache / name)]) for name in files]

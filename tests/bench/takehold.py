@@ -89,7 +89,7 @@ def _stack(shared: Path) -> Stack:
         stop_grace_seconds=1,
     )
     lun = Lun(_LUN, "bench", 64 << 20)
-    return Stack("bench-probe", ROOT, {_SERVICE: service}, {_LUN: lun}, (), (_SERVICE, probe.PORT), "http")
+    return Stack("bench-probe", ROOT, {_SERVICE: service}, {_LUN: lun}, (), (_SERVICE, probe.PORT))
 
 
 async def _io_error(made: Lab, log: Log) -> float:

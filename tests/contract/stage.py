@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from chaos.agent.wire import Event
+from chaos.experiment.drivers import DriverChoice
 from chaos.experiment.plan import Limits, Parameter, ScheduledFault, Target, Trigger
 from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
@@ -62,7 +63,7 @@ def stack_of(*services: Service, front_port: int = 8080, mebibytes: int = 32) ->
         luns={name: Lun(name, "core", mebibytes << 20) for name in luns},
         volumes=(),
         front_door=(services[0].name, front_port),
-        driver="http",
+        driver=DriverChoice("http"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from chaos.experiment.drivers import DriverChoice
 from chaos.experiment.plan import (
     Checks,
     Limits,
@@ -69,7 +70,7 @@ def plan_of(
         schedule=schedule,
         checks=Checks(minimum_acknowledged=50, require_mix=False),
         limits=Limits(ready_seconds_max=60, recover_seconds_max=30, converge_seconds_max=15, door_seconds_max=20),
-        driver=driver,
+        driver=DriverChoice(driver) if driver else None,
         driver_folder=driver_folder,
         profiles=profiles,
         variables=variables or {},

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.experiment.drivers import DriverChoice
 from chaos.experiment.loader import load
 from chaos.experiment.plan import Limits
 from chaos.faults import catalogue
@@ -94,7 +95,7 @@ async def names(running: RunningStack) -> set[str]:
 
 async def copies(running: RunningStack) -> dict[str, DoorRead]:
     """Every copy's own answer, by door, once two rounds of it agree."""
-    async with Readers.open("http") as readers:
+    async with Readers.open(DriverChoice("http")) as readers:
         reader = await readers.new()
         doors = [door for door in copy_doors(STACK.doors, ["u-01"]) if door.owner == "u-01"]
         reads = await reader.read(front_door(running), 4, doors, seconds_max=30.0)

@@ -20,10 +20,10 @@ PAGE = DOCS / "api.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.M | re.S)
 
 PUBLIC = """
-    Ack Changes ConnectedSession Copy Evidence Fault FrontDoor HarnessError HoldfastError LiveMedium Medium Missing
-    NotNow Opened ParameterInfo PlainSession Plan Record Refused ScheduledFault Session SourceError Strike Surroundings
-    Target TargetForm TrialResult Trigger UsageError Workload WriteId fault judge_again open_experiment run_trials
-    send_once
+    Ack Changes ConnectedSession Copy DriverOptions Evidence Fault FrontDoor HarnessError HoldfastError LiveMedium
+    Medium Missing NotNow Opened ParameterInfo PlainSession Plan Record Refused ScheduledFault Session SourceError
+    Strike Surroundings Target TargetForm TrialResult Trigger UsageError Workload WriteId fault judge_again
+    open_experiment run_trials send_once
 """
 
 

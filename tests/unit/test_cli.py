@@ -18,6 +18,7 @@ import pytest
 from chaos import cli
 from chaos.doctor import Diagnosis, FaultReadiness, Finding
 from chaos.errors import EngineError, Problem, SourceError, Terminated, UsageError
+from chaos.experiment.drivers import DriverChoice
 from chaos.experiment.plan import Plan, Verdict
 from chaos.preflight import opening
 from chaos.reporting.listener import Listener, Silent
@@ -574,7 +575,8 @@ def test_what_is_wrong_with_a_stack_that_several_files_share_is_told_once(
 def test_a_driver_that_cannot_be_imported_is_told_before_anything_runs(
     trials: Trials, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(opening, "load_stack", lambda *given: replace(STACK, driver="absent_driver:Absent"))
+    absent = DriverChoice("absent_driver:Absent")
+    monkeypatch.setattr(opening, "load_stack", lambda *given: replace(STACK, driver=absent))
 
     assert cli.main(["run", "x.yaml"]) == 64
     assert "'absent_driver:Absent' cannot be imported" in capsys.readouterr().err

@@ -38,7 +38,7 @@ ALLOWED = {
     "agent": {"wire"},
     "history": {"errors"},
     "experiment": {"errors"},
-    "spec": set(),
+    "spec": {"experiment"},
     "stack": {"errors", "experiment", "wire", "spec"},
     "faults": {"errors", "history", "experiment", "wire", "spec"},
     "live": {"errors", "history", "experiment", "wire", "spec", "stack", "faults"},

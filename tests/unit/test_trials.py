@@ -14,6 +14,7 @@ import pytest
 
 from chaos import trials
 from chaos.errors import AgentError, HarnessError, UsageError
+from chaos.experiment.drivers import DriverChoice
 from chaos.experiment.plan import Checks, Limits, Plan, Verdict, Workload
 from chaos.preflight.opening import Opened
 from chaos.reporting.listener import Silent, Standing
@@ -134,7 +135,12 @@ def test_trials_of_one_stack_share_a_copy(engine: Engine) -> None:
 
 
 def test_experiments_of_one_stack_share_a_copy_and_others_have_their_own(engine: Engine) -> None:
-    mixed = [*drawn(1), *drawn(2, experiment="other"), *drawn(3, stack="b"), *drawn(4, stack="b", driver="x:X")]
+    mixed = [
+        *drawn(1),
+        *drawn(2, experiment="other"),
+        *drawn(3, stack="b"),
+        *drawn(4, stack="b", driver=DriverChoice("x:X")),
+    ]
     results = run_trials(mixed, listeners=(engine,))
     assert [each.plan.seed for each in results] == [1, 2, 3, 4]
     assert engine.copies == ["a", "b", "b"]

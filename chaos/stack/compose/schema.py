@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from chaos.experiment.drivers import DEFAULT, driver_form
+from chaos.experiment.driver_form import DriverForm
+from chaos.experiment.drivers import DEFAULT
 from chaos.experiment.explain import fail
 from chaos.experiment.source import did_you_mean
 from chaos.stack.compose.values import (
@@ -355,7 +356,7 @@ class ChaosModel(Strict):
 
     arrays: dict[Name, ArrayModel] = {}
     front_door: Annotated[tuple[str, int], _address("front_door")] | None = None
-    driver: Annotated[str, BeforeValidator(driver_form)] = DEFAULT
+    driver: DriverForm = DEFAULT
     conflict: Annotated[Literal["reject", "last-writer-wins"], BeforeValidator(_policy)] = "reject"
     idempotency: Literal["keyed", "none"] = "keyed"
     roles: dict[Name, list[str] | RoleModel] = {}

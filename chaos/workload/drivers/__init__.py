@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import cast
 
 from chaos.errors import UsageError, remedy
-from chaos.experiment.drivers import is_class_of_a_module, known_drivers, names_told
+from chaos.experiment.drivers import DriverChoice, is_class_of_a_module, known_drivers, names_told
+from chaos.workload.drivers.options import with_options
 from chaos.workload.session import Copy, Session
 
 _CALLS: Mapping[str, int] = {"put": 3, "delete": 3, "changes": 1, "everything": 0, "close": 0}
@@ -20,6 +21,22 @@ _OF_A_PACKAGE = "install what it lacks, or mend or uninstall the package that it
 
 _FOLDERS: set[str] = set()
 """In which drivers of the user's own were looked for by this process."""
+
+
+def chosen_driver(choice: DriverChoice, folder: Path | None, doors: Iterable[str] = ()) -> type[Session]:
+    """The driver that a file names, with the options that it gives, once it can read these kinds of `x-chaos.doors`.
+
+    Args:
+        choice: What the file says.
+        folder: As of `load_driver`.
+        doors: The kinds.
+
+    Raises:
+        UsageError: As of `load_driver`, `with_options` and `load_doors`.
+    """
+    driver = with_options(load_driver(choice.name, folder), choice)
+    load_doors(driver, doors)
+    return driver
 
 
 def load_driver(name: str, folder: Path | None = None) -> type[Session]:

@@ -19,9 +19,10 @@ import orjson
 
 import chaos
 from chaos.errors import DriverError, HarnessError
+from chaos.experiment.drivers import DriverChoice
 from chaos.history.events import CANARY_DEVICE, CANARY_OWNER, DoorRead, Row
 from chaos.workload.logbook import Sink, quoted
-from chaos.workload.reads.reader import LINE_BYTES_MAX, ROUNDS_MAX
+from chaos.workload.reads.reader import LINE_BYTES_MAX, OPTIONS_VARIABLE, ROUNDS_MAX
 from chaos.workload.session import FrontDoor
 
 START_SECONDS_MAX = 30.0
@@ -77,7 +78,7 @@ class Readers:
         hush: What blanks out secrets in what services and drivers say.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket, driver: str) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket, driver: DriverChoice) -> None:
         """Use `Readers.open`."""
         self.driver = driver
         self._process = process
@@ -88,11 +89,13 @@ class Readers:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, driver: str, folder: Path | None = None, scratch: Path | None = None) -> AsyncIterator[Readers]:
+    async def open(
+        cls, driver: DriverChoice, folder: Path | None = None, scratch: Path | None = None
+    ) -> AsyncIterator[Readers]:
         """Start the process that imports the driver, and end it; does not wait until the import is done.
 
         Args:
-            driver: Its name.
+            driver: As a file names it.
             folder: Where its module is looked for first.
             scratch: Where the readers' own folders are made, and removed when they end; else among temporary files.
         """
@@ -100,10 +103,10 @@ class Readers:
         path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH", "")]))
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "chaos.workload.reads.reader", driver, str(folder or ""),
+            sys.executable, "-m", "chaos.workload.reads.reader", driver.name, str(folder or ""),
             str(scratch or tempfile.gettempdir()),
             stdin=theirs.fileno(), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, OPTIONS_VARIABLE: orjson.dumps(driver.options).decode()},
         )  # fmt: skip
         theirs.close()
         readers = cls(process, ours, driver)
@@ -257,7 +260,7 @@ async def read_doors(
     return all(read.outcome == "ok" for read in reads)
 
 
-def _undead(driver: str, *, owner: str, kind: str, rows: int) -> str:
+def _undead(driver: DriverChoice, *, owner: str, kind: str, rows: int) -> str:
     door = f"the door {kind} of driver {driver}" if kind else f"driver {driver}"
     returned = f"{rows} record{'' if rows == 1 else 's'}"
     return (

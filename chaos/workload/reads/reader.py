@@ -31,8 +31,9 @@ from typing import Any
 import orjson
 
 from chaos.errors import UsageError
+from chaos.experiment.drivers import DriverChoice
 from chaos.history.events import DoorRead, Row
-from chaos.workload.drivers import load_doors, load_driver
+from chaos.workload.drivers import chosen_driver, load_doors
 from chaos.workload.drivers.blame import defect_of
 from chaos.workload.drivers.calls import answer_of, close
 from chaos.workload.logbook import said
@@ -44,6 +45,8 @@ DOORS_AT_ONCE = 6
 ROUNDS_MAX = 10
 PAUSE_SECONDS = 0.1
 LINE_BYTES_MAX = 64 << 20
+OPTIONS_VARIABLE = "HOLDFAST_DRIVER_OPTIONS"
+"""Of the environment: the options of the driver, as JSON."""
 
 
 class _Reading:
@@ -230,27 +233,29 @@ def _become_reader(driver: type[Session], link: socket.socket, folder: Path) -> 
 def main() -> None:
     """Fork a reader for every socket that comes over stdin, until that ends.
 
-    Arguments: the driver's name, its folder or "", and where readers' folders are made. This process only imports the
+    Arguments: the driver's name, its folder or "", and where readers' folders are made. Its options, among which may be
+    a password, come in the environment, where no other user of the host reads them. This process only imports the
     driver, once for all, in a folder of its own: what a module works out when it is imported must not lead back.
     """
     # The terminal sends Ctrl-C to the whole group; the controller decides, and ends this by closing stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for readers
     control = socket.socket(fileno=os.dup(0))
-    name, folder = sys.argv[1], Path(sys.argv[2]).absolute() if sys.argv[2] else None
+    choice = DriverChoice(sys.argv[1], orjson.loads(os.environ.pop(OPTIONS_VARIABLE)))
+    folder = Path(sys.argv[2]).absolute() if sys.argv[2] else None
     home = Path(tempfile.mkdtemp(prefix="readers-", dir=sys.argv[3]))
     try:
         _live_in(home / "0")
-        _fork_readers(control, home, name, folder)
+        _fork_readers(control, home, choice, folder)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _fork_readers(control: socket.socket, home: Path, name: str, folder: Path | None) -> None:
+def _fork_readers(control: socket.socket, home: Path, choice: DriverChoice, folder: Path | None) -> None:
     driver: type[Session] | None = None
     trouble = b""
     try:
-        driver = load_driver(name, folder)
+        driver = chosen_driver(choice, folder)
     except UsageError as error:
         trouble = orjson.dumps({"error": str(error)}, option=orjson.OPT_APPEND_NEWLINE)
     for number in itertools.count(1):

@@ -6,6 +6,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chaos.experiment.drivers import DriverChoice
 from chaos.experiment.loader import load_plan, write_plan
 from chaos.experiment.plan import Checks, Limits, Parameter, Plan, RecordType, ScheduledFault, Target, Trigger, Workload
 from chaos.experiment.schema import PHASES
@@ -70,6 +71,13 @@ FAULTS = st.one_of(
     ),
     st.builds(ScheduledFault, fault=st.just("carrier.down"), target=st.just(Target("carrier", True)), at=TRIGGERS),
 )
+OPTIONS = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXT | AWKWARD,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | AWKWARD, inner, max_size=3),
+)
+DRIVERS = st.builds(
+    DriverChoice, st.sampled_from(["http", "driver:Mine"]), st.dictionaries(NAMES | AWKWARD, OPTIONS, max_size=3)
+)
 PLANS = st.builds(
     Plan,
     experiment=NAMES | AWKWARD,
@@ -81,7 +89,7 @@ PLANS = st.builds(
     checks=st.builds(Checks, minimum_acknowledged=st.integers(1, 1000), require_mix=st.booleans()),
     limits=st.builds(Limits, ready_seconds_max=st.floats(0.001, 3600)),
     expect=st.sampled_from(["HELD", "VIOLATED", "INCONCLUSIVE"]),
-    driver=st.sampled_from(["", "http", "driver:Mine"]),
+    driver=st.none() | DRIVERS,
     driver_folder=st.none() | PATHS,
     profiles=st.lists(NAMES | AWKWARD, max_size=3).map(tuple),
     variables=st.dictionaries(st.sampled_from(["A", "B_2", "no", "null"]), TEXT | AWKWARD, max_size=3),

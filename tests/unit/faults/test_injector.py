@@ -34,6 +34,7 @@ from chaos.agent.wire import (
     ServicesApplied,
 )
 from chaos.errors import AgentError
+from chaos.experiment.drivers import DriverChoice
 from chaos.experiment.plan import ScheduledFault, Target, Trigger
 from chaos.faults import aim
 from chaos.faults import injector as module
@@ -67,7 +68,7 @@ def stack(*also: Service) -> Stack:
         luns={lun.name: lun for lun in luns},
         volumes=(),
         front_door=("gateway", 8080),
-        driver="http",
+        driver=DriverChoice("http"),
         roles={"database": ("db",), "leader": ("db", "files"), "none": ()},
         role_checks={"leader": RoleCheck(8008, "/leader")},
     )

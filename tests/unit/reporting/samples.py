@@ -9,6 +9,7 @@ from chaos.checks.conditions.mix import Mix
 from chaos.checks.finding import Finding
 from chaos.checks.story import AnomalousRecord, StoryLine
 from chaos.checks.verdict import Judgement
+from chaos.experiment.drivers import DriverChoice
 from chaos.experiment.plan import (
     Checks,
     Limits,
@@ -29,7 +30,7 @@ STACK = Stack(
     luns={"pgdata": Lun("pgdata", "core", 512 << 20)},
     volumes=(),
     front_door=("db", 5432),
-    driver="http",
+    driver=DriverChoice("http"),
 )
 """The stack that `plan` strikes."""
 

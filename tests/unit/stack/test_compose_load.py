@@ -43,7 +43,7 @@ def test_a_small_file_becomes_a_stack(tmp_path: Path) -> None:
     assert stack.services["gateway"].ports == (Port(8080),)
     assert stack.services["gateway"].depends_on == {"db": "service_started"}
     assert stack.luns == {"pgdata": Lun("pgdata", "core", 512 * 1024**2)}
-    assert (stack.front_door, stack.driver) == (("gateway", 8080), "http")
+    assert (stack.front_door, str(stack.driver)) == (("gateway", 8080), "http")
     assert (stack.policy, stack.idempotency) == ("reject", "keyed")
 
 
@@ -84,7 +84,7 @@ def test_x_chaos_says_what_compose_cannot(tmp_path: Path) -> None:
         "    - {name: last night's dump, restore: {service: db, run: restore.sh --newest}}\n"
         "    - {initialise: true}\n",
     )
-    assert (stack.driver, stack.policy, stack.idempotency) == ("mine.driver:Mine", "last-writer-wins", "none")
+    assert (str(stack.driver), stack.policy, stack.idempotency) == ("mine.driver:Mine", "last-writer-wins", "none")
     assert (stack.roles, stack.copies) == ({"database": ("db",)}, {"records": ("pgdata",)})
     assert stack.may_lose == ("gateway:/var/cache",)
     assert stack.steady == {"db": ("pg_isready", "-q")}

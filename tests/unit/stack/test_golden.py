@@ -13,6 +13,7 @@ import pytest
 
 from chaos.agent.wire import Format, Inspect, Inspected, Save
 from chaos.errors import HarnessError
+from chaos.experiment.drivers import DriverChoice
 from chaos.stack.agent.link import Agent
 from chaos.stack.cache import CACHE_IN_AGENT
 from chaos.stack.live.contents import digest
@@ -33,7 +34,7 @@ def stack(**changes: Any) -> Stack:
         luns={"pgdata": Lun("pgdata", "core", 8 << 20)},
         volumes=(),
         front_door=("db", 5432),
-        driver="http",
+        driver=DriverChoice("http"),
     )
 
 

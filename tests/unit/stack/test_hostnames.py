@@ -9,7 +9,7 @@ from chaos.stack.live.hostnames import Hostnames
 from chaos.stack.spec import Service, Stack
 
 SERVICES = {"db": Service("db"), "cache": Service("cache"), "web": Service("web", hostname="www")}
-STACK = Stack("unit", Path("compose.yaml"), SERVICES, {}, (), ("web", 80), "http")
+STACK = Stack("unit", Path("compose.yaml"), SERVICES, {}, (), ("web", 80))
 
 
 def test_a_service_that_states_no_host_name_has_one_by_chance() -> None:

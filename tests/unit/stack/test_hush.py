@@ -13,7 +13,7 @@ def hush(tmp_path: Path) -> Hush:
         environment={"PASSWORD": "swordfish", "LONGER": "swordfish-2", "MODE": "on"},
         secrets={"token": tmp_path / "token.txt", "gone": tmp_path / "gone.txt"},
     )
-    return Hush(Stack("s", tmp_path / "compose.yaml", {"gateway": gateway}, {}, (), ("gateway", 80), "http"))
+    return Hush(Stack("s", tmp_path / "compose.yaml", {"gateway": gateway}, {}, (), ("gateway", 80)))
 
 
 def test_values_of_the_environment_and_of_secrets_are_blanked_out(tmp_path: Path) -> None:

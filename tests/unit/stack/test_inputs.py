@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import UsageError
+from chaos.experiment.drivers import DriverChoice
 from chaos.experiment.loader import load_plan, write_plan
 from chaos.experiment.plan import Checks, Limits, Plan, Workload
 from chaos.preflight.opening import Opened, open_plans
@@ -82,7 +83,7 @@ def project(tmp_path: Path) -> Path:
 
 def plan_of(project: Path, driver: str = "driver:Session", **changes: object) -> Plan:
     made = Plan(
-        "x", "", (project / "compose.yaml",), 7, Workload(), (), Checks(), Limits(), driver=driver,
+        "x", "", (project / "compose.yaml",), 7, Workload(), (), Checks(), Limits(), driver=DriverChoice(driver),
         driver_folder=project / "tests",
     )  # fmt: skip
     return replace(made, **changes)  # type: ignore[arg-type]
@@ -92,7 +93,7 @@ def ran(plan: Plan, runs: Path, environment: Mapping[str, str] = GIVEN) -> Path:
     """The folder of a run, as far as its inputs go."""
     opened = open_plans([plan], environment)
     runs.mkdir(parents=True)
-    kept = keep(plan, opened.stack, opened.sources, driver_files(plan.driver, plan.driver_folder), runs)
+    kept = keep(plan, opened.stack, opened.sources, driver_files(str(plan.driver), plan.driver_folder), runs)
     write_plan(kept.into(runs, plan), runs / "plan.yaml")
     return runs
 
@@ -246,7 +247,7 @@ def test_a_run_of_a_plan_leaves_a_folder_like_the_first_runs(project: Path, tmp_
     second = tmp_path / "second"
     second.mkdir()
     plan = opened.plans[0]
-    kept = keep(plan, opened.stack, opened.sources, driver_files(plan.driver, plan.driver_folder), second)
+    kept = keep(plan, opened.stack, opened.sources, driver_files(str(plan.driver), plan.driver_folder), second)
     write_plan(kept.into(second, plan), second / "plan.yaml")
     assert files(second) == files(run_dir)
     assert (second / "plan.yaml").read_text() == (run_dir / "plan.yaml").read_text()

@@ -18,7 +18,7 @@ from chaos.stack.spec import NOCOPY, Lun, Mount, Service, Stack
 def stack_of(*mounts: Mount, **others: tuple[Mount, ...]) -> Stack:
     services = {name: Service(name, mounts=each) for name, each in {"db": mounts, **others}.items()}
     luns = {"pgdata": Lun("pgdata", "core", 8 << 20)}
-    return Stack("unit", Path("compose.yaml"), services, luns, ("plain",), ("db", 1), "http")
+    return Stack("unit", Path("compose.yaml"), services, luns, ("plain",), ("db", 1))
 
 
 def test_what_is_on_a_lun_already_or_in_memory_stays_as_it_is() -> None:

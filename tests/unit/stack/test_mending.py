@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from chaos.agent.wire import Health, LunHealth
+from chaos.experiment.drivers import DriverChoice
 from chaos.stack.live.disks import Unrecoverable
 from chaos.stack.live.mending import Damage, mend
 from chaos.stack.live.running import RunningStack
@@ -37,7 +38,7 @@ class NotingStack:
             luns={lun.name: lun for lun in luns},
             volumes=(),
             front_door=("gateway", 8080),
-            driver="http",
+            driver=DriverChoice("http"),
             runbook=runbook,
         )
         self.agent = self

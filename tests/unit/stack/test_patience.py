@@ -20,7 +20,7 @@ def slow(name: str, start_period: float, retries: int = 3, interval: float = 10.
 
 def stack_of(*services: Service) -> Stack:
     front = services[0].name
-    return Stack("unit", Path("compose.yaml"), {each.name: each for each in services}, {}, (), (front, 1), "http")
+    return Stack("unit", Path("compose.yaml"), {each.name: each for each in services}, {}, (), (front, 1))
 
 
 def test_a_limit_that_grew_with_the_compose_file_grows_once_more_with_the_image() -> None:

@@ -25,7 +25,6 @@ STACK = Stack(
     {name: Lun(name, "core", 4096) for name in NAMES},
     (),
     ("pg1", 5432),
-    "http",
     steady={"pg1": ("is.sh", "sync")},
 )
 
@@ -127,7 +126,7 @@ def test_an_engine_that_boots_starts_what_has_a_restart_policy_at_once_and_nothi
         Service("migrate", restart="on-failure"),
         Service("db", restart="on-failure", depends_on={"migrate": "service_completed_successfully"}),
     )
-    stack = Stack("unit", Path("compose.yaml"), {each.name: each for each in services}, {}, (), ("web", 1), "http")
+    stack = Stack("unit", Path("compose.yaml"), {each.name: each for each in services}, {}, (), ("web", 1))
     did: list[str] = []
 
     async def act() -> None:

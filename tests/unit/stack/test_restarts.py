@@ -22,7 +22,7 @@ SERVICES = {
     "again": Service("again", restart="always"),
     "twice": Service("twice", restart="on-failure", restarts_max=2),
 }
-STACK = Stack("unit", Path("compose.yaml"), SERVICES, {}, (), ("once", 1), "http")
+STACK = Stack("unit", Path("compose.yaml"), SERVICES, {}, (), ("once", 1))
 Act = Callable[[Restarts], Awaitable[None]]
 Play = Callable[[Act], list[float]]
 

@@ -67,7 +67,7 @@ Act = Callable[[RunningStack], Awaitable[None]]
 def play(monkeypatch: pytest.MonkeyPatch, agent: ItEnded, act: Act) -> None:
     """Act on a stack of a job and two servers, which all have containers."""
     services = (Service("job", restart="on-failure", restarts_max=3), Service("db"), Service("files"))
-    stack = Stack("unit", Path("compose.yaml"), {each.name: each for each in services}, {}, (), ("job", 1), "http")
+    stack = Stack("unit", Path("compose.yaml"), {each.name: each for each in services}, {}, (), ("job", 1))
     monkeypatch.setattr(containers, "start", lambda client, container: container)
 
     async def scene() -> None:

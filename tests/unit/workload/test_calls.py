@@ -13,6 +13,7 @@ import pytest
 
 import chaos
 from chaos.errors import HarnessError
+from chaos.experiment.drivers import DriverChoice
 from chaos.workload.drivers import calls
 from chaos.workload.drivers.blame import drivers_place
 from chaos.workload.drivers.calls import BrokenOffError, NoAnswerError, answer_of, close
@@ -158,7 +159,7 @@ def test_a_reader_that_breaks_down_says_why(tmp_path: Path) -> None:
     """A door of a kind that the driver does not have: nothing of it is the driver's."""
 
     async def act() -> None:
-        async with Readers.open("http", tmp_path) as readers:
+        async with Readers.open(DriverChoice("http"), tmp_path) as readers:
             reader = await readers.new()
             try:
                 reader._jobs.write(b"{}\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import DriverError, HarnessError
+from chaos.experiment.drivers import DriverChoice
 from chaos.experiment.plan import RecordType
 from chaos.history.events import CANARY_OWNER, DoorRead, is_unasked
 from chaos.workload.canaries import CANARIES, plant
@@ -33,7 +34,7 @@ def play(
 ) -> None:
     async def scenery() -> None:
         service = Service()
-        async with served(service) as front_door, Readers.open(driver, folder) as readers:
+        async with served(service) as front_door, Readers.open(DriverChoice(driver), folder) as readers:
             reader = await readers.new()
             try:
                 await asyncio.wait_for(scene(reader, front_door, service), SECONDS_MAX)
@@ -263,7 +264,7 @@ def test_every_reader_has_a_folder_a_home_and_a_tmpdir_of_its_own_that_go_with_i
     scratch.mkdir()
 
     async def scenery() -> None:
-        async with Readers.open("where:Driver", tmp_path, scratch) as readers:
+        async with Readers.open(DriverChoice("where:Driver"), tmp_path, scratch) as readers:
             for _ in range(2):
                 reader = await readers.new()
                 await reader.read(FrontDoor("127.0.0.1", 1), 1, [Door("fresh", "u", "x")], seconds_max=0)

@@ -67,7 +67,7 @@ def test_it_is_found_by_its_name() -> None:
 @pytest.mark.usefixtures("memory")
 def test_an_experiment_may_name_it_and_nothing_of_it_lies_beside_the_experiment(tmp_path: Path) -> None:
     plan = load(written(tmp_path), 1, catalogue())
-    assert (plan.driver, plan.driver_folder) == ("memory", None)
+    assert (str(plan.driver), plan.driver_folder) == ("memory", None)
     assert driver_files("memory", tmp_path) == ()
 
 

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chaos.checks.verdict import Judgement, judge
+from chaos.experiment.drivers import DriverChoice
 from chaos.history.events import Act, Back, DoorRead, Event, Header, Row, Send
 from chaos.history.reader import read_history
 from chaos.workload.device import Device, Habits
@@ -284,7 +285,7 @@ def doors_of(driver: str, seconds_max: float, hush: Callable[[bytes], bytes] = b
     async def scene() -> list[DoorRead]:
         server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
         host, port = server.sockets[0].getsockname()[:2]
-        async with server, Readers.open(f"odd_drivers:{driver}", HERE) as readers:
+        async with server, Readers.open(DriverChoice(f"odd_drivers:{driver}"), HERE) as readers:
             readers.hush = hush
             reader = await readers.new()
             try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.experiment.drivers import DriverChoice
 from chaos.experiment.plan import RecordType
 from chaos.workload.drivers import load_driver
 from chaos.workload.drivers.http import HttpSession
@@ -26,7 +27,7 @@ def tried(name: str, promises: Promises = PROMISES, hush: Callable[[bytes], byte
     """Every finding about a driver, by its check."""
 
     async def scenery() -> dict[str, Finding]:
-        async with served(Service()) as service, Readers.open(name, HERE) as readers:
+        async with served(Service()) as service, Readers.open(DriverChoice(name), HERE) as readers:
             reader = await readers.new()
             try:
                 tryout = Tryout(load_driver(name, HERE), service, reader, promises, hush)
