@@ -78,8 +78,8 @@ def examine() -> Diagnosis:
         return conclude((*engine, _agent_finding(None), *_mechanisms(None, None), *_host(), drivers))
     with closing(client):
         try:
-            engine = _engine(client, address)
             image = find_agent_image(client)
+            engine = _engine(client, address, image)
             mechanisms = [*_mechanisms(client, image), _toxiproxy(client)]
         except (*FAILURES, HarnessError) as error:
             engine, image, mechanisms = (
@@ -90,10 +90,12 @@ def examine() -> Diagnosis:
     return conclude((*engine, _agent_finding(image), *mechanisms, *_host(), drivers))
 
 
-def _engine(client: Engine, address: str) -> list[Finding]:
+def _engine(client: Engine, address: str, image: ImageRef | None) -> list[Finding]:
     found = about(client)
+    name = f"{found.product} {found.version} at {address}"
+    elsewhere = own.elsewhere(client, _own_run(), image.id, cache_folder()) if image else ""
     return [
-        Finding("engine", "ok", f"{found.product} {found.version} at {address}"),
+        Finding("engine", "gap", f"{name}: {elsewhere}", own.REMEDY) if elsewhere else Finding("engine", "ok", name),
         Finding("api", "info", f"{found.api}, from {found.api_min} on"),
         Finding("storage driver", "info", found.storage_driver),
         Finding("privileges", "gap", f"{found.confined}: the kernel refuses it block devices", _ROOTFUL)
@@ -166,9 +168,12 @@ def _tried(client: Engine, image: ImageRef) -> Mapping[str, object]:
 
 
 def _in_engine(client: Engine, image: ImageRef) -> Mapping[str, object]:
-    # labelled as a run's, with this process as its owner, so that a sweep finds it if this process is killed
-    run = Run(f"doctor-{uuid.uuid4().hex[:8]}", owner_of(os.getpid()))
-    return _parsed(*own.probe(client, run, image.id, _source(), _PROBE_SECONDS_MAX))
+    return _parsed(*own.probe(client, _own_run(), image.id, _source(), _PROBE_SECONDS_MAX))
+
+
+def _own_run() -> Run:
+    """For the label of a container: with this process as its owner a sweep finds it if this process is killed."""
+    return Run(f"doctor-{uuid.uuid4().hex[:8]}", owner_of(os.getpid()))
 
 
 def _on_host() -> Mapping[str, object]:

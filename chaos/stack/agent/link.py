@@ -14,12 +14,13 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from chaos.agent.codec import decoded, encoded
 from chaos.agent.request import Request
 from chaos.agent.wire import Beat, Event
-from chaos.errors import AgentError
+from chaos.errors import AgentError, EngineError
 from chaos.stack.agent.heartbeat import Heartbeat, Stall
 from chaos.stack.cache import CACHE_IN_AGENT
 from chaos.stack.engine import own
@@ -75,9 +76,13 @@ class Agent:
         except Refusal as error:
             raise AgentError(f"the agent cannot start: {reason_of(error)}; see `holdfast doctor`") from error
         except TimeoutError:
+            why = ""
             if agent is not None:
                 agent._close()
-            raise AgentError(f"the agent was not ready in {_READY_SECONDS_MAX:.0f} s; see `holdfast doctor`") from None
+            else:
+                with contextlib.suppress(Refusal, EngineError):
+                    why = await asyncio.to_thread(own.elsewhere, client, run, image, Path(cache))
+            raise AgentError(_not_ready(why)) from None
         agent._heartbeat = Heartbeat(agent._beat, agent._stalled)
         agent._heartbeat.start()
         return agent
@@ -176,6 +181,12 @@ class Agent:
         if not self._ready.done():
             said = f": {self.last_words}" if self.last_words else ""
             self._ready.set_exception(AgentError(f"the agent ended before it was ready{said}; see `holdfast doctor`"))
+
+
+def _not_ready(elsewhere: str) -> str:
+    if elsewhere:
+        return f"the agent cannot be reached: the engine is not this host's own, for {elsewhere}; {own.REMEDY}"
+    return f"the agent was not ready in {_READY_SECONDS_MAX:.0f} s; see `holdfast doctor`"
 
 
 @contextmanager

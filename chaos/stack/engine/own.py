@@ -16,7 +16,7 @@ import docker.types
 
 from chaos.agent.process.cgroups import ROOT as CGROUPS_IN_AGENT
 from chaos.errors import EngineError
-from chaos.stack.engine.client import Engine, NoAnswer
+from chaos.stack.engine.client import Engine, NoAnswer, Refusal, reason_of
 from chaos.stack.engine.containers import LOG_BYTES_MAX
 from chaos.stack.engine.identity import Run
 from chaos.stack.engine.network import Network
@@ -28,6 +28,13 @@ _SINGLE_DEVICES = (Path("/dev/fuse"), Path("/dev/loop-control"))
 _OF_THE_HOST = ("/dev:/dev", f"/sys/fs/cgroup:{CGROUPS_IN_AGENT}")
 """What the agent sees of the host."""
 _ENVIRONMENT = threading.Lock()
+SEEN = "/seen"
+REMEDY = (
+    "run Holdfast on the machine of its engine: not towards a remote one or Docker Desktop's, and not inside a "
+    "container whose cache folder is not the host's"
+)
+_SEEN_SECONDS_MAX = 20
+_WHICH = f"import os; found = os.stat({SEEN!r}); print(found.st_dev, found.st_ino)"
 
 
 def start_agent(client: Engine, run: Run, image: str, command: Sequence[str], folder: str, seen_as: str) -> str:
@@ -58,8 +65,18 @@ def start_agent(client: Engine, run: Run, image: str, command: Sequence[str], fo
     return container
 
 
-def probe(client: Engine, run: Run, image: str, source: str, seconds_max: int) -> tuple[bytes, bytes]:
+def probe(
+    client: Engine, run: Run, image: str, source: str, seconds_max: int, seen: Path | None = None
+) -> tuple[bytes, bytes]:
     """Run a Python program with the agent's privileges; return what it wrote, and what it complained of.
+
+    Args:
+        client: The engine.
+        run: Whose container it is.
+        image: The id of the agent's image.
+        source: The program.
+        seconds_max: So long it may take.
+        seen: A folder of this host that the program finds as `SEEN`.
 
     Raises:
         EngineError: It does not end in time.
@@ -70,6 +87,8 @@ def probe(client: Engine, run: Run, image: str, source: str, seconds_max: int) -
         client,
         {"image": image, "entrypoint": "python3", "command": ["-c", source], "labels": run.labels("probe")},
         binds=list(_OF_THE_HOST),
+        # a mount, and not one of the binds: of those an engine makes the folder where there is none
+        mounts=[docker.types.Mount(SEEN, str(seen), type="bind", read_only=True)] if seen else [],
         log_config=docker.types.LogConfig(type="json-file"),  # the engine's own default may keep nothing to read
     )
     try:
@@ -80,6 +99,26 @@ def probe(client: Engine, run: Run, image: str, source: str, seconds_max: int) -
         raise EngineError(f"it gave no answer in {seconds_max} s") from error
     finally:
         api.remove_container(container, force=True, v=True)
+
+
+def elsewhere(client: Engine, run: Run, image: str, folder: Path) -> str:
+    """Why a folder of this host is not the one that containers get at its path; "" where it is.
+
+    It is another one where the engine runs on another machine, in a virtual machine or in a container: then nothing
+    that is handed over in a folder arrives.
+
+    Raises:
+        EngineError: As of `probe`.
+    """
+    try:
+        found, trouble = probe(client, run, image, _WHICH, _SEEN_SECONDS_MAX, folder)
+    except Refusal as error:
+        return f"it has no folder {folder} of this host: {reason_of(error)}"
+    there, here = found.decode(errors="replace").split(), folder.stat()
+    if not there:
+        return f"it cannot look into {folder}: {trouble.decode(errors='replace').strip()[-200:]}"
+    same = there == [str(here.st_dev), str(here.st_ino)]
+    return "" if same else f"it has another folder at {folder}, so it does not run on this host"
 
 
 def start_carrier(
