@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 FORMAT = 1
@@ -83,6 +84,15 @@ class Header:
     epoch_ns: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
+
+    def date(self, t: int) -> datetime | None:
+        """The wall clock at a time, in UTC and whole seconds; None where the history does not tell it."""
+        if not self.epoch_ns:
+            return None
+        try:
+            return datetime.fromtimestamp((self.epoch_ns + t - self.t) // 1_000_000_000, UTC)
+        except (OverflowError, ValueError, OSError):
+            return None
 
 
 COPIES, ROLE = "copies", "role"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from chaos.experiment.plan import Verdict
 from chaos.reporting.causes import Causes
 from chaos.reporting.result import REPORT_FILE, FaultOutcome, TrialResult
-from chaos.reporting.words import DOT, classes, count, counted, evidence, one_line, outcomes, phases
+from chaos.reporting.words import DOT, between, classes, count, counted, evidence, one_line, outcomes, phases
 
 if TYPE_CHECKING:
     from chaos.checks.story import AnomalousRecord
@@ -95,7 +95,8 @@ def _causes(causes: Causes, most: int) -> Iterator[str]:
         return
     yield "attempts that failed or stayed unknown:"
     for cause in causes.listed[:most]:
-        yield f"  {count(cause.attempts):>7} {cause.of:<5} {cause.outcome}  {one_line(cause.text)}"
+        when = between(cause.first_at, cause.last_at)
+        yield f"  {count(cause.attempts):>7} {cause.of:<5} {cause.outcome}  {one_line(cause.text)}  ({when})"
     further = causes.further + sum(cause.attempts for cause in causes.listed[most:])
     if further:
         yield f"  {count(further):>7} of other causes, the report has them"

@@ -7,7 +7,6 @@ is one line. What tells causes from each other stays: words, the status of an an
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -58,12 +57,16 @@ class Cause:
         of: "write" (create, update or delete) or "read".
         outcome: fail (definitely not applied) or info (nobody knows).
         text: What was said of them, without names, numbers and times.
+        first_at: When the first of them ended, or was sent if it never did; seconds after the load began.
+        last_at: The same of the last one.
     """
 
     attempts: int
     of: str
     outcome: str
     text: str
+    first_at: float = 0.0
+    last_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Causes:
 
 
 NONE: Final = Causes()
+_Name = tuple[str, str, str]
+"""Of a cause: `of`, `outcome`, `text`."""
 
 
 def causes_of(path: Path) -> Causes:
@@ -82,11 +87,11 @@ def causes_of(path: Path) -> Causes:
 
     Reads the lines of a history that has been found well-formed, as the recorder writes them.
     """
-    found: Counter[tuple[str, str, str]] = Counter()
+    found: dict[_Name, _Times] = {}
     reads: set[bytes] = set()
     canaries: set[bytes] = set()
-    under_way: set[bytes] = set()
-    beyond = 0
+    under_way: dict[bytes, int] = {}
+    beyond = load_begun = 0
     with path.open("rb") as lines:
         for line in lines:
             tag = line[10:14]  # {"event":"...
@@ -97,32 +102,62 @@ def causes_of(path: Path) -> Causes:
                 elif line[line.find(_KIND) + len(_KIND) :].startswith(_READS):
                     reads.add(op)
             elif tag == b"send":
-                under_way.add(line[21 : line.find(_T)])  # {"event":"send","op":
+                attempt, _, rest = line[21:].partition(_T)  # {"event":"send","op":
+                under_way[attempt] = _number(rest)
             elif tag == b"back":
                 attempt = line[21 : (end := line.find(_T))]
-                under_way.discard(attempt)
+                under_way.pop(attempt, None)
                 if _GOOD in line[end : end + _HEAD_BYTES] or (op := attempt.partition(b",")[0]) in canaries:
                     continue
                 event = orjson.loads(line)
                 if event["outcome"] in ("fail", "info"):
                     name = ("read" if op in reads else "write", event["outcome"], normalised(event.get("why", "")))
                     if name in found or len(found) < _DISTINCT_MAX:
-                        found[name] += 1
+                        found.setdefault(name, _Times()).add(event["t"])
                     else:
                         beyond += 1
-    for attempt in under_way:
+            elif tag == b"phas":  # {"event":"phase","name":"load",
+                event = orjson.loads(line)
+                if (event["name"], event["happened"]) == ("load", "begun"):
+                    load_begun = event["t"]
+    for attempt, t in under_way.items():
         op = attempt.partition(b",")[0]
         if op not in canaries:
-            found["read" if op in reads else "write", "info", UNANSWERED] += 1
-    ranked = sorted(found.items(), key=lambda each: (-each[1], each[0]))
-    listed = tuple(Cause(number, *name) for name, number in ranked[:CAUSES_MAX])
-    return Causes(listed, beyond + sum(number for _, number in ranked[CAUSES_MAX:]))
+            found.setdefault(("read" if op in reads else "write", "info", UNANSWERED), _Times()).add(t)
+    ranked = sorted(found.items(), key=lambda each: (-each[1].number, each[0]))
+    listed = tuple(times.cause(name, load_begun) for name, times in ranked[:CAUSES_MAX])
+    return Causes(listed, beyond + sum(times.number for _, times in ranked[CAUSES_MAX:]))
+
+
+@dataclass
+class _Times:
+    """How often, and when first and last, in nanoseconds of the history's clock."""
+
+    number: int = 0
+    first: int = 0
+    last: int = 0
+
+    def add(self, t: int) -> None:
+        self.first = min(self.first, t) if self.number else t
+        self.last = max(self.last, t)
+        self.number += 1
+
+    def cause(self, name: _Name, load_begun: int) -> Cause:
+        first_at, last_at = (round((t - load_begun) / _SECOND, 3) for t in (self.first, self.last))
+        return Cause(self.number, *name, first_at, last_at)
+
+
+def _number(text: bytes) -> int:
+    """The whole number at the beginning of a text."""
+    return int(_DIGITS.match(text)[0])  # type: ignore[index]  # the history is well-formed
 
 
 _CANARY: Final = b'"owner":"%b"' % CANARY_OWNER.encode()
 _KIND: Final = b'"kind":"'
 _READS: Final = (b'read"', b'list"', b'sync"', b'reset"')
 _T: Final = b',"t":'
+_DIGITS: Final = re.compile(rb"-?\d+")
+_SECOND: Final = 10**9
 _GOOD: Final = b'"outcome":"ok"'
 _HEAD_BYTES: Final = 48
 

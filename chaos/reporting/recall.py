@@ -83,6 +83,8 @@ def result_of(
         images=images,
         outage=outage_of(run_dir / HISTORY_FILE),
         causes=causes_of(run_dir / HISTORY_FILE),
+        begun=history.header.date(history.header.t),
+        versions=history.header.versions,
     )
 
 

@@ -7,7 +7,8 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,8 @@ class TrialResult:
         images: Digest by service.
         outage: The longest time without an acknowledgement, where it was a long one.
         causes: Why attempts failed or stayed unknown.
+        begun: When the trial began, in UTC; None where its history does not tell it.
+        versions: Of what it ran on, by name: "Holdfast", the engine, "Linux".
     """
 
     plan: Plan
@@ -85,6 +88,8 @@ class TrialResult:
     images: Mapping[str, str]
     outage: Outage | None = None
     causes: Causes = NONE
+    begun: datetime | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def as_expected(self) -> bool:
@@ -158,6 +163,8 @@ def to_document(result: TrialResult) -> Document:
         "not_covered": list(result.not_covered),
         "phases": {name: round(seconds, 3) for name, seconds in result.phases.items()},
         "images": dict(result.images),
+        "begun": None if result.begun is None else result.begun.isoformat(),
+        "versions": dict(result.versions),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from chaos.experiment.plan import Plan, RecordType, ScheduledFault, Trigger
 
@@ -35,6 +36,16 @@ def duration(seconds: float) -> str:
         return f"{max(0, round(seconds))} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def date(when: datetime | None) -> str:
+    """A time in UTC as "29 November 2026, 07:05:00 UTC"; empty for none."""
+    return "" if when is None else f"{when.day} {when:%B %Y}, {when:%H:%M:%S} UTC"
+
+
+def between(first: float, last: float) -> str:
+    """Two times in seconds as "3.045 s to 5.12 s", one twice as "at 3.045 s"."""
+    return f"at {plain(first)} s" if first == last else f"{plain(first)} s to {plain(last)} s"
 
 
 def size(number_bytes: int) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -84,15 +83,6 @@ class Course:
     attempts: Attempts
     load_begun: int
     last_read: int
-
-    def date(self, t: int) -> datetime | None:
-        """The wall clock at a time, in UTC; None where the history does not tell it."""
-        if not self.header.epoch_ns:
-            return None
-        try:
-            return datetime.fromtimestamp((self.header.epoch_ns + t - self.header.t) // SECOND, UTC)
-        except (OverflowError, ValueError, OSError):
-            return None
 
 
 def course_of(path: Path) -> Course:

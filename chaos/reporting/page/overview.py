@@ -13,7 +13,7 @@ from chaos.checks.classes import OF_SESSIONS, THIN, VIOLATING
 from chaos.experiment.plan import Plan
 from chaos.reporting.page.page import NO_VERDICT, environment
 from chaos.reporting.result import REPORT_FILE, FaultOutcome, TrialResult
-from chaos.reporting.words import counted, one_line
+from chaos.reporting.words import counted, date, one_line
 
 ROWS_MAX: Final = 2_000
 _WORST_FIRST: Final = ("VIOLATED", NO_VERDICT, "INCONCLUSIVE", "HELD")
@@ -74,6 +74,8 @@ def overview(results: Sequence[TrialResult], broken: Sequence[Broken], at: Path,
             missing=max(0, times - len(rows)),
             several=len({row.of for row in rows}) > 1,
             of=rows[0].of if rows else "",
+            date=date(min((each.begun for each in results if each.begun), default=None)),
+            versions=next((each.versions for each in results), {}),  # one run is on one host and one engine
             unexpected=sum(bool(row.expected) for row in rows),
             classes=_classes(results),
             rows=rows[:ROWS_MAX],

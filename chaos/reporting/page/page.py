@@ -44,8 +44,10 @@ from chaos.reporting.result import (
 from chaos.reporting.words import (
     DOT,
     announcement,
+    between,
     count,
     counted,
+    date,
     evidence,
     one_line,
     outcomes,
@@ -184,9 +186,9 @@ def _drawn(
     """What the page shows of the history, each part bounded."""
     violated = verdict == "VIOLATED"
     operations, found = figures.operations(course), happenings(course, outage, violated)
-    begun = course.date(course.load_begun)
+    begun = course.header.date(course.load_begun)
     return {
-        "date": "" if begun is None else f"{begun.day} {begun:%B %Y}, {begun:%H:%M:%S} UTC",
+        "date": date(begun),
         "timeline": figures.timeline(course, violated=violated),
         "operations": operations if operations.bars else None,
         "latencies": latencies(course),
@@ -316,5 +318,5 @@ def environment() -> Environment:
         seconds=figures.told_seconds,
         latency=told_latency,
     )
-    environment.globals.update(canary=CANARY_OWNER)
+    environment.globals.update(canary=CANARY_OWNER, between=between)
     return environment

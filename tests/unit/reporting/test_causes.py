@@ -21,6 +21,7 @@ from chaos.reporting.result import to_document
 from tests.unit.reporting.runs import made, recorded
 from tests.unit.reporting.samples import judged
 
+MILLISECOND = 10**6
 TOO_LARGE = "RuntimeError: POST /records: 413 Request Entity Too Large"
 
 
@@ -34,15 +35,15 @@ def act(op: int, kind: str = "create", owner: str = "u-1") -> Act:
 def attempts(of: Act, *ends: tuple[str, str] | None) -> list[Event]:
     events: list[Event] = [of]
     for n, end in enumerate(ends, 1):
-        events.append(Send(of.op, n, of.op + n))
+        events.append(Send(of.op, n, (of.op + n) * MILLISECOND))
         if end is not None:
-            events.append(Back(of.op, n, of.op + n, end[0], why=end[1]))  # type: ignore[arg-type]
+            events.append(Back(of.op, n, (of.op + n) * MILLISECOND, end[0], why=end[1]))  # type: ignore[arg-type]
     return events
 
 
 def found(tmp_path: Path, *parts: list[Event]) -> Causes:
     header = Header("e", 1, "reject", "keyed", canaries={"A": "a", "B": "b"})
-    begun, ended = PhaseEvent("load", 0, "begun"), PhaseEvent("load", 10**9, "ended")
+    begun, ended = PhaseEvent("load", MILLISECOND, "begun"), PhaseEvent("load", 10**9, "ended")
     events = [header, begun, *(event for part in parts for event in part), ended]
     return causes_of(made(events, tmp_path) / "history.jsonl")
 
@@ -51,7 +52,10 @@ def test_attempts_that_ended_alike_are_one_line_with_their_count_the_most_freque
     parts = [attempts(act(op), ("info", TOO_LARGE), ("info", TOO_LARGE), ("ok", "")) for op in range(1, 4)]
     parts += [attempts(act(op, "update"), ("fail", f"Refused: PUT /records/ada-{op}: 409 gone")) for op in (7, 8)]
     assert found(tmp_path, *parts) == Causes(
-        (Cause(6, "write", "info", TOO_LARGE), Cause(2, "write", "fail", "Refused: PUT /records/#: 409 gone"))
+        (
+            Cause(6, "write", "info", TOO_LARGE, 0.001, 0.004),
+            Cause(2, "write", "fail", "Refused: PUT /records/#: 409 gone", 0.007, 0.008),
+        )
     )
 
 
@@ -70,12 +74,12 @@ def test_reads_and_writes_refused_and_unknown_are_told_apart_and_what_was_answer
         [replace(act(7, "reset"), outbox=1)],
     )
     assert set(told.listed) == {
-        Cause(1, "write", "info", same),
-        Cause(1, "write", "fail", same),
-        Cause(1, "read", "info", same),
-        Cause(1, "read", "fail", UNSAID),
-        Cause(1, "read", "info", UNANSWERED),
-        Cause(1, "write", "info", UNANSWERED),
+        Cause(1, "write", "info", same, 0.001, 0.001),
+        Cause(1, "write", "fail", same, 0.002, 0.002),
+        Cause(1, "read", "info", same, 0.003, 0.003),
+        Cause(1, "read", "fail", UNSAID, 0.004, 0.004),
+        Cause(1, "read", "info", UNANSWERED, 0.005, 0.005),
+        Cause(1, "write", "info", UNANSWERED, 0.005, 0.005),
     }
     assert told.further == 0
 
@@ -85,7 +89,7 @@ def test_more_causes_than_fit_are_counted(tmp_path: Path, monkeypatch: pytest.Mo
     words = [f"{a}{b}" for a in "abcdef" for b in "abcdefg"]
     parts = [attempts(act(op), ("fail", "often"), ("fail", word)) for op, word in enumerate(words, 1)]
     told = found(tmp_path, *parts)
-    assert told.listed[0] == Cause(len(words), "write", "fail", "often")
+    assert replace(told.listed[0], first_at=0, last_at=0) == Cause(len(words), "write", "fail", "often")
     assert len(told.listed) == module.CAUSES_MAX
     assert sum(cause.attempts for cause in told.listed) + told.further == 2 * len(words)
 
@@ -129,17 +133,24 @@ def test_a_long_text_is_looked_at_in_part() -> None:
 
 def test_causes_are_in_the_block_and_in_the_document() -> None:
     listed = tuple(Cause(300 - n, "write", "fail", f"cause {chr(97 + n)} \x1b[31m<b>") for n in range(7))
-    result = replace(judged(), causes=Causes((Cause(1_333, "write", "info", TOO_LARGE), *listed), 4))
+    result = replace(judged(), causes=Causes((Cause(1_333, "write", "info", TOO_LARGE, 2.25, 1_030.5), *listed), 4))
     block = verdict_block(result)
     at = block.index("  attempts that failed or stayed unknown:")
-    assert block[at + 1] == f"      1,333 write info  {TOO_LARGE}"
+    assert block[at + 1] == f"      1,333 write info  {TOO_LARGE}  (2.25 s to 1,030.5 s)"
     assert block[at + 2].startswith("        300 write fail  cause a \\x1b[31m")
     assert (
         block[at + 6]
         == f"      {sum(each.attempts for each in listed[4:]) + 4:>5,} of other causes, the report has them"
     )
     document = to_document(result)
-    assert document["causes"][0] == {"attempts": 1333, "of": "write", "outcome": "info", "text": TOO_LARGE}  # type: ignore[index]
+    assert document["causes"][0] == {  # type: ignore[index]
+        "attempts": 1333,
+        "of": "write",
+        "outcome": "info",
+        "text": TOO_LARGE,
+        "first_at": 2.25,
+        "last_at": 1030.5,
+    }
     assert document["causes_further"] == 4
 
 

@@ -57,7 +57,7 @@ def test_the_wall_clock_is_known_where_the_header_has_it(tmp_path: Path) -> None
     header = Header("e", 1, "reject", "keyed", t=7 * SECOND, epoch_ns=1_795_902_800 * SECOND)
     path = made([header, PhaseEvent("load", 9 * SECOND, "begun")], tmp_path) / "history.jsonl"
 
-    assert str(course_of(path).date(9 * SECOND)) == "2026-11-28 21:53:22+00:00"
+    assert str(course_of(path).header.date(9 * SECOND)) == "2026-11-28 21:53:22+00:00"
     older = tmp_path / "older"
     older.mkdir()
-    assert course_of(made(recorded(), older) / "history.jsonl").date(0) is None
+    assert course_of(made(recorded(), older) / "history.jsonl").header.date(0) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,13 @@ def test_it_says_which_verdict_is_not_the_expected_one_and_those_come_first() ->
     assert "1 not as its experiment expects." in text(html)
     assert "expected HELD" in text(html)
     assert html.index("aabd-02/report.html") < html.index("aabd-01/report.html")
+
+
+def test_it_says_when_the_run_began_and_on_what() -> None:
+    later, earlier = (replace(trial("HELD", n, n), begun=datetime(2026, 11, 29, 7, 5, n, tzinfo=UTC)) for n in (9, 4))
+    html = overview([replace(later, versions={"Holdfast": "0.1.0", "Docker": "20.10.24"}), earlier], [], AT, times=2)
+    assert "from 29 November 2026, 07:05:04 UTC on · Holdfast 0.1.0 · Docker 20.10.24" in text(html)
+    assert "UTC" not in text(overview([trial("HELD", 1, 1)], [], AT, times=1)), "an old history does not tell it"
 
 
 def test_trials_of_several_experiments_are_told_apart() -> None:
