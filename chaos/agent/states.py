@@ -13,11 +13,11 @@ Operation = Literal["read", "write", "flush"]
 
 
 @dataclass(frozen=True)
-class Fail:
-    """An effect: fail `operations` with EIO, `times` times (None: as long as it stands), on [first, end) bytes.
+class _Some:
+    """What an effect is about: `times` (None: as long as it stands) of the I/Os that do `operations` on [first, end).
 
-    Flushes have no place, so a range is nothing to them. `cause`: the fault whose effect it is, by which evidence is
-    counted.
+    In bytes. Flushes have no place, so a range is nothing to them. `cause`: the fault whose effect it is, by which
+    evidence is counted.
     """
 
     operations: frozenset[Operation]
@@ -25,7 +25,44 @@ class Fail:
     first_byte: int = 0
     end_byte: int | None = None
     cause: int = 0
+
+
+@dataclass(frozen=True)
+class Fail(_Some):
+    """An effect: fail I/Os with EIO."""
+
     kind: Literal["fail"] = "fail"
+
+
+@dataclass(frozen=True)
+class Lie(_Some):
+    """An effect: answer writes and flushes as if they had been done."""
+
+    kind: Literal["lie"] = "lie"
+
+
+@dataclass(frozen=True)
+class Misdirect(_Some):
+    """An effect: do writes `shift_bytes` before their place, or after it where there is nothing before."""
+
+    shift_bytes: int = 1 << 20
+    kind: Literal["misdirect"] = "misdirect"
+
+
+@dataclass(frozen=True)
+class Corrupt(_Some):
+    """An effect: have reads return the data with one bit of each 4096 bytes turned over."""
+
+    kind: Literal["corrupt"] = "corrupt"
+
+
+@dataclass(frozen=True)
+class Delay(_Some):
+    """An effect: hold each I/O back for `latency_ns`, and let through at most `bytes_per_second` (None: any number)."""
+
+    latency_ns: int = 0
+    bytes_per_second: int | None = None
+    kind: Literal["delay"] = "delay"
 
 
 @dataclass(frozen=True)
@@ -37,7 +74,7 @@ class Hold:
     kind: Literal["hold"] = "hold"
 
 
-Effect = Fail | Hold
+Effect = Fail | Hold | Delay | Lie | Misdirect | Corrupt
 """What happens to I/Os on their way to a LUN. A new one is a class here and one of the same kind in `effects`."""
 
 

@@ -232,7 +232,7 @@ class ApplyLuns(Request[LunsApplied]):
 class LunCounts:
     """What was counted of a LUN: all that went through it, and what was done to I/Os for one cause, by name.
 
-    The names are those of the effects: "failed_reads", "failed_writes", "failed_flushes", "held_ios".
+    The names are those of the effects: "failed_reads", "held_ios", "delayed_ios" and so on.
     """
 
     traffic: LunTraffic

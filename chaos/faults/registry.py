@@ -22,6 +22,7 @@ from chaos.faults.base import Fault, Medium
 ENTRY_POINTS = "holdfast.faults"
 _OWN = (
     "chaos.faults.lun.disk",
+    "chaos.faults.lun.wrong",
     "chaos.faults.lun.san",
     "chaos.faults.process.faults",
     "chaos.faults.link.faults",

@@ -30,8 +30,8 @@ class Io:
         error: The errno with which it fails, where an effect fails it.
         since_ns: When it came.
         due_ns: When to look again at one that is held back; None: when effects have changed or the port has closed.
-        counted: The effects that have counted it already. One that is held back starts anew when it is looked at
-            again, as it came but for this.
+        counted: The effects that have counted it already, each with a number of its own about it. One that is held
+            back starts anew when it is looked at again, as it came but for this.
     """
 
     operation: states.Operation
@@ -41,7 +41,7 @@ class Io:
     error: int = errno.EIO
     since_ns: int = field(default_factory=time.monotonic_ns)
     due_ns: int | None = None
-    counted: tuple[Effect, ...] = ()
+    counted: Mapping[Effect, int] = field(default_factory=dict)
 
 
 class Fate(enum.Enum):
@@ -70,27 +70,41 @@ class Effect:
         """What a read that was done returns instead of `data`."""
         return data
 
+    def count(self, io: Io, name: str, number: int = 0) -> None:
+        """Count an I/O once, however often it is looked at, with a number to be remembered of it."""
+        io.counted = {**io.counted, self: number}
+        self.counts[name] += 1
 
-class FailEffect(Effect):
-    """See `states.Fail`."""
 
-    def __init__(self, wanted: states.Fail, counts: Counter[str]) -> None:
+class SomeEffect(Effect):
+    """An effect on some I/Os, so many times."""
+
+    def __init__(self, wanted: Any, counts: Counter[str]) -> None:
         """Count down from `wanted.times`."""
         super().__init__(wanted, counts)
-        self.left = wanted.times
+        self.left: int | None = wanted.times
 
-    def meets(self, io: Io) -> Fate:
-        """Fail it where it is one of those."""
-        wanted: states.Fail = self.wanted
+    def takes(self, io: Io) -> bool:
+        """Whether an I/O that this effect has not counted yet is one of those; then there is one less to come."""
+        wanted, end = self.wanted, self.wanted.end_byte
         if io.operation not in wanted.operations or self.left == 0:
-            return Fate.PASSES
-        end = wanted.end_byte
+            return False
         if io.operation != "flush" and (
             io.offset + io.size <= wanted.first_byte or (end is not None and io.offset >= end)
         ):
-            return Fate.PASSES
+            return False
         if self.left is not None:
             self.left -= 1
+        return True
+
+
+class FailEffect(SomeEffect):
+    """See `states.Fail`."""
+
+    def meets(self, io: Io) -> Fate:
+        """Fail it where it is one of those."""
+        if not self.takes(io):
+            return Fate.PASSES
         self.counts[FAILED[io.operation]] += 1
         return Fate.FAILS
 
@@ -99,16 +113,89 @@ class HoldEffect(Effect):
     """See `states.Hold`."""
 
     def meets(self, io: Io) -> Fate:
-        """Hold it back where it is one of those; it counts once, however often it is looked at."""
+        """Hold it back where it is one of those."""
         if io.operation not in self.wanted.operations:
             return Fate.PASSES
         if self not in io.counted:
-            io.counted = (*io.counted, self)
-            self.counts["held_ios"] += 1
+            self.count(io, "held_ios")
         return Fate.WAITS
 
 
-_MADE_OF: dict[type[Any], Callable[[Any, Counter[str]], Effect]] = {states.Fail: FailEffect, states.Hold: HoldEffect}
+class DelayEffect(SomeEffect):
+    """See `states.Delay`. One after the other passes a limit of bytes, in the order in which they come."""
+
+    def __init__(self, wanted: states.Delay, counts: Counter[str]) -> None:
+        """Nothing is under way."""
+        super().__init__(wanted, counts)
+        self._free_ns = 0
+
+    def meets(self, io: Io) -> Fate:
+        """Hold it back until its time has come; the number that is remembered of it is that time."""
+        now = time.monotonic_ns()
+        if self not in io.counted:
+            if not self.takes(io):
+                return Fate.PASSES
+            begun, limit = max(self._free_ns, io.since_ns), self.wanted.bytes_per_second
+            self._free_ns = begun if limit is None else begun + io.size * 1_000_000_000 // limit
+            self.count(io, "delayed_ios", self._free_ns + self.wanted.latency_ns)
+        io.due_ns = io.counted[self]
+        return Fate.WAITS if now < io.due_ns else Fate.PASSES
+
+
+class LieEffect(SomeEffect):
+    """See `states.Lie`."""
+
+    def meets(self, io: Io) -> Fate:
+        """Skip it where it is one of those."""
+        if self not in io.counted:
+            if not self.takes(io):
+                return Fate.PASSES
+            self.count(io, "ignored_flushes" if io.operation == "flush" else "ignored_writes")
+        return Fate.IS_SKIPPED
+
+
+class MisdirectEffect(SomeEffect):
+    """See `states.Misdirect`."""
+
+    def meets(self, io: Io) -> Fate:
+        """Send it to another place where it is one of those."""
+        if self not in io.counted:
+            if not self.takes(io):
+                return Fate.PASSES
+            self.count(io, "misdirected_writes")
+        shift = self.wanted.shift_bytes
+        io.offset += -shift if io.offset >= shift else shift
+        return Fate.PASSES
+
+
+class CorruptEffect(SomeEffect):
+    """See `states.Corrupt`."""
+
+    def meets(self, io: Io) -> Fate:
+        """Remember it where it is one of those."""
+        if self not in io.counted and self.takes(io):
+            self.count(io, "corrupted_reads")
+        return Fate.PASSES
+
+    def returns(self, io: Io, data: bytes) -> bytes:
+        """With a bit turned over in the first byte of every 4096."""
+        if self not in io.counted:
+            return data
+        wrong = bytearray(data)
+        for place in range(0, len(wrong), _WRONG_EVERY_BYTES):
+            wrong[place] ^= 1
+        return bytes(wrong)
+
+
+_WRONG_EVERY_BYTES: Final = 4096
+_MADE_OF: dict[type[Any], Callable[[Any, Counter[str]], Effect]] = {
+    states.Fail: FailEffect,
+    states.Hold: HoldEffect,
+    states.Delay: DelayEffect,
+    states.Lie: LieEffect,
+    states.Misdirect: MisdirectEffect,
+    states.Corrupt: CorruptEffect,
+}
 
 
 def make(wanted: states.Effect, counts: Counter[str]) -> Effect:

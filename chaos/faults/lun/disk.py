@@ -1,16 +1,16 @@
 """Faults of one disk, or of the disks of one array.
 
-Injected: loss of power with everything that was not flushed; loss for good; failing reads, writes and flushes, and
-such that get no answer. Never injected here: partial transfers, silent corruption, reordering within one flush
-interval.
+Injected: loss of power with everything that was not flushed; loss for good; failing reads, writes and flushes,
+slow ones, and such that get no answer. Never injected here: partial transfers, wrong data (see `wrong`), reordering
+within one flush interval.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from chaos.agent.states import Fail, Hold, LunState, Operation
+from chaos.agent.states import Delay, Fail, Hold, LunState, Operation
 from chaos.experiment.catalogue import ParameterInfo
 from chaos.faults.lun.medium import LunEvidence, LunFault
 from chaos.faults.registry import fault
@@ -18,6 +18,9 @@ from chaos.faults.registry import fault
 SECTOR_BYTES = 512
 
 ALL: frozenset[Operation] = frozenset({"read", "write", "flush"})
+OPERATIONS = ParameterInfo("choices", choices=("read", "write", "flush"), default=["read", "write", "flush"])
+TIMES = ParameterInfo("integer", minimum=1, maximum=1_000_000, optional=True)
+SECTORS = ParameterInfo("counts", keys=("first", "count"), optional=True)
 
 
 @fault("disk.power_cut")
@@ -49,6 +52,24 @@ class PowerCut(LunFault):
         return "" if evidence.closed == evidence.luns else f"{evidence.closed} of {evidence.luns} LUNs were closed"
 
 
+def some_ios(
+    operations: frozenset[Operation], cause: int, times: int | None, sectors: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """Which I/Os an effect is about, from the parameters of a fault.
+
+    Args:
+        operations: What they do.
+        cause: The number of the fault.
+        times: How many of them; None: until healed.
+        sectors: {"first": n, "count": n} in sectors of 512 bytes; None: the whole LUN. Flushes have no sectors.
+    """
+    some: dict[str, Any] = {"operations": operations, "times": times, "cause": cause}
+    if sectors is None:
+        return some
+    first = sectors["first"] * SECTOR_BYTES
+    return {**some, "first_byte": first, "end_byte": first + sectors["count"] * SECTOR_BYTES}
+
+
 @fault("disk.io_error")
 class IoError(LunFault):
     """Reads, writes or flushes of a LUN fail with EIO, as of a bad sector or a failing controller.
@@ -63,9 +84,9 @@ class IoError(LunFault):
 
     targets = ("array", "arrays", "lun", "service", "role")
     parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
-        "operations": ParameterInfo("choices", choices=("read", "write", "flush"), default=["read", "write", "flush"]),
-        "times": ParameterInfo("integer", minimum=1, maximum=1_000_000, optional=True),
-        "sectors": ParameterInfo("counts", keys=("first", "count"), optional=True),
+        "operations": OPERATIONS,
+        "times": TIMES,
+        "sectors": SECTORS,
     }
 
     operations: frozenset[Operation] = ALL
@@ -74,11 +95,7 @@ class IoError(LunFault):
 
     def wanted(self, lun: LunState, cause: int) -> LunState:
         """Failing as the parameters say."""
-        if self.sectors is None:
-            return lun.with_effect(Fail(self.operations, self.times, cause=cause))
-        first = self.sectors["first"] * SECTOR_BYTES
-        end = first + self.sectors["count"] * SECTOR_BYTES
-        return lun.with_effect(Fail(self.operations, self.times, first, end, cause))
+        return lun.with_effect(Fail(**some_ios(self.operations, cause, self.times, self.sectors)))
 
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One failed I/O."""
@@ -125,7 +142,7 @@ class Hang(LunFault):
 
     targets = ("array", "arrays", "lun", "service", "role")
     parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
-        "operations": ParameterInfo("choices", choices=("read", "write", "flush"), default=["read", "write", "flush"]),
+        "operations": OPERATIONS,
     }
 
     operations: frozenset[Operation] = ALL
@@ -137,3 +154,43 @@ class Hang(LunFault):
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One held I/O."""
         return "" if evidence.held_ios else "no I/O was held"
+
+
+@fault("disk.slow")
+class Slow(LunFault):
+    """I/Os of a LUN take longer, as of a disk that retries inside, an array under load, or a worn-out SSD.
+
+    Bites when at least one I/O was delayed.
+
+    Attributes:
+        operations: What is slow.
+        latency_ms: How much later each of them is done.
+        bytes_per_second: What passes at most, one I/O after the other; None: no limit.
+        times, sectors: As of `disk.io_error`.
+    """
+
+    targets = ("array", "arrays", "lun", "service", "role")
+    parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
+        "operations": OPERATIONS,
+        "latency_ms": ParameterInfo("integer", minimum=0, maximum=60_000, default=50),
+        "bytes_per_second": ParameterInfo("integer", minimum=4096, maximum=10**12, optional=True),
+        "times": TIMES,
+        "sectors": SECTORS,
+    }
+
+    operations: frozenset[Operation] = ALL
+    latency_ms: int = 50
+    bytes_per_second: int | None = None
+    times: int | None = None
+    sectors: Mapping[str, int] | None = None
+
+    def wanted(self, lun: LunState, cause: int) -> LunState:
+        """I/Os delayed."""
+        some = some_ios(self.operations, cause, self.times, self.sectors)
+        return lun.with_effect(
+            Delay(**some, latency_ns=self.latency_ms * 1_000_000, bytes_per_second=self.bytes_per_second)
+        )
+
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
+        """One delayed I/O."""
+        return "" if evidence.ios.get("delayed_ios") else "no I/O was delayed"

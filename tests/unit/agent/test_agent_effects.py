@@ -13,10 +13,12 @@ import pytest
 from chaos.agent import states
 from chaos.agent.disk import effects, fuse
 from chaos.agent.disk.effects import Effect, FailEffect, Fate, HoldEffect, Io
-from chaos.agent.states import Fail, Hold, Operation
+from chaos.agent.states import Corrupt, Delay, Fail, Hold, Lie, Misdirect, Operation
 from tests.unit.agent.test_agent_fuse import Kernel
 
 READS: frozenset[Operation] = frozenset({"read"})
+WRITES: frozenset[Operation] = frozenset({"write"})
+FLUSHES: frozenset[Operation] = frozenset({"flush"})
 
 
 def fails(wanted: Fail, io: Io) -> bool:
@@ -58,30 +60,12 @@ def test_an_effect_of_no_operation_is_refused() -> None:
 
 
 def test_every_wanted_effect_can_be_made() -> None:
-    for wanted in (Fail(READS), Hold(READS)):
+    for wanted in (Fail(READS), Hold(READS), Delay(READS), Lie(WRITES), Misdirect(WRITES), Corrupt(READS)):
         assert effects.make(wanted, Counter()).wanted == wanted
     assert isinstance(effects.make(Hold(READS), Counter()), HoldEffect)
 
 
 # --- what an effect may do, each shown by one that is defined here
-
-
-class Late(Effect):
-    """Answers a second after the I/O came."""
-
-    def meets(self, io: Io) -> Fate:
-        io.due_ns = io.since_ns + 10**9
-        return Fate.WAITS if time.monotonic_ns() < io.due_ns else Fate.PASSES
-
-
-class Elsewhere(Effect):
-    """Writes one block further."""
-
-    def meets(self, io: Io) -> Fate:
-        if io.operation == "write":
-            io.offset += 4096
-            self.counts["misdirected_writes"] += 1
-        return Fate.PASSES
 
 
 class Shouting(Effect):
@@ -95,13 +79,6 @@ class Shouting(Effect):
         return data.replace(b"X", b"!")
 
 
-class Lying(Effect):
-    """Says that flushes and writes were done."""
-
-    def meets(self, io: Io) -> Fate:
-        return Fate.PASSES if io.operation == "read" else Fate.IS_SKIPPED
-
-
 @pytest.fixture
 def kernel(tmp_path: Path) -> Iterator[Kernel]:
     made = Kernel(tmp_path)
@@ -109,36 +86,57 @@ def kernel(tmp_path: Path) -> Iterator[Kernel]:
     made.close()
 
 
-def chain(kernel: Kernel, *kinds: type[Effect]) -> None:
-    kernel.target.chain = [kind(states.Hold(READS), kernel.target.counts[7]) for kind in kinds]
-
-
-def test_an_effect_may_redirect_and_counts_its_own_evidence(kernel: Kernel) -> None:
-    chain(kernel, Elsewhere)
-    assert kernel.write(0, b"x" * 512) == 0
-    assert kernel.target.lun.read(0, 1) + kernel.target.lun.read(4096, 1) == b"\0x"
-    assert kernel.target.counts == {7: {"misdirected_writes": 1}}
-
-
-def test_an_effect_may_change_what_is_written_and_what_is_read(kernel: Kernel) -> None:
-    chain(kernel, Shouting)
+def test_an_effect_of_ones_own_may_change_what_is_written_and_what_is_read(kernel: Kernel) -> None:
+    kernel.target.chain = [Shouting(states.Hold(READS), kernel.target.counts[7])]
     assert kernel.write(0, b"x" * 512) == 0
     assert kernel.target.lun.read(0, 512) == b"X" * 512
     assert kernel.read(0, 512) == (0, b"!" * 512)
 
 
-def test_an_effect_may_lie(kernel: Kernel) -> None:
+# --- those that there are, on a kernel's requests
+
+
+def test_a_misdirected_write_is_done_before_its_place_or_after_it_where_there_is_nothing_before(kernel: Kernel) -> None:
+    kernel.want(Misdirect(WRITES, times=2, shift_bytes=8192, cause=7))
+    for offset in (4096, 16384, 20480):
+        assert kernel.write(offset, b"x" * 4096) == 0
+    lun = kernel.target.lun
+    assert [place for place in range(0, 65536, 4096) if lun.read(place, 1) == b"x"] == [8192, 12288, 20480]
+    assert kernel.target.counts == {7: {"misdirected_writes": 2}}
+
+
+def test_ignored_flushes_make_nothing_durable_and_a_cut_takes_it(kernel: Kernel) -> None:
     kernel.write(0, b"x" * 512)
-    chain(kernel, Lying)
-    assert (kernel.flush(), kernel.write(0, b"y" * 512)) == (0, 0)
-    assert kernel.target.lun.volatile_bytes == 4096, "the flush made nothing durable"
-    assert kernel.read(0, 1) == (0, b"x"), "the write went nowhere"
+    kernel.want(Lie(FLUSHES, cause=7))
+    assert kernel.flush() == 0
+    assert kernel.target.lun.cut() == 4096
+    kernel.want()
+    kernel.write(0, b"x" * 512)
+    assert (kernel.flush(), kernel.target.lun.cut()) == (0, 0)
+    assert kernel.target.counts == {7: {"ignored_flushes": 1}}
 
 
-def test_an_effect_may_delay_and_the_rest_of_the_chain_comes_then(
+def test_ignored_writes_leave_what_was_there_where_the_range_is_met(kernel: Kernel) -> None:
+    kernel.write(0, b"a" * 8192)
+    kernel.want(Lie(WRITES, None, 4096, 8192, 7))
+    assert [kernel.write(place, b"b" * 4096) for place in (0, 4096)] == [0, 0]
+    assert kernel.read(0, 8192) == (0, b"b" * 4096 + b"a" * 4096)
+    assert kernel.target.counts == {7: {"ignored_writes": 1}}
+
+
+def test_a_corrupted_read_has_one_wrong_bit_in_every_4096_bytes_and_what_is_stored_is_right(kernel: Kernel) -> None:
+    kernel.write(0, bytes(8192))
+    kernel.want(Corrupt(READS, times=1, cause=7))
+    error, data = kernel.read(0, 8192)
+    assert (error, [place for place, byte in enumerate(data) if byte], data[0]) == (0, [0, 4096], 1)
+    assert kernel.read(0, 8192) == (0, bytes(8192))
+    assert kernel.target.counts == {7: {"corrupted_reads": 1}}
+
+
+def test_a_delayed_io_is_done_when_its_time_has_come_and_an_effect_before_it_counts_it_once(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chain(kernel, Elsewhere, Late)
+    kernel.want(Misdirect(WRITES, times=1, shift_bytes=4096), Delay(WRITES, latency_ns=10**9, cause=7))
     kernel.tell(fuse._WRITE, kernel.node, struct.pack("<QQIIQII", 0, 0, 512, 0, 0, 0, 0) + b"x" * 512)
     assert kernel.is_silent()
     assert 0 < kernel.front.seconds_until_due <= 1
@@ -148,3 +146,28 @@ def test_an_effect_may_delay_and_the_rest_of_the_chain_comes_then(
     kernel.front.reconsider()
     assert kernel.answer()[0] == 0
     assert kernel.target.lun.read(4096, 1) == b"x", "it goes along the chain anew, as it came"
+    assert kernel.target.counts == {0: {"misdirected_writes": 1}, 7: {"delayed_ios": 1}}
+
+
+def test_a_limit_of_bytes_lets_one_io_pass_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic_ns", lambda: 0)
+    effect = effects.make(Delay(WRITES, bytes_per_second=1000, latency_ns=5), Counter())
+    ios = [Io("write", 0, size, since_ns=0) for size in (1000, 500)]
+    assert [effect.meets(io) for io in ios] == [Fate.WAITS, Fate.WAITS]
+    assert [io.due_ns for io in ios] == [10**9 + 5, 1_500_000_005]
+    late = Io("write", 0, 100, since_ns=2 * 10**9)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: 2 * 10**9)
+    assert (effect.meets(late), late.due_ns) == (Fate.WAITS, 2_100_000_005)
+    assert effect.meets(ios[0]) is Fate.PASSES
+
+
+@pytest.mark.parametrize("kind", [Fail, Delay, Lie, Misdirect, Corrupt])
+def test_an_effect_on_some_ios_counts_only_those(kind: type[Fail]) -> None:
+    counts: Counter[str] = Counter()
+    effect = effects.make(kind(READS | WRITES, 1, 4096, 8192), counts)
+    for io in (Io("flush"), Io("read", 0, 4096), Io("write", 8192, 1)):
+        assert effect.meets(io) is Fate.PASSES
+    assert not counts
+    for io in (Io("read", 4096, 1), Io("write", 4096, 1)):
+        effect.meets(io)
+    assert counts.total() == 1

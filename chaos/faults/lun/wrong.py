@@ -1,0 +1,131 @@
+"""Faults of disks that answer as always, and are wrong: nobody is told, so only a checksum, a copy or a loss shows it.
+
+Injected: flushes and writes that are answered and not done, writes that land elsewhere, reads that return something
+else. Never injected here: data that goes bad by itself between a write and a read of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chaos.agent.states import Corrupt, Lie, LunState, Misdirect
+from chaos.experiment.catalogue import ParameterInfo
+from chaos.faults.lun.disk import SECTOR_BYTES, SECTORS, TIMES, some_ios
+from chaos.faults.lun.medium import LunEvidence, LunFault
+from chaos.faults.registry import fault
+
+EVERYWHERE = ("array", "arrays", "lun", "service", "role")
+SHIFT_SECTORS_MAX = (4 << 20) // SECTOR_BYTES
+"""So much before or after its place there is room for a write on the smallest LUN."""
+
+
+@fault("disk.lying_flush")
+class LyingFlush(LunFault):
+    """Flushes are answered and not done, as of a disk with a write cache that ignores them to look quick.
+
+    Alone this loses nothing. A power cut of the LUN meanwhile takes all that was written since the last flush that was
+    done, however often it was flushed.
+
+    Bites when at least one flush was ignored.
+
+    Attributes:
+        times: How many; None: until healed.
+    """
+
+    targets = EVERYWHERE
+    parameters = {"times": TIMES}  # noqa: RUF012 - a mapping by annotation of the base class
+
+    times: int | None = None
+
+    def wanted(self, lun: LunState, cause: int) -> LunState:
+        """Flushes ignored."""
+        return lun.with_effect(Lie(**some_ios(frozenset({"flush"}), cause, self.times)))
+
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
+        """One flush that was ignored."""
+        return "" if evidence.ios.get("ignored_flushes") else "no flush was ignored"
+
+
+@fault("disk.lost_write")
+class LostWrite(LunFault):
+    """Writes are answered and not done: what was there before stays there.
+
+    Bites when at least one write was ignored.
+
+    Attributes:
+        times: How many; None: until healed.
+        sectors: {"first": n, "count": n} in sectors of 512 bytes; None: the whole LUN.
+    """
+
+    targets = EVERYWHERE
+    parameters = {"times": TIMES, "sectors": SECTORS}  # noqa: RUF012 - a mapping by annotation of the base class
+
+    times: int | None = None
+    sectors: Mapping[str, int] | None = None
+
+    def wanted(self, lun: LunState, cause: int) -> LunState:
+        """Writes ignored."""
+        return lun.with_effect(Lie(**some_ios(frozenset({"write"}), cause, self.times, self.sectors)))
+
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
+        """One write that was ignored."""
+        return "" if evidence.ios.get("ignored_writes") else "no write was ignored"
+
+
+@fault("disk.misdirected_write")
+class MisdirectedWrite(LunFault):
+    """Writes are done at another place of the LUN: what was there is gone, and what was to be replaced stays.
+
+    Bites when at least one write was misdirected.
+
+    Attributes:
+        times: How many; None: until healed.
+        sectors: {"first": n, "count": n} in sectors of 512 bytes, by the place meant; None: the whole LUN.
+        shift_sectors: So many sectors of 512 bytes before its place; after it where there is nothing before.
+    """
+
+    targets = EVERYWHERE
+    parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
+        "times": TIMES,
+        "sectors": SECTORS,
+        "shift_sectors": ParameterInfo("integer", minimum=1, maximum=SHIFT_SECTORS_MAX, default=2048),
+    }
+
+    times: int | None = None
+    sectors: Mapping[str, int] | None = None
+    shift_sectors: int = 2048
+
+    def wanted(self, lun: LunState, cause: int) -> LunState:
+        """Writes misdirected."""
+        some = some_ios(frozenset({"write"}), cause, self.times, self.sectors)
+        return lun.with_effect(Misdirect(**some, shift_bytes=self.shift_sectors * SECTOR_BYTES))
+
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
+        """One write at another place."""
+        return "" if evidence.ios.get("misdirected_writes") else "no write was misdirected"
+
+
+@fault("disk.corrupt_read")
+class CorruptRead(LunFault):
+    """Reads return the data with a bit of each 4096 bytes turned over, as of a bad cable; what is stored is right.
+
+    Bites when at least one read was corrupted.
+
+    Attributes:
+        times: How many; None: until healed.
+        sectors: {"first": n, "count": n} in sectors of 512 bytes; None: the whole LUN.
+    """
+
+    targets = EVERYWHERE
+    parameters = {"times": TIMES, "sectors": SECTORS}  # noqa: RUF012 - a mapping by annotation of the base class
+
+    times: int | None = None
+    sectors: Mapping[str, int] | None = None
+
+    def wanted(self, lun: LunState, cause: int) -> LunState:
+        """Reads corrupted."""
+        return lun.with_effect(Corrupt(**some_ios(frozenset({"read"}), cause, self.times, self.sectors)))
+
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
+        """One read that returned something else."""
+        return "" if evidence.ios.get("corrupted_reads") else "no read was corrupted"
