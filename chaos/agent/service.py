@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import random
 import re
 import subprocess
 import time
@@ -20,7 +21,7 @@ from chaos.agent.disk.state import Port, Target
 from chaos.agent.network import links, namespaces
 from chaos.agent.network.links import Links
 from chaos.agent.process.processes import Processes
-from chaos.agent.states import LinkState, LunState
+from chaos.agent.states import LinkState, LunState, Survivors
 from chaos.agent.wire import Done, Link
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -223,19 +224,20 @@ class Agent:
             self._closes(target.name, asked.cause)
             if target.name in asked.within:
                 target.lun.cut()
-        before, closed = {}, {}
+        before, closed, kept = {}, {}, {}
         for name, (target, state) in wanted.items():
             before[name] = target.traffic
             if not state.power or state.lost:
-                discarded = target.lun.cut()  # also where it was only unplugged until now
+                unflushed = target.lun.volatile_bytes
+                discarded = _cut(target, state.survivors)  # also where it was only unplugged until now
                 if self._closes(name, asked.cause):
-                    closed[name] = discarded
+                    closed[name], kept[name] = discarded, unflushed - discarded
             target.lost = target.lost or state.lost
             target.chain = chains[name]
             self._lease(("lun", name), _until(asked.lease_seconds) if state.effects else None)
         self._front.reconsider()
         after = {name: self._read_back(name) for name in wanted}
-        return wire.LunsApplied(time.monotonic_ns(), dirty, killed, before, closed, after, lapsed)
+        return wire.LunsApplied(time.monotonic_ns(), dirty, killed, before, closed, after, lapsed, kept)
 
     def do_apply_services(self, asked: wire.ApplyServices) -> wire.ServicesApplied:
         """Kill, pause or resume, and read back."""
@@ -380,6 +382,14 @@ class Agent:
         target, port = self._luns[name], self._ports.get(name)
         has_power = port is None or not port.closed
         return LunState(has_power, target.lost, tuple(effect.wanted for effect in target.chain))
+
+
+def _cut(target: Target, survivors: Survivors | None) -> int:
+    """Take a LUN's power; return the bytes that were discarded."""
+    if survivors is None:
+        return target.lun.cut()
+    chance = random.Random(f"{survivors.draw}/{target.name}")
+    return target.lun.cut_in_part(chance, survivors.share, torn=survivors.torn)
 
 
 def _require_unmounted(what: str, device: str) -> None:

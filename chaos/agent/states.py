@@ -79,18 +79,35 @@ Effect = Fail | Hold | Delay | Lie | Misdirect | Corrupt
 
 
 @dataclass(frozen=True)
+class Survivors:
+    """What of the writes that are not flushed outlives a loss of power.
+
+    Attributes:
+        share: Of the blocks written, each by itself and in any order; from 0 to 1.
+        draw: From which they are drawn.
+        torn: Whether the last survivor has its first sectors of 512 bytes alone, over what was there before.
+    """
+
+    share: float = 0.0
+    draw: int = 0
+    torn: bool = False
+
+
+@dataclass(frozen=True)
 class LunState:
     """The wanted state of a LUN; the default is its baseline.
 
     Attributes:
-        power: Off: its port closes and unflushed writes are dropped.
+        power: Off: its port closes and unflushed writes are dropped, but for the survivors.
         lost: Gone for good, with everything on it.
         effects: What happens to I/Os, each in its turn.
+        survivors: Of a cut; None: no write that is not flushed survives. Not read back.
     """
 
     power: bool = True
     lost: bool = False
     effects: tuple[Effect, ...] = ()
+    survivors: Survivors | None = None
 
     @property
     def serves(self) -> bool:
@@ -101,9 +118,9 @@ class LunState:
         """The same with one more effect."""
         return dataclasses.replace(self, effects=(*self.effects, effect))
 
-    def powered_off(self) -> LunState:
+    def powered_off(self, survivors: Survivors | None = None) -> LunState:
         """The same without power."""
-        return dataclasses.replace(self, power=False)
+        return dataclasses.replace(self, power=False, survivors=survivors)
 
     def gone(self) -> LunState:
         """The same, lost for good."""

@@ -195,6 +195,7 @@ class LunsApplied:
         killed: By service.
         before: Each LUN's traffic until then.
         closed: Of the LUNs whose port this has closed, the bytes that were discarded.
+        kept: Of the same, the bytes that survived without having been flushed.
         after: Each LUN's state, read back.
         lapsed: LUNs of which something had been wanted that ended by itself.
     """
@@ -206,6 +207,7 @@ class LunsApplied:
     closed: dict[str, int] = field(default_factory=dict)
     after: dict[str, LunState] = field(default_factory=dict)
     lapsed: tuple[str, ...] = ()
+    kept: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,31 @@ def test_disk_power_cut_keeps_everything_that_was_flushed(play: Play) -> None:
     play(act)
 
 
+@pytest.mark.parametrize(("keep", "least", "most"), [(0.0, 0, 0), (0.5, 8, 56), (1.0, 64, 64)])
+def test_disk_power_cut_keeps_the_share_of_unflushed_blocks_that_it_is_told(
+    play: Play, keep: float, least: int, most: int
+) -> None:
+    direct = "dd bs=4096 count=1 conv=notrunc status=none"
+    overwrite = f"for n in $(seq 0 63); do {direct} if=/dev/zero of=big seek=$n oflag=direct; done"
+    count = f"cd {DATA} && for n in $(seq 0 63); do {direct} if=big skip=$n iflag=direct | od -An -N1 -tu1; done"
+
+    async def act(scene: Scene) -> None:
+        await scene.does(f"cd {DATA} && yes | head -c 262144 > big && sync big .")
+        injector = scene.injector("disk.power_cut", keep=keep, draw=7)
+        await do_within_a_commit_interval(scene, f"cd {DATA} && {overwrite}")
+        await injector.enter_phase("now")
+        await injector.heal_all()
+        await scene.mend()
+        survived = (await scene.does(count)).split().count("0")
+        assert least <= survived <= most
+        evidence = scene.faults[-1].evidence
+        assert scene.faults[-1].bit
+        assert int(evidence.get("kept_bytes", 0)) >= survived * 4096
+        assert int(evidence["discarded_bytes"]) >= (64 - survived) * 4096
+
+    play(act)
+
+
 def test_disk_power_cut_of_one_lun_takes_the_machine_s_page_cache_of_the_others(play: Play) -> None:
     async def act(scene: Scene) -> None:
         injector = scene.injector("disk.power_cut", target=Target("lun", "disk"))

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import tempfile
 from array import array
 
 BLOCK_BYTES = 4096
+SECTOR_BYTES = 512
+"""What a disk writes whole or not at all."""
 _FROM_BASE = -1
 _REUSE_FROM_SLOT = (256 << 20) // BLOCK_BYTES
 """The log grows to 256 MiB in order (contiguous reads), then reuses slots that no map points to."""
@@ -90,6 +93,35 @@ class Lun:
             self._map[block] = slot
         self._volatile.clear()
         return dropped * BLOCK_BYTES
+
+    def cut_in_part(self, chance: random.Random, share: float, *, torn: bool) -> int:
+        """As `cut`, but some blocks survive, as on a disk that writes its cache out in an order of its own.
+
+        Args:
+            chance: Draws them.
+            share: Of the blocks written since the last flush, from 0 to 1; each time that one was written counts.
+            torn: Whether the last survivor has its first sectors alone, over what was there before.
+        """
+        slots = {block: self._map[block] for block, _ in self._volatile}
+        written = []
+        for block, before in reversed(self._volatile):
+            written.append((block, slots[block]))
+            slots[block] = before
+        dropped = self.cut() // BLOCK_BYTES
+        survivors = [each for each in reversed(written) if chance.random() < share]
+        for number, (block, slot) in enumerate(survivors, start=1):
+            if torn and number == len(survivors):
+                sectors = chance.randrange(1, BLOCK_BYTES // SECTOR_BYTES)
+                slot = self._torn(block, slot, sectors * SECTOR_BYTES)
+            self._map[block] = slot
+        return (dropped - len(survivors)) * BLOCK_BYTES
+
+    def _torn(self, block: int, slot: int, size: int) -> int:
+        """A new slot with the first bytes of a slot, and the rest of what the block is now."""
+        data = self._read_run(block, slot, 1)[:size] + self._read_run(block, self._map[block], 1)[size:]
+        made = self._take(1)
+        _write(self._log, data, made * BLOCK_BYTES)
+        return made
 
     @property
     def volatile_bytes(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from chaos.agent.states import Delay, Fail, Hold, LunState, Operation
+from chaos.agent.states import Delay, Fail, Hold, LunState, Operation, Survivors
 from chaos.experiment.catalogue import ParameterInfo
 from chaos.faults.lun.medium import LunEvidence, LunFault
 from chaos.faults.registry import fault
@@ -34,14 +34,28 @@ class PowerCut(LunFault):
     Bites when the LUN took a write of the load in the 5 s before, or its services had dirty pages, and these were
     killed and it was closed.
     0 bytes discarded, right after a flush, is valid and shown.
+
+    Attributes:
+        keep: The share of the blocks written since the last flush that survives, drawn block by block; 0: none does.
+        torn: Whether the last survivor has only its first sectors of 512 bytes.
+        draw: From which the survivors are drawn, together with the LUN's name.
     """
 
     targets = ("array", "arrays", "lun", "service", "role")
     kills = True
+    parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
+        "keep": ParameterInfo("number", maximum=1, default=0.0),
+        "torn": ParameterInfo("flag", default=False),
+        "draw": ParameterInfo("integer", default=0),
+    }
+
+    keep: float = 0.0
+    torn: bool = False
+    draw: int = 0
 
     def wanted(self, lun: LunState, cause: int) -> LunState:
         """Off."""
-        return lun.powered_off()
+        return lun.powered_off(Survivors(self.keep, self.draw, self.torn) if self.keep else None)
 
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """Written shortly before, services killed, closed."""

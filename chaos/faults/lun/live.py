@@ -116,6 +116,7 @@ class LunStrike(Strike):
             closed=sum(lun in applied.closed for lun in self.luns),
             ios=ios,
             discarded_bytes=sum(applied.closed.get(lun, 0) for lun in self.luns),
+            kept_bytes=sum(applied.kept.values()),
             services=len(struck),
             killed=sum(each.alive for each in struck.values()),
             received_bytes=sum(each.received_bytes for each in struck.values()),

@@ -27,6 +27,7 @@ class LunEvidence(Evidence):
         ios: What its effects and the ports that it closed did to I/Os afterwards, by name: "failed_reads",
             "failed_writes", "failed_flushes", "held_ios".
         discarded_bytes: Unflushed bytes dropped by a cut; 0 right after a flush.
+        kept_bytes: Unflushed bytes that survived it.
         killed: Services whose processes were killed, of `services` that should be.
         received_bytes: What these services had received from others in the second before.
         seconds_since_write: Between the last write that a target LUN took in the load and the fault; None: no write.
@@ -37,6 +38,7 @@ class LunEvidence(Evidence):
     closed: int = 0
     ios: Mapping[str, int] = field(default_factory=dict)
     discarded_bytes: int = 0
+    kept_bytes: int = 0
     services: int = 0
     killed: int = 0
     received_bytes: int = 0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from chaos.agent.disk import lun
-from chaos.agent.disk.lun import BLOCK_BYTES, Lun
+from chaos.agent.disk.lun import BLOCK_BYTES, SECTOR_BYTES, Lun
 
 BLOCKS = 12
 SIZE = BLOCKS * BLOCK_BYTES
@@ -54,6 +54,7 @@ class LunMachine(RuleBasedStateMachine):
         self.lun = self.kind(SIZE, str(path) if based else None, self._folder.name)
         self.now = bytearray(content.ljust(SIZE, b"\0"))
         self.durable = bytes(self.now)
+        self.versions: dict[int, list[bytes]] = {}
 
     @rule(offset=OFFSETS, size=SIZES, seed=SEEDS, zeros=st.booleans())
     def write(self, offset: int, size: int, seed: int, zeros: bool) -> None:
@@ -61,6 +62,8 @@ class LunMachine(RuleBasedStateMachine):
         data = bytes(size) if zeros else random.Random(seed).randbytes(size)
         self.lun.write(offset, memoryview(data))
         self.now[offset : offset + size] = data
+        for place in range(offset - offset % BLOCK_BYTES, offset + size, BLOCK_BYTES):
+            self.versions.setdefault(place, []).append(bytes(self.now[place : place + BLOCK_BYTES]))
 
     @rule(offset=OFFSETS, size=SIZES)
     def read(self, offset: int, size: int) -> None:
@@ -75,6 +78,7 @@ class LunMachine(RuleBasedStateMachine):
     def flush(self) -> None:
         self.lun.flush()
         self.durable = bytes(self.now)
+        self.versions.clear()
         assert self.lun.volatile_bytes == 0
 
     @rule()
@@ -82,7 +86,29 @@ class LunMachine(RuleBasedStateMachine):
         volatile = self.lun.volatile_bytes
         assert self.lun.cut() == volatile
         self.now = bytearray(self.durable)
+        self.versions.clear()
         assert self.lun.volatile_bytes == 0
+
+    @rule(seed=SEEDS, share=st.sampled_from([0.0, 0.3, 0.7, 1.0]), torn=st.booleans())
+    def cut_in_part(self, seed: int, share: float, torn: bool) -> None:
+        """What a block is then, it was at some time since the flush; or, of one block, a mixture of two of these."""
+        volatile, before = self.lun.volatile_bytes, bytes(self.now)
+        dropped = self.lun.cut_in_part(random.Random(seed), share, torn=torn)
+        found = self.lun.read(0, SIZE)
+        mixed = 0
+        for place in range(0, SIZE, BLOCK_BYTES):
+            block = found[place : place + BLOCK_BYTES]
+            allowed = [self.durable[place : place + BLOCK_BYTES], *self.versions.get(place, ())]
+            if block not in allowed:
+                assert _is_mixed(block, allowed)
+                mixed += 1
+        assert mixed <= torn
+        if share in (0.0, 1.0):
+            assert dropped == (0 if share else volatile)
+            assert torn or found == (before if share else self.durable)
+        assert self.lun.volatile_bytes == 0
+        self.now, self.durable = bytearray(found), found
+        self.versions.clear()
 
     @rule(target=files)
     def save(self) -> tuple[str, bytes]:
@@ -101,6 +127,7 @@ class LunMachine(RuleBasedStateMachine):
         self.lun = self.kind(SIZE, path, self._folder.name)
         Path(path).unlink()  # a base that is open needs no name
         self.now, self.durable = bytearray(content), content
+        self.versions.clear()
 
     @invariant()
     def everything_reads_as_written(self) -> None:
@@ -110,6 +137,12 @@ class LunMachine(RuleBasedStateMachine):
     def _zero_bytes(self) -> int:
         """Zero bytes that a sparse file need not store; `save` leaves out runs, not single blocks in them."""
         return 0 if any(self.now) else SIZE
+
+
+def _is_mixed(block: bytes, of: list[bytes]) -> bool:
+    """Whether it has the first sectors of one and the rest of another."""
+    places = range(SECTOR_BYTES, BLOCK_BYTES, SECTOR_BYTES)
+    return any(block == one[:place] + other[place:] for one in of for other in of for place in places)
 
 
 class Early(LunMachine):
@@ -164,3 +197,22 @@ class LosesTheTail(Lun):
     def write(self, offset: int, data: bytes | memoryview) -> None:
         tail = -(offset + len(data)) % BLOCK_BYTES
         super().write(offset, bytes(data) + bytes(tail) if tail else data)
+
+
+class SurvivorsAreVolatile(Lun):
+    """Bug: what outlives one cut is dropped by the next."""
+
+    def cut_in_part(self, chance: random.Random, share: float, *, torn: bool) -> int:
+        written = list(self._volatile)
+        dropped = super().cut_in_part(chance, share, torn=torn)
+        self._volatile = written
+        return dropped
+
+
+class TearsToZeros(Lun):
+    """Bug: the sectors that a torn write did not reach are zeros."""
+
+    def _torn(self, block: int, slot: int, size: int) -> int:
+        made = super()._torn(block, slot, size)
+        lun._write(self._log, bytes(BLOCK_BYTES - size), made * BLOCK_BYTES + size)
+        return made

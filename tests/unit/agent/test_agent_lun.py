@@ -21,15 +21,26 @@ from tests.unit.agent.lun_model import (
     LunMachine,
     ReusesVolatileSlots,
     RevertsInWriteOrder,
+    SurvivorsAreVolatile,
+    TearsToZeros,
 )
 
 TestALunBehavesAsItsModel = LunMachine.TestCase
 TestALunThatReusesSlotsBehavesAsItsModel = Early.TestCase
 
 
-@pytest.mark.parametrize(
-    "bug", [ForgetsOneBlock, RevertsInWriteOrder, ReusesVolatileSlots, FlushesNothing, LosesTheTail]
+BUGS = (
+    FlushesNothing,
+    ForgetsOneBlock,
+    LosesTheTail,
+    ReusesVolatileSlots,
+    RevertsInWriteOrder,
+    SurvivorsAreVolatile,
+    TearsToZeros,
 )
+
+
+@pytest.mark.parametrize("bug", BUGS)
 def test_the_model_finds_a_planted_bug(bug: type[Lun]) -> None:
     class Planted(Early):
         kind = bug
