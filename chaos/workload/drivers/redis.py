@@ -99,6 +99,11 @@ class RedisSession(ConnectedSession[Connection]):
         """Close the socket at once."""
         await link.disconnect(nowait=True)
 
+    def is_closed(self, link: Connection) -> bool:
+        """Whether the server has ended it; redis-py itself would find out by the next command."""
+        reader = getattr(link, "_reader", None)
+        return reader is None or bool(reader.at_eof())
+
     async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
         """Create or update; without a base a name that the session knows is overwritten."""
         value = packed(record)
