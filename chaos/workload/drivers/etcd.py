@@ -33,12 +33,12 @@ class EtcdOptions:
     """What `driver: {etcd: {...}}` may say.
 
     Attributes:
-        username: Who asks, where the cluster has authentication on; empty: nobody.
+        user: Who asks, where the cluster has authentication on; empty: nobody.
         password: Of that user.
         prefix: How the keys begin; the user's name, a slash and the record's name follow.
     """
 
-    username: str = ""
+    user: str = ""
     password: str = ""
     prefix: str = "holdfast/"
 
@@ -66,9 +66,9 @@ class EtcdSession(ConnectedSession[aiohttp.ClientSession]):
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(send_once,),
         )
-        if self.options.username:
+        if self.options.user:
             try:
-                who = {"name": self.options.username, "password": self.options.password}
+                who = {"name": self.options.user, "password": self.options.password}
                 client.headers["Authorization"] = (await _answer(client, "/v3/auth/authenticate", who))["token"]
             except BaseException:
                 await client.close()

@@ -55,13 +55,13 @@ class RedisOptions:
     """What `driver: {redis: {...}}` may say.
 
     Attributes:
-        username: An ACL user; empty: the default one.
+        user: An ACL user; empty: the default one.
         password: Its password; empty: none is asked for.
         database: The number of the logical database.
         prefix: How the keys of the hashes begin; the user's name follows.
     """
 
-    username: str = ""
+    user: str = ""
     password: str = ""
     database: int = 0
     prefix: str = "holdfast:"
@@ -82,7 +82,7 @@ class RedisSession(ConnectedSession[Connection]):
         link = Connection(
             host=self.front_door.host,
             port=self.front_door.port,
-            username=self.options.username or None,
+            username=self.options.user or None,
             password=self.options.password or None,
             db=self.options.database,
             socket_timeout=None,  # every call is bounded from outside
