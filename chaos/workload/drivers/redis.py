@@ -86,6 +86,7 @@ class RedisSession(ConnectedSession[Connection]):
             password=self.options.password or None,
             db=self.options.database,
             socket_timeout=None,  # every call is bounded from outside
+            driver_info=None,  # nothing is sent but what is asked: the first reply that is lost is that of a command
             protocol=2,
         )
         try:

@@ -24,7 +24,7 @@ class Server:
     """Answers each command with what `answers` has for its name; nothing there: it ends the connection.
 
     Attributes:
-        asked: All commands but those by which a client introduces itself, each as its words.
+        asked: All commands, each as its words.
         connections: How many there were.
     """
 
@@ -38,9 +38,6 @@ class Server:
         self.open.append(writer)
         while head := await reader.readline():
             words = [await self._word(reader) for _ in range(int(head[1:]))]
-            if words[0] == b"CLIENT":
-                writer.write(b"-ERR unknown subcommand\r\n")
-                continue
             self.asked.append(words)
             if not (answer := self.answers.get(words[0].decode())):
                 break
