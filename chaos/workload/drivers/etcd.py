@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import aiohttp
@@ -18,6 +17,7 @@ import orjson
 
 from chaos.errors import NotNow, Refused
 from chaos.workload.drivers.http import send_once
+from chaos.workload.drivers.options import DriverOptions
 from chaos.workload.drivers.plain import ConnectedSession
 from chaos.workload.session import Ack, FrontDoor, Record, WriteId
 from chaos.workload.values import packed, unpacked
@@ -28,8 +28,7 @@ INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAUTHENTICATED = 3, 8, 16
 """Codes of gRPC."""
 
 
-@dataclass(frozen=True, slots=True)
-class EtcdOptions:
+class EtcdOptions(DriverOptions):
     """What `driver: {etcd: {...}}` may say.
 
     Attributes:

@@ -10,9 +10,9 @@ client above it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from pydantic import NonNegativeInt
 from redis.asyncio import Connection
 from redis.exceptions import (
     AuthenticationError,
@@ -26,6 +26,7 @@ from redis.exceptions import (
 )
 
 from chaos.errors import NotNow, Refused
+from chaos.workload.drivers.options import DriverOptions
 from chaos.workload.drivers.plain import ConnectedSession
 from chaos.workload.session import Ack, Record, WriteId
 from chaos.workload.values import beginning, packed, unpacked
@@ -50,8 +51,7 @@ NOT_EXECUTED_CODES: Final = ("BUSY ", "MISCONF ", "NOREPLICAS ")
 """Errors with which the server says that it did not execute the command; those for which redis-py has no class."""
 
 
-@dataclass(frozen=True, slots=True)
-class RedisOptions:
+class RedisOptions(DriverOptions):
     """What `driver: {redis: {...}}` may say.
 
     Attributes:
@@ -63,7 +63,7 @@ class RedisOptions:
 
     user: str = ""
     password: str = ""
-    database: int = 0
+    database: NonNegativeInt = 0
     prefix: str = "holdfast:"
 
 

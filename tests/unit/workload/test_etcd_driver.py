@@ -98,7 +98,11 @@ def test_pages_are_turned_by_the_last_key_and_all_are_read(monkeypatch: pytest.M
     async def scene(session: EtcdSession, gateway: Gateway) -> None:
         records = [make("u-00", f"ada-{number}", f"w-{number}", "todo") for number in range(5)]
         rows = [row(each.name, packed(each), 10 + number) for number, each in enumerate(records)]
-        pages = [{"kvs": rows[:2], "more": True}, {"kvs": rows[2:4], "more": True}, {"kvs": rows[4:]}]
+        pages: list[dict[str, Any]] = [
+            {"kvs": rows[:2], "more": True},
+            {"kvs": rows[2:4], "more": True},
+            {"kvs": rows[4:]},
+        ]
         gateway.answers = [(200, {**HEADER, **page}) for page in pages]
         assert [each.name for each in await session.everything()] == [each.name for each in records]
         starts = [base64.b64decode(document["key"]) for _, document, _ in gateway.asked]
