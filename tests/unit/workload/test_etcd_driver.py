@@ -84,6 +84,16 @@ def test_an_update_compares_the_revision_that_the_write_got() -> None:
     play(scene)
 
 
+def test_a_record_that_was_read_is_overwritten_where_the_last_write_wins() -> None:
+    async def scene(session: EtcdSession, gateway: Gateway) -> None:
+        gateway.answers = [(200, {**HEADER, "kvs": [row("ada-1", packed(ONE), 3)]}), (200, DONE)]
+        await session.everything()
+        await session.put(TWO, None, "k-1")
+        assert gateway.asked[-1][1]["compare"] == []
+
+    play(scene)
+
+
 def test_a_base_that_this_phone_never_saw_is_refused_without_a_request() -> None:
     async def scene(session: EtcdSession, gateway: Gateway) -> None:
         for call in (session.put(TWO, "w-1", "k-1"), session.delete("ada-1", "w-1", "k-2")):
