@@ -16,7 +16,13 @@ from typing import Any, Final
 
 from chaos.errors import UsageError
 
-BUILT_IN: Final[Mapping[str, str]] = MappingProxyType({"http": "chaos.workload.drivers.http:HttpSession"})
+BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "http": "chaos.workload.drivers.http:HttpSession",
+        "redis": "chaos.workload.drivers.redis:RedisSession",
+        "etcd": "chaos.workload.drivers.etcd:EtcdSession",
+    }
+)
 """The drivers that come with Holdfast, as "module:Class" by name. A new one is a line here."""
 ENTRY_POINTS: Final = "holdfast.drivers"
 _CLASS_OF_A_MODULE: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")

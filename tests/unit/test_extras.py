@@ -28,9 +28,16 @@ OF_EXTRAS = {
     "numba": "large",
     "numpy": "large",
     "pyarrow": "export",
+    "redis": "redis",
 }
 """Modules, and the extra that brings each."""
-AT_HOME = ("checks/bulk/", "history/export.py", "reporting/allure.py", "workload/drivers/copies.py")
+AT_HOME = (
+    "checks/bulk/",
+    "history/export.py",
+    "reporting/allure.py",
+    "workload/drivers/copies.py",
+    "workload/drivers/redis.py",
+)
 """Where they may be imported: nothing else imports these modules before it needs them."""
 
 
@@ -108,6 +115,15 @@ def test_a_library_of_a_driver_is_named_with_its_extra(tmp_path: Path, monkeypat
     (tmp_path / "needy.py").write_text("import asyncpg\n")
     with pytest.raises(UsageError, match=r"driver 'needy:Needy' cannot .*pip install 'holdfast\[postgresql\]'"):
         load_driver("needy:Needy", tmp_path)
+
+
+@pytest.mark.usefixtures("without")
+@pytest.mark.parametrize("name", ["redis"])
+def test_a_driver_that_needs_an_extra_says_which(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [each for each in sys.modules if each.startswith((f"{name}.", f"chaos.workload.drivers.{name}"))]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(UsageError, match=rf"driver '{name}' cannot .*pip install 'holdfast\[{name}\]'"):
+        load_driver(name)
 
 
 def test_a_missing_extra_says_how_to_install_it() -> None:

@@ -34,6 +34,21 @@ class PlainSession(ABC):
         self.front_door = front_door
         self.user = user
         self.device = device
+        self._first: dict[str, WriteId] = {}
+
+    def creates(self, record: Record) -> bool:
+        """Whether a put without a base makes a record, and does not overwrite one as under last-writer-wins.
+
+        It does if the session met the name by this very write first, so also when it is tried again.
+        """
+        return self._first.setdefault(record.name, record.write) == record.write
+
+    def met(self, records: Sequence[Record]) -> Sequence[Record]:
+        """These records, which were read: to put one of them without a base is to overwrite it."""
+        for record in records:
+            if isinstance(record.name, str):
+                self._first.setdefault(record.name, record.write)
+        return records
 
     @abstractmethod
     async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:

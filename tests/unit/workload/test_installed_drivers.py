@@ -24,6 +24,7 @@ volumes: {data: {}}
 x-chaos: {arrays: {core: {luns: {data: {size: 32M}}}}, front_door: "db:1", driver: memory}
 """
 HERE = "tests.unit.workload.fakes"
+NAMES = ", ".join((*drivers.BUILT_IN, "memory"))
 Install = Callable[[str, str], None]
 
 
@@ -84,8 +85,8 @@ def test_an_unknown_name_is_refused_with_those_that_are_there(
     assert main(["validate", str(written(tmp_path, "memori"))]) == 64
     said = capsys.readouterr().err
     assert "e.yaml:3:9: unknown driver 'memori'" in said
-    assert "use http, memory, or module:Class" in said
-    with pytest.raises(UsageError, match="use http, memory, or module:Class"):
+    assert f"use {NAMES}, or module:Class" in said
+    with pytest.raises(UsageError, match=f"use {NAMES}, or module:Class"):
         load_driver("memori")
 
 
@@ -127,4 +128,4 @@ def test_two_packages_with_a_driver_of_one_name_are_told(install: Install, monke
 @pytest.mark.usefixtures("memory")
 def test_doctor_names_every_driver() -> None:
     [finding] = [each for each in examine().findings if each.name == "drivers"]
-    assert finding.value == "http, memory"
+    assert finding.value == NAMES
