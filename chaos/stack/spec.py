@@ -261,6 +261,7 @@ class Stack:
         boots_at_once: Whether a cold restart starts what an engine starts that boots all at once, whatever depends on
             what.
         notes: What the Compose file says and has no meaning in a trial, a line each.
+        unsafe: Settings of services that switch durability off, a line each.
     """
 
     name: str
@@ -282,6 +283,7 @@ class Stack:
     carrier: bool = False
     boots_at_once: bool = False
     notes: tuple[str, ...] = ()
+    unsafe: tuple[str, ...] = ()
 
     @property
     def arrays(self) -> dict[str, tuple[str, ...]]:

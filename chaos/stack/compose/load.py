@@ -32,6 +32,7 @@ from chaos.stack.compose.reading.tree import each_service, table_at
 from chaos.stack.compose.refused import NAMESPACES, OF_A_SERVICE, known_keys, sift
 from chaos.stack.compose.schema import ComposeModel
 from chaos.stack.compose.values import Unquoted
+from chaos.stack.durability.switched_off import durability_notes
 from chaos.stack.inputs.sources import Folder, Sources
 from chaos.stack.local import on_local_disks
 from chaos.stack.spec import Stack
@@ -88,7 +89,8 @@ def load_stack(
     several = [f"{one} runs as {', '.join(each)}; phones knock at the first" for one, each in names.items()]
     several += [f"{one} has no replica, so it does not run" for one in idle]
     notes = [*sifted.notes, *several, *ports_notes(model, active), *mounts_notes(model, active, folder)]
-    stack = on_local_disks(make_stack(model, active, files[0], folder, lookup, name, notes))
+    made = make_stack(model, active, files[0], folder, lookup, name, notes)
+    stack = on_local_disks(replace(made, unsafe=tuple(durability_notes(made, sifted.root))))
     foreign = [one for one, given in lookup.asked.items() if given is not variables and given is not internal]
     sources.variables |= {one: lookup.used.get(one) for one in foreign}
     copies = {

@@ -1,0 +1,86 @@
+"""Which known server a service is, and by what that was seen."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from chaos.stack.images.dockerfile import read_dockerfile
+from chaos.stack.servers.known import KNOWN
+from chaos.stack.servers.server import Server
+from chaos.stack.spec import Build, Service
+
+_READ_BYTES_MAX = 256 << 10
+_SHELLS = ("sh", "bash", "ash", "dash")
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A known server, and why it is taken for one, to follow "since"."""
+
+    server: Server
+    why: str
+
+
+def recognise(service: Service) -> Recognised | None:
+    """The known server that a service is: by its image, what that is built from, its program, its data, its port."""
+    image = service.image if service.build is None else base_of(service.build)
+    name = image_name(image)
+    by_image = next((each for each in KNOWN if name and re.fullmatch(each.images, name)), None)
+    if by_image is not None:
+        return Recognised(
+            by_image, f"its image is {image}" if service.build is None else f"its image is built from {image}"
+        )
+    for server in KNOWN:
+        if program := next((word for word in _programs(service) if word in server.programs), ""):
+            return Recognised(server, f"it runs {program}")
+    written = [each for each in service.mounts if each.kind != "tmpfs" and not each.read_only]
+    telling = [each for each in KNOWN if each.is_telling]
+    for server in telling:
+        places = {folder for folder in server.folders if folder != "/data"}
+        if mount := next((each for each in written if each.target.rstrip("/") in places), None):
+            return Recognised(server, f"{mount.target}, where {server.title} has its data, is mounted there")
+    ports = {port.container_port for port in service.ports}
+    if server_by_port := next((each for each in telling if service.build is not None and each.port in ports), None):
+        return Recognised(server_by_port, f"{server_by_port.port} is the port of {server_by_port.title}")
+    return None
+
+
+def image_name(image: str) -> str:
+    """The last part of an image's name, without registry, tag and digest."""
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
+
+
+def base_of(build: Build) -> str:
+    """The image on which that of a build ends up standing; empty where that cannot be read."""
+    stages: dict[str, str] = {}
+    last = ""
+    for each in read_dockerfile(_dockerfile(build)).instructions:
+        if each.keyword == "FROM" and each.words:
+            last = stages.get(each.words[0].lower(), each.words[0])
+            if len(each.words) > 2 and each.words[1].upper() == "AS":
+                stages[each.words[2].lower()] = last
+                if build.target.lower() == each.words[2].lower():
+                    break
+    return last
+
+
+def _dockerfile(build: Build) -> str:
+    if build.inline:
+        return build.inline
+    try:
+        with (build.context / build.dockerfile).open("rb") as file:
+            return file.read(_READ_BYTES_MAX).decode(errors="replace")
+    except (OSError, ValueError):
+        return ""
+
+
+def _programs(service: Service) -> list[str]:
+    """The programs that entrypoint and command begin with, or that a shell there is told to run."""
+    found = []
+    for words in (service.entrypoint or (), service.command or ()):
+        is_shell = len(words) > 2 and PurePosixPath(words[0]).name in _SHELLS and words[1].startswith("-")
+        told = words[2].removeprefix("exec ").split() if is_shell else words
+        found += [PurePosixPath(word).name for word in told[:1]]
+    return found
