@@ -24,6 +24,9 @@ LOCAL = "local"
 NOCOPY = "nocopy"
 """Among a LUN's mount options: it does not take what the image has there, as a bind does not."""
 
+NO_DOOR = ("", 0)
+"""The front door of a stack of which nobody has said yet where phones knock."""
+
 
 def whole_path(path: str) -> str:
     """A path in a container, in the one way in which it can be written."""

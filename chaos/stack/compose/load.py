@@ -51,6 +51,8 @@ def load_stack(
     profiles: Sequence[str],
     environment: Mapping[str, str],
     sources: Sources | None = None,
+    *,
+    needs_door: bool = True,
 ) -> Stack:
     """Load Compose files into a stack.
 
@@ -60,6 +62,7 @@ def load_stack(
         profiles: That are switched on, besides those of COMPOSE_PROFILES.
         environment: The process environment.
         sources: Finds the files, and learns what was read.
+        needs_door: Whether `x-chaos` has to name the front door; without, a stack may have none (`NO_DOOR`).
 
     Raises:
         SourceError: With every problem of the files, none showing a value of an environment.
@@ -83,7 +86,7 @@ def load_stack(
     model, wrong, shapes = _validated(sifted.root)
     problems = [*gathered.problems, *sifted.problems, *shapes]
     if model is not None:
-        problems += cross_check(Checked(model, sifted.root, active, folder, lookup, wrong, idle))
+        problems += cross_check(Checked(model, sifted.root, active, folder, lookup, wrong, idle, needs_door))
     if problems or model is None:
         raise _error(problems, gathered.documents, lookup, {loc[-1] for loc, kind in wrong.items() if kind == _UNKNOWN})
     several = [f"{one} runs as {', '.join(each)}; phones knock at the first" for one, each in names.items()]

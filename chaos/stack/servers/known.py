@@ -14,7 +14,9 @@ KNOWN: Final[tuple[Server, ...]] = (
         port=5432,
         folders=("/var/lib/postgresql/data", "/var/lib/postgresql", "/bitnami/postgresql", "/home/postgres/pgdata"),
         folder_variable="PGDATA",
+        folder_since=(18, "/var/lib/postgresql"),
         driver="postgresql",
+        idempotency="keyed",
         options={
             "user": Variable(("POSTGRES_USER", "POSTGRESQL_USERNAME"), "postgres"),
             "password": Variable(("POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD")),
@@ -33,13 +35,15 @@ KNOWN: Final[tuple[Server, ...]] = (
         programs=("mariadbd", "mysqld"),
         port=3306,
         folders=("/var/lib/mysql", "/bitnami/mariadb"),
+        folder_flag="datadir",
         driver="mariadb",
+        idempotency="keyed",
         options={
             "user": Variable(("MARIADB_USER", "MYSQL_USER"), "root"),
             "password": Variable(
                 ("MARIADB_PASSWORD", "MYSQL_PASSWORD", "MARIADB_ROOT_PASSWORD", "MYSQL_ROOT_PASSWORD")
             ),
-            "database": Variable(("MARIADB_DATABASE", "MYSQL_DATABASE")),
+            "database": Variable(("MARIADB_DATABASE", "MYSQL_DATABASE"), "mysql"),
         },
         harmless=("/run/mysqld",),
         health=("sh", "-c", "mariadb-admin ping -h 127.0.0.1 || mysqladmin ping -h 127.0.0.1"),
@@ -51,13 +55,16 @@ KNOWN: Final[tuple[Server, ...]] = (
     Server(
         title="MySQL",
         images=r"mysql|mysql-server|percona|percona-server",
+        programs=("mysqld",),
         port=3306,
         folders=("/var/lib/mysql", "/bitnami/mysql"),
+        folder_flag="datadir",
         driver="mariadb",
+        idempotency="keyed",
         options={
             "user": Variable(("MYSQL_USER",), "root"),
             "password": Variable(("MYSQL_PASSWORD", "MYSQL_ROOT_PASSWORD")),
-            "database": Variable(("MYSQL_DATABASE",)),
+            "database": Variable(("MYSQL_DATABASE",), "mysql"),
         },
         harmless=("/run/mysqld", "/var/lib/mysql-files"),
         health=("mysqladmin", "ping", "-h", "127.0.0.1"),
@@ -72,6 +79,7 @@ KNOWN: Final[tuple[Server, ...]] = (
         programs=("redis-server", "valkey-server", "keydb-server"),
         port=6379,
         folders=("/data", "/bitnami/redis/data", "/bitnami/valkey/data"),
+        folder_flag="dir",
         role="cache",
         driver="redis",
         options={
@@ -90,7 +98,10 @@ KNOWN: Final[tuple[Server, ...]] = (
         port=2379,
         folders=("/etcd-data", "/var/lib/etcd", "/bitnami/etcd/data", "/default.etcd"),
         folder_variable="ETCD_DATA_DIR",
+        folder_flag="data-dir",
+        role="coordination",
         driver="etcd",
+        workload={"photo_bytes_max": 200_000},
         settings_in={"ETCD_UNSAFE_NO_FSYNC": "unsafe_no_fsync"},
         files=(".yml", ".yaml"),
         syntax="yaml",
@@ -102,6 +113,7 @@ KNOWN: Final[tuple[Server, ...]] = (
         port=5232,
         folders=("/var/lib/radicale/collections", "/var/lib/radicale", "/data"),
         driver="webdav",
+        workload={"rate_per_second": 80, "photo_bytes_max": 60_000},
     ),
     Server(
         title="Xandikos",
@@ -111,6 +123,7 @@ KNOWN: Final[tuple[Server, ...]] = (
         folders=("/data",),
         is_telling=False,
         driver="webdav",
+        workload={"rate_per_second": 80, "photo_bytes_max": 60_000},
     ),
     Server(
         title="MongoDB",
@@ -118,6 +131,7 @@ KNOWN: Final[tuple[Server, ...]] = (
         programs=("mongod",),
         port=27017,
         folders=("/data/db", "/bitnami/mongodb"),
+        folder_flag="dbpath",
         files=(".conf", ".yml", ".yaml"),
         syntax="yaml",
     ),
@@ -159,5 +173,10 @@ TOOLS: Final = (
     r"opensearch-dashboards|.*-exporter|node-exporter|alertmanager|pgbouncer|memcached"
 )
 """Images of programs that stand beside a service, as one regular expression: nobody's records come in by them."""
+CLIENTS: Final = (
+    r"psql|pg_(dump|dumpall|basebackup|restore|isready)|createdb|mysql|mariadb|(mysql|mariadb-)dump|(redis|valkey)-cli|"
+    r"etcdctl|mongo|mongosh|mongodump|mc"
+)
+"""Programs of the same images that are no server, as one regular expression: a job dumps or migrates by them."""
 PROXIES: Final = r"nginx|traefik|caddy|haproxy|envoy|httpd|apache|kong|nginx-proxy"
 """Images of programs that stand before a service, as one regular expression."""

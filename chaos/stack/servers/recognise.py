@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from chaos.stack.images.dockerfile import read_dockerfile
-from chaos.stack.servers.known import KNOWN
+from chaos.stack.servers.known import CLIENTS, KNOWN
 from chaos.stack.servers.server import Server
 from chaos.stack.spec import Build, Service
 
@@ -17,10 +17,16 @@ _SHELLS = ("sh", "bash", "ash", "dash")
 
 @dataclass(frozen=True)
 class Recognised:
-    """A known server, and why it is taken for one, to follow "since"."""
+    """A known server.
+
+    Attributes:
+        why: Why it is taken for one, to follow "since".
+        image: The image that says so; empty where something else does, so that nothing is known of its folders.
+    """
 
     server: Server
     why: str
+    image: str = ""
 
 
 def recognise(service: Service) -> Recognised | None:
@@ -28,10 +34,9 @@ def recognise(service: Service) -> Recognised | None:
     image = service.image if service.build is None else base_of(service.build)
     name = image_name(image)
     by_image = next((each for each in KNOWN if name and re.fullmatch(each.images, name)), None)
-    if by_image is not None:
-        return Recognised(
-            by_image, f"its image is {image}" if service.build is None else f"its image is built from {image}"
-        )
+    if by_image is not None and not _is_client(service, by_image):
+        built = "is" if service.build is None else "is built from"
+        return Recognised(by_image, f"its image {built} {image}", image)
     for server in KNOWN:
         if program := next((word for word in _programs(service) if word in server.programs), ""):
             return Recognised(server, f"it runs {program}")
@@ -47,6 +52,16 @@ def recognise(service: Service) -> Recognised | None:
     return None
 
 
+def _is_client(service: Service, server: Server) -> bool:
+    """Whether it runs a client of the server that its image is of."""
+    said = {PurePosixPath(word).name for word in re.split(r"[\s;&|()]+", " ".join(_words(service)))}
+    return said.isdisjoint(server.programs) and any(re.fullmatch(CLIENTS, word) for word in said)
+
+
+def _words(service: Service) -> tuple[str, ...]:
+    return (*(service.entrypoint or ()), *(service.command or ()))
+
+
 def image_name(image: str) -> str:
     """The last part of an image's name, without registry, tag and digest."""
     return image.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
@@ -56,7 +71,7 @@ def base_of(build: Build) -> str:
     """The image on which that of a build ends up standing; empty where that cannot be read."""
     stages: dict[str, str] = {}
     last = ""
-    for each in read_dockerfile(_dockerfile(build)).instructions:
+    for each in read_dockerfile(dockerfile_of(build)).instructions:
         if each.keyword == "FROM" and each.words:
             last = stages.get(each.words[0].lower(), each.words[0])
             if len(each.words) > 2 and each.words[1].upper() == "AS":
@@ -66,7 +81,8 @@ def base_of(build: Build) -> str:
     return last
 
 
-def _dockerfile(build: Build) -> str:
+def dockerfile_of(build: Build) -> str:
+    """Its text; empty where it cannot be read."""
     if build.inline:
         return build.inline
     try:

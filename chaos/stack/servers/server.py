@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -37,15 +38,17 @@ class Server:
         port: Where it answers.
         folders: Where its data lies in the images, the usual one first.
         folder_variable: Of the environment, by which the data lies elsewhere.
+        folder_flag: Of the command, which says the same.
+        folder_since: From which version on the data lies elsewhere, and where.
         is_telling: Whether port and folders are those of no other server.
         role: What it is in a stack.
         driver: The name of the driver that speaks to it; empty where there is none.
         options: Of the driver, by name, where the image has them from.
         password_flag: Of the command, by which it has its password.
-        idempotency, conflict: As the driver has them.
-        workload: What the driver's workload needs beside what is usual, as lines of YAML.
+        conflict, idempotency: As the driver has them.
+        workload: What its driver's workload has otherwise than usual.
         harmless: Folders outside its data that it makes anew at every start.
-        health: How to ask it whether it has been initialised, where that takes its time.
+        health: A command in it that succeeds once it has been initialised, where that takes its time.
         settings_in: Variables that are settings, with the settings' names.
         flags_in: Variables that hold words of its command line.
         files: How names of its configuration files end.
@@ -59,14 +62,16 @@ class Server:
     folders: tuple[str, ...]
     programs: tuple[str, ...] = ()
     folder_variable: str = ""
+    folder_flag: str = ""
+    folder_since: tuple[int, str] | None = None
     is_telling: bool = True
     role: str = "database"
     driver: str = ""
     options: Mapping[str, Variable] = field(default_factory=dict)
     password_flag: str = ""
-    conflict: str = "last-writer-wins"
+    conflict: str = "reject"
     idempotency: str = "none"
-    workload: Mapping[str, str] = field(default_factory=dict)
+    workload: Mapping[str, int] = field(default_factory=dict)
     harmless: tuple[str, ...] = ()
     health: tuple[str, ...] = ()
     settings_in: Mapping[str, str] = field(default_factory=dict)
@@ -76,19 +81,37 @@ class Server:
     sections: tuple[str, ...] = ()
 
     def folders_of(self, service: Service) -> Sequence[str]:
-        """Where the data of this service may lie."""
-        moved = service.environment.get(self.folder_variable, "") if self.folder_variable else ""
-        return (moved, *self.folders) if moved.startswith("/") else self.folders
+        """Where the data of this service may lie, the likeliest first."""
+        stated = (service.environment.get(self.folder_variable, ""), flag(service, self.folder_flag))
+        moved = tuple(each for each in stated if each.startswith("/"))
+        of_packager = tuple(each for each in self.folders if each.startswith("/bitnami") and "bitnami" in service.image)
+        return tuple(dict.fromkeys((*moved, *of_packager, *self.folders)))
+
+    def usual_folder(self, service: Service, image: str) -> str:
+        """Where the data lies if nothing is mounted there, by the version in the image's tag; without one it is new."""
+        stated = self.folders_of(service)[0]
+        if self.folder_since is None or stated != self.folders[0]:
+            return stated
+        since, folder = self.folder_since
+        version = re.search(r"(?:^|pg)(\d+)", image.rpartition("/")[2].partition(":")[2])
+        return stated if version and int(version[1]) < since else folder
 
     def data_mount(self, service: Service) -> Mount | None:
         """What the service mounts where its data lies: at the very path, above it, or just below it."""
-        for folder in self.folders_of(service):
-            path = PurePosixPath(folder)
-            above = [each for each in service.mounts if path.is_relative_to(each.target) and each.target != "/"]
+        for folder in map(PurePosixPath, self.folders_of(service)):
+            above = [each for each in service.mounts if folder.is_relative_to(each.target)]
             if above:
                 return max(above, key=lambda each: len(each.target))
-        for folder in self.folders_of(service):
-            for mount in service.mounts:
-                if mount.kind != "tmpfs" and PurePosixPath(mount.target).parent == PurePosixPath(folder):
-                    return mount
-        return None
+        parents = {PurePosixPath(folder) for folder in self.folders_of(service)}
+        below = [each for each in service.mounts if PurePosixPath(each.target).parent in parents]
+        return next((each for each in below if each.kind == "lun"), None)
+
+
+def flag(service: Service, name: str) -> str:
+    """What the command gives for `--name value` or `--name=value`; empty where it says nothing."""
+    words = " ".join((*(service.entrypoint or ()), *(service.command or ()))).split()
+    for i, word in enumerate(words) if name else ():
+        given, equals, value = word.partition("=")
+        if given == f"--{name}":
+            return value if equals else next(iter(words[i + 1 : i + 2]), "")
+    return ""
