@@ -163,7 +163,7 @@ def _disk(name: str, service: Service, found: Recognised, stack: Stack) -> Disk 
     has_contents = bool(lun.contents) and _has_contents(lun.contents)
     is_blank = has_contents and not service.user
     needed = SIZE_BYTES if is_blank or not lun.contents else max(SIZE_BYTES, size_of_copy(lun.contents))
-    what = f"the volume {mount.source}" if is_named else f"a volume at {mount.target}"
+    what = f"the volume {mount.source}" if is_named else f"what is mounted at {mount.target}"
     what = f"the folder that is bound at {mount.target}" if lun.contents else what
     return Disk(called, name, min(64, -(-needed // _GIB)), is_blank, what)
 

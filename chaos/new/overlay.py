@@ -12,7 +12,7 @@ from chaos.experiment.source import reads_as_text
 from chaos.new.guess import Guess
 
 NAME: Final = "holdfast.yaml"
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_./][\w./-]*")
+_PLAIN: Final = re.compile(r"(?:[A-Za-z0-9_./]|-\w)[\w./-]*")
 _HEALTH: Final = "interval: 500ms, timeout: 5s, retries: 240"
 
 
@@ -31,10 +31,10 @@ def _services(guess: Guess) -> Iterator[str]:
     """What services need beside what the Compose file gives them."""
     added: dict[str, list[str]] = {}
     for name, test in guess.checks.items():
-        added.setdefault(name, []).append(
-            f"    healthcheck: {{test: {listed(('CMD', *test))}, {_HEALTH}}}"
-            "  # it has none, and takes its time to initialise its data"
-        )
+        added[name] = [
+            "    # It has no health check, and takes its time to initialise its data.",
+            f"    healthcheck: {{test: {listed(('CMD', *test))}, {_HEALTH}}}",
+        ]
     if not guess.front.is_published:
         added.setdefault(guess.front.service, []).append(
             f'    ports: ["{guess.front.port}"]  # so that the phones reach it, at a free port of 127.0.0.1'

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from chaos.experiment.drivers import known_drivers
 from chaos.new.files import find_stack
 from chaos.new.guess import Guess, guess
 from chaos.new.writing import Written
 from chaos.preflight.opening import Opened
 from chaos.preflight.several import open_all
-from chaos.workload.drivers import load_driver
+from chaos.workload.drivers import chosen_driver
 
 ALL_DRIVERS = ("etcd", "http", "mariadb", "postgresql", "redis", "webdav")
 
@@ -27,8 +26,6 @@ def opened(written: Written) -> Mapping[str, Opened]:
     """Every experiment that was written, opened as by `validate`, by its name."""
 
     def check(each: Opened) -> None:
-        name = each.plans[0].driver or each.stack.driver
-        if name in known_drivers() or ":" in name:
-            load_driver(name, each.plans[0].driver_folder)
+        chosen_driver(each.plans[0].driver or each.stack.driver, each.plans[0].driver_folder)
 
     return {each.plans[0].experiment: each for each in open_all(written.experiments, 1, check=check).opened}
