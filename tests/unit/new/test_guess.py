@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from chaos.experiment.drivers import known_drivers
 from chaos.new.experiments import experiments
 from chaos.new.guess import OWN_DRIVER, Guess
 from chaos.new.overlay import overlay
-from tests.unit.new.written import guessed
+from chaos.stack.servers.known import KNOWN
+from chaos.stack.servers.server import Server
+from chaos.workload.drivers import load_driver
+from chaos.workload.drivers.options import DriverOptions
+from tests.unit.new.written import ALL_DRIVERS, guessed
 
 WEB_AND_DATABASE = """
 services:
@@ -76,6 +81,15 @@ def test_a_known_image_says_port_driver_and_where_its_data_lies(image: str, tmp_
     assert (guess.driver, guess.front.port) == (driver, port)
     assert [disk.name for disk in guess.disks] == [f"db:{folder}"]
     assert laid_over(guess)["services"]["db"]["ports"] == [str(port)]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("server", KNOWN, ids=lambda server: server.title)
+def test_a_driver_of_the_table_takes_the_options_that_the_table_has(server: Server) -> None:
+    if server.driver not in known_drivers():
+        assert server.driver in ("", *ALL_DRIVERS)
+        return
+    options = getattr(load_driver(server.driver), "Options", DriverOptions)
+    assert {*server.options} <= {*options.model_fields}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from chaos import cli
 from chaos.errors import EXIT_HELD, EXIT_USAGE, UsageError
+from chaos.new import writing
 from chaos.new.writing import write_new
 from tests.unit.new.written import opened
 
@@ -174,6 +176,19 @@ def test_the_command_tells_what_it_wrote_what_it_guessed_and_what_comes_next(
     assert "before it runs:" not in said
     assert cli.main(["new"]) == EXIT_USAGE
     assert "nothing is written over" in capsys.readouterr().err
+
+
+def test_the_page_shows_what_the_command_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "cli.md").read_text().partition("## A stack of your own\n")[2].partition("\n## ")[0]
+    compose, shown = re.findall(r"^```(?:yaml)?\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DB_PASSWORD", raising=False)
+    monkeypatch.setattr(writing, "known_drivers", lambda: {"http": ""})
+    Path("compose.yaml").write_text(compose)
+    assert cli.main(["new"]) == EXIT_HELD
+    assert f"$ holdfast new\n{capsys.readouterr().out}" == shown
 
 
 def test_the_document_has_the_same(
