@@ -66,7 +66,7 @@ class Guess:
     options: Mapping[str, str]
     conflict: str
     idempotency: str
-    workload: Mapping[str, int]
+    workload: Mapping[str, float]
     roles: Mapping[str, tuple[str, ...]]
     may_lose: tuple[str, ...]
     several: frozenset[str]

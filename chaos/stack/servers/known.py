@@ -6,6 +6,14 @@ from typing import Final
 
 from chaos.stack.servers.server import Server, Variable
 
+_MYSQL_HEALTH: Final = (
+    "sh",
+    "-c",
+    "if command -v mariadb-admin; then mariadb-admin ping -h 127.0.0.1; "
+    "elif command -v mysqladmin; then mysqladmin ping -h 127.0.0.1; fi",
+)
+"""Some images have the one program, some the other, few none; it succeeds without a login, over TCP alone when all is made."""
+
 KNOWN: Final[tuple[Server, ...]] = (
     Server(
         title="PostgreSQL",
@@ -46,7 +54,7 @@ KNOWN: Final[tuple[Server, ...]] = (
             "database": Variable(("MARIADB_DATABASE", "MYSQL_DATABASE"), "mysql"),
         },
         harmless=("/run/mysqld",),
-        health=("sh", "-c", "mariadb-admin ping -h 127.0.0.1 || mysqladmin ping -h 127.0.0.1"),
+        health=_MYSQL_HEALTH,
         flags_in=("MARIADB_EXTRA_FLAGS",),
         files=(".cnf",),
         syntax="sections",
@@ -67,7 +75,7 @@ KNOWN: Final[tuple[Server, ...]] = (
             "database": Variable(("MYSQL_DATABASE",), "mysql"),
         },
         harmless=("/run/mysqld", "/var/lib/mysql-files"),
-        health=("mysqladmin", "ping", "-h", "127.0.0.1"),
+        health=_MYSQL_HEALTH,
         flags_in=("MYSQL_EXTRA_FLAGS",),
         files=(".cnf",),
         syntax="sections",
@@ -113,7 +121,7 @@ KNOWN: Final[tuple[Server, ...]] = (
         port=5232,
         folders=("/var/lib/radicale/collections", "/var/lib/radicale", "/data"),
         driver="webdav",
-        workload={"rate_per_second": 80, "photo_bytes_max": 60_000},
+        workload={"operations": 300, "rate_per_second": 25, "contended": 0.3, "photo_bytes_max": 60_000},
     ),
     Server(
         title="Xandikos",
@@ -123,7 +131,7 @@ KNOWN: Final[tuple[Server, ...]] = (
         folders=("/data",),
         is_telling=False,
         driver="webdav",
-        workload={"rate_per_second": 80, "photo_bytes_max": 60_000},
+        workload={"operations": 300, "rate_per_second": 25, "contended": 0.3, "photo_bytes_max": 60_000},
     ),
     Server(
         title="MongoDB",

@@ -71,7 +71,7 @@ class Server:
     password_flag: str = ""
     conflict: str = "reject"
     idempotency: str = "none"
-    workload: Mapping[str, int] = field(default_factory=dict)
+    workload: Mapping[str, float] = field(default_factory=dict)
     harmless: tuple[str, ...] = ()
     health: tuple[str, ...] = ()
     settings_in: Mapping[str, str] = field(default_factory=dict)
