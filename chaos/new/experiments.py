@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from chaos.new.guess import Guess
-from chaos.new.overlay import NAME, listed
+from chaos.new.overlay import NAME, listed, quoted
 
 FOLDER: Final = "experiments"
 _WORKLOAD: Final = {"users": 10, "devices_per_user": 2, "operations": 400, "rate_per_second": 100}
@@ -40,7 +40,7 @@ _STEADY: Final = (
 
 def _fault(guess: Guess, name: str, target: str) -> tuple[str, ...]:
     key = "role" if guess.is_role(target) else "service"
-    return (f"  - fault: {name}", f"    target: {{{key}: {target}}}", f"    at: {_AT}", "    for_seconds: 1")
+    return (f"  - fault: {name}", f"    target: {{{key}: {quoted(target)}}}", f"    at: {_AT}", "    for_seconds: 1")
 
 
 def _text(guess: Guess, files: Sequence[Path], name: str, why: str, fault: Sequence[str]) -> str:

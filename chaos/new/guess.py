@@ -17,6 +17,8 @@ from chaos.stack.spec import Service, Stack, place_name
 OWN_DRIVER: Final = "driver:Phone"
 """The driver that is to be filled in, in `driver.py` beside the experiments."""
 _GIB: Final = 1 << 30
+_ARRAY_CHARACTERS: Final = 57
+"""Of a service's name in that of its array, which may have 63."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Disk:
     @property
     def array(self) -> str:
         """Each server's disk is on an array of its own: they fail one by one."""
-        return f"{self.service}-array"
+        return f"{self.service[:_ARRAY_CHARACTERS]}-array"
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def guess(stack: Stack, variables: Mapping[str, str], drivers: Collection[str]) 
         may_lose=tuple(place_name(name, path) for name, each in seen.items() for path in each.server.harmless),
         several=frozenset(name for name, each in services.items() if each.name != name),
         struck=_struck(front, seen, disks, roles, services),
-        speaks_http=found is None or found.server.driver == "webdav",
+        speaks_http=found is None or found.server.is_http,
     )
     _explain(made, services, has_rest="rest" in drivers)
     return made

@@ -42,7 +42,7 @@ def _services(guess: Guess) -> Iterator[str]:
     if added:
         yield "services:"
     for name, lines in added.items():
-        yield f"  {name}:"
+        yield f"  {quoted(name)}:"
         yield from lines
 
 
@@ -54,7 +54,7 @@ def _chaos(guess: Guess) -> Iterator[str]:
         server = guess.servers[disk.service]
         yield f"    # {disk.service} is {server.server.title}, since {server.why}; its data: {disk.what}."
         more = ", contents: none" if disk.is_blank else ""
-        yield f"    {disk.array}: {{luns: {{{quoted(disk.name)}: {{size: {disk.size_gib}G{more}}}}}}}"
+        yield f"    {quoted(disk.array)}: {{luns: {{{quoted(disk.name)}: {{size: {disk.size_gib}G{more}}}}}}}"
         if disk.is_blank:
             yield "    # contents: none begins with an empty disk; without it, with a copy of what the folder has."
     front = guess.front

@@ -89,7 +89,7 @@ RULES: Final = (
         ("Redis",),
         "appendonly",
         _no,
-        "what was acknowledged since the last snapshot is lost with the process",
+        "what was acknowledged since the last snapshot is lost with the process (of a cache say so under may_lose)",
         default="no",
         safe="keeps the log",
     ),

@@ -12,7 +12,7 @@ _MYSQL_HEALTH: Final = (
     "if command -v mariadb-admin; then mariadb-admin ping -h 127.0.0.1; "
     "elif command -v mysqladmin; then mysqladmin ping -h 127.0.0.1; fi",
 )
-"""Some images have the one program, some the other, few none; it succeeds without a login, over TCP alone when all is made."""
+"""Some images have the one program, some the other, few none. It needs no login, and TCP is there when all is made."""
 
 KNOWN: Final[tuple[Server, ...]] = (
     Server(
@@ -116,6 +116,7 @@ KNOWN: Final[tuple[Server, ...]] = (
     ),
     Server(
         title="Radicale",
+        is_http=True,
         images=r"radicale|docker-radicale",
         programs=("radicale",),
         port=5232,
@@ -125,6 +126,7 @@ KNOWN: Final[tuple[Server, ...]] = (
     ),
     Server(
         title="Xandikos",
+        is_http=True,
         images=r"xandikos",
         programs=("xandikos",),
         port=8000,
@@ -145,6 +147,7 @@ KNOWN: Final[tuple[Server, ...]] = (
     ),
     Server(
         title="Elasticsearch",
+        is_http=True,
         images=r"elasticsearch(-oss)?|opensearch",
         port=9200,
         folders=("/usr/share/elasticsearch/data", "/usr/share/opensearch/data", "/bitnami/elasticsearch/data"),
@@ -154,6 +157,7 @@ KNOWN: Final[tuple[Server, ...]] = (
     ),
     Server(
         title="MinIO",
+        is_http=True,
         images=r"minio",
         programs=("minio",),
         port=9000,
@@ -169,10 +173,18 @@ KNOWN: Final[tuple[Server, ...]] = (
         folders=("/var/lib/rabbitmq",),
         role="queue",
     ),
-    Server(title="CouchDB", images=r"couchdb", port=5984, folders=("/opt/couchdb/data",)),
+    Server(title="CouchDB", images=r"couchdb", port=5984, folders=("/opt/couchdb/data",), is_http=True),
     Server(title="Cassandra", images=r"cassandra", port=9042, folders=("/var/lib/cassandra",)),
-    Server(title="ClickHouse", images=r"clickhouse(-server)?", port=8123, folders=("/var/lib/clickhouse",)),
-    Server(title="InfluxDB", images=r"influxdb", port=8086, folders=("/var/lib/influxdb2", "/var/lib/influxdb")),
+    Server(
+        title="ClickHouse", images=r"clickhouse(-server)?", port=8123, folders=("/var/lib/clickhouse",), is_http=True
+    ),
+    Server(
+        title="InfluxDB",
+        images=r"influxdb",
+        port=8086,
+        folders=("/var/lib/influxdb2", "/var/lib/influxdb"),
+        is_http=True,
+    ),
 )
 
 TOOLS: Final = (
@@ -182,7 +194,7 @@ TOOLS: Final = (
 )
 """Images of programs that stand beside a service, as one regular expression: nobody's records come in by them."""
 CLIENTS: Final = (
-    r"psql|pg_(dump|dumpall|basebackup|restore|isready)|createdb|mysql|mariadb|(mysql|mariadb-)dump|(redis|valkey)-cli|"
+    r"psql|pg_(dump|dumpall|basebackup|restore|isready)|createdb|mysql|mariadb|(mysql|mariadb-)dump|(redis|valkey)-(cli|sentinel)|"
     r"etcdctl|mongo|mongosh|mongodump|mc"
 )
 """Programs of the same images that are no server, as one regular expression: a job dumps or migrates by them."""

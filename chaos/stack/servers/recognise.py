@@ -12,6 +12,7 @@ from chaos.stack.servers.server import Server
 from chaos.stack.spec import Build, Service
 
 _READ_BYTES_MAX = 256 << 10
+_KEYWORDS = ("exec", "until", "while", "if", "then", "do", "else", "!")
 _SHELLS = ("sh", "bash", "ash", "dash")
 
 
@@ -34,11 +35,14 @@ def recognise(service: Service) -> Recognised | None:
     image = service.image if service.build is None else base_of(service.build)
     name = image_name(image)
     by_image = next((each for each in KNOWN if name and re.fullmatch(each.images, name)), None)
-    if by_image is not None and not _is_client(service, by_image):
+    if by_image is not None and _is_client(service, by_image):
+        return None
+    if by_image is not None:
         built = "is" if service.build is None else "is built from"
         return Recognised(by_image, f"its image {built} {image}", image)
+    programs = _programs(service)
     for server in KNOWN:
-        if program := next((word for word in _programs(service) if word in server.programs), ""):
+        if program := next((name for name in server.programs if name in programs), ""):
             return Recognised(server, f"it runs {program}")
     written = [each for each in service.mounts if each.kind != "tmpfs" and not each.read_only]
     telling = [each for each in KNOWN if each.is_telling]
@@ -53,13 +57,10 @@ def recognise(service: Service) -> Recognised | None:
 
 
 def _is_client(service: Service, server: Server) -> bool:
-    """Whether it runs a client of the server that its image is of."""
-    said = {PurePosixPath(word).name for word in re.split(r"[\s;&|()]+", " ".join(_words(service)))}
-    return said.isdisjoint(server.programs) and any(re.fullmatch(CLIENTS, word) for word in said)
-
-
-def _words(service: Service) -> tuple[str, ...]:
-    return (*(service.entrypoint or ()), *(service.command or ()))
+    """Whether it runs a client of the server that its image is of, or a sentinel that only watches."""
+    said = _programs(service)
+    is_sentinel = "--sentinel" in (service.command or ())
+    return is_sentinel or (not said & {*server.programs} and any(re.fullmatch(CLIENTS, word) for word in said))
 
 
 def image_name(image: str) -> str:
@@ -92,11 +93,12 @@ def dockerfile_of(build: Build) -> str:
         return ""
 
 
-def _programs(service: Service) -> list[str]:
-    """The programs that entrypoint and command begin with, or that a shell there is told to run."""
-    found = []
+def _programs(service: Service) -> set[str]:
+    """The programs that entrypoint and command begin with, and those that a shell is told to run there."""
+    found = set()
     for words in (service.entrypoint or (), service.command or ()):
         is_shell = len(words) > 2 and PurePosixPath(words[0]).name in _SHELLS and words[1].startswith("-")
-        told = words[2].removeprefix("exec ").split() if is_shell else words
-        found += [PurePosixPath(word).name for word in told[:1]]
-    return found
+        lines = re.split(r"[;&|()\n]+", words[2]) if is_shell else [" ".join(words[:1])]
+        heads = (next((word for word in line.split() if word not in _KEYWORDS), "") for line in lines)
+        found |= {PurePosixPath(head).name for head in heads}
+    return found - {""}

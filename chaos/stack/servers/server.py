@@ -41,6 +41,7 @@ class Server:
         folder_flag: Of the command, which says the same.
         folder_since: From which version on the data lies elsewhere, and where.
         is_telling: Whether port and folders are those of no other server.
+        is_http: Whether it is spoken to over HTTP.
         role: What it is in a stack.
         driver: The name of the driver that speaks to it; empty where there is none.
         options: Of the driver, by name, where the image has them from.
@@ -65,6 +66,7 @@ class Server:
     folder_flag: str = ""
     folder_since: tuple[int, str] | None = None
     is_telling: bool = True
+    is_http: bool = False
     role: str = "database"
     driver: str = ""
     options: Mapping[str, Variable] = field(default_factory=dict)

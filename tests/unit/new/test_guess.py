@@ -231,6 +231,8 @@ def test_of_several_stages_the_last_or_the_target_counts(tmp_path: Path) -> None
         "{image: 'postgres:16', command: [pg_dump, -h, db]}",
         "{image: 'postgres:16', entrypoint: [sh, -c, 'psql -f /migrate.sql']}",
         "{image: dpage/pgadmin4, ports: ['80']}",
+        "{image: 'redis:7', command: redis-sentinel /etc/sentinel.conf}",
+        "{image: 'redis:7', command: [redis-server, /etc/sentinel.conf, --sentinel]}",
         "{image: backup/postgres-backup, volumes: ['data:/var/lib/postgresql/data:ro']}",
     ],
 )
@@ -238,6 +240,18 @@ def test_what_only_stands_beside_a_server_is_not_taken_for_one(service: str, tmp
     guess = guessed(tmp_path, f"services: {{db: {{image: mongo}}, other: {service}}}\nvolumes: {{data: {{}}}}\n")
     assert list(guess.servers) == ["db"]
     assert guess.front.service == "db"
+
+
+def test_a_folder_of_a_clients_name_makes_no_client_of_a_server(tmp_path: Path) -> None:
+    guess = guessed(tmp_path, one("mysql:8", command=["--datadir", "/var/lib/mysql", "--init-file=/x/psql"]))
+    assert guess.reasons[0] == "db is MySQL, since its image is mysql:8"
+    waiting = one("postgres:16", entrypoint=["sh", "-c", "until pg_isready -h x; do sleep 1; done; exec postgres"])
+    assert guessed(tmp_path, waiting).reasons[0] == "db is PostgreSQL, since its image is postgres:16"
+
+
+def test_a_server_without_a_driver_is_spoken_to_over_http_where_it_speaks_that(tmp_path: Path) -> None:
+    assert guessed(tmp_path, one("couchdb:3")).speaks_http
+    assert not guessed(tmp_path, one("mongo:7")).speaks_http
 
 
 def test_a_proxy_stands_before_the_others(tmp_path: Path) -> None:

@@ -62,6 +62,12 @@ services:
   a: {image: "mongo:7", volumes: ["./data:/data/db"]}
   b: {image: "mongo:7", volumes: ["./data:/data/db"]}
 """,
+    "names that look like numbers": f"""
+services:
+  1: {{image: "mongo:7", volumes: ["2:/data/db"]}}
+  {"x" * 63}: {{image: mongo, volumes: ["v:/data/db"]}}
+volumes: {{2: {{}}, v: {{}}}}
+""",
     "UDP alone": "services: {dns: {image: shop/dns, ports: ['53:53/udp']}}",
     "no network": "services: {db: {image: 'etcd:3', command: [etcd, --data-dir, /d], volumes: ['/d']}}",
 }
