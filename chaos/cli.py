@@ -104,7 +104,7 @@ def new(
     compose_file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[COMPOSE_FILE]", help="A Compose file, or a folder that has one. Default: that of this folder."
+            metavar="COMPOSE_FILE", help="A Compose file, or a folder that has one. Default: that of this folder."
         ),
     ] = None,
     as_json: AsJson = False,

@@ -97,7 +97,7 @@ def _of_server(stack: Stack, servers: Mapping[str, Recognised]) -> Front:
     service = stack.services[name]
     port = _port(service, server.port) if service.ports else server.port
     lonely = len(stack.services) == 1
-    why = "it is the only service" if lonely else "no other service than known servers and tools publishes a port"
+    why = "it is the only service" if lonely else "no service of your own publishes a port"
     others = [each for each in order[1:] if each != name]
     doubt = f"or is it {' or '.join(others)}?" if others else ""
     return Front(name, port, why, doubt, is_published=bool(service.ports))

@@ -219,10 +219,14 @@ def _as_variable(value: str, name: str, variables: Mapping[str, str]) -> str:
 def _roles(
     front: Front, servers: Mapping[str, Recognised], services: Mapping[str, Service]
 ) -> dict[str, tuple[str, ...]]:
-    """Services by role: the front's, and those of servers; a role may not have a service's name."""
+    """Services by role: the front's, and those of servers; a role may not have a service's name.
+
+    What the phones speak to, and all of its kind, is the database, whatever it is elsewhere.
+    """
+    spoken_to = servers[front.service].server if front.service in servers else None
     found: dict[str, tuple[str, ...]] = {}
     for name, each in servers.items():
-        role = "database" if name == front.service else each.server.role
+        role = "database" if each.server == spoken_to else each.server.role
         found[role] = (*found.get(role, ()), name)
     if front.service not in servers:
         found["front"] = (front.service,)

@@ -310,6 +310,17 @@ volumes: {a: {}, b: {}}
     assert [disk.array for disk in guess.disks] == ["one-array", "two-array"]
 
 
+def test_all_members_of_what_the_phones_speak_to_are_the_database(tmp_path: Path) -> None:
+    text = "services: {a: {image: 'etcd:3', volumes: ['/etcd-data']}, b: {image: 'etcd:3', volumes: ['/etcd-data']}}"
+    guess = guessed(tmp_path, text)
+    assert guess.roles == {"database": ("a", "b")}
+    assert guess.struck == "database"
+    assert guessed(tmp_path, text.replace("}}", "}, web: {image: x, ports: ['1']}}")).roles == {
+        "coordination": ("a", "b"),
+        "front": ("web",),
+    }
+
+
 def test_where_nothing_has_a_disk_another_fault_takes_the_place_of_the_power_cut(tmp_path: Path) -> None:
     guess = guessed(tmp_path, "services: {web: {image: shop/web, ports: ['80']}}")
     assert [*experiments(guess, [Path("compose.yaml")])] == [
