@@ -185,7 +185,7 @@ def _has_no_check(service: Service) -> bool:
 
 def _health(service: Service, server: Server) -> tuple[str, ...]:
     user = _value(service, server.options["user"])[0] if server.driver == "postgresql" else ""
-    return (*server.health, *(("-U", user) if user else ()))
+    return (*server.health, *(("-U", _literal(user)) if user else ()))
 
 
 def _value(service: Service, variable: Variable) -> tuple[str, str]:
@@ -195,25 +195,35 @@ def _value(service: Service, variable: Variable) -> tuple[str, str]:
 
 
 def _options(service: Service, server: Server, variables: Mapping[str, str]) -> dict[str, str]:
-    """The driver's options; a value that a variable has is written as that variable."""
-    found = {}
-    for option, variable in server.options.items():
-        value, name = _value(service, variable)
-        if option == "password" and not value:
-            value = flag(service, server.password_flag)
-        if option == "password" and not value:
-            name = next((each for each in variable.names if service.environment.get(f"{each}_FILE")), "")
-            value = f"${{{name}:-}}" if name else ""
-        elif option == "password":
-            value = _as_variable(value, name, variables)
-        if value:
-            found[option] = value
-    return found
+    """The driver's options, as far as the service says what they are."""
+    values = {
+        option: _password(service, server, variables)
+        if option == "password"
+        else _literal(_value(service, variable)[0])
+        for option, variable in server.options.items()
+    }
+    return {option: value for option, value in values.items() if value}
+
+
+def _password(service: Service, server: Server, variables: Mapping[str, str]) -> str:
+    """The password as it is written; one that lies in a secret has to be given by a variable of the image's name."""
+    variable = server.options["password"]
+    value, name = _value(service, variable)
+    value = value or flag(service, server.password_flag)
+    if value:
+        return _as_variable(value, name, variables)
+    in_file = next((each for each in variable.names if service.environment.get(f"{each}_FILE")), "")
+    return f"${{{in_file}:-}}" if in_file else ""
 
 
 def _as_variable(value: str, name: str, variables: Mapping[str, str]) -> str:
     same = [each for each in (name, *sorted(variables)) if variables.get(each) == value]
-    return f"${{{same[0]}}}" if same else value.replace("$", "$$")
+    return f"${{{same[0]}}}" if same else _literal(value)
+
+
+def _literal(value: str) -> str:
+    """As a Compose file has to have it, so that nothing in it is taken for a variable."""
+    return value.replace("$", "$$")
 
 
 def _roles(
