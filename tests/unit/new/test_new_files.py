@@ -184,6 +184,20 @@ def test_the_command_tells_what_it_wrote_what_it_guessed_and_what_comes_next(
     assert "nothing is written over" in capsys.readouterr().err
 
 
+def test_what_is_missing_before_it_runs_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_all(*given: object) -> object:
+        raise UsageError("driver 'redis' cannot be imported; install it with: pip install 'holdfast[redis]'")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_open_all", open_all)
+    Path("compose.yaml").write_text("services: {web: {image: shop/web, ports: ['80']}}\n")
+    assert cli.main(["new"]) == EXIT_HELD
+    said = capsys.readouterr().out.splitlines()
+    assert said[said.index("before it runs:") + 1].endswith("pip install 'holdfast[redis]'")
+
+
 def test_the_page_shows_what_the_command_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
