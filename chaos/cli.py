@@ -100,6 +100,36 @@ def doctor(
 
 
 @app.command()
+def new(
+    compose_file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="COMPOSE_FILE", help="A Compose file, or a folder that has one. Default: that of this folder."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> Answer:
+    """Look at a Compose file and write what a first trial needs beside it, by guesses that are told."""
+    from chaos.new.telling import told
+    from chaos.new.writing import write_new
+
+    written = write_new(compose_file)
+    try:
+        _open_all(written.experiments, None, 1, "usual")
+        hindrance = ""
+    except UsageError as error:
+        hindrance = str(error)
+    document = {
+        "written": list(written.files),
+        "guessed": written.guess.reasons,
+        "unsure": written.guess.doubts,
+        "warnings": written.unsafe,
+        "hindrance": hindrance,
+    }
+    return Answer(EXIT_HELD, _without_verdict("", document), "\n".join(told(written, hindrance)))
+
+
+@app.command()
 def validate(
     files: Files,
     seed: Seed = None,

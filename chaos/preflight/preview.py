@@ -55,7 +55,7 @@ def drawn(plan: Plan, stack: Stack) -> list[str]:
 
 def warnings(plan: Plan, stack: Stack) -> list[str]:
     """Warnings: what may make the trial INCONCLUSIVE, or a fault take more than meant."""
-    found = [*stack.notes, *topology_warnings(stack), *disk_warnings(stack)]
+    found = [*stack.unsafe, *stack.notes, *topology_warnings(stack), *disk_warnings(stack)]
     found += [f"{path} is a file on no LUN: what is written to it is not covered" for path in not_covered(stack)]
     found += patience_warnings(plan.limits, stack)
     if plan.checks.require_mix and (thin := too_thin(plan.workload)):

@@ -24,6 +24,9 @@ LOCAL = "local"
 NOCOPY = "nocopy"
 """Among a LUN's mount options: it does not take what the image has there, as a bind does not."""
 
+NO_DOOR = ("", 0)
+"""The front door of a stack of which nobody has said yet where phones knock."""
+
 
 def whole_path(path: str) -> str:
     """A path in a container, in the one way in which it can be written."""
@@ -261,6 +264,7 @@ class Stack:
         boots_at_once: Whether a cold restart starts what an engine starts that boots all at once, whatever depends on
             what.
         notes: What the Compose file says and has no meaning in a trial, a line each.
+        unsafe: Settings of services that switch durability off, a line each.
     """
 
     name: str
@@ -282,6 +286,7 @@ class Stack:
     carrier: bool = False
     boots_at_once: bool = False
     notes: tuple[str, ...] = ()
+    unsafe: tuple[str, ...] = ()
 
     @property
     def arrays(self) -> dict[str, tuple[str, ...]]:

@@ -58,6 +58,7 @@ class Engine(Silent):
         self.left_out: list[int] = []
         self.failures: list[str] = []
         self.standings: list[Standing] = []
+        self.lines: list[str] = []
 
     @contextlib.asynccontextmanager
     async def lab(self, stack: Stack, run: object, *rest: object) -> AsyncIterator[object]:
@@ -72,9 +73,12 @@ class Engine(Silent):
             self.there -= 1
 
     def open_plans(self, plans: Sequence[Plan], environment: Mapping[str, str]) -> Opened:
-        return Opened(plans, replace(STACK, name=str(plans[0].stack[0]), services=self.services), Sources())
+        return Opened(
+            plans, replace(STACK, name=str(plans[0].stack[0]), services=self.services, unsafe=self.unsafe), Sources()
+        )
 
     services: Mapping[str, Service] = STACK.services
+    unsafe: tuple[str, ...] = ()
 
     def trial(self, plan: Plan, lab: object, readers: object, folder: Path, told: object) -> object:
         async def run(*, keep: bool) -> TrialResult:
@@ -99,6 +103,9 @@ class Engine(Silent):
 
     def progress(self, at: Standing) -> None:
         self.standings.append(at)
+
+    def log(self, line: str) -> None:
+        self.lines.append(line)
 
 
 @pytest.fixture
@@ -132,6 +139,12 @@ def test_trials_of_one_stack_share_a_copy(engine: Engine) -> None:
     assert [each.plan.seed for each in results] == engine.ran == engine.heard == [1, 2, 3]
     assert engine.copies == ["a"]
     assert [folder.name[-3:] for folder in sorted(Path("reports/runs").glob("2*"))] == ["-01", "-02", "-03"]
+
+
+def test_a_setting_that_switches_durability_off_is_told_once_in_a_run(engine: Engine) -> None:
+    engine.unsafe = ("compose.yaml:5: db has fsync=off",)
+    run_trials(drawn(1, 2, 3), jobs=2, runs=Path("runs"), listeners=[engine])
+    assert engine.lines.count("warning: compose.yaml:5: db has fsync=off") == 1
 
 
 def test_experiments_of_one_stack_share_a_copy_and_others_have_their_own(engine: Engine) -> None:

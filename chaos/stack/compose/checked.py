@@ -23,6 +23,7 @@ class Checked:
         idle: Those without one.
         folder: To which relative paths are relative.
         wrong: Where the shape is wrong, so that nothing is said of what may be missing there.
+        needs_door: Whether `x-chaos` has to name the front door.
     """
 
     model: ComposeModel
@@ -32,6 +33,7 @@ class Checked:
     lookup: Lookup
     wrong: Collection[Loc] = ()
     idle: Collection[str] = ()
+    needs_door: bool = True
 
     def services(self) -> Iterable[tuple[str, ServiceModel]]:
         """The active ones."""

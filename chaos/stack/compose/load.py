@@ -32,6 +32,7 @@ from chaos.stack.compose.reading.tree import each_service, table_at
 from chaos.stack.compose.refused import NAMESPACES, OF_A_SERVICE, known_keys, sift
 from chaos.stack.compose.schema import ComposeModel
 from chaos.stack.compose.values import Unquoted
+from chaos.stack.durability.switched_off import durability_notes
 from chaos.stack.inputs.sources import Folder, Sources
 from chaos.stack.local import on_local_disks
 from chaos.stack.spec import Stack
@@ -50,6 +51,8 @@ def load_stack(
     profiles: Sequence[str],
     environment: Mapping[str, str],
     sources: Sources | None = None,
+    *,
+    needs_door: bool = True,
 ) -> Stack:
     """Load Compose files into a stack.
 
@@ -59,6 +62,7 @@ def load_stack(
         profiles: That are switched on, besides those of COMPOSE_PROFILES.
         environment: The process environment.
         sources: Finds the files, and learns what was read.
+        needs_door: Whether `x-chaos` has to name the front door; without, a stack may have none (`NO_DOOR`).
 
     Raises:
         SourceError: With every problem of the files, none showing a value of an environment.
@@ -82,13 +86,14 @@ def load_stack(
     model, wrong, shapes = _validated(sifted.root)
     problems = [*gathered.problems, *sifted.problems, *shapes]
     if model is not None:
-        problems += cross_check(Checked(model, sifted.root, active, folder, lookup, wrong, idle))
+        problems += cross_check(Checked(model, sifted.root, active, folder, lookup, wrong, idle, needs_door))
     if problems or model is None:
         raise _error(problems, gathered.documents, lookup, {loc[-1] for loc, kind in wrong.items() if kind == _UNKNOWN})
     several = [f"{one} runs as {', '.join(each)}; phones knock at the first" for one, each in names.items()]
     several += [f"{one} has no replica, so it does not run" for one in idle]
     notes = [*sifted.notes, *several, *ports_notes(model, active), *mounts_notes(model, active, folder)]
-    stack = on_local_disks(make_stack(model, active, files[0], folder, lookup, name, notes))
+    made = make_stack(model, active, files[0], folder, lookup, name, notes)
+    stack = on_local_disks(replace(made, unsafe=tuple(durability_notes(made, sifted.root))))
     foreign = [one for one, given in lookup.asked.items() if given is not variables and given is not internal]
     sources.variables |= {one: lookup.used.get(one) for one in foreign}
     copies = {

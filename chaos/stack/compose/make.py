@@ -26,6 +26,7 @@ from chaos.stack.compose.schema import (
 from chaos.stack.compose.values import what_is
 from chaos.stack.inputs.sources import Folder
 from chaos.stack.spec import (
+    NO_DOOR,
     Build,
     Healthcheck,
     Limits,
@@ -59,7 +60,6 @@ def make_stack(
     copies and roles.
     """
     chaos = model.chaos
-    assert chaos.front_door is not None, "checked"
     mounts = mounted(model, folder)
     named = luns_of(chaos, mounts)
     gone = _things(mounts, set(model.services) - set(active)) - _things(mounts, active)
@@ -82,7 +82,7 @@ def make_stack(
         services=services,
         luns={lun.name: lun for lun in luns.values()},
         volumes=tuple(name for name in _volumes(model, services) if name not in {*luns, *gone}),
-        front_door=chaos.front_door,
+        front_door=chaos.front_door or NO_DOOR,
         driver=chaos.driver,
         policy=chaos.conflict,
         idempotency=chaos.idempotency,

@@ -379,4 +379,4 @@ class ComposeModel(Strict):
     networks: dict[Name, NamedNetwork | None] = {}
     secrets: dict[Name, FileModel] = {}
     configs: dict[Name, FileModel] = {}
-    chaos: ChaosModel = Field(alias="x-chaos", default=ChaosModel())
+    chaos: ChaosModel = Field(alias="x-chaos", default_factory=ChaosModel)

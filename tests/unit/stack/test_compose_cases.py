@@ -91,7 +91,7 @@ def test_the_flattened_form_means_the_same_stack(case: Case, tmp_path: Path, hom
     as_it_stands = stack_of(case, tmp_path, home)
     flattened = stack_of(case, tmp_path, home, canonical=True)
     services = {name: flattened.services[name] for name in as_it_stands.services}  # Compose sorts them by name
-    assert replace(flattened, services=services, notes=()) == replace(as_it_stands, notes=())
+    assert replace(flattened, services=services, notes=(), unsafe=()) == replace(as_it_stands, notes=(), unsafe=())
 
 
 @pytest.mark.parametrize("words", sorted(set(DOCUMENTED.values())))
