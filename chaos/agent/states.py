@@ -74,7 +74,40 @@ class Hold:
     kind: Literal["hold"] = "hold"
 
 
-Effect = Fail | Hold | Delay | Lie | Misdirect | Corrupt
+@dataclass(frozen=True)
+class Stale(_Some):
+    """An effect: have reads return what was there when it came into force."""
+
+    kind: Literal["stale"] = "stale"
+
+
+@dataclass(frozen=True)
+class Rot:
+    """An effect: turn a bit over in `blocks` of 4096 bytes that were written and flushed, drawn by `draw`.
+
+    On [first, end) bytes. It is done once and stays. It is about reads, which return it.
+    """
+
+    blocks: int
+    draw: int = 0
+    first_byte: int = 0
+    end_byte: int | None = None
+    cause: int = 0
+    operations: frozenset[Operation] = frozenset({"read"})
+    kind: Literal["rot"] = "rot"
+
+
+@dataclass(frozen=True)
+class Full:
+    """An effect: fail writes of blocks that nobody has written yet, once `room_bytes` of them are used up."""
+
+    room_bytes: int = 0
+    cause: int = 0
+    operations: frozenset[Operation] = frozenset({"write"})
+    kind: Literal["full"] = "full"
+
+
+Effect = Fail | Hold | Delay | Lie | Misdirect | Corrupt | Stale | Rot | Full
 """What happens to I/Os on their way to a LUN. A new one is a class here and one of the same kind in `effects`."""
 
 

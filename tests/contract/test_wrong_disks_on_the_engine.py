@@ -111,3 +111,57 @@ def test_disk_corrupt_read_returns_wrong_bits_and_what_is_stored_is_right(play: 
         assert int(scene.faults[-1].evidence["corrupted_reads"]) >= 1
 
     play(act)
+
+
+def test_disk_stale_read_returns_what_was_there_and_the_write_is_kept(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.does(MAKE_BIG)
+        injector = scene.injector("disk.stale_read")
+        await injector.enter_phase("now")
+        await scene.does(f"{CLEAR} seek=1024")
+        assert await first_bytes(scene, 1024) == "121"
+        await injector.heal_all()
+        assert await first_bytes(scene, 1024) == "0"
+        assert scene.faults[-1].bit
+        assert int(scene.faults[-1].evidence["stale_reads"]) >= 1
+
+    play(act)
+
+
+def test_disk_bit_rot_turns_bits_over_that_stay_so_until_they_are_written_again(play: Play) -> None:
+    differing = f"yes | tr -d '\\n' | head -c 8388608 | cmp -l - <(dd if={BIG} bs=1M iflag=direct status=none) | wc -l"
+
+    async def act(scene: Scene) -> None:
+        await scene.does(MAKE_BIG)
+        injector = scene.injector("disk.bit_rot", blocks=300, draw=5)
+        assert await scene.does(differing) == "0"
+        await injector.enter_phase("now")
+        rotten = int(await scene.does(differing))
+        assert 100 < rotten <= 300, "most of what was written is this file"
+        await injector.heal_all()
+        assert int(await scene.does(differing)) == rotten
+        assert (scene.faults[-1].bit, scene.faults[-1].evidence["rotten_blocks"]) == (True, 300)
+        await scene.does(MAKE_BIG)
+        assert await scene.does(differing) == "0"
+
+    play(act)
+
+
+def test_disk_full_fails_writes_where_nothing_was_written_before(play: Play) -> None:
+    more = f"dd if=/dev/zero of={DATA}/more bs=1M count=4 oflag=direct status=none"
+
+    async def act(scene: Scene) -> None:
+        await scene.does(MAKE_BIG)
+        injector = scene.injector("disk.full", room_bytes=1 << 20)
+        await injector.enter_phase("now")
+        await scene.does(f"{CLEAR} seek=1024")
+        code, words = await scene.tries(more)
+        assert (code, "No space left on device" in words) == (1, True), words
+        assert await first_bytes(scene, 1024) == "0"
+        await injector.heal_all()
+        await scene.mend()
+        assert await scene.does(f"{more} && echo written") == "written"
+        assert scene.faults[-1].bit
+        assert int(scene.faults[-1].evidence["failed_writes"]) >= 1
+
+    play(act)

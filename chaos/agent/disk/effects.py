@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import errno
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chaos.agent import states
+from chaos.agent.disk.lun import Lun
 
 FAILED: Final[Mapping[str, str]] = {"read": "failed_reads", "write": "failed_writes", "flush": "failed_flushes"}
 """The counter of an operation's failures."""
@@ -58,9 +60,12 @@ class Effect:
     """One effect in force. `counts` is what its cause did to this LUN so far; it outlives the effect."""
 
     def __init__(self, wanted: Any, counts: Counter[str]) -> None:
-        """Bring `wanted`, of `states`, into force."""
+        """Make what is wanted, of `states`."""
         self.wanted = wanted
         self.counts = counts
+
+    def begins(self, lun: Lun) -> None:
+        """It comes into force on this LUN, between two I/Os."""
 
     def meets(self, io: Io) -> Fate:
         """Decide about an I/O that has come, or that was held back until now."""
@@ -187,6 +192,54 @@ class CorruptEffect(SomeEffect):
         return bytes(wrong)
 
 
+class StaleEffect(SomeEffect):
+    """See `states.Stale`."""
+
+    def begins(self, lun: Lun) -> None:
+        """Remember what is there now."""
+        self._then = lun.view()
+
+    def returns(self, io: Io, data: bytes) -> bytes:
+        """What was there then, where that is something else."""
+        then = self._then.read(io.offset, io.size)
+        if then == data or not (self in io.counted or self.takes(io)):
+            return data
+        self.count(io, "stale_reads")
+        return then
+
+
+class RotEffect(Effect):
+    """See `states.Rot`."""
+
+    def begins(self, lun: Lun) -> None:
+        """All at once; it stays when the effect ends."""
+        wanted: states.Rot = self.wanted
+        chance = random.Random(wanted.draw)
+        self.counts["rotten_blocks"] += lun.rot(chance, wanted.blocks, wanted.first_byte, wanted.end_byte)
+
+
+class FullEffect(Effect):
+    """See `states.Full`."""
+
+    def begins(self, lun: Lun) -> None:
+        """There is so much room yet."""
+        self._lun = lun
+        self._room = self.wanted.room_bytes
+
+    def meets(self, io: Io) -> Fate:
+        """Fail it where it needs more room than there is."""
+        if io.operation != "write" or (needed := self._lun.blank_bytes(io.offset, io.size)) == 0:
+            return Fate.PASSES
+        if needed > self._room:
+            io.error = errno.ENOSPC
+            self.counts[FAILED["write"]] += 1
+            return Fate.FAILS
+        if self not in io.counted:
+            self._room -= needed
+            io.counted = {**io.counted, self: 0}
+        return Fate.PASSES
+
+
 _WRONG_EVERY_BYTES: Final = 4096
 _MADE_OF: dict[type[Any], Callable[[Any, Counter[str]], Effect]] = {
     states.Fail: FailEffect,
@@ -195,6 +248,9 @@ _MADE_OF: dict[type[Any], Callable[[Any, Counter[str]], Effect]] = {
     states.Lie: LieEffect,
     states.Misdirect: MisdirectEffect,
     states.Corrupt: CorruptEffect,
+    states.Stale: StaleEffect,
+    states.Rot: RotEffect,
+    states.Full: FullEffect,
 }
 
 

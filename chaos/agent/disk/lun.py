@@ -13,6 +13,7 @@ import errno
 import os
 import random
 import tempfile
+import weakref
 from array import array
 
 BLOCK_BYTES = 4096
@@ -38,6 +39,7 @@ class Lun:
         self._volatile: list[tuple[int, int]] = []
         self._superseded: list[list[tuple[int, int]]] = []
         self._free: list[int] = []
+        self._views: weakref.WeakSet[View] = weakref.WeakSet()
         self._end = 0
 
     def close(self) -> None:
@@ -48,12 +50,15 @@ class Lun:
 
     def read(self, offset: int, size: int) -> bytes:
         """Return `size` bytes; beyond the end of the device there are none."""
+        return self._read(self._map, offset, size)
+
+    def _read(self, map_: array[int], offset: int, size: int) -> bytes:
         size = max(0, min(size, self.size_bytes - offset))
         first, skew = divmod(offset, BLOCK_BYTES)
         if not size:
             return b""
         count = (skew + size + BLOCK_BYTES - 1) // BLOCK_BYTES
-        slots = self._map[first : first + count]
+        slots = map_[first : first + count]
         if count == 1 or self._is_run(slots):
             data = self._read_run(first, slots[0], count)
         else:
@@ -128,6 +133,35 @@ class Lun:
         """Bytes written and not flushed."""
         return len(self._volatile) * BLOCK_BYTES
 
+    def view(self) -> View:
+        """What it is now, to be read later; while somebody holds it the log only grows."""
+        made = View(self, self._map[:])
+        self._views.add(made)
+        return made
+
+    def rot(self, chance: random.Random, blocks: int, first_byte: int, end_byte: int | None) -> int:
+        """Turn one bit over in so many drawn blocks that were written and flushed; return how many there were."""
+        end = len(self._map) if end_byte is None else -(-end_byte // BLOCK_BYTES)
+        volatile = {block for block, _ in self._volatile}
+        written = [
+            block
+            for block in range(first_byte // BLOCK_BYTES, min(end, len(self._map)))
+            if self._map[block] != _FROM_BASE and block not in volatile
+        ]
+        rotten = chance.sample(written, min(blocks, len(written)))
+        for block in rotten:
+            data = bytearray(self._read_run(block, self._map[block], 1))
+            data[chance.randrange(BLOCK_BYTES)] ^= 1 << chance.randrange(8)
+            slot = self._take(1)
+            _write(self._log, data, slot * BLOCK_BYTES)
+            self._map[block] = slot
+        return len(rotten)
+
+    def blank_bytes(self, offset: int, size: int) -> int:
+        """Of a range the bytes of blocks that nobody has written, in the base neither."""
+        blocks = range(offset // BLOCK_BYTES, -(-(offset + size) // BLOCK_BYTES))
+        return BLOCK_BYTES * sum(self._map[block] == _FROM_BASE and self._is_hole(block, 1) for block in blocks)
+
     def save(self, path: str) -> None:
         """Write the current content, volatile writes included, as a sparse file."""
         part = f"{path}.part"
@@ -163,6 +197,8 @@ class Lun:
         return start
 
     def _reusable(self, count: int) -> bool:
+        if self._views:
+            return False  # what nothing points to now may be in one of them
         while len(self._free) < count and self._superseded:
             self._free.extend(slot for _, slot in self._superseded.pop() if slot != _FROM_BASE)
         return len(self._free) >= count
@@ -199,7 +235,20 @@ class Lun:
         return data if len(data) == size else data + bytes(size - len(data))
 
 
-def _write(file: int, data: bytes | memoryview, offset: int) -> None:
+class View:
+    """What a LUN was at an instant."""
+
+    def __init__(self, lun: Lun, map_: array[int]) -> None:
+        """Use `Lun.view`."""
+        self._lun = lun
+        self._map = map_
+
+    def read(self, offset: int, size: int) -> bytes:
+        """As `Lun.read` would have then."""
+        return self._lun._read(self._map, offset, size)
+
+
+def _write(file: int, data: bytes | bytearray | memoryview, offset: int) -> None:
     """Write it all, or raise: where the store's disk is full, the kernel first writes a part and says so."""
     if os.pwrite(file, data, offset) != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

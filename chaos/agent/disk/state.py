@@ -55,7 +55,10 @@ class Target:
             kept = next((effect for effect in standing if effect.wanted == each), None)
             if kept is not None:
                 standing.remove(kept)
-            chain.append(kept or effects.make(each, self.counts[each.cause]))
+            if kept is None:
+                kept = effects.make(each, self.counts[each.cause])
+                kept.begins(self.lun)
+            chain.append(kept)
         return chain
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from chaos.agent.states import Delay, Fail, Hold, LunState, Operation, Survivors
+from chaos.agent.states import Full as NoRoom
 from chaos.experiment.catalogue import ParameterInfo
 from chaos.faults.lun.medium import LunEvidence, LunFault
 from chaos.faults.registry import fault
@@ -208,3 +209,31 @@ class Slow(LunFault):
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One delayed I/O."""
         return "" if evidence.ios.get("delayed_ios") else "no I/O was delayed"
+
+
+@fault("disk.full")
+class Full(LunFault):
+    """The pool behind a thin LUN is exhausted: writes fail where nothing was written before, others go on.
+
+    The service sees ENOSPC while its file system has room, as from a thin pool without any.
+
+    Bites when at least one write was failed.
+
+    Attributes:
+        room_bytes: So much of what is blank can still be written.
+    """
+
+    targets = ("array", "arrays", "lun", "service", "role")
+    parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
+        "room_bytes": ParameterInfo("integer", maximum=10**12, default=0),
+    }
+
+    room_bytes: int = 0
+
+    def wanted(self, lun: LunState, cause: int) -> LunState:
+        """Full."""
+        return lun.with_effect(NoRoom(self.room_bytes, cause))
+
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
+        """One failed write."""
+        return "" if evidence.ios.get("failed_writes") else "no write was failed"

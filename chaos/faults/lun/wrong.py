@@ -1,14 +1,14 @@
 """Faults of disks that answer as always, and are wrong: nobody is told, so only a checksum, a copy or a loss shows it.
 
 Injected: flushes and writes that are answered and not done, writes that land elsewhere, reads that return something
-else. Never injected here: data that goes bad by itself between a write and a read of it.
+else or something old, bits that turn over where they are stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chaos.agent.states import Corrupt, Lie, LunState, Misdirect
+from chaos.agent.states import Corrupt, Lie, LunState, Misdirect, Rot, Stale
 from chaos.experiment.catalogue import ParameterInfo
 from chaos.faults.lun.disk import SECTOR_BYTES, SECTORS, TIMES, some_ios
 from chaos.faults.lun.medium import LunEvidence, LunFault
@@ -129,3 +129,63 @@ class CorruptRead(LunFault):
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One read that returned something else."""
         return "" if evidence.ios.get("corrupted_reads") else "no read was corrupted"
+
+
+@fault("disk.stale_read")
+class StaleRead(LunFault):
+    """Reads return what was there when the fault took hold, as of an array that serves an old copy; writes are kept.
+
+    Bites when at least one read returned something else than what is there.
+
+    Attributes:
+        times: How many; None: until healed.
+        sectors: {"first": n, "count": n} in sectors of 512 bytes; None: the whole LUN.
+    """
+
+    targets = EVERYWHERE
+    parameters = {"times": TIMES, "sectors": SECTORS}  # noqa: RUF012 - a mapping by annotation of the base class
+
+    times: int | None = None
+    sectors: Mapping[str, int] | None = None
+
+    def wanted(self, lun: LunState, cause: int) -> LunState:
+        """Reads of old data."""
+        return lun.with_effect(Stale(**some_ios(frozenset({"read"}), cause, self.times, self.sectors)))
+
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
+        """One read that returned something else."""
+        return "" if evidence.ios.get("stale_reads") else "no read returned old data"
+
+
+@fault("disk.bit_rot")
+class BitRot(LunFault):
+    """One bit of each of some blocks turns over where it is stored; it stays so until a service writes the block again.
+
+    Bites when there was a block to rot: one that was written and flushed.
+
+    Attributes:
+        blocks: How many blocks of 4096 bytes.
+        draw: From which they are drawn.
+        sectors: {"first": n, "count": n} in sectors of 512 bytes; None: the whole LUN.
+    """
+
+    targets = EVERYWHERE
+    parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
+        "blocks": ParameterInfo("integer", minimum=1, maximum=1_000_000, default=8),
+        "draw": ParameterInfo("integer", default=0),
+        "sectors": SECTORS,
+    }
+
+    blocks: int = 8
+    draw: int = 0
+    sectors: Mapping[str, int] | None = None
+
+    def wanted(self, lun: LunState, cause: int) -> LunState:
+        """Rotten blocks."""
+        where = some_ios(frozenset({"read"}), cause, None, self.sectors)
+        del where["times"]
+        return lun.with_effect(Rot(blocks=self.blocks, draw=self.draw, **where))
+
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
+        """One rotten block."""
+        return "" if evidence.ios.get("rotten_blocks") else "no block had been written and flushed, so none could rot"

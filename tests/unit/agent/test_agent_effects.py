@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import time
 from collections import Counter
@@ -11,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from chaos.agent import states
-from chaos.agent.disk import effects, fuse
+from chaos.agent.disk import effects, fuse, lun
 from chaos.agent.disk.effects import Effect, FailEffect, Fate, HoldEffect, Io
-from chaos.agent.states import Corrupt, Delay, Fail, Hold, Lie, Misdirect, Operation
+from chaos.agent.states import Corrupt, Delay, Fail, Full, Hold, Lie, Misdirect, Operation, Rot, Stale
 from tests.unit.agent.test_agent_fuse import Kernel
 
 READS: frozenset[Operation] = frozenset({"read"})
@@ -60,7 +61,8 @@ def test_an_effect_of_no_operation_is_refused() -> None:
 
 
 def test_every_wanted_effect_can_be_made() -> None:
-    for wanted in (Fail(READS), Hold(READS), Delay(READS), Lie(WRITES), Misdirect(WRITES), Corrupt(READS)):
+    some = (Delay(READS), Lie(WRITES), Misdirect(WRITES), Corrupt(READS), Stale(READS))
+    for wanted in (Fail(READS), Hold(READS), *some, Rot(1), Full()):
         assert effects.make(wanted, Counter()).wanted == wanted
     assert isinstance(effects.make(Hold(READS), Counter()), HoldEffect)
 
@@ -100,8 +102,8 @@ def test_a_misdirected_write_is_done_before_its_place_or_after_it_where_there_is
     kernel.want(Misdirect(WRITES, times=2, shift_bytes=8192, cause=7))
     for offset in (4096, 16384, 20480):
         assert kernel.write(offset, b"x" * 4096) == 0
-    lun = kernel.target.lun
-    assert [place for place in range(0, 65536, 4096) if lun.read(place, 1) == b"x"] == [8192, 12288, 20480]
+    there = kernel.target.lun
+    assert [place for place in range(0, 65536, 4096) if there.read(place, 1) == b"x"] == [8192, 12288, 20480]
     assert kernel.target.counts == {7: {"misdirected_writes": 2}}
 
 
@@ -159,6 +161,46 @@ def test_a_limit_of_bytes_lets_one_io_pass_after_the_other(monkeypatch: pytest.M
     monkeypatch.setattr(time, "monotonic_ns", lambda: 2 * 10**9)
     assert (effect.meets(late), late.due_ns) == (Fate.WAITS, 2_100_000_005)
     assert effect.meets(ios[0]) is Fate.PASSES
+
+
+def test_stale_reads_return_what_was_there_however_often_it_is_written_and_the_log_does_not_reuse_it(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lun, "_REUSE_FROM_SLOT", 0)
+    kernel.write(0, b"a" * 4096)
+    kernel.want(Stale(READS, times=2, cause=7))
+    for letter in b"bcdefgh":
+        kernel.write(0, bytes([letter]) * 4096)
+        kernel.flush()
+    assert [kernel.read(0, 4096)[1][:1] for _ in range(3)] == [b"a", b"a", b"h"]
+    assert kernel.read(4096, 1) == (0, b"\0"), "nothing else is there, so it is not counted"
+    assert kernel.target.counts == {7: {"stale_reads": 2}}
+    kernel.want()
+    for _ in range(20):
+        kernel.write(0, b"x" * 4096)
+        kernel.flush()
+    assert kernel.target.lun._end < 20, "nobody holds the view any more"
+
+
+def test_rot_turns_one_bit_over_in_blocks_that_were_flushed_and_stays(kernel: Kernel) -> None:
+    kernel.write(0, b"a" * 4096 * 4)
+    kernel.flush()
+    kernel.write(4096, b"b" * 4096)
+    kernel.want(Rot(3, 5, 0, 12288, 7))
+    kernel.want()
+    found, was = kernel.read(0, 16384)[1], b"a" * 4096 + b"b" * 4096 + b"a" * 8192
+    wrong = [place for place in range(len(was)) if found[place] != was[place]]
+    assert [place // 4096 for place in wrong] == [0, 2]
+    assert all((found[place] ^ ord("a")).bit_count() == 1 for place in wrong)
+    assert kernel.target.counts == {7: {"rotten_blocks": 2}}
+
+
+def test_a_full_lun_takes_what_was_written_before_and_what_there_is_room_for(kernel: Kernel) -> None:
+    kernel.write(0, b"a" * 4096)
+    kernel.want(Full(8192, 7))
+    assert [kernel.write(place, b"b" * 4096) for place in (0, 4096, 8192, 12288, 8192)] == [0, 0, 0, errno.ENOSPC, 0]
+    assert kernel.read(0, 16384) == (0, b"b" * 12288 + bytes(4096))
+    assert kernel.target.counts == {7: {"failed_writes": 1}}
 
 
 @pytest.mark.parametrize("kind", [Fail, Delay, Lie, Misdirect, Corrupt])
