@@ -33,7 +33,7 @@ EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
 
 PROBLEMS_SHOWN_MAX = 100
-EXTRA_OF = {"asyncpg": "postgresql", "redis": "redis"}
+EXTRA_OF = {"asyncmy": "mariadb", "asyncpg": "postgresql", "redis": "redis"}
 """The extras that bring libraries of drivers, by module."""
 
 

@@ -1,0 +1,108 @@
+"""The driver of a PostgreSQL that phones speak to directly: its records in one table, which it makes.
+
+asyncpg sends each statement once. It has neither pool nor reconnect, and without TLS no second attempt to connect.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import ClassVar
+
+import asyncpg
+
+from chaos.workload.drivers.sql import Rows, SqlSession
+
+LOCK = 2009
+"""Of those who make the tables: two CREATE TABLE IF NOT EXISTS at once would fail at the catalogue's own keys."""
+KEY = """INSERT INTO {keys} (owner, idempotency_key, tries) VALUES (%s, %s, 1)
+    ON CONFLICT (owner, idempotency_key) DO UPDATE SET tries = {keys}.tries + 1 RETURNING tries"""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresqlOptions:
+    """What `driver: {postgresql: {...}}` may say.
+
+    Attributes:
+        user: Who connects.
+        password: Their password; "" where the server asks for none.
+        database: Where the tables are; "": in that of the user's name.
+        table: The table of records; that of idempotency keys is called after it, with `_keys` behind it.
+    """
+
+    user: str = "postgres"
+    password: str = ""
+    database: str = ""
+    table: str = "holdfast"
+
+
+class PostgresqlSession(SqlSession[asyncpg.Connection]):
+    """One phone with one connection to the database."""
+
+    Options = PostgresqlOptions
+    options: ClassVar[PostgresqlOptions] = PostgresqlOptions()
+    quote = '"'
+    # One text without values is one transaction, so the lock is held until both are there.
+    schema: ClassVar[Sequence[str]] = (
+        f"""SELECT pg_advisory_xact_lock({LOCK});
+        CREATE TABLE IF NOT EXISTS {{table}} (id bigserial PRIMARY KEY, owner text NOT NULL, name text NOT NULL,
+            type text NOT NULL, write_id text NOT NULL, fields text NOT NULL, content bytea, UNIQUE (owner, name));
+        CREATE TABLE IF NOT EXISTS {{keys}} (owner text, idempotency_key text, tries bigint NOT NULL,
+            PRIMARY KEY (owner, idempotency_key))""",
+    )
+    # textsend: the bytes of a text, which need not be one any more.
+    all_records = """SELECT id, textsend(name), textsend(type), textsend(write_id), textsend(fields), content
+        FROM {table} WHERE owner = %s"""
+    no_such_table = "42P01"
+    duplicate = "23505"
+
+    def table(self) -> str:
+        """As the options say."""
+        return self.options.table
+
+    async def open(self) -> asyncpg.Connection:
+        """Connect, without TLS."""
+        said = self.options
+        return await asyncpg.connect(
+            host=self.front_door.host,
+            port=self.front_door.port,
+            user=said.user,
+            password=said.password,
+            database=said.database or said.user,
+            ssl=False,
+        )
+
+    async def disconnect(self, link: asyncpg.Connection) -> None:
+        """End the connection without a word."""
+        link.terminate()
+
+    def is_closed(self, link: asyncpg.Connection) -> bool:
+        """Whether the server has ended it."""
+        return bool(link.is_closed())
+
+    async def execute(self, link: asyncpg.Connection, sql: str, *values: object) -> int:
+        """Send a statement; its tag ends with the number of rows, where it has one."""
+        tag = await link.execute(_numbered(sql), *values)
+        rows = tag.rpartition(" ")[2]
+        return int(rows) if rows.isdigit() else 0
+
+    async def fetch(self, link: asyncpg.Connection, sql: str, *values: object) -> Rows:
+        """Send a query."""
+        return await link.fetch(_numbered(sql), *values)  # type: ignore[no-any-return]
+
+    async def is_first(self, link: asyncpg.Connection, key: str) -> bool:
+        """Store the key, or count it up."""
+        ((tries,),) = await self.fetch(link, self.named(KEY), self.user, key)
+        return bool(tries == 1)
+
+    def code(self, error: Exception) -> str | None:
+        """The SQLSTATE."""
+        return getattr(error, "sqlstate", None)
+
+
+def _numbered(sql: str) -> str:
+    """The statement with $1, $2 ... for its values."""
+    numbers = count(1)
+    return re.sub("%s", lambda _: f"${next(numbers)}", sql)
