@@ -24,6 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OF_EXTRAS = {
     "allure": "allure",
     "allure_commons": "allure",
+    "asyncmy": "mariadb",
     "asyncpg": "postgresql",
     "numba": "large",
     "numpy": "large",
@@ -37,6 +38,8 @@ AT_HOME = (
     "reporting/allure.py",
     "workload/drivers/copies.py",
     "workload/drivers/redis.py",
+    "workload/drivers/mariadb.py",
+    "workload/drivers/postgresql.py",
 )
 """Where they may be imported: nothing else imports these modules before it needs them."""
 

@@ -1,10 +1,10 @@
 """The driver of a MariaDB that phones speak to directly: its records in one table, which it makes.
 
-asyncmy sends each statement once; only its pool and its `ping` connect anew, and neither is used. Values go to the server
-as they are, in prepared statements: to write a photo of 2 MB out as text takes the client a quarter of a second, and all
-phones share it. The session's own settings, and not the server's, say what a statement means: strict, so that nothing is
-cut to fit, and READ COMMITTED, which locks no more than it writes. All columns are bytes, so that no character set or
-collation changes a name or takes two for one.
+asyncmy sends each statement once; only its pool and its `ping` connect anew, and neither is used. Values go to the
+server as they are, in prepared statements: to write a photo of 2 MB out as text takes a quarter of a second, in which
+every other phone waits. The session's own settings, and not the server's, say what a statement means: strict, so that
+nothing is cut to fit, and READ COMMITTED, which locks no more than it writes. All columns are bytes, so that no
+character set or collation changes a name or takes two for one.
 """
 
 from __future__ import annotations

@@ -84,13 +84,13 @@ class PostgresqlSession(SqlSession[asyncpg.Connection]):
 
     async def execute(self, link: asyncpg.Connection, sql: str, *values: object) -> int:
         """Send a statement; its tag ends with the number of rows, where it has one."""
-        tag = await link.execute(_numbered(sql), *values)
+        tag = await link.execute(numbered(sql), *values)
         rows = tag.rpartition(" ")[2]
         return int(rows) if rows.isdigit() else 0
 
     async def fetch(self, link: asyncpg.Connection, sql: str, *values: object) -> Rows:
         """Send a query."""
-        return await link.fetch(_numbered(sql), *values)  # type: ignore[no-any-return]
+        return await link.fetch(numbered(sql), *values)  # type: ignore[no-any-return]
 
     async def is_first(self, link: asyncpg.Connection, key: str) -> bool:
         """Store the key, or count it up."""
@@ -102,7 +102,7 @@ class PostgresqlSession(SqlSession[asyncpg.Connection]):
         return getattr(error, "sqlstate", None)
 
 
-def _numbered(sql: str) -> str:
+def numbered(sql: str) -> str:
     """The statement with $1, $2 ... for its values."""
     numbers = count(1)
     return re.sub("%s", lambda _: f"${next(numbers)}", sql)

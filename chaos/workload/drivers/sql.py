@@ -5,8 +5,8 @@ ends the connection, so the server takes back what it had done. A key that is th
 transaction that wrote something is flushed when it commits: InnoDB shows the key of an attempt that is still being
 flushed, and an answer that rests on it may not be given earlier.
 
-A driver of this kind is for one dialect. It says how a connection is opened, how a statement is sent, and what its server
-calls things.
+A driver of this kind is for one dialect. It says how a connection is opened, how a statement is sent, and what its
+server calls things.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from chaos.workload.session import Ack, FrontDoor, Record, WriteId
 C = TypeVar("C")
 Rows = Sequence[Sequence[Any]]
 
-MISSING: Final = "SELECT 1 FROM {table}, {keys} LIMIT 0"
+BOTH_TABLES: Final = "SELECT 1 FROM {table}, {keys} LIMIT 0"
 CREATE: Final = "INSERT INTO {table} (type, write_id, fields, content, owner, name) VALUES (%s, %s, %s, %s, %s, %s)"
 UPDATE: Final = "UPDATE {table} SET type = %s, write_id = %s, fields = %s, content = %s WHERE owner = %s AND name = %s"
 DELETE: Final = "DELETE FROM {table} WHERE owner = %s AND name = %s"
@@ -120,7 +120,7 @@ class SqlSession(ConnectedSession[C]):
 
     async def _make_tables(self, link: C) -> None:
         try:
-            await self.fetch(link, self.named(MISSING))
+            await self.fetch(link, self.named(BOTH_TABLES))
         except Exception as error:
             if self.code(error) != self.no_such_table:
                 raise
