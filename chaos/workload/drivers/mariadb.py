@@ -10,14 +10,13 @@ character set or collation changes a name or takes two for one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import asyncmy
 from asyncmy.constants.CLIENT import FOUND_ROWS
 from asyncmy.constants.ER import DUP_ENTRY, NO_SUCH_TABLE
 
-from chaos.workload.drivers.sql import Rows, SqlSession
+from chaos.workload.drivers.sql import Rows, SqlOptions, SqlSession
 
 STATEMENTS_MAX = 16
 """More than a session has: each is prepared once."""
@@ -25,28 +24,16 @@ KEY = """INSERT INTO {keys} (owner, idempotency_key, tries) VALUES (%s, %s, 1)
     ON DUPLICATE KEY UPDATE tries = tries + 1"""
 
 
-@dataclass(frozen=True, slots=True)
-class MariadbOptions:
-    """What `driver: {mariadb: {...}}` may say.
-
-    Attributes:
-        user: Who connects.
-        password: Their password; "" where the server asks for none.
-        database: Where the tables are; "": in that of the user's name.
-        table: The table of records; that of idempotency keys is called after it, with `_keys` behind it.
-    """
+class MariadbOptions(SqlOptions):
+    """The same for this server."""
 
     user: str = "root"
-    password: str = ""
-    database: str = ""
-    table: str = "holdfast"
 
 
 class MariadbSession(SqlSession[asyncmy.Connection]):
     """One phone with one connection to the database."""
 
     Options = MariadbOptions
-    options: ClassVar[MariadbOptions] = MariadbOptions()
     quote = "`"
     schema: ClassVar[Sequence[str]] = (
         """CREATE TABLE IF NOT EXISTS {table} (id bigint AUTO_INCREMENT PRIMARY KEY, owner varbinary(255) NOT NULL,
@@ -59,19 +46,14 @@ class MariadbSession(SqlSession[asyncmy.Connection]):
     no_such_table = NO_SUCH_TABLE
     duplicate = DUP_ENTRY
 
-    def table(self) -> str:
-        """As the options say."""
-        return self.options.table
-
     async def open(self) -> asyncmy.Connection:
         """Connect, without TLS."""
-        said = self.options
         return await asyncmy.connect(
             host=self.front_door.host,
             port=self.front_door.port,
-            user=said.user,
-            password=said.password,
-            database=said.database or said.user,
+            user=self.options.user,
+            password=self.options.password,
+            database=self.database,
             sql_mode="'STRICT_ALL_TABLES'",
             init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             autocommit=True,

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import ClassVar
 
 import asyncpg
 
-from chaos.workload.drivers.sql import Rows, SqlSession
+from chaos.workload.drivers.sql import Rows, SqlOptions, SqlSession
 
 LOCK = 2009
 """Of those who make the tables: two CREATE TABLE IF NOT EXISTS at once would fail at the catalogue's own keys."""
@@ -21,28 +20,16 @@ KEY = """INSERT INTO {keys} (owner, idempotency_key, tries) VALUES (%s, %s, 1)
     ON CONFLICT (owner, idempotency_key) DO UPDATE SET tries = {keys}.tries + 1 RETURNING tries"""
 
 
-@dataclass(frozen=True, slots=True)
-class PostgresqlOptions:
-    """What `driver: {postgresql: {...}}` may say.
-
-    Attributes:
-        user: Who connects.
-        password: Their password; "" where the server asks for none.
-        database: Where the tables are; "": in that of the user's name.
-        table: The table of records; that of idempotency keys is called after it, with `_keys` behind it.
-    """
+class PostgresqlOptions(SqlOptions):
+    """The same for this server."""
 
     user: str = "postgres"
-    password: str = ""
-    database: str = ""
-    table: str = "holdfast"
 
 
 class PostgresqlSession(SqlSession[asyncpg.Connection]):
     """One phone with one connection to the database."""
 
     Options = PostgresqlOptions
-    options: ClassVar[PostgresqlOptions] = PostgresqlOptions()
     quote = '"'
     # One text without values is one transaction, so the lock is held until both are there.
     schema: ClassVar[Sequence[str]] = (
@@ -58,19 +45,14 @@ class PostgresqlSession(SqlSession[asyncpg.Connection]):
     no_such_table = "42P01"
     duplicate = "23505"
 
-    def table(self) -> str:
-        """As the options say."""
-        return self.options.table
-
     async def open(self) -> asyncpg.Connection:
         """Connect, without TLS."""
-        said = self.options
         return await asyncpg.connect(
             host=self.front_door.host,
             port=self.front_door.port,
-            user=said.user,
-            password=said.password,
-            database=said.database or said.user,
+            user=self.options.user,
+            password=self.options.password,
+            database=self.database,
             ssl=False,
         )
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
 from chaos.errors import Refused
+from chaos.workload.drivers.options import DriverOptions
 from chaos.workload.drivers.plain import ConnectedSession
 from chaos.workload.session import Ack, FrontDoor, Record, WriteId
 
@@ -30,10 +31,27 @@ DELETE: Final = "DELETE FROM {table} WHERE owner = %s AND name = %s"
 ON_BASE: Final = " AND write_id = %s"
 
 
+class SqlOptions(DriverOptions):
+    """What a file may say of a database.
+
+    Attributes:
+        user: Who connects.
+        password: Their password; "" where the server asks for none.
+        database: Where the tables are; "": in the one of the user's name.
+        table: The table of records; that of idempotency keys has the same name with `_keys` behind it.
+    """
+
+    user: str
+    password: str = ""
+    database: str = ""
+    table: str = "holdfast"
+
+
 class SqlSession(ConnectedSession[C]):
     """One phone of one user, with one connection to the database.
 
     Attributes:
+        options: What the file says.
         quote: The character round the name of a table.
         schema: Statements that make both tables where they are not there; other phones may do it at the same time.
         all_records: A query for id, name, type, write, fields and content of an owner's records. All but the first
@@ -42,6 +60,7 @@ class SqlSession(ConnectedSession[C]):
         duplicate: The server's code for a row that is there already.
     """
 
+    options: SqlOptions
     quote: ClassVar[str]
     schema: ClassVar[Sequence[str]]
     all_records: ClassVar[str]
@@ -52,10 +71,6 @@ class SqlSession(ConnectedSession[C]):
         """Remember the arguments; connect when first used."""
         super().__init__(front_door, user=user, device=device)
         self._names: set[str] = set()
-
-    @abstractmethod
-    def table(self) -> str:
-        """The name of the table of records, as a user wrote it."""
 
     @abstractmethod
     async def open(self) -> C:
@@ -77,9 +92,14 @@ class SqlSession(ConnectedSession[C]):
     def code(self, error: Exception) -> str | int | None:
         """The server's code for what went wrong, if the server said it."""
 
+    @property
+    def database(self) -> str:
+        """Where the tables are."""
+        return self.options.database or self.options.user
+
     def named(self, sql: str) -> str:
         """The statement with the names of the tables in it."""
-        quote, name = self.quote, self.table()
+        quote, name = self.quote, self.options.table
         table, keys = (f"{quote}{each.replace(quote, quote * 2)}{quote}" for each in (name, f"{name}_keys"))
         return sql.format(table=table, keys=keys)
 

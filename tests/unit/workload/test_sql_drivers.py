@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ import asyncpg
 import pytest
 
 from chaos.errors import Refused
-from chaos.workload.drivers.mariadb import MariadbSession
-from chaos.workload.drivers.postgresql import PostgresqlSession, numbered
-from chaos.workload.drivers.sql import Rows, SqlSession
+from chaos.experiment.drivers import DriverChoice
+from chaos.workload.drivers import chosen_driver
+from chaos.workload.drivers.postgresql import numbered
+from chaos.workload.drivers.sql import Rows, SqlOptions, SqlSession
 from chaos.workload.records import digest, make
-from chaos.workload.session import FrontDoor, Record
+from chaos.workload.session import Record
 from tests.unit.workload.fakes import DOOR
 
 OWNER = "u-00"
@@ -27,6 +28,7 @@ class Sqlite(SqlSession[sqlite3.Connection]):
     """A third dialect. `file` is set from outside."""
 
     file: Path
+    options = SqlOptions(user="", table='records "of" 2009')
     quote = '"'
     schema = (
         """CREATE TABLE IF NOT EXISTS {table} (id INTEGER PRIMARY KEY AUTOINCREMENT, owner, name, type, write_id,
@@ -37,9 +39,6 @@ class Sqlite(SqlSession[sqlite3.Connection]):
         content FROM {table} WHERE owner = %s"""
     no_such_table = "SQLITE_ERROR"
     duplicate = "SQLITE_CONSTRAINT_UNIQUE"
-
-    def table(self) -> str:
-        return 'records "of" 2009'
 
     async def open(self) -> sqlite3.Connection:
         return sqlite3.connect(self.file, isolation_level=None)
@@ -224,23 +223,29 @@ def test_whatever_else_the_server_says_is_no_refusal(file: Path) -> None:
     play(file, scene)
 
 
+def known(name: str, **options: object) -> SqlSession[Any]:
+    session = chosen_driver(DriverChoice(name, options), None)(DOOR, user=OWNER, device="d-0")
+    assert isinstance(session, SqlSession)
+    return session
+
+
+@pytest.mark.parametrize("name", ["postgresql", "mariadb"])
+def test_the_database_is_that_of_the_users_name_unless_the_file_names_one(name: str) -> None:
+    assert known(name, user="notes").database == "notes"
+    assert known(name, user="notes", database="shared").database == "shared"
+
+
 def test_values_are_numbered_for_postgresql_and_tables_quoted_for_each() -> None:
     assert numbered("INSERT INTO t VALUES (%s, %s)") == "INSERT INTO t VALUES ($1, $2)"
-    door = FrontDoor("127.0.0.1", 1)
-    postgresql = PostgresqlSession(door, user=OWNER, device="d")
-    mariadb = MariadbSession(door, user=OWNER, device="d")
-    assert postgresql.named("{table} {keys}") == '"holdfast" "holdfast_keys"'
-    assert mariadb.named("{table} {keys}") == "`holdfast` `holdfast_keys`"
+    assert known("postgresql").named("{table} {keys}") == '"holdfast" "holdfast_keys"'
+    assert known("mariadb", table="my`s").named("{table} {keys}") == "`my``s` `my``s_keys`"
 
 
 def test_a_row_that_is_there_and_a_table_that_is_not_are_known_by_the_servers_own_codes() -> None:
-    postgresql = PostgresqlSession(DOOR, user=OWNER, device="d")
-    mariadb = MariadbSession(DOOR, user=OWNER, device="d")
-    known: Sequence[tuple[SqlSession[Any], Exception, Exception]] = (
-        (postgresql, asyncpg.UniqueViolationError("x"), asyncpg.UndefinedTableError("x")),
-        (mariadb, asyncmy.errors.IntegrityError(1062, "x"), asyncmy.errors.ProgrammingError(1146, "x")),
-    )
-    for session, duplicate, missing in known:
+    for session, duplicate, missing in (
+        (known("postgresql"), asyncpg.UniqueViolationError("x"), asyncpg.UndefinedTableError("x")),
+        (known("mariadb"), asyncmy.errors.IntegrityError(1062, "x"), asyncmy.errors.ProgrammingError(1146, "x")),
+    ):
         assert session.code(duplicate) == session.duplicate
         assert session.code(missing) == session.no_such_table
         assert session.code(ConnectionResetError(1062)) is None
