@@ -36,6 +36,7 @@ class MariadbSession(SqlSession[asyncmy.Connection]):
     Options = MariadbOptions
     quote = "`"
     schema: ClassVar[Sequence[str]] = (
+        "SET SESSION sql_notes = 0",  # the library prints the note that another phone was quicker
         """CREATE TABLE IF NOT EXISTS {table} (id bigint AUTO_INCREMENT PRIMARY KEY, owner varbinary(255) NOT NULL,
             name varbinary(255) NOT NULL, type varbinary(255) NOT NULL, write_id varbinary(255) NOT NULL,
             fields longblob NOT NULL, content longblob, UNIQUE (owner, name)) ENGINE=InnoDB""",
