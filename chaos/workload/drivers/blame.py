@@ -20,9 +20,10 @@ from chaos.workload.session import Ack, Changes, Record
 
 _DEFECTS = (TypeError, AttributeError, NameError, LookupError, ImportError, NotImplementedError, SyntaxError)
 _HERE = Path(chaos.__file__).parent
+_SHARED = ("chaos.workload.drivers.copies", "chaos.workload.drivers.sql")
 _BUILT_IN = frozenset(
     _HERE.parent / f"{module.replace('.', '/')}.py"
-    for module in (*(place.partition(":")[0] for place in BUILT_IN.values()), "chaos.workload.drivers.copies")
+    for module in (*(place.partition(":")[0] for place in BUILT_IN.values()), *_SHARED)
 )
 _LIBRARIES = (_HERE, *{Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _PACKAGES = ("/site-packages/", "/dist-packages/")
@@ -90,7 +91,7 @@ def checked_records(found: object, method: str) -> Sequence[Record]:
 def _is_drivers(file: str) -> bool:
     path = Path(file)
     return path in _BUILT_IN or not (
-        file.startswith("<")
+        not path.is_absolute()  # made up, as "<string>", or where a compiled library was built
         or any(path.is_relative_to(folder) for folder in _LIBRARIES)
         or any(folder in file for folder in _PACKAGES)
     )

@@ -241,3 +241,13 @@ def test_a_session_that_was_closed_connects_anew() -> None:
     asyncio.run(session.close())
     asyncio.run(session.used())
     assert [link.ended for link in session.made] == [True, False]
+
+
+def test_an_error_within_a_compiled_library_is_no_defect_of_the_driver() -> None:
+    """Its lines have a path relative to where it was built, and none on this host."""
+    compiled = compile("def read(packet): return packet['row']", "asyncmy/protocol.pyx", "exec")
+    library: dict[str, Callable[[object], object]] = {}
+    exec(compiled, library)
+    with pytest.raises(KeyError) as caught:
+        library["read"]({})
+    assert defect_of(caught.value) == ""
