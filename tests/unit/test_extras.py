@@ -37,9 +37,9 @@ AT_HOME = (
     "history/export.py",
     "reporting/allure.py",
     "workload/drivers/copies.py",
-    "workload/drivers/redis.py",
     "workload/drivers/mariadb.py",
     "workload/drivers/postgresql.py",
+    "workload/drivers/redis.py",
 )
 """Where they may be imported: nothing else imports these modules before it needs them."""
 
