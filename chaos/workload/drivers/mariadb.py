@@ -1,4 +1,4 @@
-"""The driver of a MariaDB that phones speak to directly: its records in one table, which it makes.
+"""The driver of a MariaDB or MySQL that phones speak to directly: its records in one table, which it makes.
 
 asyncmy sends each statement once; only its pool and its `ping` connect anew, and neither is used. Values go to the
 server as they are, in prepared statements: to write a photo of 2 MB out as text takes a quarter of a second, in which
@@ -25,7 +25,7 @@ KEY = """INSERT INTO {keys} (owner, idempotency_key, tries) VALUES (%s, %s, 1)
 
 
 class MariadbOptions(SqlOptions):
-    """The same for this server."""
+    """What a file may say of a MariaDB."""
 
     user: str = "root"
 

@@ -21,7 +21,7 @@ KEY = """INSERT INTO {keys} (owner, idempotency_key, tries) VALUES (%s, %s, 1)
 
 
 class PostgresqlOptions(SqlOptions):
-    """The same for this server."""
+    """What a file may say of a PostgreSQL."""
 
     user: str = "postgres"
 
