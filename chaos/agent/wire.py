@@ -194,8 +194,7 @@ class LunsApplied:
         dirty: What the services asked for had to write back just before, in bytes.
         killed: By service.
         before: Each LUN's traffic until then.
-        closed: Of the LUNs whose port this has closed, the bytes that were discarded.
-        kept: Of the same, the bytes that survived without having been flushed.
+        closed, kept: Of LUNs whose port this has closed, the unflushed bytes that were discarded, and that survived.
         after: Each LUN's state, read back.
         lapsed: LUNs of which something had been wanted that ended by itself.
     """
@@ -217,8 +216,7 @@ class ApplyLuns(Request[LunsApplied]):
     Services to `kill` die first, then LUNs close, so that nothing sneaks out of the page cache. LUNs to `unplug` close
     as well, while their arrays go on: what those have taken stays, what the page cache holds never gets there. Effects
     are leased: they end by themselves after `lease_seconds`. Ports that this closes are closed for `cause`. Before all
-    that it is read what the services under `dirty` have to write back. LUNs `within` the machines lose their power too,
-    and what is not flushed.
+    that, what services under `dirty` have to write back is read. LUNs `within` the machines lose what is not flushed.
     """
 
     luns: dict[str, LunState]

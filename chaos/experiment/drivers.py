@@ -21,8 +21,8 @@ BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
         "http": "chaos.workload.drivers.http:HttpSession",
         "redis": "chaos.workload.drivers.redis:RedisSession",
         "etcd": "chaos.workload.drivers.etcd:EtcdSession",
-        "mariadb": "chaos.workload.drivers.mariadb:MariadbSession",
-        "postgresql": "chaos.workload.drivers.postgresql:PostgresqlSession",
+        "mariadb": "chaos.workload.drivers.sql.mariadb:MariadbSession",
+        "postgresql": "chaos.workload.drivers.sql.postgresql:PostgresqlSession",
     }
 )
 """The drivers that come with Holdfast, as "module:Class" by name. A new one is a line here."""

@@ -37,8 +37,8 @@ AT_HOME = (
     "history/export.py",
     "reporting/allure.py",
     "workload/drivers/copies.py",
-    "workload/drivers/mariadb.py",
-    "workload/drivers/postgresql.py",
+    "workload/drivers/sql/mariadb.py",
+    "workload/drivers/sql/postgresql.py",
     "workload/drivers/redis.py",
 )
 """Where they may be imported: nothing else imports these modules before it needs them."""

@@ -20,7 +20,7 @@ from chaos.workload.session import Ack, Changes, Record
 
 _DEFECTS = (TypeError, AttributeError, NameError, LookupError, ImportError, NotImplementedError, SyntaxError)
 _HERE = Path(chaos.__file__).parent
-_SHARED = ("chaos.workload.drivers.copies", "chaos.workload.drivers.sql")
+_SHARED = ("chaos.workload.drivers.copies", "chaos.workload.drivers.sql.tables")
 _BUILT_IN = frozenset(
     _HERE.parent / f"{module.replace('.', '/')}.py"
     for module in (*(place.partition(":")[0] for place in BUILT_IN.values()), *_SHARED)

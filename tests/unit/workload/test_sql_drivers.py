@@ -15,8 +15,8 @@ import pytest
 from chaos.errors import Refused
 from chaos.experiment.drivers import DriverChoice
 from chaos.workload.drivers import chosen_driver
-from chaos.workload.drivers.postgresql import numbered
-from chaos.workload.drivers.sql import Rows, SqlOptions, SqlSession
+from chaos.workload.drivers.sql.postgresql import numbered
+from chaos.workload.drivers.sql.tables import Rows, SqlOptions, SqlSession
 from chaos.workload.records import digest, make
 from chaos.workload.session import Record
 from tests.unit.workload.fakes import DOOR

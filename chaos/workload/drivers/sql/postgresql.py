@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import asyncpg
 
-from chaos.workload.drivers.sql import Rows, SqlOptions, SqlSession
+from chaos.workload.drivers.sql.tables import Rows, SqlOptions, SqlSession
 
 LOCK = 2009
 """Of those who make the tables: two CREATE TABLE IF NOT EXISTS at once would fail at the catalogue's own keys."""

@@ -16,7 +16,7 @@ import asyncmy
 from asyncmy.constants.CLIENT import FOUND_ROWS
 from asyncmy.constants.ER import DUP_ENTRY, NO_SUCH_TABLE
 
-from chaos.workload.drivers.sql import Rows, SqlOptions, SqlSession
+from chaos.workload.drivers.sql.tables import Rows, SqlOptions, SqlSession
 
 STATEMENTS_MAX = 16
 """More than a session has: each is prepared once."""
