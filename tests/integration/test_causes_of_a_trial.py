@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,6 @@ def test_a_limit_of_the_service_that_photos_exceed_is_told_with_its_count_on_ter
     assert (cause.of, cause.outcome) == ("write", "info")
     assert any("413" in line and f"{cause.attempts:,} write info" in line for line in verdict_block(result))
     document = json.loads((result.run_dir / "result.json").read_text())
-    assert {"attempts": cause.attempts, "of": "write", "outcome": "info", "text": cause.text} in document["causes"]
+    assert asdict(cause) in document["causes"]
     history = (result.run_dir / "history.jsonl").read_text()
     assert sum('"outcome":"info"' in line and ": 413 " in line for line in history.splitlines()) == cause.attempts
