@@ -29,6 +29,7 @@ _REFUSED: Final = frozenset({400, 404, 409, 410, 412, 413, 415})
 _NOT_NOW: Final = frozenset({429, 503})
 _NO_COLLECTION: Final = frozenset({404, 409})
 _THERE_ALREADY: Final = 405
+_MULTISTATUS: Final = 207
 
 
 def _collection(path: str) -> str:
@@ -89,7 +90,7 @@ class WebdavSession(PlainSession):
             # This one was refused for want of the collection. Other phones may be making it, too.
             await self._make(self._collections[kind], kind.mkcol())
             answer = await self._wire.ask("PUT", quote(path), headers, item)
-        answer.raise_for(refused=_REFUSED, not_now=_NOT_NOW)
+        _acknowledged(answer)
         self._items[record.name] = path
         if etag := answer.headers.get("ETag", ""):
             self._etags[record.write] = etag
@@ -103,7 +104,7 @@ class WebdavSession(PlainSession):
             raise Refused(f"{name} is not there")
         path = self._items[name]
         answer = await self._wire.ask("DELETE", quote(path), await self._condition(path, base))
-        answer.raise_for(refused=_REFUSED, not_now=_NOT_NOW)
+        _acknowledged(answer)
         return Ack()
 
     async def everything(self) -> Sequence[Record]:
@@ -163,8 +164,14 @@ class WebdavSession(PlainSession):
         return record
 
 
+def _acknowledged(answer: Answer) -> None:
+    answer.raise_for(refused=_REFUSED, not_now=_NOT_NOW)
+    if answer.status == _MULTISTATUS:
+        raise RuntimeError(f"{answer}; that may tell of a failure")
+
+
 def _told(answer: Answer, kind: Kind) -> list[Resource]:
     answer.raise_for()
-    if answer.status != 207:
+    if answer.status != _MULTISTATUS:
         raise RuntimeError(f"{answer}; a list of resources comes with 207")
     return list(resources(answer.content, kind))
