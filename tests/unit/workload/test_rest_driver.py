@@ -165,15 +165,24 @@ def test_an_old_base_is_refused_and_one_that_was_not_told_is_looked_for() -> Non
 
 def test_statuses_mean_what_the_description_says() -> None:
     async def scene(session: RestSession, notes: Notes) -> None:
-        for status, error in ((418, Refused), (429, NotNow), (500, RuntimeError), (404, RuntimeError)):
+        for status, error in (
+            (418, Refused),
+            (429, NotNow),
+            (500, RuntimeError),
+            (404, RuntimeError),
+            (302, RuntimeError),
+        ):
             notes.answers = [status]
             with pytest.raises(error, match=str(status)) as raised:
                 await session.put(record(kind="note"), None, "k")
             assert isinstance(raised.value, Refused) == (status in (418, 429))
         notes.answers = [204]
         assert await session.everything() == []
+        notes.answers = [{"page": {"notes": []}, "links": {"next": "/notes/?after=x"}}, 404]
+        with pytest.raises(RuntimeError, match="404"):
+            await session.everything()
 
-    before_notes(scene, {**NOTES, "refused": [418], "read": {**NOTES["read"], "nothing": [204]}})
+    before_notes(scene, {**NOTES, "refused": [418], "read": {**NOTES["read"], "nothing": [204, 404]}})
 
 
 def test_each_field_has_a_place_of_its_own_and_every_page_is_read() -> None:

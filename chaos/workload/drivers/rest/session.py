@@ -49,13 +49,13 @@ class RestSession(PlainSession):
         new = base is None and self.creates(record)
         request = self.options.create if new else self.options.updating
         values: dict[str, object] = {
-            "packed": packed_text(record),
             "type": record.type,
             "write": record.write,
             "fields": dict(record.fields),
             "fields_text": json.dumps(dict(record.fields), ensure_ascii=False),
             **{f"fields.{name}": value for name, value in record.fields.items()},
             **({"blob": base64.b64encode(record.blob).decode()} if record.blob is not None else {}),
+            **({"packed": packed_text(record)} if self.options.read.packed else {}),
         }
         body = self.options.body_of(request)
         try:
@@ -80,9 +80,9 @@ class RestSession(PlainSession):
         """Every record, page by page."""
         read, values = self.options.read, {"user": self.user, "device": self.device}
         page, found = path(read.path, values), list[Record]()
-        for _ in range(PAGES_MAX):
+        for number in range(PAGES_MAX):
             answer = await self._wire.ask(read.method, page, self._headers(read.headers, values))
-            if answer.status in read.nothing:
+            if answer.status in read.nothing and number == 0:
                 break
             answer.raise_for(not_now=self.options.not_now)
             rows = at(read.records, json.loads(answer.content))
