@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from chaos.reporting.recall import judge_again
     from chaos.reporting.result import TrialResult
     from chaos.trials import run_trials
-    from chaos.workload.drivers.http import send_once
     from chaos.workload.drivers.options import DriverOptions
     from chaos.workload.drivers.plain import ConnectedSession, PlainSession
+    from chaos.workload.drivers.wire import send_once
     from chaos.workload.session import Ack, Changes, Copy, FrontDoor, Record, Session, WriteId
 
 __all__ = [
@@ -77,9 +77,9 @@ _HOMES = {
     "chaos.reporting.recall": ("judge_again",),
     "chaos.reporting.result": ("TrialResult",),
     "chaos.trials": ("run_trials",),
-    "chaos.workload.drivers.http": ("send_once",),
     "chaos.workload.drivers.options": ("DriverOptions",),
     "chaos.workload.drivers.plain": ("ConnectedSession", "PlainSession"),
+    "chaos.workload.drivers.wire": ("send_once",),
     "chaos.workload.session": ("Ack", "Changes", "Copy", "FrontDoor", "Record", "Session", "WriteId"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

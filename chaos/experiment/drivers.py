@@ -23,6 +23,8 @@ BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
         "etcd": "chaos.workload.drivers.etcd:EtcdSession",
         "mariadb": "chaos.workload.drivers.sql.mariadb:MariadbSession",
         "postgresql": "chaos.workload.drivers.sql.postgresql:PostgresqlSession",
+        "rest": "chaos.workload.drivers.rest.session:RestSession",
+        "webdav": "chaos.workload.drivers.webdav.session:WebdavSession",
     }
 )
 """The drivers that come with Holdfast, as "module:Class" by name. A new one is a line here."""

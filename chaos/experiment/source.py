@@ -38,6 +38,17 @@ _CORE = (
 )
 
 
+class Unquoted(str):
+    """A value that YAML takes for a number or a truth value, as the text that is written there."""
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> str | int | float | bool | None:
+        """What YAML takes it for."""
+        return _value(next((tag for tag, core in _CORE if core.fullmatch(self)), "str"), str(self))
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where something stands; line and column count from 1."""

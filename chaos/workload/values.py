@@ -3,10 +3,13 @@
     the write's id, a line feed, type, name and fields as JSON in one line, and for a photo a line feed and the blob
 
 The id comes first and has an end, so that a store which compares bytes can tell by the first ones whether a value is
-still that of a write.
+still that of a write. Where only a text can be kept, it is the same in base64 that nobody has to escape.
 """
 
 from __future__ import annotations
+
+import base64
+from dataclasses import replace
 
 import orjson
 
@@ -52,3 +55,29 @@ def unpacked(owner: str, key: bytes, value: bytes) -> Record:
         blob[0] if blob else None,
         row,
     )
+
+
+def packed_text(record: Record) -> str:
+    """The value of a record as a text of letters, digits, `-`, `_` and `=`."""
+    return base64.urlsafe_b64encode(packed(record)).decode()
+
+
+def unpacked_text(owner: str, name: str, row: str, text: str) -> Record:
+    """The record of such a text, or what is left of it.
+
+    Args:
+        owner: Whose records were asked for.
+        name: What the record is called by the place where the service has it.
+        row: The identity of its row.
+        text: As the service has it.
+    """
+    try:
+        value = base64.b64decode(text.encode(), altchars=b"-_", validate=True)
+    except ValueError:
+        return damaged(owner, name, row, text)
+    return replace(unpacked(owner, name.encode(), value), row=row)
+
+
+def damaged(owner: str, name: str, row: str, found: object) -> Record:
+    """What the service has in the place of a record, whatever it is."""
+    return Record(owner, name, "", "", found, None, row)  # type: ignore[arg-type]

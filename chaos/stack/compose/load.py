@@ -18,7 +18,19 @@ from pydantic import ValidationError
 
 from chaos.errors import Problem, SourceError, UsageError
 from chaos.experiment.explain import problems_of
-from chaos.experiment.source import Document, Items, Loc, Node, Plain, Scalar, Table, did_you_mean, leaves, read_compose
+from chaos.experiment.source import (
+    Document,
+    Items,
+    Loc,
+    Node,
+    Plain,
+    Scalar,
+    Table,
+    Unquoted,
+    did_you_mean,
+    leaves,
+    read_compose,
+)
 from chaos.stack.compose.checked import Checked
 from chaos.stack.compose.checks import cross_check
 from chaos.stack.compose.make import make_stack, ports_notes
@@ -31,7 +43,6 @@ from chaos.stack.compose.reading.replicas import replicas_of, replicated, withou
 from chaos.stack.compose.reading.tree import each_service, table_at
 from chaos.stack.compose.refused import NAMESPACES, OF_A_SERVICE, known_keys, sift
 from chaos.stack.compose.schema import ComposeModel
-from chaos.stack.compose.values import Unquoted
 from chaos.stack.durability.switched_off import durability_notes
 from chaos.stack.inputs.sources import Folder, Sources
 from chaos.stack.local import on_local_disks

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from chaos.experiment.explain import fail
+from chaos.experiment.source import Unquoted
 from chaos.stack.compose.reading.short import WrongValueError, command_words
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(w|d|h|ms|m|s|us|µs|ns))")
@@ -23,12 +24,6 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,12})?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
 _UNIT = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4, "p": 1024**5}
 _YES = ("true", "yes", "y", "on")
 _NO = ("false", "no", "n", "off")
-
-
-class Unquoted(str):
-    """A value that YAML takes for a number or a truth value, as the text that is written there."""
-
-    __slots__ = ()
 
 
 def duration(value: object) -> object:

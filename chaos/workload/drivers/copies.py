@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from chaos.workload.drivers.http import HttpSession
+from chaos.workload.drivers.wire import Wire
 from chaos.workload.session import FrontDoor, Record
 
 ROWS = """SELECT id AS row, name, type, write, revision, fields, blob FROM records
@@ -86,7 +87,12 @@ class BlobDoor(HttpSession):
     def __init__(self, front_door: FrontDoor, at: str, *, user: str) -> None:
         """`at` is the blob service's "service:port"."""
         super().__init__(front_door, user=user, device="")
-        self._photos = "http://{}:{}/blobs".format(*front_door.others[at])
+        self._photos = (Wire(FrontDoor(*front_door.others[at])), "/blobs")
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._photos[0].close()
+        await super().close()
 
 
 def _parsed(fields: object) -> object:

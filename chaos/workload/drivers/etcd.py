@@ -16,9 +16,9 @@ import aiohttp
 import orjson
 
 from chaos.errors import NotNow, Refused
-from chaos.workload.drivers.http import send_once
 from chaos.workload.drivers.options import DriverOptions
 from chaos.workload.drivers.plain import ConnectedSession
+from chaos.workload.drivers.wire import send_once
 from chaos.workload.session import Ack, FrontDoor, Record, WriteId
 from chaos.workload.values import packed, unpacked
 

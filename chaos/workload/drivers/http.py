@@ -11,31 +11,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import aiohttp
 import orjson
 
-from chaos.errors import NotNow, Refused
+from chaos.errors import Refused
+from chaos.workload.drivers.wire import Answer, Wire
 from chaos.workload.session import Ack, Changes, FrontDoor, Record, WriteId
 
 PHOTOS_AT_ONCE = 4
+_REFUSED = frozenset({400, 404, 409, 412})
 _NOTHING = dict.fromkeys(("row", "name", "type", "write", "revision", "fields", "blob"))
-
-
-async def send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """A middleware for clients of aiohttp that has each request sent once: `ClientSession(middlewares=(send_once,))`.
-
-    By itself aiohttp sends a GET, PUT or DELETE again when a kept connection turns out to be dead, and an attempt that
-    the history does not see may not be made.
-
-    Raises:
-        aiohttp.ClientOSError: The connection broke; it is unknown whether the service has got the request.
-    """
-    try:
-        return await send(request)
-    except aiohttp.ClientConnectorError:  # nothing was sent
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise ConnectionError(*error.args) from error  # of which aiohttp makes a `ClientOSError`
 
 
 class HttpSession:
@@ -52,11 +36,9 @@ class HttpSession:
 
     def __init__(self, front_door: FrontDoor, *, user: str, device: str) -> None:
         """Remember where and who; connect when first used, and again after `close`."""
-        self._url = f"http://{front_door.host}:{front_door.port}"
-        self._photos = f"{self._url}/photos"
-        self._headers = {"X-User": user, "X-Device": device}
+        self._wire = Wire(front_door, {"X-User": user, "X-Device": device})
+        self._photos = (self._wire, "/photos")
         self._user = user
-        self._client: aiohttp.ClientSession | None = None
         self._revisions: dict[WriteId, str] = {}
         self._names: set[str] = set()
 
@@ -101,19 +83,7 @@ class HttpSession:
 
     async def close(self) -> None:
         """Close every connection."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
-
-    def _connected(self) -> aiohttp.ClientSession:
-        if self._client is None:
-            self._client = aiohttp.ClientSession(
-                headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=None),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                middlewares=(send_once,),
-            )
-        return self._client
+        await self._wire.close()
 
     def _condition(self, base: WriteId | None) -> dict[str, str]:
         if base is None:
@@ -129,32 +99,22 @@ class HttpSession:
     async def _write(
         self, method: str, path: str, headers: dict[str, str], body: bytes | io.BytesIO
     ) -> tuple[Any, str]:
-        try:
-            async with self._connected().request(method, self._url + path, headers=headers, data=body) as answer:
-                found = await answer.read()
-                if answer.status in (400, 404, 409, 412):
-                    raise Refused(f"{method} {path}: {answer.status} {_shown(found)}")
-                _raise_for(method, path, answer.status, found)
-                return orjson.loads(found), answer.headers.get("X-Served-By", "")
-        except aiohttp.ClientConnectorError as error:
-            raise NotNow(f"no connection: {error}") from error
+        answer = await self._wire.ask(method, path, headers, body)
+        answer.raise_for(refused=_REFUSED)
+        return _told(answer)
 
     async def _read(self, path: str) -> tuple[Any, str]:
-        try:
-            async with self._connected().get(self._url + path) as answer:
-                found = await answer.read()
-                _raise_for("GET", path, answer.status, found)
-                return orjson.loads(found), answer.headers.get("X-Served-By", "")
-        except aiohttp.ClientConnectorError as error:
-            raise NotNow(f"no connection: {error}") from error
+        answer = await self._wire.ask("GET", path)
+        answer.raise_for()
+        return _told(answer)
 
     async def _photo(self, name: str) -> bytes | None:
-        async with self._connected().get(f"{self._photos}/{name}") as answer:
-            found = await answer.read()
-            if answer.status == 404:
-                return None
-            _raise_for("GET", f"/{name}", answer.status, found)
-            return found
+        wire, path = self._photos
+        answer = await wire.ask("GET", f"{path}/{name}")
+        if answer.status == 404:
+            return None
+        answer.raise_for()
+        return answer.content
 
     async def _records(self, rows: Sequence[Any]) -> list[Record]:
         gate = asyncio.Semaphore(PHOTOS_AT_ONCE)
@@ -185,12 +145,6 @@ class HttpSession:
         ]
 
 
-def _raise_for(method: str, path: str, status: int, found: bytes) -> None:
-    if status == 503:
-        raise NotNow(f"{method} {path}: 503 {_shown(found)}")
-    if status >= 400:
-        raise RuntimeError(f"{method} {path}: {status} {_shown(found)}")
-
-
-def _shown(found: bytes) -> str:
-    return found[:160].decode("utf-8", "replace")
+def _told(answer: Answer) -> tuple[Any, str]:
+    """What an answer says, and who gave it."""
+    return orjson.loads(answer.content), answer.headers.get("X-Served-By", "")

@@ -274,8 +274,8 @@ class DeletesUnheard(HttpSession):
     async def delete(self, name: str, base: WriteId | None, key: str) -> Ack:
         if name == "first":
             return await super().delete(name, base, key)
-        _, writer = await asyncio.open_connection(*self._url.removeprefix("http://").split(":"))
-        headers = {"Host": "notes", **self._headers, **self._condition(base), "Idempotency-Key": key}
+        _, writer = await asyncio.open_connection(*self._wire.url.removeprefix("http://").split(":"))
+        headers = {"Host": "notes", **self._wire.headers, **self._condition(base), "Idempotency-Key": key}
         lines = [f"DELETE /records/{name} HTTP/1.1", *(f"{each}: {value}" for each, value in headers.items())]
         writer.write("\r\n".join([*lines, "", ""]).encode())
         await writer.drain()
@@ -290,8 +290,8 @@ class DeletesUnheard(HttpSession):
 
 class Blocks(HttpSession):
     async def everything(self) -> Sequence[Record]:
-        if self._headers["X-Device"] == "d-held":
-            urllib.request.urlopen(f"{self._url}/records").read()  # noqa: ASYNC210  (that is what is bad)
+        if self._wire.headers["X-Device"] == "d-held":
+            urllib.request.urlopen(f"{self._wire.url}/records").read()  # noqa: ASYNC210  (that is what is bad)
         return await super().everything()
 
 

@@ -216,6 +216,13 @@ async def served(service: Service) -> AsyncIterator[FrontDoor]:
     app.router.add_delete("/records/{name}", http.write)
     app.router.add_get("/records", http.read)
     app.router.add_get("/photos/{blob}", http.photo)
+    async with listening(app) as front_door:
+        yield front_door
+
+
+@asynccontextmanager
+async def listening(app: web.Application) -> AsyncIterator[FrontDoor]:
+    """An application on a port of 127.0.0.1."""
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -9,8 +9,9 @@ from typing import Any
 import aiohttp
 
 from chaos.errors import Refused
-from chaos.workload.drivers.http import HttpSession, send_once
+from chaos.workload.drivers.http import HttpSession
 from chaos.workload.drivers.plain import PlainSession
+from chaos.workload.drivers.wire import Wire, send_once
 from chaos.workload.records import size_of
 from chaos.workload.session import Ack, FrontDoor, Record, WriteId
 
@@ -21,31 +22,36 @@ BLOCKED_SECONDS = 25.0
 class OneConnectionForAll(HttpSession):
     """All users of a process share one connection to each address, which is kept alive."""
 
-    _shared: aiohttp.ClientSession | None = None
-
-    def _connected(self) -> Any:
-        if OneConnectionForAll._shared is None:
-            connector = aiohttp.TCPConnector(limit_per_host=1, keepalive_timeout=60)
-            OneConnectionForAll._shared = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), middlewares=(send_once,)
-            )
-        return _Mine(OneConnectionForAll._shared, self._headers)
+    def __init__(self, front_door: FrontDoor, *, user: str, device: str) -> None:
+        super().__init__(front_door, user=user, device=device)
+        self._wire = _SharedWire(front_door, self._wire.headers)
 
     async def close(self) -> None:
         """It is everybody's."""
 
 
-class _Mine:
+class _SharedWire(Wire):
     """The shared client with one user's headers."""
+
+    _shared: aiohttp.ClientSession | None = None
+
+    def _connected(self) -> Any:
+        if _SharedWire._shared is None:
+            connector = aiohttp.TCPConnector(limit_per_host=1, keepalive_timeout=60)
+            _SharedWire._shared = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), middlewares=(send_once,)
+            )
+        return _Mine(_SharedWire._shared, self.headers)
+
+
+class _Mine:
+    """A client whose requests all have these headers."""
 
     def __init__(self, shared: aiohttp.ClientSession, headers: dict[str, str]) -> None:
         self._shared, self._headers = shared, headers
 
-    def get(self, url: str) -> Any:
-        return self._shared.get(url, headers=self._headers)
-
-    def request(self, method: str, url: str, *, headers: dict[str, str], data: Any) -> Any:
-        return self._shared.request(method, url, headers={**self._headers, **headers}, data=data)
+    def request(self, method: str, url: object, *, headers: dict[str, str] | None, **more: Any) -> Any:
+        return self._shared.request(method, str(url), headers={**self._headers, **(headers or {})}, **more)
 
 
 class OneConnectionEach(HttpSession):

@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from chaos.errors import NotNow, Refused
-from chaos.workload.drivers.http import HttpSession, send_once
+from chaos.workload.drivers.http import HttpSession
+from chaos.workload.drivers.wire import send_once
 from chaos.workload.records import make, observe
 from chaos.workload.session import FrontDoor
 from tests.unit.workload.fakes import Service, served

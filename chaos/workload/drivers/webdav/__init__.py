@@ -1,0 +1,1 @@
+"""The driver `webdav`: records as items of CardDAV and CalDAV collections."""
