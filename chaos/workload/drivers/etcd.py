@@ -12,13 +12,12 @@ import io
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
-import aiohttp
 import orjson
 
 from chaos.errors import NotNow, Refused
 from chaos.workload.drivers.options import DriverOptions
 from chaos.workload.drivers.plain import ConnectedSession
-from chaos.workload.drivers.wire import send_once
+from chaos.workload.drivers.wire import Wire
 from chaos.workload.session import Ack, FrontDoor, Record, WriteId
 from chaos.workload.values import packed, unpacked
 
@@ -42,7 +41,7 @@ class EtcdOptions(DriverOptions):
     prefix: str = "holdfast/"
 
 
-class EtcdSession(ConnectedSession[aiohttp.ClientSession]):
+class EtcdSession(ConnectedSession[Wire]):
     """One phone with its own connections to one member.
 
     Attributes:
@@ -57,24 +56,19 @@ class EtcdSession(ConnectedSession[aiohttp.ClientSession]):
         super().__init__(front_door, user=user, device=device)
         self._revisions: dict[WriteId, str] = {}
 
-    async def connect(self) -> aiohttp.ClientSession:
-        """A client, with a token where a user is stated."""
-        client = aiohttp.ClientSession(
-            f"http://{self.front_door.host}:{self.front_door.port}",
-            timeout=aiohttp.ClientTimeout(total=None),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(send_once,),
-        )
-        if self.options.user:
-            try:
-                who = {"name": self.options.user, "password": self.options.password}
-                client.headers["Authorization"] = (await _answer(client, "/v3/auth/authenticate", who))["token"]
-            except BaseException:
-                await client.close()
-                raise
-        return client
+    async def connect(self) -> Wire:
+        """What is needed to ask, with a token where a user is stated."""
+        wire = Wire(self.front_door)
+        if not self.options.user:
+            return wire
+        who = {"name": self.options.user, "password": self.options.password}
+        try:
+            token = (await _answer(wire, "/v3/auth/authenticate", who))["token"]
+        finally:
+            await wire.close()
+        return Wire(self.front_door, {"Authorization": token})
 
-    async def disconnect(self, link: aiohttp.ClientSession) -> None:
+    async def disconnect(self, link: Wire) -> None:
         """Close every connection."""
         await link.close()
 
@@ -137,11 +131,11 @@ class EtcdSession(ConnectedSession[aiohttp.ClientSession]):
         return done
 
     async def _ask(self, path: str, wanted: dict[str, Any]) -> Any:
-        async with self.connected() as client:
-            return await _answer(client, path, wanted)
+        async with self.connected() as wire:
+            return await _answer(wire, path, wanted)
 
 
-async def _answer(client: aiohttp.ClientSession, path: str, wanted: dict[str, Any]) -> Any:
+async def _answer(wire: Wire, path: str, wanted: dict[str, Any]) -> Any:
     """What the gateway answers to one request.
 
     Raises:
@@ -150,22 +144,18 @@ async def _answer(client: aiohttp.ClientSession, path: str, wanted: dict[str, An
         Exception: Everything else. "Request timed out", which comes with 503, may be applied, and so may be what is
             answered with "database space exceeded".
     """
-    try:
-        async with client.post(path, data=io.BytesIO(orjson.dumps(wanted))) as answer:
-            found = await answer.read()
-    except aiohttp.ClientConnectorError as error:
-        raise NotNow(f"no connection: {error}") from error
-    told = f"{path}: {answer.status} {found[:160].decode('utf-8', 'replace')}"
+    answer = await wire.ask("POST", path, body=io.BytesIO(orjson.dumps(wanted)))
+    found = answer.content
     if answer.status != 200:
         code = _code(found)
         if code == UNAUTHENTICATED or (code == RESOURCE_EXHAUSTED and b"too many requests" in found):
-            raise NotNow(told)
+            raise NotNow(str(answer))
         if code == INVALID_ARGUMENT or (code == RESOURCE_EXHAUSTED and b"larger than max" in found):
-            raise Refused(told)
-        raise RuntimeError(told)
+            raise Refused(str(answer))
+        raise RuntimeError(str(answer))
     document = orjson.loads(found)
     if not isinstance(document, dict) or "header" not in document:
-        raise RuntimeError(f"{told}: this is no answer of etcd's")
+        raise RuntimeError(f"{answer}: this is no answer of etcd's")
     return document
 
 
