@@ -1,7 +1,7 @@
 """One trial, readable top to bottom.
 
-    reset -> canaries -> load with faults -> heal -> recover -> converge -> doors 1 and 2 -> cold restart -> door 4
-    -> check
+    reset -> canaries -> load with faults -> heal -> recover -> converge -> fresh devices
+    -> caches -> cold restart -> reset devices -> check
 
 Only the check speaks of the service; everything that goes wrong with the harness raises, and there is no verdict.
 """
@@ -245,9 +245,9 @@ class Trial:
 
     async def _read_doors(self, fleet: Fleet) -> tuple[str, ...]:
         """The final reads in their order; what the services wrote outside LUNs is seen before the cold restart."""
-        async with self._phase("door 1"):
+        async with self._phase("fresh devices"):
             await self._read(1, fresh_doors(fleet.owners))
-        async with self._phase("door 2"):
+        async with self._phase("caches"):
             deadline = time.monotonic() + self._plan.limits.door_seconds_max
             await fleet.flush_and_sync(deadline, self._running.heard)
             await fleet.ask_nobody()
@@ -258,7 +258,7 @@ class Trial:
         except Unrecoverable as error:
             self._give_up(error)
             return not_covered
-        async with self._phase("door 4"):
+        async with self._phase("reset devices"):
             devices = [(device.name, device.owner) for device in fleet.devices]
             await self._read(4, (*reset_doors(devices), *copy_doors(self._stack.doors, fleet.owners)))
         return not_covered

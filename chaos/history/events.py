@@ -257,7 +257,8 @@ class FaultEvent:
 class PhaseEvent:
     """A phase of the trial began or ended.
 
-    The names: "reset", "canaries", "load", "heal", "recover", "converge", "door 1", "door 2", "cold restart", "door 4".
+    The names: "reset", "canaries", "load", "heal", "recover", "converge", "fresh devices", "caches", "cold restart",
+    "reset devices".
     """
 
     name: str

@@ -60,7 +60,7 @@ class Fleet:
             _device(number, workload, driver, front_door, logbook, self._habits)
             for number in range(workload.users * workload.devices_per_user)
         )
-        # The canaries' phone does nothing but go through door 2, where the check must see them too.
+        # The canaries' phone does nothing but have its cache read, where the check must see them too.
         self._canary = Device(
             CANARY_DEVICE,
             CANARY_OWNER,

@@ -35,7 +35,9 @@ _SEED = 1
 _JOBS = 3
 _JOBS_SYNCSTACK = 2
 _ACKNOWLEDGED_MIN = 300
-_PHASES = frozenset({"reset", "load", "heal", "recover", "converge", "door 1", "door 2", "cold restart", "door 4"})
+_PHASES = frozenset(
+    {"reset", "load", "heal", "recover", "converge", "fresh devices", "caches", "cold restart", "reset devices"}
+)
 _BOUND = Bound("at least", 12.0)
 _REST = "check and removal"
 

@@ -27,7 +27,8 @@ from tests.integration.plans import CORE, GATEWAY, SMALL, plan_of, reasons, run_
 pytestmark = pytest.mark.engine
 RUN_BYTES_MAX = 50 << 20
 PHASES = [
-    "reset", "canaries", "load", "heal", "recover", "converge", "door 1", "door 2", "cold restart", "door 4",
+    "reset", "canaries", "load", "heal", "recover", "converge",
+    "fresh devices", "caches", "cold restart", "reset devices",
 ]  # fmt: skip
 OVERLAPPING = plan_of(
     strike("process.kill", GATEWAY, Trigger(acknowledged=60), for_seconds=0.5),

@@ -29,8 +29,8 @@ LINE_BEFORE = {
     "load": "canaries",
     "fault": "disk.power_cut core injected",
     "recover": "heal ",
-    "door 1": "converge",
-    "cold restart": "door 2",
+    "fresh devices": "converge",
+    "cold restart": "caches",
 }
 """The last line that is said before a phase begins."""
 

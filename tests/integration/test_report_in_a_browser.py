@@ -83,7 +83,7 @@ def over_several(folder: Path) -> Path:
 
 
 def broken_off(folder: Path) -> Path:
-    run_dir = made([*recorded(), PhaseEvent("door 1", 99_000_000_000, "begun")], folder)
+    run_dir = made([*recorded(), PhaseEvent("fresh devices", 99_000_000_000, "begun")], folder)
     listener = HtmlReport()
     listener.started(plan(), 4711, 1, 1, run_dir)
     listener.failed(ValueError(LONG))

@@ -48,7 +48,7 @@ class Door:
 
 
 def fresh_doors(owners: Sequence[str]) -> tuple[Door, ...]:
-    """Door 1: a device that has never been there, for every owner and the canaries'."""
+    """A device that has never been there, for every owner and the canaries'."""
     return tuple(Door("fresh", owner, f"fresh-{owner}") for owner in (*owners, CANARY_OWNER))
 
 
@@ -63,7 +63,7 @@ def copy_door(kind: str, service: str) -> str:
 
 
 def copy_doors(places: Iterable[tuple[str, str, int]], owners: Sequence[str]) -> tuple[Door, ...]:
-    """With door 4: every copy of `x-chaos.doors`, for every owner and the canaries'."""
+    """With the reset devices: every copy of `x-chaos.doors`, for every owner and the canaries'."""
     return tuple(
         Door(copy_door(kind, service), owner, f"{kind}-{service}-{owner}", kind, f"{service}:{port}")
         for kind, service, port in places

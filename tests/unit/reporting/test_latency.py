@@ -14,7 +14,7 @@ from chaos.reporting.page.latency import latencies, latency_figure, told_latency
 S = 1_000_000_000
 MS = S // 1000
 LOAD = [PhaseEvent("load", 0, "begun"), PhaseEvent("load", 10 * S, "ended")]
-DOOR = [PhaseEvent("door 2", 20 * S, "begun"), PhaseEvent("door 2", 22 * S, "ended")]
+DOOR = [PhaseEvent("caches", 20 * S, "begun"), PhaseEvent("caches", 22 * S, "ended")]
 
 
 def course(
@@ -52,7 +52,7 @@ def test_a_fault_parts_the_load_and_later_phases_stand_alone() -> None:
         ("load, before any fault", 2),
         ("load, a fault in force", 1),
         ("load, after a fault", 1),
-        ("door 2", 1),
+        ("caches", 1),
     ]
 
 
