@@ -14,6 +14,16 @@ _MYSQL_HEALTH: Final = (
 )
 """Some images have the one program, some the other, few none. It needs no login, and TCP is there when all is made."""
 
+_DAV_WORKLOAD: Final = {
+    "users": 3,
+    "operations": 240,
+    "rate_per_second": 12,
+    "contended": 0.3,
+    "photo_bytes_max": 60_000,
+    "request_seconds_max": 10,
+}
+"""Servers that parse every item, and take seconds to start."""
+
 KNOWN: Final[tuple[Server, ...]] = (
     Server(
         title="PostgreSQL",
@@ -122,7 +132,7 @@ KNOWN: Final[tuple[Server, ...]] = (
         port=5232,
         folders=("/var/lib/radicale/collections", "/var/lib/radicale", "/data"),
         driver="webdav",
-        workload={"operations": 300, "rate_per_second": 25, "contended": 0.3, "photo_bytes_max": 60_000},
+        workload=_DAV_WORKLOAD,
     ),
     Server(
         title="Xandikos",
@@ -133,7 +143,7 @@ KNOWN: Final[tuple[Server, ...]] = (
         folders=("/data",),
         is_telling=False,
         driver="webdav",
-        workload={"operations": 300, "rate_per_second": 25, "contended": 0.3, "photo_bytes_max": 60_000},
+        workload=_DAV_WORKLOAD,
     ),
     Server(
         title="MongoDB",
