@@ -29,7 +29,9 @@ def image() -> Iterator[None]:
         try:
             client.images.get(IMAGE)
         except docker.errors.ImageNotFound:
-            for said in client.api.build(path=str(ROOT / "fixtures" / "images" / "redis"), tag=IMAGE, decode=True):
+            for said in client.api.build(
+                path=str(ROOT / "fixtures" / "images" / "redis"), tag=IMAGE, rm=True, decode=True
+            ):
                 assert "error" not in said, said
             yield
             client.images.remove(IMAGE)
