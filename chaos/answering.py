@@ -77,10 +77,18 @@ def answered(call: Callable[[], object], collector: Collector) -> Answer:
         return _broken("terminated (SIGTERM); everything is cleaned up", EXIT_SIGTERM, collector)
     except _USAGE_ERROR as error:
         return _broken(_usage(error), EXIT_USAGE, collector)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user gets one line, the file gets the rest
-        kept = _keep_traceback(error, collector.run_dir)
-        reason = f"internal error of Holdfast: {type(error).__name__}: {error}; report it with {kept}"
-        return _broken(reason, EXIT_HARNESS, collector)
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            return _internal(error, collector)
+        return _broken("nobody reads its output any more; everything is cleaned up", EXIT_HARNESS, collector)
+    except Exception as error:  # noqa: BLE001 - the user gets one line, the file gets the rest
+        return _internal(error, collector)
+
+
+def _internal(error: BaseException, collector: Collector) -> Answer:
+    kept = _keep_traceback(error, collector.run_dir)
+    reason = f"internal error of Holdfast: {type(error).__name__}: {error}; report it with {kept}"
+    return _broken(reason, EXIT_HARNESS, collector)
 
 
 def _broken(reason: str, code: int, collector: Collector, say: Callable[[str], None] = complain) -> Answer:

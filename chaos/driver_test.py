@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from typing import Final
 
 from chaos.experiment.plan import Plan
 from chaos.stack.cache import cache_folder
@@ -12,12 +14,17 @@ from chaos.stack.live.lifecycle import lab
 from chaos.stack.spec import Stack
 from chaos.trials import with_sigterm
 from chaos.workload.drivers import chosen_driver
+from chaos.workload.drivers.blame import defect_of
+from chaos.workload.drivers.calls import answer_of, close
 from chaos.workload.reads.doors import Readers
-from chaos.workload.session import FrontDoor
+from chaos.workload.session import FrontDoor, Session
 from chaos.workload.tryout.checks import Tryout
 from chaos.workload.tryout.findings import Finding, Promises
+from chaos.workload.tryout.phones import OWNER
 
 Tell = Callable[[Finding], None]
+_ANSWERS_SECONDS_MAX: Final = 20.0
+_PAUSE_SECONDS: Final = 0.1
 
 
 def try_driver(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None]) -> list[Finding]:
@@ -63,6 +70,7 @@ async def _tried(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None
             host, port = copy.running.front_door
             service = FrontDoor(host, port, copy.running.published)
             readers.hush = copy.running.hush
+            await _answers(driver, service, promises.request_seconds_max, log)
             async for finding in Tryout(driver, service, reader, promises, copy.running.hush).run():
                 tell(finding)
                 findings.append(finding)
@@ -70,3 +78,29 @@ async def _tried(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None
             await reader.close()
             await copy.running.clear()
     return findings
+
+
+async def _answers(
+    driver: type[Session], service: FrontDoor, request_seconds_max: float, log: Callable[[str], None]
+) -> None:
+    """Wait until a full read is answered: a port may be open, by the engine, before the service behind it is there.
+
+    Whoever gives no answer within `_ANSWERS_SECONDS_MAX` is tried all the same, so that the checks tell what is wrong.
+    """
+    session = driver(service, user=OWNER, device="d-waits")
+    until = time.monotonic() + _ANSWERS_SECONDS_MAX
+    is_told = False
+    try:
+        while True:
+            try:
+                await answer_of(session.everything, request_seconds_max)
+                return
+            except Exception as error:  # noqa: BLE001  (the checks tell what it is)
+                if defect_of(error) or time.monotonic() > until:
+                    return
+            if not is_told:
+                log("waiting for the front door to answer a full read")
+                is_told = True
+            await asyncio.sleep(_PAUSE_SECONDS)
+    finally:
+        await close(session, request_seconds_max)

@@ -118,7 +118,10 @@ _Dumper.add_representer(str, _text_node)
 
 def _no_experiment(compose_file: Path) -> Problem:
     message = "this is a Compose file, which describes a stack, and no experiment"
-    hint = f"write an experiment beside it, with the lines `experiment: NAME` and `stack: {compose_file.name}`"
+    hint = (
+        "run the experiments of this stack; where there are none, `holdfast new` writes some, or write one beside it "
+        f"with the lines `experiment: NAME` and `stack: {compose_file.name}`"
+    )
     return Problem(str(compose_file), 0, 0, message, hint)
 
 

@@ -26,6 +26,7 @@ UNANSWERED: Final = "no answer ever came"
 _KEPT: Final = "|".join(
     (
         r"\bno answer in [\d.]+ s\b",
+        r"\b[\w-]+\.py:\d+",  # a line of the driver
         r"\bHTTP/\d(?:\.\d)?",
         r"\b[Ee]rrno -?\d+",
         r"\b(?i:sha-?\d+|md5|ipv[46]|utf-?8|base64|http2|ext4|x509)\b",

@@ -139,7 +139,8 @@ class _Planting:
             if answer.final or time.monotonic() >= self._deadline:
                 raise HarnessError(
                     f"canary B cannot be planted, its {kind} was not acknowledged: {answer.why}; either the stack does "
-                    f"not serve yet, or the driver is wrong, which `holdfast driver-test` tells"
+                    f"not serve yet, or nothing listens at that port inside the service, or the driver is wrong, which "
+                    f"`holdfast driver-test` tells"
                 )
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -167,8 +168,9 @@ class _Planting:
                 raise HarnessError(
                     f"a full read by another device does not show the acknowledged canary write {record.write}: "
                     f"{why}; "
-                    f"either `everything` of driver {self._reader.driver} answers from a cache, or the stack was not "
-                    f"reset before"
+                    f"either `put` of driver {self._reader.driver} returned although the service refused the write, or "
+                    f"`everything` answers from a cache, or the stack was not reset before; `holdfast driver-test` "
+                    "tells"
                 )
             await asyncio.sleep(PAUSE_SECONDS)
 

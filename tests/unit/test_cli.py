@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 
 from chaos import cli
+from chaos.answering import answered
 from chaos.doctor import Diagnosis, FaultReadiness, Finding
 from chaos.errors import EngineError, Problem, SourceError, Terminated, UsageError
 from chaos.experiment.drivers import DriverChoice
 from chaos.experiment.plan import Plan, Verdict
 from chaos.preflight import opening
-from chaos.reporting.listener import Listener, Silent
+from chaos.reporting.listener import Collector, Listener, Silent
 from chaos.reporting.result import TrialResult
 from chaos.stack.cleanup import kept, sweep
 from chaos.stack.cleanup.kept import Kept
@@ -412,6 +413,19 @@ def test_a_closed_stdout_is_no_verdict() -> None:
 
     assert shown.returncode == 3
     assert shown.stderr.count("\n") == 1
+
+
+def test_a_pipe_that_closes_while_something_is_told_is_no_defect_of_holdfast(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def tells() -> None:
+        try:
+            raise BrokenPipeError(32, "Broken pipe")
+        except BrokenPipeError:
+            sys.exit(1)  # as Click does
+
+    assert answered(tells, Collector()).code == 3
+    assert capsys.readouterr().err == "holdfast: nobody reads its output any more; everything is cleaned up\n"
 
 
 def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,7 @@ CONNECTIONS_MAX = 32
 _KNOCK_SECONDS_MAX = 5.0
 _NOT_FOUND = 404
 REMEDY = "`holdfast doctor --fix` installs and starts one where it may"
+_NAMED = "DOCKER_HOST names this one: unset it, or name another"
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 
 
@@ -53,7 +54,7 @@ def connect(timeout_seconds: float = 30) -> Engine:
 
 def reach(timeout_seconds: float) -> tuple[Engine, str]:
     """As `connect`, and tell the address of the engine that answered."""
-    tried, remedy = [], REMEDY
+    tried, remedy = [], _NAMED if os.environ.get("DOCKER_HOST", "").strip() else REMEDY
     for address in addresses():
         try:
             return _open(address, timeout_seconds), address
@@ -61,7 +62,9 @@ def reach(timeout_seconds: float) -> tuple[Engine, str]:
             tried.append(f"{address}: {reason_of(error)}")
             if isinstance(error, OSError) and error.errno in _FORBIDDEN and address.startswith("unix://"):
                 remedy = _access(Path(address.removeprefix("unix://")))
-    raise EngineError(f"no container engine answers ({'; '.join(tried)}); {remedy}", is_forbidden=remedy != REMEDY)
+    raise EngineError(
+        f"no container engine answers ({'; '.join(tried)}); {remedy}", is_forbidden=remedy not in (REMEDY, _NAMED)
+    )
 
 
 def addresses() -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Whether a final read really asked the service: ports of 127.0.0.1 that lead to it and count what goes through,
-and two that lead nowhere: `dead` and `holding`. For the tests of a driver, a relay cuts replies off or keeps them back.
+and three that lead nowhere: `dead`, `holding` and `failing`. For the tests of a driver, a relay cuts replies off or
+keeps them back.
 
 Every read gets ports of its own, so what a port carried was this read's and nobody else's, on every engine, whatever
 way leads from the host into a container, and however often it fetched. The relays run in a thread: a driver that
@@ -27,6 +28,8 @@ HOLD_SECONDS = 2.0
 """So long an address that holds keeps a request without an answer, and a relay keeps replies back."""
 _GLANCE_SECONDS = 0.002
 _CHUNK_BYTES = 1 << 16
+_REQUEST_SECONDS = 0.2
+_ERROR = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
 _FRONT = ""
 """The name of the front door among those of the copies."""
 
@@ -236,3 +239,32 @@ def holding(service: FrontDoor) -> Iterator[FrontDoor]:
             yield FrontDoor(host, port, dict.fromkeys(service.others, (host, port)))
         finally:
             ending.cancel()
+
+
+@contextmanager
+def failing(service: FrontDoor) -> Iterator[FrontDoor]:
+    """The same front door at an address that answers whatever comes with an error of HTTP, status 500, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as hole:
+        answering = threading.Thread(target=_fail_all, args=(hole,), name="failing", daemon=True)
+        answering.start()
+        host, port = hole.getsockname()
+        try:
+            yield FrontDoor(host, port, dict.fromkeys(service.others, (host, port)))
+        finally:
+            hole.shutdown(socket.SHUT_RDWR)
+            answering.join()
+
+
+def _fail_all(hole: socket.socket) -> None:
+    while True:
+        try:
+            client, _ = hole.accept()
+        except OSError:  # the address has ended
+            return
+        with client, contextlib.suppress(OSError):
+            client.settimeout(_REQUEST_SECONDS)
+            with contextlib.suppress(TimeoutError):  # of a protocol in which the server speaks first
+                client.recv(_CHUNK_BYTES)
+            client.sendall(_ERROR)
+            while client.recv(_CHUNK_BYTES):
+                pass

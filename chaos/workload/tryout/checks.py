@@ -17,7 +17,7 @@ from chaos.workload.drivers.calls import answer_of
 from chaos.workload.fleet import ask_nobody
 from chaos.workload.logbook import quoted
 from chaos.workload.reads.doors import Door, Reader, copy_door
-from chaos.workload.reads.relay import DEAD_SECONDS_MAX, HOLD_SECONDS, Relays, dead, holding
+from chaos.workload.reads.relay import DEAD_SECONDS_MAX, HOLD_SECONDS, Relays, dead, failing, holding
 from chaos.workload.records import digest, make
 from chaos.workload.session import Changes, FrontDoor, Session
 from chaos.workload.tryout.findings import Finding, NotTried, Promises, WrongError, compare
@@ -107,6 +107,7 @@ class Tryout:
         yield "where nobody listens every method raises", self._nobody_listens, put
         yield "a reply that is cut off is unknown", self._a_cut_reply, read
         yield "a call that is given up leaves nothing open", self._given_up, changes | {"delete deletes"}
+        yield "an error of the service is no yes", self._an_error, put
         yield "waiting does not block", self._waiting, put
 
     # --- the checks
@@ -281,6 +282,32 @@ class Tryout:
                 f"put raised {self._told(error)}, which means definitely not applied{applied}",
                 "let the exception through: when the answer is missing, nobody knows",
             )
+
+    async def _an_error(self) -> None:
+        with failing(self._service) as door:
+            session = self._phones.new("d-failing", at=door)
+            record = self._phones.record("failing", "w-try-8")
+            calls: dict[str, Callable[[], Awaitable[object]]] = {
+                "put": lambda: session.put(record, None, "k-try-failing"),
+                "delete": lambda: session.delete("failing", None, "k-try-failing-2"),
+                "everything": session.everything,
+            }
+            for method, call in calls.items():
+                try:
+                    await answer_of(call, DEAD_SECONDS_MAX)
+                except NotNow:
+                    continue
+                except Refused as error:
+                    raise WrongError(
+                        f"{method} raised Refused ({error}) where the service answered with status 500",
+                        "raise something else: a request that ends in an error may have been applied",
+                    ) from error
+                except Exception:  # noqa: BLE001  (whatever it is, it is no yes)
+                    continue
+                raise WrongError(
+                    f"{method} returned although the service answered with status 500",
+                    "look at the status before the body, and raise unless it says yes",
+                )
 
     async def _given_up(self) -> None:
         await GivingUp(self._phones, self._two, self._service, self._relays).check()

@@ -64,7 +64,8 @@ def compare(found: Iterable[Record], wanted: Sequence[Record]) -> None:
         if digest(mine[0]) != digest(record):
             raise WrongError(
                 f"{record.name} came back changed: {_difference(mine[0], record)}",
-                "store name, type, write, every field and the blob as they are, and return them unchanged",
+                "store name, type, write, every field and the blob as they are, and return them unchanged; where it is "
+                "an older version, `put` returned although the service had refused the write: raise what it says",
             )
 
 

@@ -56,7 +56,8 @@ def test_a_compose_file_given_as_experiment_is_told_to_be_one(tmp_path: Path, te
         load(path, 1, catalogue())
     assert str(caught.value).splitlines() == [
         f"{path}: this is a Compose file, which describes a stack, and no experiment",
-        "      write an experiment beside it, with the lines `experiment: NAME` and `stack: compose.yaml`",
+        "      run the experiments of this stack; where there are none, `holdfast new` writes some, or write one "
+        "beside it with the lines `experiment: NAME` and `stack: compose.yaml`",
     ]
 
 

@@ -101,6 +101,7 @@ def test_more_causes_than_fit_are_counted(tmp_path: Path, monkeypatch: pytest.Mo
         ("no answer in 2.5 s", "no answer in 2.5 s"),
         ("Reset: [Errno 104] Connection reset by peer", "Reset: [Errno 104] Connection reset by peer"),
         ("HTTP/1.1 502 Bad Gateway", "HTTP/1.1 502 Bad Gateway"),
+        ("TypeError: no 12 in w-3, my_driver2.py:32 in put", "TypeError: no # in #, my_driver2.py:32 in put"),
         ("sha256 of w-17 differs", "sha256 of # differs"),
         ("Cannot connect to host 127.0.0.1:37265 ssl:default", "Cannot connect to host # ssl:default"),
         ("host [fe80::1]:5432 refused", "host # refused"),

@@ -288,6 +288,24 @@ class DeletesUnheard(HttpSession):
         await super().close()
 
 
+class AcksErrors(HttpSession):
+    """Does not look at the status."""
+
+    async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
+        try:
+            return await super().put(record, base, key)
+        except RuntimeError:
+            return Ack()
+
+
+class RefusesErrors(HttpSession):
+    async def delete(self, name: str, base: WriteId | None, key: str) -> Ack:
+        try:
+            return await super().delete(name, base, key)
+        except RuntimeError as error:
+            raise Refused(str(error)) from error
+
+
 class Blocks(HttpSession):
     async def everything(self) -> Sequence[Record]:
         if self._wire.headers["X-Device"] == "d-held":
@@ -326,6 +344,8 @@ BREAKS: Mapping[type[HttpSession], tuple[str, str]] = {
     Assumes: ("a reply that is cut off is unknown", "no answer came through"),
     RefusedWhenCut: ("a reply that is cut off is unknown", "definitely not applied, and the record is there"),
     Retries: ("a reply that is cut off is unknown", "the request was sent 2 times"),
+    AcksErrors: ("an error of the service is no yes", "put returned although the service answered with status 500"),
+    RefusesErrors: ("an error of the service is no yes", "delete raised Refused (DELETE /records/failing: 500 {})"),
     GoesOn: (GIVEN_UP, "everything() of this session lacks its record"),
     SnapshotLeftOpen: (GIVEN_UP, "everything() of another session lacks its record"),
     LateAnswers: (

@@ -87,7 +87,7 @@ class RestSession(PlainSession):
             answer.raise_for(not_now=self.options.not_now)
             rows = at(read.records, json.loads(answer.content))
             if not isinstance(rows, list):
-                raise RuntimeError(f"{answer}; driver.rest.read.records: there is no list at {read.records!r}")
+                raise RuntimeError(f"driver.rest.read.records: there is no list at {read.records!r} of {answer}")
             found += [self._record(row) for row in rows if all(at(p, row) == text for p, text in read.only.items())]
             if not (address := told(read.next, answer)):
                 break
