@@ -97,7 +97,7 @@ def test_without_an_engine_the_address_and_the_remedy_are_told(tmp_path: Path) -
     outcome = holdfast("run", experiment(tmp_path), "--json", cwd=tmp_path, environment={"DOCKER_HOST": address})
     reason = assert_no_verdict(outcome, EXIT_HARNESS)
     assert address in reason
-    assert "holdfast doctor --fix" in reason
+    assert "DOCKER_HOST names this one: unset it" in reason
 
 
 @pytest.mark.parametrize(

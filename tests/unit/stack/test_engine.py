@@ -45,7 +45,7 @@ def test_an_engine_that_does_not_answer_is_an_error_with_its_address_and_the_rem
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", address)
-    with pytest.raises(EngineError, match=rf"{address}.*holdfast doctor --fix"):
+    with pytest.raises(EngineError, match=rf"{address}.*; DOCKER_HOST names this one: unset it, or name another"):
         engine.connect(timeout_seconds=1)
 
 
