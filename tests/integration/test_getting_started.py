@@ -20,12 +20,14 @@ STEP = re.compile(r"As `([\w.]+)`:\n\n```yaml\n(.*?)^```|^```\n(\$ holdfast (?:n
 """A file with its content, or a block of commands with what they print."""
 LEFT_OUT = "[...]"
 IMAGE = "redis:7"
+BUILD_SECONDS_MAX = 600
+"""Without a word from the engine: a package may take its time."""
 
 
 @pytest.fixture
 def image() -> Iterator[None]:
     """The image that the page names; where it is not here, one that behaves as it does, until the test is over."""
-    with closing(connect()) as client:
+    with closing(connect(BUILD_SECONDS_MAX)) as client:
         try:
             client.images.get(IMAGE)
         except docker.errors.ImageNotFound:

@@ -7,7 +7,8 @@ within one flush interval.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from chaos.agent.states import Delay, Fail, Hold, LunState, Operation, Survivors
@@ -22,6 +23,8 @@ ALL: frozenset[Operation] = frozenset({"read", "write", "flush"})
 OPERATIONS = ParameterInfo("choices", choices=("read", "write", "flush"), default=["read", "write", "flush"])
 TIMES = ParameterInfo("integer", minimum=1, maximum=1_000_000, optional=True)
 SECTORS = ParameterInfo("counts", keys=("first", "count"), optional=True)
+ON_SOME_IOS = {"times": TIMES, "sectors": SECTORS}
+EVERYWHERE = ("array", "arrays", "lun", "service", "role")
 
 
 @fault("disk.power_cut")
@@ -42,7 +45,7 @@ class PowerCut(LunFault):
         draw: From which the survivors are drawn, together with the LUN's name.
     """
 
-    targets = ("array", "arrays", "lun", "service", "role")
+    targets = EVERYWHERE
     kills = True
     parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
         "keep": ParameterInfo("number", maximum=1, default=0.0),
@@ -67,50 +70,56 @@ class PowerCut(LunFault):
         return "" if evidence.closed == evidence.luns else f"{evidence.closed} of {evidence.luns} LUNs were closed"
 
 
-def some_ios(
-    operations: frozenset[Operation], cause: int, times: int | None, sectors: Mapping[str, int] | None = None
-) -> dict[str, Any]:
-    """Which I/Os an effect is about, from the parameters of a fault.
+def byte_range(sectors: Mapping[str, int] | None) -> dict[str, Any]:
+    """The part of a LUN that an effect is about, from {"first": n, "count": n} in sectors; None: the whole LUN."""
+    if sectors is None:
+        return {}
+    first = sectors["first"] * SECTOR_BYTES
+    return {"first_byte": first, "end_byte": first + sectors["count"] * SECTOR_BYTES}
 
-    Args:
-        operations: What they do.
-        cause: The number of the fault.
-        times: How many of them; None: until healed.
+
+@dataclass(frozen=True, kw_only=True)
+class OnSomeIos(LunFault):
+    """A fault of some I/Os of a LUN.
+
+    Attributes:
+        times: How many; None: until healed.
         sectors: {"first": n, "count": n} in sectors of 512 bytes; None: the whole LUN. Flushes have no sectors.
     """
-    some: dict[str, Any] = {"operations": operations, "times": times, "cause": cause}
-    if sectors is None:
-        return some
-    first = sectors["first"] * SECTOR_BYTES
-    return {**some, "first_byte": first, "end_byte": first + sectors["count"] * SECTOR_BYTES}
+
+    targets = EVERYWHERE
+    parameters = ON_SOME_IOS
+
+    times: int | None = None
+    sectors: Mapping[str, int] | None = None
+
+    def some(self, operations: Collection[Operation], cause: int) -> dict[str, Any]:
+        """Which I/Os an effect is about."""
+        return {
+            "operations": frozenset(operations),
+            "times": self.times,
+            "cause": cause,
+            **byte_range(self.sectors),
+        }
 
 
 @fault("disk.io_error")
-class IoError(LunFault):
+class IoError(OnSomeIos):
     """Reads, writes or flushes of a LUN fail with EIO, as of a bad sector or a failing controller.
 
     Bites when at least one I/O was failed. A file system that gave up is checked and mounted again at heal.
 
     Attributes:
         operations: What fails.
-        times: How often; None: until healed.
-        sectors: {"first": n, "count": n} in sectors of 512 bytes; None: the whole LUN. Flushes have no sectors.
     """
 
-    targets = ("array", "arrays", "lun", "service", "role")
-    parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
-        "operations": OPERATIONS,
-        "times": TIMES,
-        "sectors": SECTORS,
-    }
+    parameters = {"operations": OPERATIONS, **ON_SOME_IOS}  # noqa: RUF012 - a mapping by annotation of the base class
 
     operations: frozenset[Operation] = ALL
-    times: int | None = None
-    sectors: Mapping[str, int] | None = None
 
     def wanted(self, lun: LunState, cause: int) -> LunState:
         """Failing as the parameters say."""
-        return lun.with_effect(Fail(**some_ios(self.operations, cause, self.times, self.sectors)))
+        return lun.with_effect(Fail(**self.some(self.operations, cause)))
 
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One failed I/O."""
@@ -155,7 +164,7 @@ class Hang(LunFault):
         operations: What hangs.
     """
 
-    targets = ("array", "arrays", "lun", "service", "role")
+    targets = EVERYWHERE
     parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
         "operations": OPERATIONS,
     }
@@ -172,7 +181,7 @@ class Hang(LunFault):
 
 
 @fault("disk.slow")
-class Slow(LunFault):
+class Slow(OnSomeIos):
     """I/Os of a LUN take longer, as of a disk that retries inside, an array under load, or a worn-out SSD.
 
     Bites when at least one I/O was delayed.
@@ -181,30 +190,23 @@ class Slow(LunFault):
         operations: What is slow.
         latency_ms: How much later each of them is done.
         bytes_per_second: What passes at most, one I/O after the other; None: no limit.
-        times, sectors: As of `disk.io_error`.
     """
 
-    targets = ("array", "arrays", "lun", "service", "role")
     parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
         "operations": OPERATIONS,
         "latency_ms": ParameterInfo("integer", minimum=0, maximum=60_000, default=50),
         "bytes_per_second": ParameterInfo("integer", minimum=4096, maximum=10**12, optional=True),
-        "times": TIMES,
-        "sectors": SECTORS,
+        **ON_SOME_IOS,
     }
 
     operations: frozenset[Operation] = ALL
     latency_ms: int = 50
     bytes_per_second: int | None = None
-    times: int | None = None
-    sectors: Mapping[str, int] | None = None
 
     def wanted(self, lun: LunState, cause: int) -> LunState:
         """I/Os delayed."""
-        some = some_ios(self.operations, cause, self.times, self.sectors)
-        return lun.with_effect(
-            Delay(**some, latency_ns=self.latency_ms * 1_000_000, bytes_per_second=self.bytes_per_second)
-        )
+        some, latency_ns = self.some(self.operations, cause), self.latency_ms * 1_000_000
+        return lun.with_effect(Delay(**some, latency_ns=latency_ns, bytes_per_second=self.bytes_per_second))
 
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One delayed I/O."""
@@ -223,7 +225,7 @@ class Full(LunFault):
         room_bytes: So much of what is blank can still be written.
     """
 
-    targets = ("array", "arrays", "lun", "service", "role")
+    targets = EVERYWHERE
     parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
         "room_bytes": ParameterInfo("integer", maximum=10**12, default=0),
     }

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 
 from chaos.agent.states import Corrupt, Lie, LunState, Misdirect, Rot, Stale
 from chaos.experiment.catalogue import ParameterInfo
-from chaos.faults.lun.disk import SECTOR_BYTES, SECTORS, TIMES, some_ios
+from chaos.faults.lun.disk import EVERYWHERE, ON_SOME_IOS, SECTOR_BYTES, SECTORS, TIMES, OnSomeIos, byte_range
 from chaos.faults.lun.medium import LunEvidence, LunFault
 from chaos.faults.registry import fault
 
-EVERYWHERE = ("array", "arrays", "lun", "service", "role")
 SHIFT_SECTORS_MAX = (4 << 20) // SECTOR_BYTES
 """So much before or after its place there is room for a write on the smallest LUN."""
 
@@ -39,7 +38,7 @@ class LyingFlush(LunFault):
 
     def wanted(self, lun: LunState, cause: int) -> LunState:
         """Flushes ignored."""
-        return lun.with_effect(Lie(**some_ios(frozenset({"flush"}), cause, self.times)))
+        return lun.with_effect(Lie(frozenset({"flush"}), self.times, cause=cause))
 
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One flush that was ignored."""
@@ -47,25 +46,15 @@ class LyingFlush(LunFault):
 
 
 @fault("disk.lost_write")
-class LostWrite(LunFault):
+class LostWrite(OnSomeIos):
     """Writes are answered and not done: what was there before stays there.
 
     Bites when at least one write was ignored.
-
-    Attributes:
-        times: How many; None: until healed.
-        sectors: {"first": n, "count": n} in sectors of 512 bytes; None: the whole LUN.
     """
-
-    targets = EVERYWHERE
-    parameters = {"times": TIMES, "sectors": SECTORS}  # noqa: RUF012 - a mapping by annotation of the base class
-
-    times: int | None = None
-    sectors: Mapping[str, int] | None = None
 
     def wanted(self, lun: LunState, cause: int) -> LunState:
         """Writes ignored."""
-        return lun.with_effect(Lie(**some_ios(frozenset({"write"}), cause, self.times, self.sectors)))
+        return lun.with_effect(Lie(**self.some({"write"}, cause)))
 
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One write that was ignored."""
@@ -73,32 +62,26 @@ class LostWrite(LunFault):
 
 
 @fault("disk.misdirected_write")
-class MisdirectedWrite(LunFault):
+class MisdirectedWrite(OnSomeIos):
     """Writes are done at another place of the LUN: what was there is gone, and what was to be replaced stays.
 
     Bites when at least one write was misdirected.
 
     Attributes:
-        times: How many; None: until healed.
-        sectors: {"first": n, "count": n} in sectors of 512 bytes, by the place meant; None: the whole LUN.
         shift_sectors: So many sectors of 512 bytes before its place; after it where there is nothing before.
+            `sectors` is about the place meant.
     """
 
-    targets = EVERYWHERE
     parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
-        "times": TIMES,
-        "sectors": SECTORS,
+        **ON_SOME_IOS,
         "shift_sectors": ParameterInfo("integer", minimum=1, maximum=SHIFT_SECTORS_MAX, default=2048),
     }
 
-    times: int | None = None
-    sectors: Mapping[str, int] | None = None
     shift_sectors: int = 2048
 
     def wanted(self, lun: LunState, cause: int) -> LunState:
         """Writes misdirected."""
-        some = some_ios(frozenset({"write"}), cause, self.times, self.sectors)
-        return lun.with_effect(Misdirect(**some, shift_bytes=self.shift_sectors * SECTOR_BYTES))
+        return lun.with_effect(Misdirect(**self.some({"write"}, cause), shift_bytes=self.shift_sectors * SECTOR_BYTES))
 
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One write at another place."""
@@ -106,25 +89,15 @@ class MisdirectedWrite(LunFault):
 
 
 @fault("disk.corrupt_read")
-class CorruptRead(LunFault):
+class CorruptRead(OnSomeIos):
     """Reads return the data with a bit of each 4096 bytes turned over, as of a bad cable; what is stored is right.
 
     Bites when at least one read was corrupted.
-
-    Attributes:
-        times: How many; None: until healed.
-        sectors: {"first": n, "count": n} in sectors of 512 bytes; None: the whole LUN.
     """
-
-    targets = EVERYWHERE
-    parameters = {"times": TIMES, "sectors": SECTORS}  # noqa: RUF012 - a mapping by annotation of the base class
-
-    times: int | None = None
-    sectors: Mapping[str, int] | None = None
 
     def wanted(self, lun: LunState, cause: int) -> LunState:
         """Reads corrupted."""
-        return lun.with_effect(Corrupt(**some_ios(frozenset({"read"}), cause, self.times, self.sectors)))
+        return lun.with_effect(Corrupt(**self.some({"read"}, cause)))
 
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One read that returned something else."""
@@ -132,25 +105,15 @@ class CorruptRead(LunFault):
 
 
 @fault("disk.stale_read")
-class StaleRead(LunFault):
+class StaleRead(OnSomeIos):
     """Reads return what was there when the fault took hold, as of an array that serves an old copy; writes are kept.
 
     Bites when at least one read returned something else than what is there.
-
-    Attributes:
-        times: How many; None: until healed.
-        sectors: {"first": n, "count": n} in sectors of 512 bytes; None: the whole LUN.
     """
-
-    targets = EVERYWHERE
-    parameters = {"times": TIMES, "sectors": SECTORS}  # noqa: RUF012 - a mapping by annotation of the base class
-
-    times: int | None = None
-    sectors: Mapping[str, int] | None = None
 
     def wanted(self, lun: LunState, cause: int) -> LunState:
         """Reads of old data."""
-        return lun.with_effect(Stale(**some_ios(frozenset({"read"}), cause, self.times, self.sectors)))
+        return lun.with_effect(Stale(**self.some({"read"}, cause)))
 
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One read that returned something else."""
@@ -182,9 +145,7 @@ class BitRot(LunFault):
 
     def wanted(self, lun: LunState, cause: int) -> LunState:
         """Rotten blocks."""
-        where = some_ios(frozenset({"read"}), cause, None, self.sectors)
-        del where["times"]
-        return lun.with_effect(Rot(blocks=self.blocks, draw=self.draw, **where))
+        return lun.with_effect(Rot(self.blocks, self.draw, cause=cause, **byte_range(self.sectors)))
 
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One rotten block."""

@@ -242,21 +242,17 @@ class Tryout:
                 "delete": lambda: session.delete("nowhere", None, "k-try-nowhere-2"),
             }
             for method, call in calls.items():
-                try:
-                    await answer_of(call, DEAD_SECONDS_MAX)
-                except NotNow:
-                    continue
-                except Refused as error:
+                error = await _raised(answer_of(call, DEAD_SECONDS_MAX))
+                if error is None:
+                    raise WrongError(
+                        f"{method} returned, which means acknowledged", "raise wherever the service has not said yes"
+                    )
+                if defect_of(error):
+                    raise error
+                if _is_final(error):
                     raise WrongError(
                         f"{method} raised Refused ({error})", "raise NotNow, or the phone drops its user's change"
                     ) from error
-                except Exception as error:
-                    if defect_of(error):
-                        raise
-                    continue
-                raise WrongError(
-                    f"{method} returned, which means acknowledged", "raise wherever the service has not said yes"
-                )
 
     async def _a_cut_reply(self) -> None:
         record = self._phones.record("cut", "w-try-7")
@@ -293,21 +289,17 @@ class Tryout:
                 "everything": session.everything,
             }
             for method, call in calls.items():
-                try:
-                    await answer_of(call, DEAD_SECONDS_MAX)
-                except NotNow:
-                    continue
-                except Refused as error:
+                error = await _raised(answer_of(call, DEAD_SECONDS_MAX))  # a defect, too, is no yes
+                if error is None:
+                    raise WrongError(
+                        f"{method} returned although the service answered with status 500",
+                        "look at the status before the body, and raise unless it says yes",
+                    )
+                if _is_final(error):
                     raise WrongError(
                         f"{method} raised Refused ({error}) where the service answered with status 500",
                         "raise something else: a request that ends in an error may have been applied",
                     ) from error
-                except Exception:  # noqa: BLE001  (whatever it is, it is no yes)
-                    continue
-                raise WrongError(
-                    f"{method} returned although the service answered with status 500",
-                    "look at the status before the body, and raise unless it says yes",
-                )
 
     async def _given_up(self) -> None:
         await GivingUp(self._phones, self._two, self._service, self._relays).check()
@@ -357,7 +349,12 @@ _UNASKED: Final = {
 }
 
 
-async def _raised(call: Awaitable[None]) -> Exception | None:
+def _is_final(error: Exception) -> bool:
+    """Whether it says that the request was not applied, and is not to be tried again."""
+    return isinstance(error, Refused) and not isinstance(error, NotNow)
+
+
+async def _raised(call: Awaitable[object]) -> Exception | None:
     try:
         await call
     except Exception as error:  # noqa: BLE001  (the caller looks at it)
