@@ -401,5 +401,5 @@ class Trial:
             await self._running.take_down()
             with contextlib.suppress(HarnessError):  # what has not arrived is not kept
                 await self._running.unmounted()
-            await self._running.save_luns(f"{CACHE_IN_AGENT}/{luns.relative_to(cache_folder())}")
+            await self._running.disks.save(f"{CACHE_IN_AGENT}/{luns.relative_to(cache_folder())}")
         await asyncio.to_thread(shutil.move, luns, self._folder)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import itertools
 import os
 import random
 import re
 import subprocess
 import time
+from pathlib import Path
 from typing import Literal
 
-from chaos.agent import wire
+from chaos.agent import wire, wire_files
 from chaos.agent.asking import Question, ask
 from chaos.agent.disk import loop, mounted
+from chaos.agent.disk.base import Crashes
 from chaos.agent.disk.fuse import Front
 from chaos.agent.disk.lun import Lun
 from chaos.agent.disk.state import Port, Target
@@ -43,13 +46,14 @@ class Agent:
             wire.Attach,
             wire.AwaitUnmount,
             wire.Drop,
-            wire.Inspect,
-            wire.Save,
+            wire_files.Inspect,
+            wire_files.Save,
+            wire_files.SaveLog,
             wire.Check,
             wire.Confine,
-            wire.Format,
-            wire.Show,
-            wire.Hide,
+            wire_files.Format,
+            wire_files.Show,
+            wire_files.Hide,
             wire.Sync,
             wire.Ask,
         }
@@ -67,6 +71,8 @@ class Agent:
         self._store = store
         self._luns: dict[str, Target] = {}
         self._ports: dict[str, Port] = {}
+        self._instants = itertools.count(1)
+        self._crashes = Crashes()
         self._generation = 0
         self._processes = Processes()
         self._links = Links()
@@ -85,7 +91,19 @@ class Agent:
         """Make a LUN."""
         if asked.lun in self._luns:
             raise ValueError(f"there is a LUN {asked.lun} already; drop it first")
-        self._luns[asked.lun] = Target(asked.lun, Lun(asked.size_bytes, asked.base, self._store))
+        base = asked.base if asked.crash is None else self._crashes.base(asked.crash, asked.base)
+        self._luns[asked.lun] = Target(asked.lun, Lun(asked.size_bytes, base, self._store, self._instants))
+        return Done()
+
+    def do_keep_log(self, asked: wire_files.KeepLog) -> Done:
+        """Have every instant from now on."""
+        for name in asked.luns:
+            self._luns[name].lun.keep_log()
+        return Done()
+
+    def do_save_log(self, asked: wire_files.SaveLog) -> Done:
+        """Write a LUN's log into files."""
+        self._luns[asked.lun].lun.save_log(Path(asked.path))
         return Done()
 
     def do_drop(self, asked: wire.Drop) -> Done:
@@ -125,16 +143,16 @@ class Agent:
             return wire.Unmounted(free=True)
         return wire.Unmounted(free=False, holders=mounted.holders(port.device))
 
-    def do_save(self, asked: wire.Save) -> Done:
+    def do_save(self, asked: wire_files.Save) -> Done:
         """Write a LUN's content into a file."""
         self._luns[asked.lun].lun.save(asked.path)
         return Done()
 
-    def do_inspect(self, asked: wire.Inspect) -> wire.Inspected:
+    def do_inspect(self, asked: wire_files.Inspect) -> wire_files.Inspected:
         """Look at the superblocks."""
-        return wire.Inspected(tuple(mounted.not_in_order(path, size_bytes) for path, size_bytes in asked.files))
+        return wire_files.Inspected(tuple(mounted.not_in_order(path, size_bytes) for path, size_bytes in asked.files))
 
-    def do_format(self, asked: wire.Format) -> Done:
+    def do_format(self, asked: wire_files.Format) -> Done:
         """Make a file with an empty ext4 that has no lost+found."""
         part = f"{asked.path}.{self._run}.part"  # another run may be making the same
         with open(part, "wb") as file:
@@ -145,12 +163,12 @@ class Agent:
         os.replace(part, asked.path)
         return Done()
 
-    def do_show(self, asked: wire.Show) -> wire.Device:
+    def do_show(self, asked: wire_files.Show) -> wire.Device:
         """Show a file as a loop device."""
         self._shown[asked.path] = device, _ = loop.attach(asked.path, direct=False)
         return wire.Device(device)
 
-    def do_hide(self, asked: wire.Hide) -> Done:
+    def do_hide(self, asked: wire_files.Hide) -> Done:
         """Free the loop device of a file, once nothing has it mounted."""
         device, handle = self._shown.pop(asked.path)
         try:

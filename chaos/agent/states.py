@@ -127,6 +127,21 @@ class Survivors:
 
 
 @dataclass(frozen=True)
+class Crash:
+    """What a power cut leaves of a LUN whose log was kept.
+
+    Attributes:
+        log: The path of the log, without suffix.
+        instant: Everything up to this I/O had been done.
+        survivors: The writes that were not flushed and outlive the cut, by their instants; all others are taken.
+    """
+
+    log: str
+    instant: int
+    survivors: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class LunState:
     """The wanted state of a LUN; the default is its baseline.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from chaos.agent.request import Request
-from chaos.agent.states import LinkState, LunState, ServiceState
+from chaos.agent.states import Crash, LinkState, LunState, ServiceState
 
 Link = tuple[str, str]
 """Sender, receiver."""
@@ -34,11 +34,15 @@ class Beat(Request[Done]):
 
 @dataclass(frozen=True)
 class Create(Request[Done]):
-    """Make a LUN as a clone of a golden file `base`, a path in the agent; without one it is blank."""
+    """Make a LUN as a clone of a golden file `base`, a path in the agent; without one it is blank.
+
+    With `crash` it is what a power cut would have left of a LUN over the same base.
+    """
 
     lun: str
     size_bytes: int
     base: str | None = None
+    crash: Crash | None = None
 
 
 @dataclass(frozen=True)
@@ -76,50 +80,6 @@ class AwaitUnmount(Request[Unmounted]):
 
     lun: str
     seconds_max: float
-
-
-@dataclass(frozen=True)
-class Save(Request[Done]):
-    """Write a LUN's content into a golden file."""
-
-    lun: str
-    path: str
-
-
-@dataclass(frozen=True)
-class Inspected:
-    """Of each file why it does not hold a whole file system that was unmounted in order; empty where it does."""
-
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Inspect(Request[Inspected]):
-    """Look at golden files, each as (path, size in bytes)."""
-
-    files: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True)
-class Format(Request[Done]):
-    """Make a file with an empty ext4, as a new LUN has it."""
-
-    path: str
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Show(Request[Device]):
-    """Show a file as a loop device that is no LUN: the first content of a LUN is copied there."""
-
-    path: str
-
-
-@dataclass(frozen=True)
-class Hide(Request[Done]):
-    """Free the loop device of a file, once nothing has it mounted."""
-
-    path: str
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ async def _bench(storage: Storage) -> AsyncIterator[tuple[Lab, str]]:
                 raise HarnessError(f"pgbench -i ended with {code}: {said}")
             await running.shut_down()
             (folder / _KEPT).mkdir()
-            await running.save_luns(f"{CACHE_IN_AGENT}/{_KEPT}")
+            await running.disks.save(f"{CACHE_IN_AGENT}/{_KEPT}")
             await running.clear()
             yield made, f"{CACHE_IN_AGENT}/{_KEPT}/{_LUN}.img"
 

@@ -20,9 +20,11 @@ MODULES_MAX = 12
 
 PARTS = {
     "chaos.agent.codec": "wire",
+    "chaos.agent.recording": "wire",
     "chaos.agent.request": "wire",
     "chaos.agent.states": "wire",
     "chaos.agent.wire": "wire",
+    "chaos.agent.wire_files": "wire",
     "chaos.stack.spec": "spec",
     "chaos.stack.carrier.toxic": "spec",
     "chaos.faults.aim": "live",

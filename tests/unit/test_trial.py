@@ -32,7 +32,11 @@ class NotingStack:
     async def unmounted(self) -> None:
         self._do("unmount", HarnessError("somebody else has it mounted"))
 
-    async def save_luns(self, folder: str) -> None:
+    @property
+    def disks(self) -> NotingStack:
+        return self
+
+    async def save(self, folder: str) -> None:
         (self.cache / folder.removeprefix(f"{CACHE_IN_AGENT}/") / "pgdata.img").write_text("data")
         self._do("save", AgentError("the agent refused save: No space left on device"))
 

@@ -1,4 +1,4 @@
-"""One LUN: a golden base, an append-only log of written blocks over it, and a list of what is not flushed yet.
+"""One LUN: a base that is never written to, and over it an append-only log of everything that was written (see `log`).
 
 Fault model: a write that was answered is volatile until the next flush is answered; a flush makes every write
 before it durable. A power cut drops the volatile writes (see `cut`). Never injected here: reordering inside the
@@ -10,47 +10,53 @@ Not locked: the agent serves FUSE and changes LUNs in one thread; `save`, which 
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import random
+import shutil
 import tempfile
 import weakref
 from array import array
+from collections.abc import Iterator
+from pathlib import Path
 
-BLOCK_BYTES = 4096
+from chaos.agent.disk.base import BLOCK_BYTES, FROM_BASE, Base, FileBase, is_run, runs
+from chaos.agent.disk.log import WriteLog
+from chaos.agent.recording import DATA_SUFFIX, LOG_SUFFIX
+
 SECTOR_BYTES = 512
 """What a disk writes whole or not at all."""
-_FROM_BASE = -1
-_REUSE_FROM_SLOT = (256 << 20) // BLOCK_BYTES
-"""The log grows to 256 MiB in order (contiguous reads), then reuses slots that no map points to."""
+_COPIED_AT_ONCE = 1 << 20
 
 
 class Lun:
     """A block device's content. Offsets and sizes are in bytes; unaligned access is allowed."""
 
-    def __init__(self, size_bytes: int, base: str | None, folder: str) -> None:
-        """Clone `base` (a file; None for zeros) in O(1); the log is an unnamed file in `folder`."""
+    def __init__(
+        self, size_bytes: int, base: str | Base | None, folder: str, instants: Iterator[int] | None = None
+    ) -> None:
+        """Clone `base` (a file's path; None for zeros) in O(1); what is written lies in an unnamed file in `folder`.
+
+        `instants` numbers the I/Os of all LUNs of an agent.
+        """
         if size_bytes <= 0 or size_bytes % BLOCK_BYTES:
             raise ValueError(f"a LUN's size must be a multiple of {BLOCK_BYTES} bytes, not {size_bytes}")
         self.size_bytes = size_bytes
-        self._base = os.open(base, os.O_RDONLY) if base else -1
-        with tempfile.TemporaryFile(dir=folder, buffering=0) as log:
-            self._log = os.dup(log.fileno())
-        self._map = array("q", [_FROM_BASE]) * (size_bytes // BLOCK_BYTES)
-        self._volatile: list[tuple[int, int]] = []
-        self._superseded: list[list[tuple[int, int]]] = []
-        self._free: list[int] = []
+        self._base: Base = FileBase(base) if base is None or isinstance(base, str) else base
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as data:
+            self._data = os.dup(data.fileno())
+        self._log = WriteLog(size_bytes // BLOCK_BYTES, itertools.count(1) if instants is None else instants)
         self._views: weakref.WeakSet[View] = weakref.WeakSet()
         self._end = 0
 
     def close(self) -> None:
         """Free the log; the content is gone."""
-        os.close(self._log)
-        if self._base >= 0:
-            os.close(self._base)
+        os.close(self._data)
+        self._base.close()
 
     def read(self, offset: int, size: int) -> bytes:
         """Return `size` bytes; beyond the end of the device there are none."""
-        return self._read(self._map, offset, size)
+        return self._read(self._log.map, offset, size)
 
     def _read(self, map_: array[int], offset: int, size: int) -> bytes:
         size = max(0, min(size, self.size_bytes - offset))
@@ -59,10 +65,10 @@ class Lun:
             return b""
         count = (skew + size + BLOCK_BYTES - 1) // BLOCK_BYTES
         slots = map_[first : first + count]
-        if count == 1 or self._is_run(slots):
+        if count == 1 or is_run(slots):
             data = self._read_run(first, slots[0], count)
         else:
-            data = b"".join(self._read_run(*run) for run in self._runs(first, slots))
+            data = b"".join(self._read_run(*run) for run in runs(first, slots))
         return data if len(data) == size else data[skew : skew + size]
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
@@ -73,31 +79,29 @@ class Lun:
             end = offset + len(data)
             data = self.read(offset - skew, skew) + bytes(data) + self.read(end, tail)
         count = len(data) // BLOCK_BYTES
-        before = self._map[first : first + count]
-        if count > 1 and self._end > _REUSE_FROM_SLOT and self._reusable(count):
-            slots = array("q", [self._free.pop() for _ in range(count)])
+        free = self._log.free
+        if len(free) >= count:
+            slots = array("q", [free.pop() for _ in range(count)])
             for index, slot in enumerate(slots):
-                _write(self._log, data[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES], slot * BLOCK_BYTES)
+                _write(self._data, data[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES], slot * BLOCK_BYTES)
         else:
-            start = self._take(count)
-            _write(self._log, data, start * BLOCK_BYTES)
+            start = self._end
+            _write(self._data, data, start * BLOCK_BYTES)
+            self._end += count
             slots = array("q", range(start, start + count))
-        self._map[first : first + count] = slots
-        self._volatile.extend(zip(range(first, first + count), before, strict=True))
+        self._log.wrote(first, slots)
+        if not self._views:  # what nothing names now may be in one of them
+            self._log.forget()
 
     def flush(self) -> None:
         """Make every write so far durable."""
-        if self._volatile:
-            self._superseded.append(self._volatile)
-            self._volatile = []
+        self._log.flushed()
 
     def cut(self) -> int:
         """Drop every write since the last flush, as a power cut does; return the bytes dropped."""
-        dropped = len(self._volatile)
-        for block, slot in reversed(self._volatile):
-            self._map[block] = slot
-        self._volatile.clear()
-        return dropped * BLOCK_BYTES
+        dropped = self.volatile_bytes
+        self._log.cut()
+        return dropped
 
     def cut_in_part(self, chance: random.Random, share: float, *, torn: bool) -> int:
         """As `cut`, but some blocks survive, as on a disk that writes its cache out in an order of its own.
@@ -107,60 +111,52 @@ class Lun:
             share: Of the blocks written since the last flush, from 0 to 1; each time that one was written counts.
             torn: Whether the last survivor has its first sectors alone, over what was there before.
         """
-        slots = {block: self._map[block] for block, _ in self._volatile}
-        written = []
-        for block, before in reversed(self._volatile):
-            written.append((block, slots[block]))
-            slots[block] = before
-        dropped = self.cut() // BLOCK_BYTES
-        survivors = [each for each in reversed(written) if chance.random() < share]
-        for number, (block, slot) in enumerate(survivors, start=1):
-            if torn and number == len(survivors):
-                sectors = chance.randrange(1, BLOCK_BYTES // SECTOR_BYTES)
-                slot = self._torn(block, slot, sectors * SECTOR_BYTES)
-            self._map[block] = slot
-        return (dropped - len(survivors)) * BLOCK_BYTES
+        written = self._log.volatile
+        survivors = [each for each in written if chance.random() < share]
+        if torn and survivors:
+            sectors = chance.randrange(1, BLOCK_BYTES // SECTOR_BYTES)
+            *whole, (block, slot) = survivors
+            below = dict(whole).get(block, self._log.durable_slot(block))
+            survivors[-1] = block, self._torn(block, slot, below, sectors * SECTOR_BYTES)
+        self._log.cut(survivors)
+        return (len(written) - len(survivors)) * BLOCK_BYTES
 
-    def _torn(self, block: int, slot: int, size: int) -> int:
-        """A new slot with the first bytes of a slot, and the rest of what the block is now."""
-        data = self._read_run(block, slot, 1)[:size] + self._read_run(block, self._map[block], 1)[size:]
-        made = self._take(1)
-        _write(self._log, data, made * BLOCK_BYTES)
-        return made
+    def _torn(self, block: int, slot: int, below: int, size: int) -> int:
+        """A new slot with the first bytes of a slot, and the rest of the one below it."""
+        return self._put(self._read_run(block, slot, 1)[:size] + self._read_run(block, below, 1)[size:])
 
     @property
     def volatile_bytes(self) -> int:
         """Bytes written and not flushed."""
-        return len(self._volatile) * BLOCK_BYTES
+        return self._log.volatile_blocks * BLOCK_BYTES
 
     def view(self) -> View:
         """What it is now, to be read later; while somebody holds it the log only grows."""
-        made = View(self, self._map[:])
+        made = View(self, self._log.map[:])
         self._views.add(made)
         return made
 
     def rot(self, chance: random.Random, blocks: int, first_byte: int, end_byte: int | None) -> int:
         """Turn one bit over in so many drawn blocks that were written and flushed; return how many there were."""
-        end = len(self._map) if end_byte is None else -(-end_byte // BLOCK_BYTES)
-        volatile = {block for block, _ in self._volatile}
+        map_ = self._log.map
+        end = len(map_) if end_byte is None else -(-end_byte // BLOCK_BYTES)
+        volatile = {block for block, _ in self._log.volatile}
         written = [
             block
-            for block in range(first_byte // BLOCK_BYTES, min(end, len(self._map)))
-            if self._map[block] != _FROM_BASE and block not in volatile
+            for block in range(first_byte // BLOCK_BYTES, min(end, len(map_)))
+            if map_[block] != FROM_BASE and block not in volatile
         ]
         rotten = chance.sample(written, min(blocks, len(written)))
         for block in rotten:
-            data = bytearray(self._read_run(block, self._map[block], 1))
+            data = bytearray(self._read_run(block, map_[block], 1))
             data[chance.randrange(BLOCK_BYTES)] ^= 1 << chance.randrange(8)
-            slot = self._take(1)
-            _write(self._log, data, slot * BLOCK_BYTES)
-            self._map[block] = slot
+            self._log.put(block, self._put(data))
         return len(rotten)
 
     def blank_bytes(self, offset: int, size: int) -> int:
         """Of a range the bytes of blocks that nobody has written, in the base neither."""
         blocks = range(offset // BLOCK_BYTES, -(-(offset + size) // BLOCK_BYTES))
-        return BLOCK_BYTES * sum(self._map[block] == _FROM_BASE and self._is_hole(block, 1) for block in blocks)
+        return BLOCK_BYTES * sum(self._log.map[block] == FROM_BASE and self._base.is_hole(block, 1) for block in blocks)
 
     def save(self, path: str) -> None:
         """Write the current content, volatile writes included, as a sparse file."""
@@ -169,10 +165,10 @@ class Lun:
         try:
             os.ftruncate(target, self.size_bytes)
             step = 256
-            for first in range(0, len(self._map), step):
-                slots = self._map[first : first + step]
-                for block, slot, count in self._runs(first, slots):
-                    if slot == _FROM_BASE and self._is_hole(block, count):
+            for first in range(0, len(self._log.map), step):
+                slots = self._log.map[first : first + step]
+                for block, slot, count in runs(first, slots):
+                    if slot == FROM_BASE and self._base.is_hole(block, count):
                         continue
                     data = self._read_run(block, slot, count)
                     if data.count(0) != len(data):
@@ -182,56 +178,42 @@ class Lun:
             os.close(target)
         os.replace(part, path)
 
-    def _is_hole(self, block: int, count: int) -> bool:
-        """Whether the base has nothing but zeros there, and does not even keep them."""
-        try:
-            return os.lseek(self._base, block * BLOCK_BYTES, os.SEEK_DATA) >= (block + count) * BLOCK_BYTES
-        except OSError as error:  # no data up to the end; EBADF: no base
-            return error.errno in (errno.ENXIO, errno.EBADF)
+    def roll_back(self, instant: int, *, flushed: bool = False) -> int:
+        """Be what it was at an instant, or, where that is `flushed`, what of it was durable then; all is durable now.
 
-    def _take(self, count: int) -> int:
-        if count == 1 and self._end > _REUSE_FROM_SLOT and self._reusable(1):
-            return self._free.pop()
-        start = self._end
-        self._end += count
-        return start
+        Returns:
+            The bytes that differ from what it was just before.
 
-    def _reusable(self, count: int) -> bool:
-        if self._views:
-            return False  # what nothing points to now may be in one of them
-        while len(self._free) < count and self._superseded:
-            self._free.extend(slot for _, slot in self._superseded.pop() if slot != _FROM_BASE)
-        return len(self._free) >= count
+        Raises:
+            ValueError: The log does not go back so far.
+        """
+        recording = self._log.recording()
+        then = recording.after_cut(instant) if flushed else recording.at(instant)
+        return self._log.become(then) * BLOCK_BYTES
 
-    @staticmethod
-    def _is_run(slots: array[int]) -> bool:
-        first, last = slots[0], slots[-1]
-        if first == _FROM_BASE:
-            return slots.count(_FROM_BASE) == len(slots)
-        return last - first == len(slots) - 1 and slots == array("q", range(first, last + 1))
+    def keep_log(self) -> None:
+        """Forget nothing from now on, so that every instant from here can be had."""
+        self._log.changes_max = None
 
-    @staticmethod
-    def _runs(first: int, slots: array[int]) -> list[tuple[int, int, int]]:
-        """Split into (block, slot, count) that lie next to each other in one file."""
-        runs: list[tuple[int, int, int]] = []
-        start = 0
-        for index in range(1, len(slots) + 1):
-            if index < len(slots):
-                step = 0 if slots[start] == _FROM_BASE else index - start
-                if slots[index] == slots[start] + step:
-                    continue
-            runs.append((first + start, slots[start], index - start))
-            start = index
-        return runs
+    def save_log(self, path: Path) -> None:
+        """Write the log and what was written into two files, `path` with suffixes; it may be written to meanwhile."""
+        recording = self._log.recording()
+        with open(path.with_name(path.name + DATA_SUFFIX), "wb") as target, open(os.dup(self._data), "rb") as data:
+            data.seek(0)
+            shutil.copyfileobj(data, target, _COPIED_AT_ONCE)
+        recording.write(path.with_name(path.name + LOG_SUFFIX))
+
+    def _put(self, data: bytes | bytearray) -> int:
+        """A new slot that holds a block."""
+        slot = self._end
+        _write(self._data, data, slot * BLOCK_BYTES)
+        self._end += 1
+        return slot
 
     def _read_run(self, block: int, slot: int, count: int) -> bytes:
         size = count * BLOCK_BYTES
-        if slot != _FROM_BASE:
-            data = os.pread(self._log, size, slot * BLOCK_BYTES)
-        elif self._base >= 0:
-            data = os.pread(self._base, size, block * BLOCK_BYTES)
-        else:
-            data = b""
+        logged = slot != FROM_BASE
+        data = os.pread(self._data, size, slot * BLOCK_BYTES) if logged else self._base.read(block, count)
         return data if len(data) == size else data + bytes(size - len(data))
 
 

@@ -6,7 +6,9 @@ import asyncio
 import itertools
 from collections.abc import Iterable, Mapping
 
-from chaos.agent.wire import Attach, AwaitUnmount, Check, Create, Drop, Format, Hide, Save, Show
+from chaos.agent.states import Crash
+from chaos.agent.wire import Attach, AwaitUnmount, Check, Create, Drop
+from chaos.agent.wire_files import Format, Hide, KeepLog, Save, SaveLog, Show
 from chaos.errors import HarnessError
 from chaos.stack.agent.link import Agent
 from chaos.stack.engine import volumes
@@ -40,6 +42,12 @@ class Disks:
     async def make(self, bases: Mapping[str, str]) -> None:
         """Clone LUNs from files (paths in the agent) and attach them; one of the same name is dropped."""
         await asyncio.gather(*(self._make(name, base) for name, base in bases.items()))
+
+    async def make_crashed(self, bases: Mapping[str, str], crashes: Mapping[str, Crash]) -> list[str]:
+        """As `make`, of what a power cut would have left of LUNs over these files; then as `reattach`."""
+        return list(
+            await asyncio.gather(*(self._make_crashed(name, base, crashes[name]) for name, base in bases.items()))
+        )
 
     async def reattach(self, luns: Iterable[str]) -> list[str]:
         """Attach LUNs anew after a boot-time check, which replays the journal; return what the checks said.
@@ -100,12 +108,28 @@ class Disks:
         for name in self._luns:
             await self._agent.call(Save(name, f"{folder}/{self._stack.luns[name].file_name}.img"))
 
+    async def keep_logs(self) -> None:
+        """Have every instant from now on."""
+        await self._agent.call(KeepLog(tuple(sorted(self._luns))))
+
+    async def save_logs(self, folder: str) -> None:
+        """Write every LUN's log into `folder`, a path in the agent."""
+        for name in self._luns:
+            await self._agent.call(SaveLog(name, f"{folder}/{self._stack.luns[name].file_name}"))
+
     async def _make(self, name: str, base: str) -> None:
+        await self._create(name, base)
+        await self._mount(name, (await self._agent.call(Attach(name))).device)
+
+    async def _make_crashed(self, name: str, base: str, crash: Crash) -> str:
+        await self._create(name, base, crash)
+        return await self._reattach(name)
+
+    async def _create(self, name: str, base: str, crash: Crash | None = None) -> None:
         if name in self._luns:
             await self._agent.call(Drop(name))
         self._luns.add(name)
-        await self._agent.call(Create(name, self._stack.luns[name].size_bytes, base))
-        await self._mount(name, (await self._agent.call(Attach(name))).device)
+        await self._agent.call(Create(name, self._stack.luns[name].size_bytes, base, crash))
 
     async def _reattach(self, name: str) -> str:
         device = (await self._agent.call(Attach(name))).device

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import orjson
 
+from chaos.agent.states import Crash
 from chaos.agent.wire import Confine, Forget, Heard, Release, Sync, Watch
 from chaos.errors import CarrierError, EngineError, HarnessError
 from chaos.stack.agent.link import Agent
@@ -82,7 +83,7 @@ class RunningStack:
         self._network = net
         self._attempts = itertools.count(1)
         self._copy_image = copy_image
-        self._disks = Disks(client, stack, run, agent)
+        self.disks = Disks(client, stack, run, agent)
         self.files = BoundFiles(stack, scratch_of(run.id))
         self.hostnames = Hostnames(stack)
         self.hush = Hush(stack)
@@ -132,14 +133,27 @@ class RunningStack:
             HarnessError: A service does not get ready in time; the message carries its last words.
         """
         deadline = time.monotonic() + seconds_max
-        await asyncio.gather(self._disks.make(bases), asyncio.to_thread(self.files.lay_out))
+        await asyncio.gather(self.disks.make(bases), asyncio.to_thread(self.files.lay_out))
+        await self._up(deadline, HarnessError)
+
+    async def up_after_crash(self, bases: Mapping[str, str], crashes: Mapping[str, Crash], seconds_max: float) -> None:
+        """As `up`, on what a power cut would have left of LUNs over these files; file systems are checked first.
+
+        Raises:
+            Unrecoverable: A file system needs more than a boot-time check, or a service does not get ready.
+        """
+        deadline = time.monotonic() + seconds_max
+        await asyncio.gather(self.disks.make_crashed(bases, crashes), asyncio.to_thread(self.files.lay_out))
+        await self._up(deadline, Unrecoverable)
+
+    async def _up(self, deadline: float, error: type[HarnessError]) -> None:
+        seconds_max = deadline - time.monotonic()
         carrier = [self.carrier.start(seconds_max)] if self.carrier else []
-        await self._make(self.stack.services, HarnessError)
-        await asyncio.gather(
-            self._ready.start_in_order(self.stack.services, self._start, seconds_max, HarnessError), *carrier
-        )
+        await self._make(self.stack.services, error)
+        start = self._ready.start_in_order(self.stack.services, self._start, seconds_max, error)
+        await asyncio.gather(start, *carrier)
         await self._open(deadline)
-        await self._steady(deadline, HarnessError)
+        await self._steady(deadline, error)
 
     async def take_down(self) -> None:
         """Remove every container of this copy, whatever fault is in force."""
@@ -153,7 +167,7 @@ class RunningStack:
     async def clear(self) -> None:
         """Remove every container, volume and LUN of this copy, whatever fault is in force."""
         await self.take_down()
-        await self._disks.clear()
+        await self.disks.clear()
         self.blank = frozenset()
         await asyncio.to_thread(self.files.clear)
 
@@ -225,10 +239,10 @@ class RunningStack:
         """
         anew, checked, blanks = list(anew), list(checked), blanks or {}
         await self._remove(anew)
-        await self._disks.remove([*blanks, *checked])
-        await self._disks.make(blanks)
+        await self.disks.remove([*blanks, *checked])
+        await self.disks.make(blanks)
         with self.waits.of("the file systems to be checked"):
-            said = await self._disks.reattach(checked)
+            said = await self.disks.reattach(checked)
         self.hostnames.draw(self.stack.services_on(tuple(blanks)))
         await self._make(anew, Unrecoverable)
         return said
@@ -263,7 +277,7 @@ class RunningStack:
 
     async def fill(self, lun: str, path: str) -> None:
         """Make a file, a path in the agent, of which a LUN is cloned that has what its bound folder has."""
-        await self._disks.fill(lun, self._copy_image, path)
+        await self.disks.fill(lun, self._copy_image, path)
 
     async def unmounted(self) -> None:
         """Wait until everything that services wrote has arrived on the LUNs; none of them runs any more.
@@ -272,11 +286,7 @@ class RunningStack:
             HarnessError: Somebody else has one mounted; the message says who.
         """
         with self.waits.of("the disks to be unmounted"):
-            await self._disks.unmounted()
-
-    async def save_luns(self, folder: str) -> None:
-        """Write every LUN's content into `folder`, a path in the agent."""
-        await self._disks.save(folder)
+            await self.disks.unmounted()
 
     async def cold_restart(self, seconds_max: float) -> None:
         """SIGKILL every container, the carrier's too, unmount (which writes back), mount and start again.
@@ -376,7 +386,7 @@ class RunningStack:
 
     async def _create(self, name: str, attempt: int) -> None:
         service, place = self.stack.services[name], self._places[name]
-        sources, hostname = {**self._disks.names, **self.files.paths}, self.hostnames[name]
+        sources, hostname = {**self.disks.names, **self.files.paths}, self.hostnames[name]
         create = asyncio.to_thread(containers.create, self._client, service, place, attempt, sources, hostname)
         self.running[name] = await create
 

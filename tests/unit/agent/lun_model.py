@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import random
 import tempfile
+from array import array
 from pathlib import Path
 
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from chaos.agent.disk import lun
-from chaos.agent.disk.lun import BLOCK_BYTES, SECTOR_BYTES, Lun
+from chaos.agent.disk import log, lun
+from chaos.agent.disk.base import BLOCK_BYTES, FileBase, RecordedBase
+from chaos.agent.disk.lun import SECTOR_BYTES, Lun
+from chaos.agent.recording import CUT, DATA_SUFFIX, LOG_SUFFIX, WRITE, Recording
 
 BLOCKS = 12
 SIZE = BLOCKS * BLOCK_BYTES
@@ -55,6 +58,9 @@ class LunMachine(RuleBasedStateMachine):
         self.now = bytearray(content.ljust(SIZE, b"\0"))
         self.durable = bytes(self.now)
         self.versions: dict[int, list[bytes]] = {}
+        self.base = str(path) if based else None
+        # at each instant: what a read had to return, and what a cut had left
+        self.past: list[tuple[int, bytes, bytes]] = [(0, bytes(self.now), self.durable)]
 
     @rule(offset=OFFSETS, size=SIZES, seed=SEEDS, zeros=st.booleans())
     def write(self, offset: int, size: int, seed: int, zeros: bool) -> None:
@@ -64,6 +70,11 @@ class LunMachine(RuleBasedStateMachine):
         self.now[offset : offset + size] = data
         for place in range(offset - offset % BLOCK_BYTES, offset + size, BLOCK_BYTES):
             self.versions.setdefault(place, []).append(bytes(self.now[place : place + BLOCK_BYTES]))
+
+    @rule(block=st.integers(0, 1), seed=SEEDS)
+    def write_again(self, block: int, seed: int) -> None:
+        """Two blocks are written much more often than others, as those of a journal are."""
+        self.write(block * BLOCK_BYTES, BLOCK_BYTES, seed, zeros=False)
 
     @rule(offset=OFFSETS, size=SIZES)
     def read(self, offset: int, size: int) -> None:
@@ -110,6 +121,52 @@ class LunMachine(RuleBasedStateMachine):
         self.now, self.durable = bytearray(found), found
         self.versions.clear()
 
+    @rule(seed=SEEDS, blocks=st.integers(1, 3))
+    def rot(self, seed: int, blocks: int) -> None:
+        """It strikes what is durable, and is durable at once."""
+        before, volatile = bytes(self.now), self.lun.volatile_bytes
+        rotten = self.lun.rot(random.Random(seed), blocks, 0, None)
+        found = self.lun.read(0, SIZE)
+        durable = bytearray(self.durable)
+        changed = [
+            at for at in range(0, SIZE, BLOCK_BYTES) if found[at : at + BLOCK_BYTES] != before[at : at + BLOCK_BYTES]
+        ]
+        assert len(changed) == rotten <= blocks
+        for at in changed:
+            assert at not in self.versions
+            durable[at : at + BLOCK_BYTES] = found[at : at + BLOCK_BYTES]
+        self.now, self.durable = bytearray(found), bytes(durable)
+        assert self.lun.volatile_bytes == volatile
+
+    @rule(pick=st.integers(0, 2**16))
+    def go_back(self, pick: int) -> None:
+        """Become what it was at an instant that the log still has; all of it is durable then."""
+        instant, now, _ = self._had(pick)
+        self.lun.roll_back(instant)
+        self.now, self.durable = bytearray(now), now
+        self.versions.clear()
+        assert self.lun.volatile_bytes == 0
+
+    @rule(pick=st.integers(0, 2**16), survivors=st.sampled_from(["none", "all"]))
+    def look_back(self, pick: int, survivors: str) -> None:
+        """What a saved log tells of an instant is what was there, or would have been after a cut."""
+        path = Path(self._folder.name) / "log"
+        self.lun.save_log(path)
+        instant, now, durable = self._had(pick)
+        data = path.with_name(path.name + DATA_SUFFIX)
+        recording = Recording.read(path.with_name(path.name + LOG_SUFFIX))
+        window = [recording.instants[io] for io in recording.window(instant) if recording.kinds[io] == WRITE]
+        kept, left = (window, now) if survivors == "all" else ([], durable)
+        for map_, content in ((recording.at(instant), now), (recording.after_cut(instant, kept), left)):
+            base = RecordedBase(FileBase(self.base), str(data), map_)
+            assert base.read(0, BLOCKS).ljust(SIZE, b"\0") == content
+            base.close()
+
+    def _had(self, pick: int) -> tuple[int, bytes, bytes]:
+        first = self.lun._log.first_instant
+        known = [each for each in self.past if each[0] >= first]
+        return known[pick % len(known)] if known else (self.lun._log.instant, bytes(self.now), self.durable)
+
     @rule(target=files)
     def save(self) -> tuple[str, bytes]:
         self._saved += 1
@@ -125,14 +182,17 @@ class LunMachine(RuleBasedStateMachine):
         path, content = file
         self.lun.close()
         self.lun = self.kind(SIZE, path, self._folder.name)
-        Path(path).unlink()  # a base that is open needs no name
+        self.base = path
         self.now, self.durable = bytearray(content), content
         self.versions.clear()
+        self.past = [(0, content, content)]
 
     @invariant()
     def everything_reads_as_written(self) -> None:
         if hasattr(self, "lun"):
             assert self.lun.read(0, SIZE) == self.now
+            if self.past[-1][0] != (instant := self.lun._log.instant):
+                self.past.append((instant, bytes(self.now), self.durable))
 
     def _zero_bytes(self) -> int:
         """Zero bytes that a sparse file need not store; `save` leaves out runs, not single blocks in them."""
@@ -146,42 +206,53 @@ def _is_mixed(block: bytes, of: list[bytes]) -> bool:
 
 
 class Early(LunMachine):
-    """Slots are reused from the first on, instead of after 256 MiB."""
+    """The log forgets, and slots are used again, from the first change on, instead of after 256 MiB."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._before = lun._REUSE_FROM_SLOT
-        lun._REUSE_FROM_SLOT = 0
+        self._kept = log.CHANGES_MAX
+        log.CHANGES_MAX = 0
 
     def teardown(self) -> None:
-        lun._REUSE_FROM_SLOT = self._before
+        log.CHANGES_MAX = self._kept
         super().teardown()
 
 
-class ForgetsOneBlock(Lun):
+class KeepsOneBlock(Lun):
     """Bug: a cut leaves the first block that was written since the flush."""
 
     def cut(self) -> int:
-        dropped = self.volatile_bytes
-        del self._volatile[:1]
+        dropped, first = self.volatile_bytes, self._log.volatile[:1]
         super().cut()
+        self._log.cut(first)
         return dropped
+
+
+class _InWriteOrder(log.WriteLog):
+    @property
+    def _volatile_places(self) -> list[int]:
+        return super()._volatile_places[::-1]
 
 
 class RevertsInWriteOrder(Lun):
     """Bug: a block written twice since the flush comes back as its first volatile version."""
 
     def cut(self) -> int:
-        self._volatile.reverse()
-        return super().cut()
+        self._log.__class__ = _InWriteOrder
+        try:
+            return super().cut()
+        finally:
+            self._log.__class__ = log.WriteLog
 
 
 class ReusesVolatileSlots(Lun):
     """Bug: what a volatile write replaced is free at once, so a cut cannot bring it back."""
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
+        before = self._log.map[offset // BLOCK_BYTES]
         super().write(offset, data)
-        self._superseded.append(list(self._volatile[-1:]))
+        if before >= 0:
+            self._log.free.append(before)
 
 
 class FlushesNothing(Lun):
@@ -203,16 +274,57 @@ class SurvivorsAreVolatile(Lun):
     """Bug: what outlives one cut is dropped by the next."""
 
     def cut_in_part(self, chance: random.Random, share: float, *, torn: bool) -> int:
-        written = list(self._volatile)
+        before, volatile = self._log._flushed, self.volatile_bytes
         dropped = super().cut_in_part(chance, share, torn=torn)
-        self._volatile = written
+        if volatile:
+            self._log._flushed = before
         return dropped
 
 
 class TearsToZeros(Lun):
     """Bug: the sectors that a torn write did not reach are zeros."""
 
-    def _torn(self, block: int, slot: int, size: int) -> int:
-        made = super()._torn(block, slot, size)
-        lun._write(self._log, bytes(BLOCK_BYTES - size), made * BLOCK_BYTES + size)
+    def _torn(self, block: int, slot: int, below: int, size: int) -> int:
+        made = super()._torn(block, slot, below, size)
+        lun._write(self._data, bytes(BLOCK_BYTES - size), made * BLOCK_BYTES + size)
         return made
+
+
+class FreesWhatACutBroughtBack(Lun):
+    """Bug: a slot that was written over, and that a cut has brought back, may be used again."""
+
+    def cut(self) -> int:
+        dropped = super().cut()
+        self._log._again.clear()
+        return dropped
+
+
+class RotIsVolatile(Lun):
+    """Bug: a cut heals what had rotted since the last flush."""
+
+    def rot(self, chance: random.Random, blocks: int, first_byte: int, end_byte: int | None) -> int:
+        rotten = super().rot(chance, blocks, first_byte, end_byte)
+        self._log._durable.clear()
+        return rotten
+
+
+class LogsNoCut(Lun):
+    """Bug: the log does not say that a cut took writes back, so that instants after it have them."""
+
+    def save_log(self, path: Path) -> None:
+        super().save_log(path)
+        file = path.with_name(path.name + LOG_SUFFIX)
+        recording = Recording.read(file)
+        recording.kinds[:] = array("q", [WRITE if kind == CUT else kind for kind in recording.kinds])
+        recording.write(file)
+
+
+class LogsFlushesLate(Lun):
+    """Bug: the log has every flush one I/O later than it was."""
+
+    def save_log(self, path: Path) -> None:
+        super().save_log(path)
+        file = path.with_name(path.name + LOG_SUFFIX)
+        recording = Recording.read(file)
+        recording.kinds[:] = recording.kinds[-1:] + recording.kinds[:-1]
+        recording.write(file)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chaos.agent import states
-from chaos.agent.disk import effects, fuse, lun
+from chaos.agent.disk import effects, fuse
 from chaos.agent.disk.effects import Effect, FailEffect, Fate, HoldEffect, Io
 from chaos.agent.states import Corrupt, Delay, Fail, Full, Hold, Lie, Misdirect, Operation, Rot, Stale
 from tests.unit.agent.test_agent_fuse import Kernel
@@ -164,9 +164,9 @@ def test_a_limit_of_bytes_lets_one_io_pass_after_the_other(monkeypatch: pytest.M
 
 
 def test_stale_reads_return_what_was_there_however_often_it_is_written_and_the_log_does_not_reuse_it(
-    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel,
 ) -> None:
-    monkeypatch.setattr(lun, "_REUSE_FROM_SLOT", 0)
+    kernel.target.lun._log.changes_max = 0
     kernel.write(0, b"a" * 4096)
     kernel.want(Stale(READS, times=2, cause=7))
     for letter in b"bcdefgh":

@@ -10,17 +10,22 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from chaos.agent.disk import lun
-from chaos.agent.disk.lun import BLOCK_BYTES, Lun
+from chaos.agent.disk import log
+from chaos.agent.disk.base import BLOCK_BYTES
+from chaos.agent.disk.lun import Lun
 from tests.unit.agent.lun_model import (
     SIZE,
     Early,
     FlushesNothing,
-    ForgetsOneBlock,
+    FreesWhatACutBroughtBack,
+    KeepsOneBlock,
+    LogsFlushesLate,
+    LogsNoCut,
     LosesTheTail,
     LunMachine,
     ReusesVolatileSlots,
     RevertsInWriteOrder,
+    RotIsVolatile,
     SurvivorsAreVolatile,
     TearsToZeros,
 )
@@ -31,10 +36,14 @@ TestALunThatReusesSlotsBehavesAsItsModel = Early.TestCase
 
 BUGS = (
     FlushesNothing,
-    ForgetsOneBlock,
+    FreesWhatACutBroughtBack,
+    KeepsOneBlock,
+    LogsFlushesLate,
+    LogsNoCut,
     LosesTheTail,
     ReusesVolatileSlots,
     RevertsInWriteOrder,
+    RotIsVolatile,
     SurvivorsAreVolatile,
     TearsToZeros,
 )
@@ -42,7 +51,7 @@ BUGS = (
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_the_model_finds_a_planted_bug(bug: type[Lun]) -> None:
-    class Planted(Early):
+    class Planted(LunMachine if bug in (LogsFlushesLate, LogsNoCut) else Early):  # type: ignore[misc]
         kind = bug
 
     look = settings(
@@ -66,17 +75,17 @@ def test_a_saved_lun_is_sparse(tmp_path: Path) -> None:
 def test_a_clone_copies_nothing(tmp_path: Path) -> None:
     (tmp_path / "base").write_bytes(os.urandom(SIZE))
     made = Lun(SIZE, str(tmp_path / "base"), str(tmp_path))
-    assert os.fstat(made._log).st_size == 0
+    assert os.fstat(made._data).st_size == 0
     made.close()
 
 
 def test_the_log_stops_growing_once_slots_are_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lun, "_REUSE_FROM_SLOT", 8)
+    monkeypatch.setattr(log, "CHANGES_MAX", 8)
     made = Lun(SIZE, None, str(tmp_path))
     for number in range(500):
         made.write(0, bytes([number % 256]) * BLOCK_BYTES * 2)
         made.flush()
-    assert os.fstat(made._log).st_size <= 16 * BLOCK_BYTES
+    assert os.fstat(made._data).st_size <= (2 * log._FORGOTTEN_AT_ONCE + 16) * BLOCK_BYTES
     made.close()
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from chaos.agent import __main__ as main
-from chaos.agent import service, states, wire
+from chaos.agent import service, states, wire, wire_files
 from chaos.agent.disk import loop, mounted
+from chaos.agent.disk.base import BLOCK_BYTES
 from chaos.agent.disk.effects import Effect, FailEffect, Fate, Io
 from chaos.agent.disk.fuse import Front
-from chaos.agent.disk.lun import BLOCK_BYTES
 from chaos.agent.network import links, namespaces
 from chaos.agent.request import REQUESTS
 from chaos.agent.service import Agent
@@ -196,10 +196,10 @@ def test_a_lun_that_somebody_still_has_mounted_keeps_its_port_and_it_is_told_who
 
 def test_a_file_is_shown_as_a_device_until_it_is_hidden(agent: Agent, tmp_path: Path) -> None:
     path = str(tmp_path / "first.img")
-    assert agent.do_show(wire.Show(path)) == wire.Device("/dev/loop-first.img")
-    agent.do_hide(wire.Hide(path))
+    assert agent.do_show(wire_files.Show(path)) == wire.Device("/dev/loop-first.img")
+    agent.do_hide(wire_files.Hide(path))
     with pytest.raises(KeyError):
-        agent.do_hide(wire.Hide(path))
+        agent.do_hide(wire_files.Hide(path))
 
 
 def test_an_array_that_loses_power_after_its_lun_was_unplugged_loses_what_was_not_flushed(agent: Agent) -> None:
