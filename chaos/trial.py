@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from chaos.checks.file import judge_file
 from chaos.errors import AgentError, DriverError, HarnessError, HoldfastError
@@ -34,6 +35,7 @@ from chaos.stack.live.disks import Unrecoverable
 from chaos.stack.live.lifecycle import Lab
 from chaos.stack.live.mending import mend
 from chaos.stack.live.roles import Roles
+from chaos.stack.live.running import RunningStack
 from chaos.workload import canaries
 from chaos.workload.drivers import chosen_driver
 from chaos.workload.drivers.blame import drivers_place
@@ -50,6 +52,8 @@ from chaos.workload.reads.doors import (
     reset_doors,
 )
 from chaos.workload.session import FrontDoor
+
+T = TypeVar("T")
 
 LOGS_FOLDER = "logs"
 """Of a run folder: what each service said."""
@@ -96,13 +100,28 @@ class Trial:
 
     async def run(self, *, keep: bool) -> TrialResult:
         """Run it and judge it."""
+        async with self._on_the_stack(keep=keep):
+            not_covered = await unless_the_agent_dies(self._running, self._execute(), self._folder)
+            judging = asyncio.ensure_future(asyncio.to_thread(self._judge, not_covered))
+        return await judging
+
+    async def record(self, logs: str) -> None:
+        """Run it to the end of its load, and keep what was written to every LUN; nothing is read back or judged.
+
+        Args:
+            logs: The folder for the write logs, a path in the agent.
+        """
+        async with self._on_the_stack(keep=False):
+            await unless_the_agent_dies(self._running, self._record(logs), self._folder)
+
+    @asynccontextmanager
+    async def _on_the_stack(self, *, keep: bool) -> AsyncIterator[None]:
+        """Clear the stack at the end, whatever happens."""
         self._running.logs = self._folder / LOGS_FOLDER
         self._running.logs.mkdir(exist_ok=True)
         self._running.restarts.held = lambda: self._injector.damage.held
-        judging: asyncio.Future[TrialResult] | None = None
         try:
-            not_covered = await self._unless_the_agent_dies(self._execute())
-            judging = asyncio.ensure_future(asyncio.to_thread(self._judge, not_covered))
+            yield
         finally:
             self._running.restarts.held = frozenset
             await self._stop_watching()
@@ -115,22 +134,12 @@ class Trial:
             finally:
                 with contextlib.suppress(AgentError):  # the agent's loss is the error; the sweep removes the rest
                     await self._running.clear()
-        return await judging
 
     async def _execute(self) -> tuple[str, ...]:
         """Every phase in its order; return what the trial could not cover."""
         begun = time.time()
         not_covered: tuple[str, ...] = ()
-        self._recorder.append(self._header())
-        self._running.agent.on_stall = self._note_stall
-        self._running.ends.say = lambda text: self._note("ended", text)
-        self._readers = [await self._all_readers.new() for _ in range(2)]
-        async with self._phase("reset"):
-            self._running.hostnames.take(self._lab.golden.hostnames())
-            await self._running.up(self._lab.golden.bases(), self._plan.limits.ready_seconds_max)
-        self._note_copies()
-        async with self._phase("canaries"):
-            await self._plant_canaries()
+        await self._begin()
         fleet = await self._load()
         try:
             await self._bring_back()
@@ -143,32 +152,33 @@ class Trial:
         self._recorder.close()
         return not_covered
 
+    async def _record(self, logs: str) -> None:
+        await self._begin()
+        await self._running.disks.keep_logs()
+        fleet = await self._load()
+        await fleet.close()
+        await self._running.disks.save_logs(logs)
+        self._recorder.close()
+
+    async def _begin(self) -> None:
+        """Everything before the load."""
+        self._recorder.append(self._header())
+        self._running.agent.on_stall = self._note_stall
+        self._running.ends.say = lambda text: self._note("ended", text)
+        self._readers = [await self._all_readers.new() for _ in range(2)]
+        async with self._phase("reset"):
+            self._running.hostnames.take(self._lab.golden.hostnames())
+            await self._running.up(self._lab.golden.bases(), self._plan.limits.ready_seconds_max)
+        self._note_copies()
+        async with self._phase("canaries"):
+            await self._plant_canaries()
+
     async def _stop_watching(self) -> None:
         self._running.agent.on_stall = lambda stall: None
         self._running.ends.say = lambda text: None
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)  # who asks next is told of a dead agent
-
-    async def _unless_the_agent_dies(self, trial: Coroutine[None, None, tuple[str, ...]]) -> tuple[str, ...]:
-        """A dead agent takes the disks away, and whatever the phones see then is the harness's doing."""
-        running = asyncio.ensure_future(trial)
-        dying = asyncio.ensure_future(self._running.agent.lost.wait())
-        try:
-            await asyncio.wait([running, dying], return_when=asyncio.FIRST_COMPLETED)
-            if dying.done():
-                if (stall := self._running.agent.given_up) is not None:
-                    place = drivers_place(stall.stack) or "a line that is not the driver's"
-                    raise DriverError(
-                        f"nothing moved for {stall.seconds:.0f} s, so the agent let go of every fault; all waited for "
-                        f"{place}; a driver has to await, or to block in a thread (asyncio.to_thread)"
-                    )
-                raise AgentError(f"the agent is gone, so the trial says nothing; {self._folder} has its last words")
-            return await running
-        finally:
-            dying.cancel()
-            running.cancel()
-            await asyncio.wait([running])
 
     # --- the phases
 
@@ -403,3 +413,28 @@ class Trial:
                 await self._running.unmounted()
             await self._running.disks.save(f"{CACHE_IN_AGENT}/{luns.relative_to(cache_folder())}")
         await asyncio.to_thread(shutil.move, luns, self._folder)
+
+
+async def unless_the_agent_dies(running: RunningStack, work: Coroutine[None, None, T], folder: Path) -> T:
+    """A dead agent takes the disks away, and whatever the phones see then is the harness's doing.
+
+    Raises:
+        AgentError, DriverError: It died, or nobody fed it; the file of its last words is in the folder.
+    """
+    doing = asyncio.ensure_future(work)
+    dying = asyncio.ensure_future(running.agent.lost.wait())
+    try:
+        await asyncio.wait([doing, dying], return_when=asyncio.FIRST_COMPLETED)
+        if dying.done():
+            if (stall := running.agent.given_up) is not None:
+                place = drivers_place(stall.stack) or "a line that is not the driver's"
+                raise DriverError(
+                    f"nothing moved for {stall.seconds:.0f} s, so the agent let go of every fault; all waited for "
+                    f"{place}; a driver has to await, or to block in a thread (asyncio.to_thread)"
+                )
+            raise AgentError(f"the agent is gone, so the trial says nothing; {folder} has its last words")
+        return await doing
+    finally:
+        dying.cancel()
+        doing.cancel()
+        await asyncio.wait([doing])
