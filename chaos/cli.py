@@ -216,6 +216,42 @@ def run(
     return Answer(exit_code(results, expect=expect), document, "\n".join(lines))
 
 
+@app.command()
+def explore(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="An experiment; or the folder of an exploration, which then goes on.")
+    ],
+    points: Annotated[
+        int, typer.Option(min=1, help="Check at most this many crash states: first the instants, then drawn subsets.")
+    ] = 300,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Check them on this many stack copies in parallel.")
+    ] = 2,
+    seed: Seed = None,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop after the first violation.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> Answer:
+    """Record one run, then cut the power at every instant of it and see that nothing acknowledged is gone."""
+    import asyncio
+
+    from chaos.explore.command import explored
+    from chaos.explore.telling import document, told
+    from chaos.explore.telling import exit_code as code_of
+    from chaos.reporting.logfile import logged_to_file
+    from chaos.reporting.terminal import terminal
+    from chaos.stack.cleanup.sweep import sweep
+    from chaos.trials import with_sigterm
+
+    out = sys.stderr if as_json else sys.stdout
+    sweep(all_=False)
+    with logged_to_file(), asyncio.Runner() as runner:
+        listeners = (terminal(out, _detail(quiet, False)),)
+        work = explored(file, seed, points, jobs, out, listeners, fail_fast=fail_fast, quiet=quiet)
+        result = runner.run(with_sigterm(work))
+    return Answer(code_of(result), document(result), "\n".join(told(result)))
+
+
 @app.command(name="driver-test")
 def driver_test(
     file: File,

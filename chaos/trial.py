@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -57,6 +57,8 @@ T = TypeVar("T")
 
 LOGS_FOLDER = "logs"
 """Of a run folder: what each service said."""
+RECORDING_FOLDER = "recording"
+"""Of the folder of an exploration: the write logs of its LUNs."""
 _PROGRESS_SECONDS = 0.25
 
 
@@ -105,14 +107,10 @@ class Trial:
             judging = asyncio.ensure_future(asyncio.to_thread(self._judge, not_covered))
         return await judging
 
-    async def record(self, logs: str) -> None:
-        """Run it to the end of its load, and keep what was written to every LUN; nothing is read back or judged.
-
-        Args:
-            logs: The folder for the write logs, a path in the agent.
-        """
+    async def record(self) -> None:
+        """Run it to the end of its load, and keep the write logs of all LUNs; nothing is read back or judged."""
         async with self._on_the_stack(keep=False):
-            await unless_the_agent_dies(self._running, self._record(logs), self._folder)
+            await unless_the_agent_dies(self._running, self._record(), self._folder)
 
     @asynccontextmanager
     async def _on_the_stack(self, *, keep: bool) -> AsyncIterator[None]:
@@ -152,12 +150,12 @@ class Trial:
         self._recorder.close()
         return not_covered
 
-    async def _record(self, logs: str) -> None:
+    async def _record(self) -> None:
         await self._begin()
         await self._running.disks.keep_logs()
         fleet = await self._load()
         await fleet.close()
-        await self._running.disks.save_logs(logs)
+        await self._save(RECORDING_FOLDER, self._running.disks.save_logs)
         self._recorder.close()
 
     async def _begin(self) -> None:
@@ -405,14 +403,20 @@ class Trial:
 
     async def _keep_luns(self) -> None:
         """Move the LUNs' content, as it is once nobody writes any more, into the run folder."""
-        luns = scratch_of(self._lab.run.id) / "luns"
-        luns.mkdir(parents=True)
         with contextlib.suppress(HoldfastError):  # what could be saved is kept
             await self._running.take_down()
             with contextlib.suppress(HarnessError):  # what has not arrived is not kept
                 await self._running.unmounted()
-            await self._running.disks.save(f"{CACHE_IN_AGENT}/{luns.relative_to(cache_folder())}")
-        await asyncio.to_thread(shutil.move, luns, self._folder)
+            await self._save("luns", self._running.disks.save)
+
+    async def _save(self, name: str, save: Callable[[str], Awaitable[None]]) -> None:
+        """Have the agent write files into a folder, and move it into the run folder, as much as was written."""
+        folder = scratch_of(self._lab.run.id) / name
+        folder.mkdir(parents=True)
+        try:
+            await save(f"{CACHE_IN_AGENT}/{folder.relative_to(cache_folder())}")
+        finally:
+            await asyncio.to_thread(shutil.move, folder, self._folder)
 
 
 async def unless_the_agent_dies(running: RunningStack, work: Coroutine[None, None, T], folder: Path) -> T:

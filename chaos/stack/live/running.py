@@ -84,7 +84,7 @@ class RunningStack:
         self._attempts = itertools.count(1)
         self._copy_image = copy_image
         self.disks = Disks(client, stack, run, agent)
-        self.files = BoundFiles(stack, scratch_of(run.id))
+        self.files = BoundFiles(stack, scratch_of(run.id) / "files")
         self.hostnames = Hostnames(stack)
         self.hush = Hush(stack)
         self.restarts = Restarts(stack, self._start_again)

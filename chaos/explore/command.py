@@ -1,0 +1,63 @@
+"""`holdfast explore`: records a run of an experiment, or goes on with an exploration, and checks its crash states."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, TextIO
+
+from chaos.errors import UsageError
+from chaos.explore.campaign import Exploration, Explored, record
+from chaos.explore.recorded import RECORDED_FILE
+from chaos.explore.telling import shown
+from chaos.preflight.opening import Opened, open_experiment
+from chaos.reporting.listener import Listener
+from chaos.reporting.result import PLAN_FILE
+from chaos.stack.engine.identity import Run
+from chaos.workload.drivers import chosen_driver
+
+FOLDER: Final = Path("reports/explorations")
+
+
+async def explored(
+    file: Path,
+    seed: int | None,
+    points: int,
+    jobs: int,
+    out: TextIO,
+    listeners: Sequence[Listener],
+    *,
+    fail_fast: bool,
+    quiet: bool,
+) -> Explored:
+    """Record where that is to be done, then check.
+
+    Raises:
+        UsageError: The experiment cannot be run, or the folder holds no recording.
+        HarnessError: Anything but the service failed; what was found until then is kept.
+    """
+    opened, folder = await asyncio.to_thread(_opened, file, seed)
+    if folder != file:
+        await record(opened, folder, listeners)
+    exploration = await asyncio.to_thread(Exploration, opened, folder, points)
+    with shown(exploration.progress, out, quiet=quiet) as tell:
+        say = listeners[0].log if listeners else lambda line: None
+        return await exploration.check(jobs, fail_fast=fail_fast, say=say, tell=tell)
+
+
+def _opened(file: Path, seed: int | None) -> tuple[Opened, Path]:
+    """The experiment, and the folder of its exploration: a new one, or the one that was named."""
+    goes_on = file.is_dir()
+    if goes_on and not (file / RECORDED_FILE).is_file():
+        raise UsageError(f"{file} holds no {RECORDED_FILE}; name an experiment, or a folder below {FOLDER}")
+    if goes_on and seed is not None:
+        raise UsageError(f"{file} has been recorded with its own seed; leave --seed out")
+    opened = open_experiment(file / PLAN_FILE if goes_on else file, seed)
+    plan, stack = opened.plans[0], opened.stack
+    chosen_driver(plan.driver or stack.driver, plan.driver_folder, (kind for kind, _, _ in stack.doors))
+    if goes_on:
+        return opened, file
+    folder = FOLDER / Run.begin(plan.seed).id
+    folder.mkdir(parents=True)
+    return opened, folder

@@ -1,0 +1,154 @@
+"""The crash states of a recorded run: where the power could have gone, and what of the un-flushed writes survives.
+
+What a cut leaves changes only when a flush makes writes durable. So just before each such flush is where a cut asks
+most: the disks are what they were since the flush before, and most has been acknowledged. A *boundary* is this instant,
+over all LUNs. At each, any subset of the writes that are not flushed may survive; to survive in order, or up to an
+earlier instant, is one of these subsets.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chaos.agent.recording import CUT, FLUSH, WRITE, Recording
+
+_SURVIVES: Final = 0.5
+"""A write of a drawn subset."""
+_DRAWS_MAX: Final = 64
+"""Until a subset that is new is drawn."""
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Just before a flush makes something durable, or the end of the recording.
+
+    Attributes:
+        instant: The last I/O before it.
+        t_ns: When it came: what was acknowledged before that counts.
+        lun: The LUN that is flushed, and the number of the flush on it since the begin of the load; "" and 0: the end.
+        window: By LUN the writes that are not flushed, by their instants; LUNs without any are left out.
+    """
+
+    instant: int
+    t_ns: int
+    lun: str
+    flush: int
+    window: Mapping[str, tuple[int, ...]]
+
+    @property
+    def writes(self) -> int:
+        """How many are not flushed, on all LUNs."""
+        return sum(map(len, self.window.values()))
+
+
+@dataclass(frozen=True)
+class State:
+    """One crash state.
+
+    Attributes:
+        number: Its place in the order in which states are checked, from 1.
+        survivors: The writes that are not flushed and survive, by their instants, on all LUNs.
+    """
+
+    number: int
+    boundary: Boundary
+    survivors: frozenset[int] = frozenset()
+
+    @property
+    def taken(self) -> int:
+        """How many writes the cut takes."""
+        return self.boundary.writes - len(self.survivors)
+
+    def surviving(self, lun: str) -> tuple[int, ...]:
+        """Those on one LUN, in order."""
+        return tuple(each for each in self.boundary.window.get(lun, ()) if each in self.survivors)
+
+
+def boundaries(recordings: Mapping[str, Recording], begin_ns: int, end_ns: int) -> list[Boundary]:
+    """The boundaries of a load, in their order, the end last.
+
+    Args:
+        recordings: By LUN.
+        begin_ns: When the load began; what was flushed before is no boundary.
+        end_ns: When it was over.
+    """
+    found: list[Boundary] = []
+    open_: dict[str, list[int]] = {}
+    flushes: dict[str, int] = {}
+    instant = max((each.first_instant for each in recordings.values()), default=0)
+    for io, t_ns, kind, lun in _all_ios(recordings):
+        if kind == WRITE:
+            open_.setdefault(lun, []).append(io)
+        elif kind in (FLUSH, CUT):
+            in_load = t_ns >= begin_ns
+            flushes[lun] = flushes.get(lun, 0) + in_load
+            if in_load and lun in open_:
+                found.append(Boundary(instant, t_ns, lun, flushes[lun], _window(open_)))
+            open_.pop(lun, None)
+        instant = max(instant, io)
+    return [*found, Boundary(instant, end_ns, "", 0, _window(open_))]
+
+
+def states(of: Sequence[Boundary], most: int, seed: int) -> Iterator[State]:
+    """The states to check, at most so many.
+
+    First every boundary with nothing that is not flushed; where there are more boundaries, as many of them as are
+    wanted, evenly. Then every boundary with all of it, and then with drawn subsets, again and again, until there is
+    nothing new.
+    """
+    number = 0
+    chosen = of if most >= len(of) else [of[(index + 1) * len(of) // most - 1] for index in range(most)]
+    seen: dict[int, set[frozenset[int]]] = {}
+    draw = 0
+    while number < most:
+        before = number
+        for boundary in chosen:
+            known = seen.setdefault(boundary.instant, set())
+            survivors = _subset(boundary, draw, known, random.Random(f"{seed} {boundary.instant} {draw}"))
+            if survivors is None or number == most:
+                continue
+            known.add(survivors)
+            number += 1
+            yield State(number, boundary, survivors)
+        draw += 1
+        if number == before:
+            return
+
+
+def possible(of: Iterable[Boundary]) -> int:
+    """How many states there are: at each boundary every subset of what is not flushed."""
+    return sum(1 << each.writes for each in of)
+
+
+def _subset(boundary: Boundary, draw: int, known: set[frozenset[int]], chance: random.Random) -> frozenset[int] | None:
+    """The writes that survive in the draw of this number; None: there is nothing new."""
+    writes = [each for of_lun in boundary.window.values() for each in of_lun]
+    if draw == 0:
+        return frozenset()
+    if draw == 1:
+        return frozenset(writes) if writes else None
+    if len(known) == 1 << len(writes):
+        return None
+    for _ in range(_DRAWS_MAX):
+        drawn = frozenset(each for each in writes if chance.random() < _SURVIVES)
+        if drawn not in known:
+            return drawn
+    return None
+
+
+def _window(open_: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    return {lun: tuple(ios) for lun, ios in open_.items() if ios}
+
+
+def _all_ios(recordings: Mapping[str, Recording]) -> Iterator[tuple[int, int, int, str]]:
+    """Every I/O of all LUNs as (instant, time, kind, LUN), in the order in which they were done."""
+    return heapq.merge(*(_ios(lun, each) for lun, each in recordings.items()))
+
+
+def _ios(lun: str, recording: Recording) -> Iterator[tuple[int, int, int, str]]:
+    for instant, t_ns, kind in zip(recording.instants, recording.times, recording.kinds, strict=True):
+        yield instant, t_ns, kind, lun

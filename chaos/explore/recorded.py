@@ -1,0 +1,118 @@
+"""A recorded run, in the folder of an exploration: its history, its write logs, and what they lie over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from chaos.agent.recording import LOG_SUFFIX, Recording
+from chaos.errors import HarnessError, UsageError
+from chaos.history.events import DoorRead, End, Note
+from chaos.history.recorder import encode
+from chaos.trial import RECORDING_FOLDER
+
+RECORDED_FILE: Final = "recording.json"
+"""Written last: where it is there, the recording is whole."""
+_FORMAT: Final = 1
+_REMEDY: Final = "begin a new exploration of the experiment"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the states of an exploration are made of.
+
+    Attributes:
+        begin_ns, end_ns: When the load began and was over, of CLOCK_MONOTONIC.
+        luns: By LUN the name of its log's files, without suffix.
+        bases: By LUN what identifies the golden file that it lies over.
+        seed: From which subsets are drawn.
+    """
+
+    begin_ns: int
+    end_ns: int
+    luns: Mapping[str, str]
+    bases: Mapping[str, tuple[int, ...]]
+    seed: int
+
+    def write(self, folder: Path) -> None:
+        """Write it, when everything else is there."""
+        (folder / RECORDED_FILE).write_text(json.dumps({"format": _FORMAT, **asdict(self)}, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Recorded:
+        """Read it.
+
+        Raises:
+            UsageError: The folder holds no recording that this version reads.
+        """
+        file = folder / RECORDED_FILE
+        try:
+            kept = json.loads(file.read_text())
+            if kept.pop("format") != _FORMAT:
+                raise UsageError(f"{file}: of another version of Holdfast; {_REMEDY}")
+            kept["bases"] = {lun: tuple(each) for lun, each in kept["bases"].items()}
+            return cls(**kept)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"{file}: no recording that can be read ({error}); {_REMEDY}") from None
+
+    def recordings(self, folder: Path) -> dict[str, Recording]:
+        """The write logs, by LUN.
+
+        Raises:
+            HarnessError: One cannot be read.
+        """
+        try:
+            return {
+                lun: Recording.read(folder / RECORDING_FOLDER / f"{name}{LOG_SUFFIX}")
+                for lun, name in self.luns.items()
+            }
+        except (OSError, ValueError) as error:
+            raise HarnessError(f"the write logs cannot be read: {error}; {_REMEDY}") from error
+
+    def require_bases(self, bases: Mapping[str, Path], folder: Path) -> None:
+        """A log means something over its own base alone.
+
+        Raises:
+            UsageError: The golden files are no longer those of the recording.
+        """
+        found = {lun: identity(path) for lun, path in bases.items()}
+        if found != dict(self.bases):
+            raise UsageError(
+                f"{folder}: the golden disks are no longer those of the recording, since the stack or its images have "
+                f"changed or `holdfast clean` has removed them; {_REMEDY}"
+            )
+
+
+def identity(base: Path) -> tuple[int, ...]:
+    """What tells a golden file from one that was made later in its place."""
+    found = base.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+class CutHistory:
+    """The history of the recorded run, up to any instant of it."""
+
+    def __init__(self, file: Path) -> None:
+        """Read it."""
+        self._lines: list[tuple[int, bytes]] = []
+        for line in file.read_bytes().splitlines():
+            event = orjson.loads(line)
+            if event["event"] != "end":
+                self._lines.append((0 if event["event"] == "header" else event.get("t", 0), line))
+
+    def write(self, to: Path, t_ns: int, then: list[DoorRead | Note]) -> None:
+        """Write what had happened before a time, and what was found afterwards, as a history that can be judged.
+
+        What was sent before it and answered after it stays without an answer: nobody knew of one.
+        """
+        lines = [line for t, line in self._lines if t < t_ns]
+        with to.open("wb") as file:
+            file.writelines(line + b"\n" for line in lines)
+            file.writelines(encode(each) for each in then)
+            last = max((each.t for each in then), default=t_ns)
+            file.write(encode(End(last, len(lines) + len(then))))
