@@ -14,7 +14,7 @@ import json
 import sys
 from array import array
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -86,21 +86,9 @@ class Recording:
                     raise ValueError(f"{path}: cut short in its column {name}; record it anew") from None
         return cls(head["first_instant"], **columns)
 
-    def index_at(self, instant: int) -> int:
-        """How many of its I/Os have been done at an instant."""
-        return bisect_right(self.instants, instant)
-
-    def window(self, instant: int) -> range:
-        """The I/Os since the last flush or cut, of which a power cut at this instant may take the writes."""
-        end = self.index_at(instant)
-        begin = end
-        while begin and self.kinds[begin - 1] in (WRITE, SET):
-            begin -= 1
-        return range(begin, end)
-
-    def written(self, io: int) -> Iterator[tuple[int, int]]:
-        """The (block, slot) of one I/O."""
-        return zip(*(column[self._start(io) : self.ends[io]] for column in (self.blocks, self.slots)), strict=True)
+    def volatile(self, instant: int) -> list[int]:
+        """What a power cut at an instant may take: the places in `blocks` of what was written since the last flush."""
+        return [place for io in self._window(instant) if self.kinds[io] == WRITE for place in self._places(io)]
 
     def at(self, instant: int) -> array[int]:
         """The map at an instant, with everything that was written.
@@ -108,23 +96,24 @@ class Recording:
         Raises:
             ValueError: The log does not go back so far.
         """
-        return self._replayed(self.index_at(instant), instant)
+        return self._replayed(bisect_right(self.instants, instant), instant)
 
     def after_cut(self, instant: int, survivors: Collection[int] = ()) -> array[int]:
         """The map of what a power cut at an instant leaves.
 
         Args:
             instant: Everything up to it has been done.
-            survivors: The instants of un-flushed writes that it does not take.
+            survivors: What it does not take, of `volatile`.
 
         Raises:
             ValueError: The log does not go back so far.
         """
-        window = self.window(instant)
+        window = self._window(instant)
         found = self._replayed(window.start, instant)
         for io in window:
-            if self.kinds[io] == SET or self.instants[io] in survivors:
-                self._apply(io, found)
+            for place in self._places(io):
+                if self.kinds[io] == SET or place in survivors:
+                    found[self.blocks[place]] = self.slots[place]
         return found
 
     def _replayed(self, ios: int, instant: int) -> array[int]:
@@ -139,13 +128,21 @@ class Recording:
         return found[:]
 
     def _apply(self, io: int, to: array[int]) -> None:
-        start, end = self._start(io), self.ends[io]
-        blocks = self.blocks[start:end]
-        if self.kinds[io] == WRITE and end > start:
-            to[blocks[0] : blocks[0] + end - start] = self.slots[start:end]
+        places = self._places(io)
+        if self.kinds[io] == WRITE and places:
+            first = self.blocks[places.start]
+            to[first : first + len(places)] = self.slots[places.start : places.stop]
         else:
-            for block, slot in self.written(io):
-                to[block] = slot
+            for place in places:
+                to[self.blocks[place]] = self.slots[place]
 
-    def _start(self, io: int) -> int:
-        return self.ends[io - 1] if io else 0
+    def _places(self, io: int) -> range:
+        """Where `blocks` and `slots` have what one I/O wrote."""
+        return range(self.ends[io - 1] if io else 0, self.ends[io])
+
+    def _window(self, instant: int) -> range:
+        """The I/Os since the last flush or cut."""
+        end = begin = bisect_right(self.instants, instant)
+        while begin and self.kinds[begin - 1] in (WRITE, SET):
+            begin -= 1
+        return range(begin, end)

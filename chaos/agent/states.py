@@ -133,7 +133,7 @@ class Crash:
     Attributes:
         log: The path of the log, without suffix.
         instant: Everything up to this I/O had been done.
-        survivors: The writes that were not flushed and outlive the cut, by their instants; all others are taken.
+        survivors: The blocks that were not flushed and outlive the cut, by their places in the log; all others do not.
     """
 
     log: str

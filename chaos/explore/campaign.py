@@ -18,29 +18,29 @@ from typing import Final
 
 import orjson
 
+from chaos.checks.file import judge_file
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.explore.points import Boundary, boundaries, possible, states
-from chaos.explore.recorded import CutHistory, Recorded, identity
-from chaos.explore.state import Found, StateCheck, key_of
+from chaos.explore.record import bases
+from chaos.explore.recorded import CutHistory, Recorded
+from chaos.explore.state import Found, StateCheck, cut_of, key_of
 from chaos.history.events import CANARY_OWNER
 from chaos.history.reader import read_history
 from chaos.preflight.opening import Opened
-from chaos.reporting.listener import FanOut, Listener, Teller
-from chaos.reporting.result import HISTORY_FILE, PLAN_FILE
+from chaos.reporting.page.file import write_report
+from chaos.reporting.recall import result_of
+from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, write_result
 from chaos.stack.agent.diary import Diary
 from chaos.stack.cache import CACHE_IN_AGENT, cache_folder, scratch_of
 from chaos.stack.engine.identity import Run
-from chaos.stack.inputs.keeping import keep
-from chaos.stack.live.lifecycle import Lab, lab
-from chaos.trial import LOGS_FOLDER, RECORDING_FOLDER, Trial, unless_the_agent_dies
-from chaos.workload.drivers.files import driver_files
+from chaos.stack.live.lifecycle import lab
+from chaos.trial import RECORDING_FOLDER, unless_the_agent_dies
 from chaos.workload.reads.doors import Readers
 
 STATES_FILE: Final = "states.jsonl"
-STATE_HISTORIES: Final = "violated"
-"""The folder of the histories of the first states in which something is wrong."""
-_HISTORIES_MAX: Final = 100
+VIOLATION_FOLDER: Final = "violation"
+"""A run folder of the earliest state in which something is wrong, for `holdfast check`."""
 
 
 @dataclass
@@ -104,47 +104,8 @@ class Explored:
 
     @property
     def smallest(self) -> Found | None:
-        """The violation for which fewest writes had to be taken."""
+        """The violation for which fewest blocks had to be taken."""
         return min(self.violated, key=lambda each: (each.taken, each.instant), default=None)
-
-
-async def record(opened: Opened, folder: Path, listeners: Sequence[Listener]) -> None:
-    """Run the load once, without any fault, and keep its history and the write logs of all LUNs in a folder.
-
-    Raises:
-        HarnessError: Anything but the service failed.
-    """
-    plan = replace(opened.plans[0], schedule=())
-    stack = opened.stack
-    fan = FanOut(listeners)
-    files = driver_files((plan.driver or stack.driver).name, plan.driver_folder)
-    kept = keep(plan, stack, opened.sources, files, folder).into(folder, plan)
-    write_plan(kept, folder / PLAN_FILE)
-    run = Run.begin(plan.seed)
-    scratch = cache_folder() / "scratch"
-    scratch.mkdir(exist_ok=True)
-    told = Teller(fan, hold=False)
-    with contextlib.closing(told), contextlib.closing(Diary()) as diary:
-        diary.open(folder)
-        told.started(plan, plan.seed, 1, 1, folder)
-        async with (
-            Readers.open(plan.driver or stack.driver, plan.driver_folder, scratch) as readers,
-            lab(stack, run, plan.limits, diary.agent, told.log, folder / LOGS_FOLDER, told.doing) as made,
-        ):
-            plan = replace(plan, limits=made.patient(plan.limits))
-            write_plan(replace(kept, limits=plan.limits), folder / PLAN_FILE)
-            await Trial(plan, made, readers, folder, told).record()
-            history = await asyncio.to_thread(read_history, folder / HISTORY_FILE)
-            begin, end = ([p.t for p in history.phases if (p.name, p.happened) == ("load", what)]
-                          for what in ("begun", "ended"))  # fmt: skip
-            luns = made.running.stack.luns.values()
-            Recorded(
-                begin_ns=begin[0],
-                end_ns=end[0],
-                luns={lun.name: lun.file_name for lun in luns},
-                bases={lun: identity(path) for lun, path in _bases(made).items()},
-                seed=plan.seed,
-            ).write(folder)
 
 
 class Exploration:
@@ -157,7 +118,7 @@ class Exploration:
             UsageError, HarnessError: They cannot be read.
         """
         self._opened = opened
-        self._plan: Plan = opened.plans[0]
+        self._plan: Plan = replace(opened.plans[0], schedule=())
         self._folder = folder
         self._recorded = Recorded.read(folder)
         recordings = self._recorded.recordings(folder)
@@ -174,15 +135,12 @@ class Exploration:
         self._left = deque(each for each in self._states if key_of(each) not in known)
         self._stopped = False
 
-    async def check(
-        self, jobs: int, *, fail_fast: bool, say: Callable[[str], None], tell: Callable[[Found], None]
-    ) -> Explored:
+    async def check(self, jobs: int, *, fail_fast: bool, tell: Callable[[Found], None]) -> Explored:
         """Check the states that have not been checked yet.
 
         Args:
             jobs: Stack copies at once.
             fail_fast: Stop after the first state in which something is wrong.
-            say: Takes lines worth telling.
             tell: Takes what was found, state by state.
 
         Raises:
@@ -192,10 +150,16 @@ class Exploration:
         self.progress.begun = time.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
-                for number in range(min(jobs, len(self._left))):
-                    group.create_task(self._on_a_copy(say if number == 0 else _nowhere, tell, fail_fast))
+                for _ in range(min(jobs, len(self._left))):
+                    group.create_task(self._on_a_copy(tell, fail_fast))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
+        if self.progress.violated:
+            await asyncio.to_thread(self._keep_violation)
+        return self.result(time.monotonic() - self.progress.begun)
+
+    def result(self, seconds: float) -> Explored:
+        """What has come of it until now, after so many seconds of this session."""
         return Explored(
             folder=self._folder,
             boundaries=len(self._boundaries),
@@ -204,19 +168,19 @@ class Exploration:
             acknowledged=self._acknowledged,
             found=sorted(self.progress.checked, key=lambda each: (each.instant, each.number)),
             checked_here=self.progress.here,
-            seconds=time.monotonic() - self.progress.begun,
+            seconds=seconds,
         )
 
-    async def _on_a_copy(self, say: Callable[[str], None], tell: Callable[[Found], None], fail_fast: bool) -> None:
+    async def _on_a_copy(self, tell: Callable[[Found], None], fail_fast: bool) -> None:
         plan, stack = self._plan, self._opened.stack
         run = Run.begin(plan.seed)
         with contextlib.closing(Diary()) as diary:
             diary.open(self._folder)
             async with (
                 Readers.open(plan.driver or stack.driver, plan.driver_folder, cache_folder() / "scratch") as readers,
-                lab(stack, run, plan.limits, diary.agent, say) as made,
+                lab(stack, run, plan.limits, diary.agent, _nowhere) as made,
             ):
-                self._recorded.require_bases(_bases(made), self._folder)
+                self._recorded.require_bases(bases(made), self._folder)
                 logs = scratch_of(run.id) / RECORDING_FOLDER
                 await asyncio.to_thread(_linked, self._folder / RECORDING_FOLDER, logs)
                 in_agent = {lun: f"{_in_agent(logs)}/{name}" for lun, name in self._recorded.luns.items()}
@@ -224,7 +188,7 @@ class Exploration:
                 file = scratch_of(run.id) / HISTORY_FILE
                 while self._left and not self._stopped:
                     state = self._left.popleft()
-                    found, _ = await unless_the_agent_dies(made.running, checks.check(state, file), self._folder)
+                    found = await unless_the_agent_dies(made.running, checks.check(state, file), self._folder)
                     self._take(found, file)
                     self._stopped = self._stopped or (fail_fast and found.outcome == "violated")
                     tell(found)
@@ -232,16 +196,28 @@ class Exploration:
     def _take(self, found: Found, file: Path) -> None:
         with (self._folder / STATES_FILE).open("ab") as kept:
             kept.write(orjson.dumps(asdict(found)) + b"\n")
-        if found.outcome == "violated" and self.progress.violated < _HISTORIES_MAX:
-            folder = self._folder / STATE_HISTORIES
+        earliest = min((each.instant for each in self.progress.checked if each.outcome == "violated"), default=None)
+        if found.outcome == "violated" and (earliest is None or found.instant < earliest):
+            folder = self._folder / VIOLATION_FOLDER
             folder.mkdir(exist_ok=True)
-            shutil.copyfile(file, folder / f"{found.number}.jsonl")
+            shutil.copyfile(file, folder / HISTORY_FILE)
         self.progress.checked.append(found)
         self.progress.here += 1
 
+    def _keep_violation(self) -> None:
+        """Make the earliest violation a run folder of its own, with its page."""
+        folder = self._folder / VIOLATION_FOLDER
+        assert (found := self.result(0.0).earliest) is not None
+        schedule = (cut_of(found, self._opened.stack),)
+        plan = replace(self._plan, schedule=schedule, expect="VIOLATED")
+        write_plan(plan, folder / PLAN_FILE)
+        result = result_of(plan, folder, *judge_file(folder / HISTORY_FILE), (), {})
+        write_result(result)
+        write_report(result)
+
 
 def _nowhere(line: str) -> None:
-    """The first copy tells what all of them do."""
+    """What there is to say of the stack was said when it was recorded."""
 
 
 def _found_before(file: Path) -> Iterator[Found]:
@@ -251,12 +227,7 @@ def _found_before(file: Path) -> Iterator[Found]:
     for line in file.read_bytes().splitlines():
         with contextlib.suppress(orjson.JSONDecodeError):
             kept = orjson.loads(line)
-            yield Found(**{**kept, "survivors": tuple(kept["survivors"]), "lost": tuple(kept["lost"])})
-
-
-def _bases(made: Lab) -> dict[str, Path]:
-    """The golden files on the host, by LUN."""
-    return {lun: cache_folder() / path.removeprefix(f"{CACHE_IN_AGENT}/") for lun, path in made.golden.bases().items()}
+            yield Found(**{**kept, "survivors": tuple(map(tuple, kept["survivors"])), "lost": tuple(kept["lost"])})
 
 
 def _in_agent(path: Path) -> str:

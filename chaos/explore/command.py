@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from chaos.errors import UsageError
-from chaos.explore.campaign import Exploration, Explored, record
+from chaos.explore.campaign import Exploration, Explored
+from chaos.explore.record import record
 from chaos.explore.recorded import RECORDED_FILE
 from chaos.explore.telling import shown
 from chaos.preflight.opening import Opened, open_experiment
@@ -42,8 +43,7 @@ async def explored(
         await record(opened, folder, listeners)
     exploration = await asyncio.to_thread(Exploration, opened, folder, points)
     with shown(exploration.progress, out, quiet=quiet) as tell:
-        say = listeners[0].log if listeners else lambda line: None
-        return await exploration.check(jobs, fail_fast=fail_fast, say=say, tell=tell)
+        return await exploration.check(jobs, fail_fast=fail_fast, tell=tell)
 
 
 def _opened(file: Path, seed: int | None) -> tuple[Opened, Path]:

@@ -2,7 +2,7 @@
 
 What a cut leaves changes only when a flush makes writes durable. So just before each such flush is where a cut asks
 most: the disks are what they were since the flush before, and most has been acknowledged. A *boundary* is this instant,
-over all LUNs. At each, any subset of the writes that are not flushed may survive; to survive in order, or up to an
+over all LUNs. At each, any subset of the blocks that are not flushed may survive; to survive in order, or up to an
 earlier instant, is one of these subsets.
 """
 
@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from chaos.agent.recording import CUT, FLUSH, WRITE, Recording
 
+Block = tuple[str, int]
+"""A LUN, and a place in its log."""
 _SURVIVES: Final = 0.5
-"""A write of a drawn subset."""
+"""A block of a drawn subset."""
 _DRAWS_MAX: Final = 64
 """Until a subset that is new is drawn."""
 
@@ -30,7 +33,7 @@ class Boundary:
         instant: The last I/O before it.
         t_ns: When it came: what was acknowledged before that counts.
         lun: The LUN that is flushed, and the number of the flush on it since the begin of the load; "" and 0: the end.
-        window: By LUN the writes that are not flushed, by their instants; LUNs without any are left out.
+        window: By LUN the blocks that are not flushed, by their places in its log; LUNs without any are left out.
     """
 
     instant: int
@@ -40,8 +43,8 @@ class Boundary:
     window: Mapping[str, tuple[int, ...]]
 
     @property
-    def writes(self) -> int:
-        """How many are not flushed, on all LUNs."""
+    def volatile(self) -> int:
+        """How many blocks are not flushed, on all LUNs; one that was written twice counts twice."""
         return sum(map(len, self.window.values()))
 
 
@@ -51,21 +54,21 @@ class State:
 
     Attributes:
         number: Its place in the order in which states are checked, from 1.
-        survivors: The writes that are not flushed and survive, by their instants, on all LUNs.
+        survivors: The blocks that are not flushed and survive, each as (LUN, place in its log).
     """
 
     number: int
     boundary: Boundary
-    survivors: frozenset[int] = frozenset()
+    survivors: frozenset[Block] = frozenset()
 
     @property
     def taken(self) -> int:
-        """How many writes the cut takes."""
-        return self.boundary.writes - len(self.survivors)
+        """How many blocks the cut takes."""
+        return self.boundary.volatile - len(self.survivors)
 
     def surviving(self, lun: str) -> tuple[int, ...]:
         """Those on one LUN, in order."""
-        return tuple(each for each in self.boundary.window.get(lun, ()) if each in self.survivors)
+        return tuple(place for place in self.boundary.window.get(lun, ()) if (lun, place) in self.survivors)
 
 
 def boundaries(recordings: Mapping[str, Recording], begin_ns: int, end_ns: int) -> list[Boundary]:
@@ -77,20 +80,20 @@ def boundaries(recordings: Mapping[str, Recording], begin_ns: int, end_ns: int) 
         end_ns: When it was over.
     """
     found: list[Boundary] = []
-    open_: dict[str, list[int]] = {}
-    flushes: dict[str, int] = {}
+    flushes: Counter[str] = Counter()
+    window: dict[str, Sequence[int]] = {}
     instant = max((each.first_instant for each in recordings.values()), default=0)
-    for io, t_ns, kind, lun in _all_ios(recordings):
+    for io, t_ns, kind, lun, places in heapq.merge(*(_ios(lun, each) for lun, each in recordings.items())):
         if kind == WRITE:
-            open_.setdefault(lun, []).append(io)
+            window[lun] = [*window.get(lun, ()), *places]
         elif kind in (FLUSH, CUT):
-            in_load = t_ns >= begin_ns
-            flushes[lun] = flushes.get(lun, 0) + in_load
-            if in_load and lun in open_:
-                found.append(Boundary(instant, t_ns, lun, flushes[lun], _window(open_)))
-            open_.pop(lun, None)
+            if t_ns >= begin_ns:
+                flushes[lun] += 1
+                if window.get(lun):
+                    found.append(Boundary(instant, t_ns, lun, flushes[lun], _kept(window)))
+            window.pop(lun, None)
         instant = max(instant, io)
-    return [*found, Boundary(instant, end_ns, "", 0, _window(open_))]
+    return [*found, Boundary(instant, end_ns, "", 0, _kept(window))]
 
 
 def states(of: Sequence[Boundary], most: int, seed: int) -> Iterator[State]:
@@ -102,7 +105,7 @@ def states(of: Sequence[Boundary], most: int, seed: int) -> Iterator[State]:
     """
     number = 0
     chosen = of if most >= len(of) else [of[(index + 1) * len(of) // most - 1] for index in range(most)]
-    seen: dict[int, set[frozenset[int]]] = {}
+    seen: dict[int, set[frozenset[Block]]] = {}
     draw = 0
     while number < most:
         before = number
@@ -121,34 +124,35 @@ def states(of: Sequence[Boundary], most: int, seed: int) -> Iterator[State]:
 
 def possible(of: Iterable[Boundary]) -> int:
     """How many states there are: at each boundary every subset of what is not flushed."""
-    return sum(1 << each.writes for each in of)
+    return sum(1 << each.volatile for each in of)
 
 
-def _subset(boundary: Boundary, draw: int, known: set[frozenset[int]], chance: random.Random) -> frozenset[int] | None:
-    """The writes that survive in the draw of this number; None: there is nothing new."""
-    writes = [each for of_lun in boundary.window.values() for each in of_lun]
+def _subset(
+    boundary: Boundary, draw: int, known: set[frozenset[Block]], chance: random.Random
+) -> frozenset[Block] | None:
+    """What survives in the draw of this number; None: there is nothing new."""
+    volatile = [(lun, place) for lun, places in boundary.window.items() for place in places]
     if draw == 0:
         return frozenset()
     if draw == 1:
-        return frozenset(writes) if writes else None
-    if len(known) == 1 << len(writes):
+        return frozenset(volatile) if volatile else None
+    if len(known) == 1 << len(volatile):
         return None
     for _ in range(_DRAWS_MAX):
-        drawn = frozenset(each for each in writes if chance.random() < _SURVIVES)
+        drawn = frozenset(each for each in volatile if chance.random() < _SURVIVES)
         if drawn not in known:
             return drawn
     return None
 
 
-def _window(open_: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
-    return {lun: tuple(ios) for lun, ios in open_.items() if ios}
+def _kept(window: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    return {lun: tuple(places) for lun, places in window.items()}
 
 
-def _all_ios(recordings: Mapping[str, Recording]) -> Iterator[tuple[int, int, int, str]]:
-    """Every I/O of all LUNs as (instant, time, kind, LUN), in the order in which they were done."""
-    return heapq.merge(*(_ios(lun, each) for lun, each in recordings.items()))
-
-
-def _ios(lun: str, recording: Recording) -> Iterator[tuple[int, int, int, str]]:
-    for instant, t_ns, kind in zip(recording.instants, recording.times, recording.kinds, strict=True):
-        yield instant, t_ns, kind, lun
+def _ios(lun: str, recording: Recording) -> Iterator[tuple[int, int, int, str, range]]:
+    """Every I/O as (instant, time, kind, LUN, places in the log of what it wrote)."""
+    begin = 0
+    columns = (recording.instants, recording.times, recording.kinds, recording.ends)
+    for instant, t_ns, kind, end in zip(*columns, strict=True):
+        yield instant, t_ns, kind, lun, range(begin, end)
+        begin = end

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,7 @@ import orjson
 
 from chaos.agent.recording import LOG_SUFFIX, Recording
 from chaos.errors import HarnessError, UsageError
-from chaos.history.events import DoorRead, End, Note
+from chaos.history.events import DoorRead, End, FaultEvent, Note
 from chaos.history.recorder import encode
 from chaos.trial import RECORDING_FOLDER
 
@@ -99,20 +99,24 @@ class CutHistory:
 
     def __init__(self, file: Path) -> None:
         """Read it."""
+        header, *lines = file.read_bytes().splitlines()
+        self._header: dict[str, object] = orjson.loads(header)
         self._lines: list[tuple[int, bytes]] = []
-        for line in file.read_bytes().splitlines():
+        for line in lines:
             event = orjson.loads(line)
             if event["event"] != "end":
-                self._lines.append((0 if event["event"] == "header" else event.get("t", 0), line))
+                self._lines.append((event["t"], line))
 
-    def write(self, to: Path, t_ns: int, then: list[DoorRead | Note]) -> None:
-        """Write what had happened before a time, and what was found afterwards, as a history that can be judged.
+    def write(self, to: Path, cut: FaultEvent, then: Sequence[DoorRead | Note]) -> None:
+        """Write what had happened before a cut, and what was found afterwards, as a history that can be judged.
 
         What was sent before it and answered after it stays without an answer: nobody knew of one.
         """
-        lines = [line for t, line in self._lines if t < t_ns]
+        healed = replace(cut, happened="healed", bit=True, struck=())
+        events = [cut, healed, *then]
+        lines = [line for t, line in self._lines if t < cut.t]
         with to.open("wb") as file:
+            file.write(orjson.dumps(self._header | {"faults": [cut.fault]}) + b"\n")
             file.writelines(line + b"\n" for line in lines)
-            file.writelines(encode(each) for each in then)
-            last = max((each.t for each in then), default=t_ns)
-            file.write(encode(End(last, len(lines) + len(then))))
+            file.writelines(encode(each) for each in events)
+            file.write(encode(End(max(each.t for each in events), 1 + len(lines) + len(events))))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,20 +14,22 @@ from chaos.agent.states import Crash
 from chaos.checks.file import judge_file
 from chaos.checks.verdict import Judgement
 from chaos.errors import AgentError, HarnessError
-from chaos.experiment.plan import Limits
-from chaos.explore.points import State
+from chaos.experiment.plan import Limits, ScheduledFault, Target, Trigger
+from chaos.explore.points import Block, State
 from chaos.explore.recorded import CutHistory
-from chaos.history.events import DoorRead, Note
+from chaos.history.events import DoorRead, FaultEvent, Note
 from chaos.stack.live.disks import Unrecoverable
 from chaos.stack.live.lifecycle import Lab
+from chaos.stack.spec import Stack
 from chaos.workload.reads.doors import Readers, fresh_doors
+from chaos.workload.reads.reader import ROUNDS_MAX
 from chaos.workload.session import FrontDoor
 
 Outcome = Literal["kept", "violated", "undecided"]
 """Everything that was acknowledged is there; something is wrong; not everything could be read."""
-CUT: Final = "cut"
-"""Topic of the note that says where the power went."""
+CUT: Final = "disk.power_cut"
 LOST_SHOWN_MAX: Final = 10
+BLOCK_BYTES: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Found:
 
     Attributes:
         instant, lun, flush: As of its boundary.
-        writes: How many were not flushed, of which `survivors` survive, by their instants.
+        volatile: How many blocks were not flushed, of which `survivors` survive, each as (LUN, place in its log).
         why: Of a state that is not "kept": the first reason.
         anomalies: Records by class.
         lost: The first records that are not as they must be, as OWNER/RECORD.
@@ -47,8 +49,8 @@ class Found:
     instant: int
     lun: str
     flush: int
-    writes: int
-    survivors: tuple[int, ...]
+    volatile: int
+    survivors: tuple[Block, ...]
     outcome: Outcome
     why: str = ""
     anomalies: Mapping[str, int] = field(default_factory=dict)
@@ -57,26 +59,40 @@ class Found:
 
     @property
     def taken(self) -> int:
-        """How many writes the cut took."""
-        return self.writes - len(self.survivors)
+        """How many blocks the cut took."""
+        return self.volatile - len(self.survivors)
 
     @property
-    def key(self) -> tuple[int, tuple[int, ...]]:
+    def key(self) -> tuple[int, tuple[Block, ...]]:
         """What tells it from every other state of its recording."""
         return self.instant, self.survivors
 
 
-def key_of(state: State) -> tuple[int, tuple[int, ...]]:
+def key_of(state: State) -> tuple[int, tuple[Block, ...]]:
     """As `Found.key`, of a state that has not been checked."""
     return state.boundary.instant, tuple(sorted(state.survivors))
 
 
-def place(lun: str, flush: int, writes: int, survivors: int) -> str:
+def place(lun: str, flush: int, volatile: int, taken: int) -> str:
     """Where the power goes, and what it takes, in words."""
     where = f"just before flush {flush} of {lun}" if lun else "at the end of the load"
-    if not writes:
+    if not volatile:
         return f"{where}, everything flushed"
-    return f"{where}, {writes - survivors} of {writes} writes that are not flushed gone"
+    return f"{where}, {taken:,} of {volatile:,} blocks that are not flushed gone"
+
+
+def target(stack: Stack, lun: str) -> Target:
+    """What a power cut is aimed at that takes the whole stack: its arrays; of local disks alone a machine on this LUN."""
+    if stack.arrays:
+        return Target("arrays", tuple(stack.arrays))
+    return Target("service", stack.services_on((lun or next(iter(stack.luns)),))[0])
+
+
+def cut_of(found: Found, stack: Stack) -> ScheduledFault:
+    """The same cut as a fault of a schedule. What survives of a drawn subset is drawn anew, block by block."""
+    at = Trigger(flush=found.flush, lun=found.lun, when="before") if found.lun else Trigger(phase="heal")
+    keep: Mapping[str, float] = {"keep": len(found.survivors) / found.volatile} if found.survivors else {}
+    return ScheduledFault(CUT, target(stack, found.lun), at, parameters=keep)
 
 
 class StateCheck:
@@ -99,61 +115,91 @@ class StateCheck:
         self._history = history
         self._owners = owners
 
-    async def check(self, state: State, file: Path) -> tuple[Found, Judgement]:
+    async def check(self, state: State, file: Path) -> Found:
         """Recover a state, read it, judge it; its history is left in a file. The copy is cleared afterwards.
 
         Raises:
             HarnessError: Anything but the service failed, or the check is blind.
         """
         begun = time.monotonic()
-        boundary = state.boundary
-        words = place(boundary.lun, boundary.flush, boundary.writes, len(state.survivors))
-        then: list[DoorRead | Note] = [Note(CUT, boundary.t_ns, f"power cut of every LUN {words}")]
         try:
-            then += await self._read(state)
-        except Unrecoverable as error:
-            then.append(Note("unrecoverable", time.monotonic_ns(), str(error)))
+            outcome, why, judgement = await self._found(state, file)
         finally:
             with contextlib.suppress(AgentError):  # the agent's loss is the error
                 await self._lab.running.clear()
-        self._history.write(file, boundary.t_ns, then)
-        history, judgement = judge_file(file)
-        if judgement.verdict is None:
-            raise HarnessError(f"{judgement.reason}; keep {file} and report it, there is no verdict on this state")
-        doors = [rounds[-1] for rounds in history.doors.values()]
-        unread = next((door for door in doors if not door.ok or not door.settled or door.unasked), None)
-        outcome: Outcome = "kept"
-        why = ""
-        if judgement.verdict == "VIOLATED":
-            outcome, why = "violated", judgement.reason
-        elif unread is not None:
-            outcome, why = "undecided", f"the door {unread.door} of {unread.owner} could not be read: {unread.why}"
-        bad = [f"{each.owner}/{each.record}" for each in judgement.records]
-        found = Found(
+        boundary = state.boundary
+        violated = outcome == "violated"
+        bad = judgement.records if violated else ()
+        return Found(
             number=state.number,
             instant=boundary.instant,
             lun=boundary.lun,
             flush=boundary.flush,
-            writes=boundary.writes,
+            volatile=boundary.volatile,
             survivors=tuple(sorted(state.survivors)),
             outcome=outcome,
             why=why,
-            anomalies=dict(Counter(judgement.anomalies)) if outcome == "violated" else {},
-            lost=tuple(bad[:LOST_SHOWN_MAX]),
+            anomalies=dict(judgement.anomalies) if violated else {},
+            lost=tuple(f"{each.owner}/{each.record}" for each in judgement.records[:LOST_SHOWN_MAX])
+            if violated
+            else (),
             seconds=round(time.monotonic() - begun, 3),
         )
-        return found, judgement
 
-    async def _read(self, state: State) -> Sequence[DoorRead]:
-        """Start everything on what is left, and read all records of everybody as a device that has never been there."""
+    async def _found(self, state: State, file: Path) -> tuple[Outcome, str, Judgement]:
+        """Where everything is there, one read is enough; else all is read again, until two reads agree."""
+        doors = fresh_doors(self._owners)
+        try:
+            await self._recover(state)
+            reader = await self._readers.new()
+            try:
+                for rounds in (1, ROUNDS_MAX):
+                    reads = await reader.read(
+                        self._front_door, 1, doors, seconds_max=self._limits.door_seconds_max, rounds=rounds
+                    )
+                    outcome, why, judgement = await asyncio.to_thread(self._judge, state, reads, file)
+                    if outcome == "kept":
+                        break
+            finally:
+                await reader.close()
+        except Unrecoverable as error:
+            note = Note("unrecoverable", time.monotonic_ns(), str(error))
+            return await asyncio.to_thread(self._judge, state, [note], file)
+        return outcome, why, judgement
+
+    async def _recover(self, state: State) -> None:
+        """Start everything on what is left."""
         running, golden = self._lab.running, self._lab.golden
         running.hostnames.take(golden.hostnames())
-        crashes = {lun: Crash(log, state.boundary.instant, state.surviving(lun)) for lun, log in self._logs.items()}
+        instant = state.boundary.instant
+        crashes = {lun: Crash(log, instant, state.surviving(lun)) for lun, log in self._logs.items()}
         await running.up_after_crash(golden.bases(), crashes, self._limits.recover_seconds_max)
-        reader = await self._readers.new()
-        try:
-            host, port = running.front_door
-            door = FrontDoor(host, port, running.published)
-            return await reader.read(door, 1, fresh_doors(self._owners), seconds_max=self._limits.door_seconds_max)
-        finally:
-            await reader.close()
+
+    def _judge(self, state: State, then: Sequence[DoorRead | Note], file: Path) -> tuple[Outcome, str, Judgement]:
+        self._history.write(file, self._cut(state), then)
+        history, judgement = judge_file(file)
+        if judgement.verdict is None:
+            raise HarnessError(f"{judgement.reason}; keep {file} and report it, there is no verdict on this state")
+        if judgement.verdict == "VIOLATED":
+            return "violated", judgement.reason, judgement
+        doors = [rounds[-1] for rounds in history.doors.values()]
+        unread = next((door for door in doors if not door.ok or door.unasked), None)
+        if unread is not None:
+            return "undecided", f"{unread.door} of {unread.owner} could not be read: {unread.why}", judgement
+        return "kept", "", judgement
+
+    def _cut(self, state: State) -> FaultEvent:
+        return FaultEvent(
+            index=0,
+            t=state.boundary.t_ns,
+            fault=CUT,
+            target=str(target(self._lab.stack, state.boundary.lun)),
+            happened="injected",
+            evidence={"discarded_bytes": state.taken * BLOCK_BYTES, "kept_bytes": len(state.survivors) * BLOCK_BYTES},
+            struck=tuple(self._logs),
+        )
+
+    @property
+    def _front_door(self) -> FrontDoor:
+        running = self._lab.running
+        return FrontDoor(*running.front_door, running.published)

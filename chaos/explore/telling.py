@@ -50,7 +50,7 @@ def told(explored: Explored) -> list[str]:
 def found_line(found: Found) -> str:
     """One state in a line."""
     lost = f" ({', '.join(found.lost[:3])}{' ...' if len(found.lost) > 3 else ''})" if found.lost else ""
-    where = place(found.lun, found.flush, found.writes, len(found.survivors))
+    where = place(found.lun, found.flush, found.volatile, found.taken)
     return f"state {found.number}, {where}: {found.why}{lost}"
 
 

@@ -155,8 +155,7 @@ class LunMachine(RuleBasedStateMachine):
         instant, now, durable = self._had(pick)
         data = path.with_name(path.name + DATA_SUFFIX)
         recording = Recording.read(path.with_name(path.name + LOG_SUFFIX))
-        window = [recording.instants[io] for io in recording.window(instant) if recording.kinds[io] == WRITE]
-        kept, left = (window, now) if survivors == "all" else ([], durable)
+        kept, left = (recording.volatile(instant), now) if survivors == "all" else ([], durable)
         for map_, content in ((recording.at(instant), now), (recording.after_cut(instant, kept), left)):
             base = RecordedBase(FileBase(self.base), str(data), map_)
             assert base.read(0, BLOCKS).ljust(SIZE, b"\0") == content

@@ -1,0 +1,68 @@
+"""Records the run of which an exploration is made."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from chaos.experiment.loader import write_plan
+from chaos.explore.recorded import Recorded, identity
+from chaos.history.reader import read_history
+from chaos.preflight.opening import Opened
+from chaos.reporting.listener import FanOut, Listener, Teller
+from chaos.reporting.result import HISTORY_FILE, PLAN_FILE
+from chaos.stack.agent.diary import Diary
+from chaos.stack.cache import CACHE_IN_AGENT, cache_folder
+from chaos.stack.engine.identity import Run
+from chaos.stack.inputs.keeping import keep
+from chaos.stack.live.lifecycle import Lab, lab
+from chaos.trial import LOGS_FOLDER, Trial
+from chaos.workload.drivers.files import driver_files
+from chaos.workload.reads.doors import Readers
+
+
+async def record(opened: Opened, folder: Path, listeners: Sequence[Listener]) -> None:
+    """Run the load once, without any fault, and keep its history and the write logs of all LUNs in a folder.
+
+    Raises:
+        HarnessError: Anything but the service failed.
+    """
+    plan = replace(opened.plans[0], schedule=())
+    stack = opened.stack
+    fan = FanOut(listeners)
+    files = driver_files((plan.driver or stack.driver).name, plan.driver_folder)
+    kept = keep(plan, stack, opened.sources, files, folder).into(folder, plan)
+    write_plan(kept, folder / PLAN_FILE)
+    run = Run.begin(plan.seed)
+    scratch = cache_folder() / "scratch"
+    scratch.mkdir(exist_ok=True)
+    told = Teller(fan, hold=False)
+    with contextlib.closing(told), contextlib.closing(Diary()) as diary:
+        diary.open(folder)
+        told.started(plan, plan.seed, 1, 1, folder)
+        async with (
+            Readers.open(plan.driver or stack.driver, plan.driver_folder, scratch) as readers,
+            lab(stack, run, plan.limits, diary.agent, told.log, folder / LOGS_FOLDER, told.doing) as made,
+        ):
+            plan = replace(plan, limits=made.patient(plan.limits))
+            write_plan(replace(kept, limits=plan.limits), folder / PLAN_FILE)
+            await Trial(plan, made, readers, folder, told).record()
+            history = await asyncio.to_thread(read_history, folder / HISTORY_FILE)
+            begin, end = ([p.t for p in history.phases if (p.name, p.happened) == ("load", what)]
+                          for what in ("begun", "ended"))  # fmt: skip
+            luns = made.running.stack.luns.values()
+            Recorded(
+                begin_ns=begin[0],
+                end_ns=end[0],
+                luns={lun.name: lun.file_name for lun in luns},
+                bases={lun: identity(path) for lun, path in bases(made).items()},
+                seed=plan.seed,
+            ).write(folder)
+
+
+def bases(made: Lab) -> dict[str, Path]:
+    """The golden files on the host, by LUN."""
+    return {lun: cache_folder() / path.removeprefix(f"{CACHE_IN_AGENT}/") for lun, path in made.golden.bases().items()}
