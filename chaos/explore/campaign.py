@@ -207,7 +207,8 @@ class Exploration:
     def _keep_violation(self) -> None:
         """Make the earliest violation a run folder of its own, with its page."""
         folder = self._folder / VIOLATION_FOLDER
-        assert (found := self.result(0.0).earliest) is not None
+        found = self.result(0.0).earliest
+        assert found is not None
         schedule = (cut_of(found, self._opened.stack),)
         plan = replace(self._plan, schedule=schedule, expect="VIOLATED")
         write_plan(plan, folder / PLAN_FILE)

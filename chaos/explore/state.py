@@ -82,7 +82,7 @@ def place(lun: str, flush: int, volatile: int, taken: int) -> str:
 
 
 def target(stack: Stack, lun: str) -> Target:
-    """What a power cut is aimed at that takes the whole stack: its arrays; of local disks alone a machine on this LUN."""
+    """What a cut of the whole stack is aimed at: its arrays; where all disks are local, a machine on this LUN."""
     if stack.arrays:
         return Target("arrays", tuple(stack.arrays))
     return Target("service", stack.services_on((lun or next(iter(stack.luns)),))[0])
@@ -140,9 +140,7 @@ class StateCheck:
             outcome=outcome,
             why=why,
             anomalies=dict(judgement.anomalies) if violated else {},
-            lost=tuple(f"{each.owner}/{each.record}" for each in judgement.records[:LOST_SHOWN_MAX])
-            if violated
-            else (),
+            lost=tuple(f"{each.owner}/{each.record}" for each in bad[:LOST_SHOWN_MAX]),
             seconds=round(time.monotonic() - begun, 3),
         )
 
