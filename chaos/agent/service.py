@@ -12,7 +12,7 @@ import subprocess
 import time
 from typing import Literal
 
-from chaos.agent import wire
+from chaos.agent import wire, wire_states
 from chaos.agent.asking import Question, ask
 from chaos.agent.disk import loop, mounted
 from chaos.agent.disk.fuse import Front
@@ -21,8 +21,9 @@ from chaos.agent.disk.state import Port, Target
 from chaos.agent.network import links, namespaces
 from chaos.agent.network.links import Links
 from chaos.agent.process.processes import Processes
+from chaos.agent.request import Done
 from chaos.agent.states import LinkState, LunState, Survivors
-from chaos.agent.wire import Done, Link
+from chaos.agent.wire_states import Link
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CHECK_SECONDS_MAX = 120
@@ -212,7 +213,7 @@ class Agent:
         gave_up = errors > 0 or port.failed_changes > 0 or bool({"ro", "emergency_ro", "shutdown"} & set(options))
         return wire.LunHealth(closed=False, gave_up=gave_up)
 
-    def do_apply_luns(self, asked: wire.ApplyLuns) -> wire.LunsApplied:
+    def do_apply_luns(self, asked: wire_states.ApplyLuns) -> wire_states.LunsApplied:
         """Kill, close, bring into the wanted state, read back; between two I/Os."""
         wanted = {name: (self._luns[name], state) for name, state in asked.luns.items()}
         chains = {name: target.chain_for(state.effects) for name, (target, state) in wanted.items()}
@@ -237,9 +238,9 @@ class Agent:
             self._lease(("lun", name), _until(asked.lease_seconds) if state.effects else None)
         self._front.reconsider()
         after = {name: self._read_back(name) for name in wanted}
-        return wire.LunsApplied(time.monotonic_ns(), dirty, killed, before, closed, after, lapsed, kept)
+        return wire_states.LunsApplied(time.monotonic_ns(), dirty, killed, before, closed, after, lapsed, kept)
 
-    def do_apply_services(self, asked: wire.ApplyServices) -> wire.ServicesApplied:
+    def do_apply_services(self, asked: wire_states.ApplyServices) -> wire_states.ServicesApplied:
         """Kill, pause or resume, and read back."""
         lapsed = self._lapsed_of([("service", name) for name in asked.services])
         killed = {service: self._processes.kill(service) for service in asked.kill}
@@ -247,15 +248,15 @@ class Agent:
         for name, state in asked.services.items():
             read[name] = self._processes.pause(name, state.paused)
             self._lease(("service", name), _until(asked.lease_seconds) if state.paused else None)
-        return wire.ServicesApplied(time.monotonic_ns(), killed, read, lapsed)
+        return wire_states.ServicesApplied(time.monotonic_ns(), killed, read, lapsed)
 
-    def do_apply_links(self, asked: wire.ApplyLinks) -> wire.LinksApplied:
+    def do_apply_links(self, asked: wire_states.ApplyLinks) -> wire_states.LinksApplied:
         """Open, close, read back."""
         lapsed = self._lapsed_of([("link", link) for link, _ in asked.links])
         applied = self._links.apply(dict(asked.links))
         for link, state in asked.links:
             self._lease(("link", link), None if state.open else _until(asked.lease_seconds))
-        return wire.LinksApplied(time.monotonic_ns(), tuple(applied[link] for link, _ in asked.links), lapsed)
+        return wire_states.LinksApplied(time.monotonic_ns(), tuple(applied[link] for link, _ in asked.links), lapsed)
 
     def do_find_alive(self, asked: wire.FindAlive) -> wire.Alive:
         """Tell who is alive."""
@@ -265,16 +266,19 @@ class Agent:
         """Count packets that arrived."""
         return wire.HeardPackets(*self._links.heard(asked.ends))
 
-    def do_count_ios(self, asked: wire.CountIos) -> wire.Counts:
+    def do_count_ios(self, asked: wire_states.CountIos) -> wire_states.Counts:
         """What was done to I/Os for one cause."""
         targets = {name: self._luns[name] for name in asked.luns}
-        return wire.Counts(
-            {name: wire.LunCounts(each.traffic, dict(each.counts[asked.cause])) for name, each in targets.items()}
+        return wire_states.Counts(
+            {
+                name: wire_states.LunCounts(each.traffic, dict(each.counts[asked.cause]))
+                for name, each in targets.items()
+            }
         )
 
-    def do_count_drops(self, asked: wire.CountDrops) -> wire.Drops:
+    def do_count_drops(self, asked: wire_states.CountDrops) -> wire_states.Drops:
         """Packets that were dropped so far."""
-        return wire.Drops(tuple(self._links.dropped(asked.links).values()))
+        return wire_states.Drops(tuple(self._links.dropped(asked.links).values()))
 
     def do_watch(self, asked: wire.Watch) -> Done:
         """Know a service's first process."""

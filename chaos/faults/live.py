@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Se
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from chaos.agent.wire import Killed, ServiceRead
+from chaos.agent.wire_states import Killed, ServiceRead
 from chaos.errors import AgentError
 from chaos.experiment.plan import Target
 from chaos.faults.base import Evidence, Fault

@@ -23,6 +23,7 @@ PARTS = {
     "chaos.agent.request": "wire",
     "chaos.agent.states": "wire",
     "chaos.agent.wire": "wire",
+    "chaos.agent.wire_states": "wire",
     "chaos.stack.spec": "spec",
     "chaos.stack.carrier.toxic": "spec",
     "chaos.faults.aim": "live",

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from chaos.agent import states, wire
+from chaos.agent import states, wire_states
 from chaos.agent.disk import effects
 from chaos.agent.disk.effects import Effect
 from chaos.agent.disk.lun import Lun
@@ -40,9 +40,9 @@ class Target:
         self.last_write_ns = time.monotonic_ns()
 
     @property
-    def traffic(self) -> wire.LunTraffic:
+    def traffic(self) -> wire_states.LunTraffic:
         """What went through it so far."""
-        return wire.LunTraffic(self.reads, self.writes, self.flushes, self.written_bytes, self.last_write_ns)
+        return wire_states.LunTraffic(self.reads, self.writes, self.flushes, self.written_bytes, self.last_write_ns)
 
     def chain_for(self, wanted: Iterable[states.Effect]) -> list[Effect]:
         """The effects to come; those that are in force already go on, with their count of times.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from chaos.agent.states import LunState
-from chaos.agent.wire import ApplyLuns, CountIos, Killed, LunsApplied
+from chaos.agent.wire_states import ApplyLuns, CountIos, Killed, LunsApplied
 from chaos.experiment.plan import Target
 from chaos.faults.aim import NobodyThere, moved, services_named, with_notes
 from chaos.faults.base import Fault

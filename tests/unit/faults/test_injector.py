@@ -13,12 +13,11 @@ import pytest
 
 from chaos.agent.request import Request
 from chaos.agent.states import Fail, LinkState, LunState
-from chaos.agent.wire import (
-    Answers,
+from chaos.agent.wire import Answers, Ask
+from chaos.agent.wire_states import (
     ApplyLinks,
     ApplyLuns,
     ApplyServices,
-    Ask,
     CountDrops,
     CountIos,
     Counts,

@@ -11,7 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from chaos.agent.wire import Beat, CountIos, Counts, Drop, Event, Health, LunHealth, Save
+from chaos.agent.wire import Beat, Drop, Event, Health, LunHealth, Save
+from chaos.agent.wire_states import CountIos, Counts
 from chaos.errors import AgentError
 from chaos.stack.agent import link
 from chaos.stack.agent.link import Agent, _door
