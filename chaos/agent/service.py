@@ -6,15 +6,15 @@ import contextlib
 import ctypes
 import errno
 import os
-import random
 import re
-import subprocess
 import time
+from collections.abc import Callable
 from typing import Literal
 
-from chaos.agent import wire, wire_states
+from chaos.agent import program, wire, wire_states
 from chaos.agent.asking import Question, ask
 from chaos.agent.disk import loop, mounted
+from chaos.agent.disk.armed import Arming
 from chaos.agent.disk.fuse import Front
 from chaos.agent.disk.lun import Lun
 from chaos.agent.disk.state import Port, Target
@@ -22,11 +22,10 @@ from chaos.agent.network import links, namespaces
 from chaos.agent.network.links import Links
 from chaos.agent.process.processes import Processes
 from chaos.agent.request import Done
-from chaos.agent.states import LinkState, LunState, Survivors
+from chaos.agent.states import LinkState, LunState
 from chaos.agent.wire_states import Link
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_CHECK_SECONDS_MAX = 120
 _UNMOUNT_SECONDS_MAX = 10.0
 """Until everything of a file system that the engine has unmounted has been written back."""
 _E2FSCK_GIVES_UP = 4
@@ -60,8 +59,18 @@ class Agent:
     Even closing a loop device does: the last close writes its dirty pages back, through FUSE.
     """
 
-    def __init__(self, run: str, front: Front, front_folder: str, store: str) -> None:
-        """Keep the LUNs' logs in the folder `store`; show ports through `front`, mounted at `front_folder`."""
+    def __init__(
+        self,
+        run: str,
+        front: Front,
+        front_folder: str,
+        store: str,
+        tell: Callable[[wire.Event], None] = lambda event: None,
+    ) -> None:
+        """Keep the LUNs' logs in the folder `store`; show ports through `front`, mounted at `front_folder`.
+
+        `tell` pushes an event at once, from within the thread that serves; others are returned by `tick`.
+        """
         self._run = run
         self._front = front
         self._front_folder = front_folder
@@ -71,6 +80,7 @@ class Agent:
         self._generation = 0
         self._processes = Processes()
         self._links = Links()
+        self._arming = Arming(self.do_apply_luns, tell)
         self._shown: dict[str, tuple[str, int]] = {}
         """Loop devices over files, each with a handle, by path."""
         self._leases: dict[Key, int] = {}
@@ -141,8 +151,8 @@ class Agent:
         with open(part, "wb") as file:
             file.truncate(asked.size_bytes)
         options = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"
-        _run_program("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-E", options, part)
-        _run_program("debugfs", "-w", "-R", "rmdir lost+found", part)
+        program.require("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-E", options, part)
+        program.require("debugfs", "-w", "-R", "rmdir lost+found", part)
         os.replace(part, asked.path)
         return Done()
 
@@ -162,7 +172,7 @@ class Agent:
 
     def do_check(self, asked: wire.Check) -> wire.Checked:
         """`e2fsck -p`, which replays the journal."""
-        code, output = _program("e2fsck", "-p", self._ports[asked.lun].device, seconds=_CHECK_SECONDS_MAX)
+        code, output = program.run("e2fsck", "-p", self._ports[asked.lun].device, seconds=program.SECONDS_MAX)
         return wire.Checked(code, output, ok=code < _E2FSCK_GIVES_UP)
 
     def do_sync(self, asked: wire.Sync) -> Done:
@@ -190,8 +200,7 @@ class Agent:
         found: dict[str, tuple[str, ...]] = {}
         for service in asked.services:
             with contextlib.suppress(OSError):
-                lines = _content(f"/proc/{self._processes.pid(service)}/mountinfo").splitlines()
-                found[service] = tuple(_unescaped(line.split(" ")[4]) for line in lines)
+                found[service] = mounted.points(self._processes.pid(service))
         return wire.MountPoints(found)
 
     def do_health(self, asked: wire.Health) -> wire.LunHealth:
@@ -216,7 +225,7 @@ class Agent:
     def do_apply_luns(self, asked: wire_states.ApplyLuns) -> wire_states.LunsApplied:
         """Kill, close, bring into the wanted state, read back; between two I/Os."""
         wanted = {name: (self._luns[name], state) for name, state in asked.luns.items()}
-        chains = {name: target.chain_for(state.effects) for name, (target, state) in wanted.items()}
+        chains = {name: target.chain_for(asked.cause, state.effects) for name, (target, state) in wanted.items()}
         lapsed = self._lapsed_of([("lun", name) for name in wanted])
         with_them = [self._luns[name] for name in (*asked.unplug, *asked.within)]
         dirty = {service: self._processes.dirty_bytes(service) for service in asked.dirty}
@@ -230,15 +239,29 @@ class Agent:
             before[name] = target.traffic
             if not state.power or state.lost:
                 unflushed = target.lun.volatile_bytes
-                discarded = _cut(target, state.survivors)  # also where it was only unplugged until now
+                discarded = target.cut(state.survivors)  # also where it was only unplugged until now
                 if self._closes(name, asked.cause):
                     closed[name], kept[name] = discarded, unflushed - discarded
             target.lost = target.lost or state.lost
             target.chain = chains[name]
-            self._lease(("lun", name), _until(asked.lease_seconds) if state.effects else None)
+            self._lease(("lun", name), _until(asked.lease_seconds) if target.chain else None)
         self._front.reconsider()
         after = {name: self._read_back(name) for name in wanted}
         return wire_states.LunsApplied(time.monotonic_ns(), dirty, killed, before, closed, after, lapsed, kept)
+
+    def do_arm(self, asked: wire_states.Arm) -> Done:
+        """Have it wait."""
+        self._arming.arm(asked, self._luns)
+        return Done()
+
+    def do_disarm(self, asked: wire_states.Disarm) -> wire_states.Disarmed:
+        """Have it wait no longer."""
+        return self._arming.disarm(asked.cause)
+
+    def do_take_apart(self, asked: wire_states.TakeApart) -> Done:
+        """Leave operators alone."""
+        self._arming.take_apart(asked.luns)
+        return Done()
 
     def do_apply_services(self, asked: wire_states.ApplyServices) -> wire_states.ServicesApplied:
         """Kill, pause or resume, and read back."""
@@ -309,6 +332,7 @@ class Agent:
 
     def do_release(self, asked: wire.Release) -> Done:
         """End everything that can be ended at once."""
+        self._arming.clear()
         self._end([("lun", name) for name in self._luns])
         self._end(list(self._leases))
         self._lapsed.clear()
@@ -388,14 +412,6 @@ class Agent:
         return LunState(has_power, target.lost, tuple(effect.wanted for effect in target.chain))
 
 
-def _cut(target: Target, survivors: Survivors | None) -> int:
-    """Take a LUN's power; return the bytes that were discarded."""
-    if survivors is None:
-        return target.lun.cut()
-    chance = random.Random(f"{survivors.draw}/{target.name}")
-    return target.lun.cut_in_part(chance, survivors.share, torn=survivors.torn)
-
-
 def _require_unmounted(what: str, device: str) -> None:
     if not mounted.wait_until_free(device, _UNMOUNT_SECONDS_MAX):
         who = ", ".join(mounted.holders(device)) or "nobody who can be named"
@@ -418,19 +434,3 @@ def _plain(name: str) -> str:
 def _content(path: str) -> str:
     with open(path) as file:
         return file.read()
-
-
-def _unescaped(path: str) -> str:
-    """A path of mountinfo, where blanks and backslashes are three octal digits."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), path)
-
-
-def _program(*arguments: str, seconds: float) -> tuple[int, str]:
-    done = subprocess.run(arguments, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL)
-    return done.returncode, (done.stdout + done.stderr).decode(errors="replace").strip()
-
-
-def _run_program(*arguments: str) -> None:
-    code, output = _program(*arguments, seconds=_CHECK_SECONDS_MAX)
-    if code:
-        raise OSError(f"{arguments[0]} ended with {code}: {output[-400:]}")

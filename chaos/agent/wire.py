@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chaos.agent.request import Done, Request
+from chaos.agent.wire_states import FellOn, LunsApplied
 
 
 @dataclass(frozen=True)
@@ -266,16 +267,20 @@ class Event:
     """What the agent says by itself.
 
     Attributes:
-        event: "ready"; "exited" of a `service` that ended, by itself or `killed` by a fault; "lease-ended" of the
-            `targets` whose lease ran out; "crashed" with the `trace`; "refused" of a request, with `error` and `trace`;
-            and of the controller itself "stalled": its event loop stood still for so many `seconds`, where the `trace`
-            says.
+        event: "ready"; "struck" of an armed request, by its `cause`, with the I/O that it `fell_on` and what became of
+            it (`applied`, or `error` and `trace`); "exited" of a `service` that ended, by itself or `killed` by a
+            fault; "lease-ended" of the `targets` whose lease ran out; "crashed" with the `trace`; "refused" of a
+            request, with `error` and `trace`; and of the controller itself "stalled": its event loop stood still for so
+            many `seconds`, where the `trace` says.
     """
 
-    event: Literal["ready", "exited", "lease-ended", "crashed", "refused", "stalled"]
+    event: Literal["ready", "struck", "exited", "lease-ended", "crashed", "refused", "stalled"]
     service: str = ""
     killed: bool = False
     targets: tuple[str, ...] = ()
     error: str = ""
     trace: str = ""
     seconds: float = 0.0
+    cause: int = 0
+    fell_on: FellOn | None = None
+    applied: LunsApplied | None = None

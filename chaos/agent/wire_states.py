@@ -6,8 +6,9 @@ See `wire`, whose requests are those of operators.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
-from chaos.agent.request import Request
+from chaos.agent.request import Done, Request
 from chaos.agent.states import LinkState, LunState, ServiceState
 
 Link = tuple[str, str]
@@ -62,7 +63,9 @@ class LunsApplied:
 
 @dataclass(frozen=True)
 class ApplyLuns(Request[LunsApplied]):
-    """Bring LUNs into the wanted state, all of them between two I/Os, and read it back.
+    """Bring LUNs into the state that a `cause` wants, all of them between two I/Os, and read it back.
+
+    What other causes want of them stays; effects meet I/Os in the order of their causes.
 
     Services to `kill` die first, then LUNs close, so that nothing sneaks out of the page cache. LUNs to `unplug` close
     as well, while their arrays go on: what those have taken stays, what the page cache holds never gets there. Effects
@@ -77,6 +80,63 @@ class ApplyLuns(Request[LunsApplied]):
     unplug: tuple[str, ...] = ()
     within: tuple[str, ...] = ()
     dirty: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Arm(Request[Done]):
+    """Carry a request out right `before` or right after the nth I/O of a kind that comes to a LUN from now on.
+
+    The event "struck" tells when that was done. One request can be armed for each cause; until it strikes it has no
+    effect at all, and it ends with the agent.
+    """
+
+    request: ApplyLuns
+    lun: str
+    operation: Literal["flush", "write"]
+    number: int
+    before: bool
+
+
+@dataclass(frozen=True)
+class FellOn:
+    """The I/O before or after which an armed request was carried out.
+
+    Attributes:
+        number: Of the I/Os of this kind that came to this LUN since the request was armed.
+        offset, size: In bytes; of a flush those of the last write before it (0, 0 where there was none).
+        writes: That came before it since then.
+    """
+
+    lun: str
+    operation: Literal["flush", "write"]
+    number: int
+    before: bool
+    offset: int
+    size: int
+    writes: int
+
+
+@dataclass(frozen=True)
+class Disarmed:
+    """The I/Os that came while a request was armed; `taken_apart`: until operators took one of its LUNs away."""
+
+    flushes: int = 0
+    writes: int = 0
+    taken_apart: bool = False
+
+
+@dataclass(frozen=True)
+class Disarm(Request[Disarmed]):
+    """Let an armed request wait no longer. One that has struck was told of before the reply to this."""
+
+    cause: int
+
+
+@dataclass(frozen=True)
+class TakeApart(Request[Done]):
+    """Operators are about to take these LUNs away: armed requests that involve one of them strike no more."""
+
+    luns: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def test_power_comes_back_through_a_new_port_only(agent: Agent) -> None:
     assert not agent.do_health(wire.Health("disk")).closed
 
 
-@pytest.mark.parametrize("again", [OFF, FAILING.powered_off(), BASELINE.gone()])
+@pytest.mark.parametrize("again", [OFF, with_effects(replace(FAIL_READS, cause=2)).powered_off(), BASELINE.gone()])
 def test_a_lun_that_is_dark_already_is_not_closed_again(agent: Agent, again: LunState) -> None:
     assert apply(agent, OFF, cause=1).closed == {"disk": 0}
     assert apply(agent, again, cause=2).closed == {}
@@ -117,8 +117,8 @@ def test_what_was_counted_for_one_cause_outlives_the_rules_of_others_and_goes_wi
     first, second = replace(FAIL_READS, cause=1), replace(FAIL_READS, cause=2)
     apply(agent, with_effects(first), cause=1)
     agent._luns["disk"].chain[0].meets(Io("read", 0, 1))
-    apply(agent, with_effects(first, second), cause=2)
-    apply(agent, with_effects(second), cause=1)
+    apply(agent, with_effects(second), cause=2)
+    apply(agent, BASELINE, cause=1)
     counted = {cause: agent.do_count_ios(wire_states.CountIos(("disk",), cause)).luns["disk"].ios for cause in (1, 2)}
     assert counted == {1: {"failed_reads": 1}, 2: {}}
     agent.do_drop(wire.Drop("disk"))
@@ -128,10 +128,25 @@ def test_what_was_counted_for_one_cause_outlives_the_rules_of_others_and_goes_wi
 
 def test_of_two_equal_rules_the_one_that_stays_keeps_its_own_count(agent: Agent) -> None:
     first, second = replace(FAIL_TWO_WRITES, cause=1), replace(FAIL_TWO_WRITES, cause=2)
-    apply(agent, with_effects(first, second))
+    apply(agent, with_effects(second), cause=2)
+    apply(agent, with_effects(first), cause=1)
     assert agent._luns["disk"].chain[0].meets(Io("write", 0, 1)) is Fate.FAILS
-    apply(agent, with_effects(second))
+    apply(agent, BASELINE, cause=1)
     assert [(each.wanted.cause, left(each)) for each in agent._luns["disk"].chain] == [(2, 2)]
+
+
+def test_what_a_cause_wants_leaves_what_others_want_and_all_of_it_stands_in_the_order_of_causes(agent: Agent) -> None:
+    first, second = replace(FAIL_TWO_WRITES, cause=1), replace(FAIL_READS, cause=2)
+    apply(agent, with_effects(second), cause=2)
+    assert apply(agent, with_effects(first), cause=1).after["disk"].effects == (first, second)
+    assert apply(agent, OFF, cause=3).after["disk"].effects == (first, second)
+    assert apply(agent, BASELINE, cause=2).after["disk"].effects == (first,)
+
+
+def test_an_effect_of_another_cause_is_refused_and_nothing_is_changed(agent: Agent) -> None:
+    with pytest.raises(ValueError, match="an effect of cause 1 cannot be wanted by cause 2"):
+        apply(agent, with_effects(replace(FAIL_READS, cause=1)), cause=2)
+    assert agent._luns["disk"].chain == []
 
 
 def test_a_lun_that_is_unplugged_refuses_what_comes_and_keeps_what_its_array_had_taken(agent: Agent) -> None:
@@ -174,7 +189,7 @@ def test_mount_points_are_told_as_the_service_sees_them(agent: Agent) -> None:
     found = agent.do_mounts(wire.Mounts(("me", "gone"))).services
     assert list(found) == ["me"]
     assert {"/", "/proc"} <= set(found["me"])
-    assert service._unescaped(r"/with\040blank\134") == "/with blank\\"
+    assert mounted.unescaped(r"/with\040blank\134") == "/with blank\\"
 
 
 def test_a_lun_that_somebody_still_has_mounted_keeps_its_port_and_it_is_told_who_has_it(

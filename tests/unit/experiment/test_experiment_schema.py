@@ -97,7 +97,24 @@ def test_a_wrong_value_is_refused_by_name(written: Write, faults: Catalogue, lin
     [
         (
             "fault: san.lose, target: {array: core}, at: {flush: 120, of: pgdata, side: before}",
-            "at: {flush: ...} is not",
+            "at: {flush: ...} needs the LUN whose I/Os are counted",
+        ),
+        (
+            "fault: disk.power_cut, target: {array: core}, at: {flush: 12, write: 3, lun: pgdata}",
+            "at needs exactly one key",
+        ),
+        (
+            "fault: disk.power_cut, target: {array: core}, at: {seconds: 3, lun: pgdata, when: before}",
+            "lun and when belong to flush or write",
+        ),
+        ("fault: disk.power_cut, target: {array: core}, at: {flush: 0, lun: pgdata}", "this should be 1 to 1e+07"),
+        (
+            "fault: disk.power_cut, target: {array: core}, at: {flush: 2, lun: pgdata, when: while}",
+            "when should be 'before' or 'after', not 'while'",
+        ),
+        (
+            "fault: process.kill, target: {service: db}, at: {write: 2, lun: pgdata}",
+            "process.kill cannot strike at a write: only faults of LUNs are carried out where I/Os are served",
         ),
         ("fault: san.lose, target: {array: core}, at: {seconds: 1, phase: load}", "at needs exactly one key"),
         ("fault: san.lose, target: {array: core}, at: {phase: lod}", "unknown phase 'lod'"),

@@ -134,7 +134,9 @@ class NotingAgent:
             is_open = was_open and wanted.power and not wanted.lost
             if was_open and not is_open:
                 closed[name] = self.unflushed.get(name, 0)
-            self.state[name] = replace(wanted, power=is_open)
+            others = [each for each in self.state[name].effects if each.cause != asked.cause]
+            effects = sorted((*others, *wanted.effects), key=lambda each: each.cause)
+            self.state[name] = LunState(is_open, self.state[name].lost or wanted.lost, tuple(effects))
         after = {name: self.state[name] for name in asked.luns}
         return LunsApplied(self.now_ns(), dirty, killed, before, closed, after, self.lapsed)
 
@@ -849,13 +851,14 @@ def test_overlapping_faults_compose_and_healing_one_keeps_the_other(play: Callab
         bench.injector.begin_load()
         both = BASELINE.with_effect(READS).powered_off()
         await asyncio.sleep(1.5)
-        assert bench.agent.applied[-1]["pgdata"] == BASELINE.with_effect(READS)
+        assert bench.agent.state["pgdata"] == BASELINE.with_effect(READS)
         await asyncio.sleep(1)
-        assert bench.agent.applied[-1]["pgdata"] == both
+        assert bench.agent.state["pgdata"] == both
         await asyncio.sleep(1)
-        assert bench.agent.applied[-1]["pgdata"] == OFF, "the cut outlives the rule that came before it"
+        assert bench.agent.state["pgdata"] == OFF, "the cut outlives the rule that came before it"
         assert bench.injector.damage.held == {"db"}
         await asyncio.sleep(1)
+        assert bench.agent.state["pgdata"] == OFF, "power comes back through a new port, with the operators"
         assert bench.agent.applied[-1] == {"pgdata": BASELINE, "wal": BASELINE}
         await bench.injector.end_load()
 
@@ -899,12 +902,12 @@ def test_two_equal_faults_on_one_lun_are_two(play: Callable[..., None]) -> None:
         bench.injector.begin_load()
         await asyncio.sleep(2.5)
         other = replace(READS, cause=1)
-        assert list(bench.agent.applied[-1]["pgdata"].effects) == [READS, other]
+        assert list(bench.agent.state["pgdata"].effects) == [READS, other]
         await asyncio.sleep(1)
-        assert list(bench.agent.applied[-1]["pgdata"].effects) == [other]
+        assert list(bench.agent.state["pgdata"].effects) == [other]
         await bench.injector.end_load()
         await bench.injector.heal_all()
-        assert not bench.agent.applied[-1]["pgdata"].effects
+        assert not bench.agent.state["pgdata"].effects
 
     lun = Target("lun", "pgdata")
     play(io_error(Trigger(seconds=1), lun, for_seconds=2), io_error(Trigger(seconds=2), lun), act=act)
@@ -915,7 +918,7 @@ def test_a_lun_stays_lost_whatever_else_heals(play: Callable[..., None]) -> None
         bench.injector.begin_load()
         await asyncio.sleep(4)
         await bench.injector.end_load()
-        assert bench.agent.applied[-1] == {"pgdata": BASELINE.gone()}
+        assert bench.agent.state["pgdata"] == OFF.gone()
 
     play(
         ScheduledFault("san.lose", ARRAY, Trigger(seconds=1)),
