@@ -112,6 +112,27 @@ def test_events_are_handed_on() -> None:
     play(act)
 
 
+def test_who_is_told_of_a_strike_is_told_before_an_answer_that_came_after_it() -> None:
+    async def act(container: Container) -> None:
+        told: list[str] = []
+        container.agent.on_struck[3] = lambda event: told.append(f"struck {event.cause}")
+
+        async def ask() -> None:
+            await container.agent.call(Drop("disk"))
+            told.append("answered")
+
+        asking = asyncio.create_task(ask())
+        number = (await container.request())["id"]
+        strike = '{"event": "struck", "cause": 3}\n'
+        await container.say(f'{strike}{{"id": {number}, "ok": {{}}}}\n{strike}'.encode())
+        await asking
+        await container.heard(2)
+        assert told == ["struck 3", "answered"], "once"
+        assert container.events == [Event("struck", cause=3)] * 2
+
+    play(act)
+
+
 def test_the_door_is_there_for_one_agent_and_gone_afterwards(tmp_path: Path) -> None:
     folder = tmp_path / ("deep" * 20) / ("deeper" * 20)  # longer than an address may be
     folder.mkdir(parents=True)
