@@ -107,14 +107,12 @@ class Trigger:
         return None if self.write is None else ("write", self.write)
 
     def __str__(self) -> str:
-        """In words: "ack 1,200", "3 s", "phase converge", "flush 12 of pgdata, before it is applied"."""
+        """In words: "at ack 1,200", "at 3 s", "at phase converge", "right before flush 12 of pgdata"."""
         if self.io is not None:
-            operation, number = self.io
-            applied = "before it is applied" if self.when == "before" else "right after it"
-            return f"{operation} {number:,} of {self.lun}, {applied}"
+            return f"right {self.when} {self.io[0]} {self.io[1]:,} of {self.lun}"
         if self.acknowledged is not None:
-            return f"ack {self.acknowledged:,}"
-        return f"phase {self.phase}" if self.seconds is None else f"{self.seconds:g} s"
+            return f"at ack {self.acknowledged:,}"
+        return f"at phase {self.phase}" if self.seconds is None else f"at {self.seconds:g} s"
 
 
 Named = str | tuple[str, ...] | tuple[tuple[str, ...], ...] | Literal[True]

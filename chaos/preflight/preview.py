@@ -78,7 +78,7 @@ def _service(service: Service, stack: Stack) -> str:
 
 
 def _fault(fault: ScheduledFault, stack: Stack) -> str:
-    text = f"{fault.fault} {fault.target} at {fault.at}"
+    text = f"{fault.fault} {fault.target} {fault.at}"
     if fault.for_seconds is not None:
         text += f" for {fault.for_seconds:g} s"
     if fault.parameters:

@@ -58,7 +58,7 @@ def size(number_bytes: int) -> str:
 
 def scheduled(fault: ScheduledFault) -> str:
     """A fault of a schedule with its target, trigger, duration and parameters."""
-    text = f"{fault.fault} {fault.target} at {fault.at}"
+    text = f"{fault.fault} {fault.target} {fault.at}"
     if fault.for_seconds is not None:
         text += f" for {plain(fault.for_seconds)} s"
     if fault.parameters:

@@ -47,11 +47,11 @@ def test_values_of_variables_are_never_announced() -> None:
             ScheduledFault(
                 "disk.power_cut", Target("array", "core"), Trigger(flush=1200, lun="pgdata", when="before"), 0.5
             ),
-            "disk.power_cut core at flush 1,200 of pgdata, before it is applied for 0.5 s",
+            "disk.power_cut core right before flush 1,200 of pgdata for 0.5 s",
         ),
         (
             ScheduledFault("disk.hang", Target("lun", "pgdata"), Trigger(write=3, lun="pgdata", when="after")),
-            "disk.hang pgdata at write 3 of pgdata, right after it",
+            "disk.hang pgdata right after write 3 of pgdata",
         ),
     ],
 )
