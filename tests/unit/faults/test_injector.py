@@ -992,6 +992,7 @@ def test_a_trigger_at_an_io_that_does_not_come_is_missed_with_how_many_there_wer
     async def act(bench: Bench) -> None:
         bench.injector.begin_load()
         await bench.injector.arm()
+        assert [each.before for each in bench.agent.armed.values()] == [True, False]
         assert bench.injector.awaits(1)
         assert not bench.injector.awaits(0), "with no write left to send none comes"
         bench.agent.came = Disarmed(flushes=7, writes=41)

@@ -274,3 +274,4 @@ def test_a_role_that_moves_cannot_be_struck_at_an_io_and_one_that_does_not_can(t
     check_targets(plan, stack)
     with pytest.raises(SourceError, match="cannot strike the role database at a write: services are asked who has it"):
         check_targets(plan, replace(stack, role_checks={"database": RoleCheck(8008, "/leader")}))
+    check_targets(striking_at(plan.schedule[0].at), replace(stack, role_checks={"pgdata": RoleCheck(8008, "/leader")}))
