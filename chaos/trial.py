@@ -27,7 +27,7 @@ from chaos.history.events import CANARY_DEVICE, CANARY_OWNER, COPIES, ROLE, Head
 from chaos.history.recorder import Recorder
 from chaos.history.told import NOBODY
 from chaos.reporting.listener import Teller
-from chaos.reporting.recall import result_of
+from chaos.reporting.recall import fell_before, result_of
 from chaos.reporting.result import TrialResult, write_result
 from chaos.stack.agent.heartbeat import Stall
 from chaos.stack.cache import CACHE_IN_AGENT, cache_folder, scratch_of
@@ -93,7 +93,7 @@ class Trial:
             running.finished,
             changing=running.changing,
         )
-        self._injector = Injector(plan.schedule, at, self._recorder, fan.fault, self._mend_in_load)
+        self._injector = Injector(plan.schedule, at, self._recorder, fan.fault, self._mend_in_load, fell_before(plan))
         self._watching: asyncio.Task[None] | None = None
         self._readers: list[Reader] = []
         self._unrecoverable = ""
@@ -210,6 +210,7 @@ class Trial:
             self._watching = asyncio.create_task(self._roles.watch(self._note_role))
             async with self._phase("load"):
                 self._injector.begin_load()
+                await self._injector.arm()
                 showing = asyncio.create_task(self._show_progress(fleet))
                 try:
                     await fleet.work(self._injector.awaits)

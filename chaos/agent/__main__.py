@@ -78,7 +78,7 @@ def main() -> None:
         os.makedirs(_FRONT_FOLDER, exist_ok=True)
         device = fuse.mount(_FRONT_FOLDER)  # first: at exit it closes before any loop device, and so unblocks them
         front = fuse.Front(device)
-        agent = Agent(run, front, _FRONT_FOLDER, store)
+        agent = Agent(run, front, _FRONT_FOLDER, store, lambda event: line.say(encoded(event)))
         workers = ThreadPoolExecutor(max_workers=4, initializer=_be_ordinary)
         line.say(encoded(wire.Event("ready")))
         _loop(agent, front, device, workers, line, beat_seconds_max)

@@ -1,9 +1,10 @@
-"""What a request of the controller to the agent is; `wire` has all there are."""
+"""What a request of the controller to the agent is; `wire` and `wire_states` have all there are."""
 
 from __future__ import annotations
 
 import re
 import typing
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 R = TypeVar("R")
@@ -29,3 +30,8 @@ class Request(Generic[R]):
 
 REQUESTS: dict[str, type[Request[Any]]] = {}
 """Every request by its name."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The reply to a request that has nothing to tell."""

@@ -7,16 +7,16 @@ import ctypes
 import errno
 import itertools
 import os
-import random
 import re
-import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from chaos.agent import wire, wire_files
+from chaos.agent import program, wire, wire_states
 from chaos.agent.asking import Question, ask
 from chaos.agent.disk import loop, mounted
+from chaos.agent.disk.armed import Arming
 from chaos.agent.disk.base import Crashes
 from chaos.agent.disk.fuse import Front
 from chaos.agent.disk.lun import Lun
@@ -24,11 +24,11 @@ from chaos.agent.disk.state import Port, Target
 from chaos.agent.network import links, namespaces
 from chaos.agent.network.links import Links
 from chaos.agent.process.processes import Processes
-from chaos.agent.states import LinkState, LunState, Survivors
-from chaos.agent.wire import Done, Link
+from chaos.agent.request import Done
+from chaos.agent.states import LinkState, LunState
+from chaos.agent.wire_states import Link
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_CHECK_SECONDS_MAX = 120
 _UNMOUNT_SECONDS_MAX = 10.0
 """Until everything of a file system that the engine has unmounted has been written back."""
 _E2FSCK_GIVES_UP = 4
@@ -46,14 +46,14 @@ class Agent:
             wire.Attach,
             wire.AwaitUnmount,
             wire.Drop,
-            wire_files.Inspect,
-            wire_files.Save,
-            wire_files.SaveLog,
+            wire.Inspect,
+            wire.Save,
+            wire.SaveLog,
             wire.Check,
             wire.Confine,
-            wire_files.Format,
-            wire_files.Show,
-            wire_files.Hide,
+            wire.Format,
+            wire.Show,
+            wire.Hide,
             wire.Sync,
             wire.Ask,
         }
@@ -63,8 +63,18 @@ class Agent:
     Even closing a loop device does: the last close writes its dirty pages back, through FUSE.
     """
 
-    def __init__(self, run: str, front: Front, front_folder: str, store: str) -> None:
-        """Keep the LUNs' logs in the folder `store`; show ports through `front`, mounted at `front_folder`."""
+    def __init__(
+        self,
+        run: str,
+        front: Front,
+        front_folder: str,
+        store: str,
+        tell: Callable[[wire.Event], None] = lambda event: None,
+    ) -> None:
+        """Keep the LUNs' logs in the folder `store`; show ports through `front`, mounted at `front_folder`.
+
+        `tell` pushes an event at once, from within the thread that serves; others are returned by `tick`.
+        """
         self._run = run
         self._front = front
         self._front_folder = front_folder
@@ -76,6 +86,7 @@ class Agent:
         self._generation = 0
         self._processes = Processes()
         self._links = Links()
+        self._arming = Arming(self.do_apply_luns, tell)
         self._shown: dict[str, tuple[str, int]] = {}
         """Loop devices over files, each with a handle, by path."""
         self._leases: dict[Key, int] = {}
@@ -95,13 +106,13 @@ class Agent:
         self._luns[asked.lun] = Target(asked.lun, Lun(asked.size_bytes, base, self._store, self._instants))
         return Done()
 
-    def do_keep_log(self, asked: wire_files.KeepLog) -> Done:
+    def do_keep_log(self, asked: wire.KeepLog) -> Done:
         """Have every instant from now on."""
         for name in asked.luns:
             self._luns[name].lun.keep_log()
         return Done()
 
-    def do_save_log(self, asked: wire_files.SaveLog) -> Done:
+    def do_save_log(self, asked: wire.SaveLog) -> Done:
         """Write a LUN's log into files."""
         self._luns[asked.lun].lun.save_log(Path(asked.path))
         return Done()
@@ -143,32 +154,32 @@ class Agent:
             return wire.Unmounted(free=True)
         return wire.Unmounted(free=False, holders=mounted.holders(port.device))
 
-    def do_save(self, asked: wire_files.Save) -> Done:
+    def do_save(self, asked: wire.Save) -> Done:
         """Write a LUN's content into a file."""
         self._luns[asked.lun].lun.save(asked.path)
         return Done()
 
-    def do_inspect(self, asked: wire_files.Inspect) -> wire_files.Inspected:
+    def do_inspect(self, asked: wire.Inspect) -> wire.Inspected:
         """Look at the superblocks."""
-        return wire_files.Inspected(tuple(mounted.not_in_order(path, size_bytes) for path, size_bytes in asked.files))
+        return wire.Inspected(tuple(mounted.not_in_order(path, size_bytes) for path, size_bytes in asked.files))
 
-    def do_format(self, asked: wire_files.Format) -> Done:
+    def do_format(self, asked: wire.Format) -> Done:
         """Make a file with an empty ext4 that has no lost+found."""
         part = f"{asked.path}.{self._run}.part"  # another run may be making the same
         with open(part, "wb") as file:
             file.truncate(asked.size_bytes)
         options = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"
-        _run_program("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-E", options, part)
-        _run_program("debugfs", "-w", "-R", "rmdir lost+found", part)
+        program.require("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-E", options, part)
+        program.require("debugfs", "-w", "-R", "rmdir lost+found", part)
         os.replace(part, asked.path)
         return Done()
 
-    def do_show(self, asked: wire_files.Show) -> wire.Device:
+    def do_show(self, asked: wire.Show) -> wire.Device:
         """Show a file as a loop device."""
         self._shown[asked.path] = device, _ = loop.attach(asked.path, direct=False)
         return wire.Device(device)
 
-    def do_hide(self, asked: wire_files.Hide) -> Done:
+    def do_hide(self, asked: wire.Hide) -> Done:
         """Free the loop device of a file, once nothing has it mounted."""
         device, handle = self._shown.pop(asked.path)
         try:
@@ -179,7 +190,7 @@ class Agent:
 
     def do_check(self, asked: wire.Check) -> wire.Checked:
         """`e2fsck -p`, which replays the journal."""
-        code, output = _program("e2fsck", "-p", self._ports[asked.lun].device, seconds=_CHECK_SECONDS_MAX)
+        code, output = program.run("e2fsck", "-p", self._ports[asked.lun].device, seconds=program.SECONDS_MAX)
         return wire.Checked(code, output, ok=code < _E2FSCK_GIVES_UP)
 
     def do_sync(self, asked: wire.Sync) -> Done:
@@ -207,8 +218,7 @@ class Agent:
         found: dict[str, tuple[str, ...]] = {}
         for service in asked.services:
             with contextlib.suppress(OSError):
-                lines = _content(f"/proc/{self._processes.pid(service)}/mountinfo").splitlines()
-                found[service] = tuple(_unescaped(line.split(" ")[4]) for line in lines)
+                found[service] = mounted.points(self._processes.pid(service))
         return wire.MountPoints(found)
 
     def do_health(self, asked: wire.Health) -> wire.LunHealth:
@@ -230,10 +240,10 @@ class Agent:
         gave_up = errors > 0 or port.failed_changes > 0 or bool({"ro", "emergency_ro", "shutdown"} & set(options))
         return wire.LunHealth(closed=False, gave_up=gave_up)
 
-    def do_apply_luns(self, asked: wire.ApplyLuns) -> wire.LunsApplied:
+    def do_apply_luns(self, asked: wire_states.ApplyLuns) -> wire_states.LunsApplied:
         """Kill, close, bring into the wanted state, read back; between two I/Os."""
         wanted = {name: (self._luns[name], state) for name, state in asked.luns.items()}
-        chains = {name: target.chain_for(state.effects) for name, (target, state) in wanted.items()}
+        chains = {name: target.chain_for(asked.cause, state.effects) for name, (target, state) in wanted.items()}
         lapsed = self._lapsed_of([("lun", name) for name in wanted])
         with_them = [self._luns[name] for name in (*asked.unplug, *asked.within)]
         dirty = {service: self._processes.dirty_bytes(service) for service in asked.dirty}
@@ -247,17 +257,31 @@ class Agent:
             before[name] = target.traffic
             if not state.power or state.lost:
                 unflushed = target.lun.volatile_bytes
-                discarded = _cut(target, state.survivors)  # also where it was only unplugged until now
+                discarded = target.cut(state.survivors)  # also where it was only unplugged until now
                 if self._closes(name, asked.cause):
                     closed[name], kept[name] = discarded, unflushed - discarded
             target.lost = target.lost or state.lost
             target.chain = chains[name]
-            self._lease(("lun", name), _until(asked.lease_seconds) if state.effects else None)
+            self._lease(("lun", name), _until(asked.lease_seconds) if target.chain else None)
         self._front.reconsider()
         after = {name: self._read_back(name) for name in wanted}
-        return wire.LunsApplied(time.monotonic_ns(), dirty, killed, before, closed, after, lapsed, kept)
+        return wire_states.LunsApplied(time.monotonic_ns(), dirty, killed, before, closed, after, lapsed, kept)
 
-    def do_apply_services(self, asked: wire.ApplyServices) -> wire.ServicesApplied:
+    def do_arm(self, asked: wire_states.Arm) -> Done:
+        """Have it wait."""
+        self._arming.arm(asked, self._luns)
+        return Done()
+
+    def do_disarm(self, asked: wire_states.Disarm) -> wire_states.Disarmed:
+        """Have it wait no longer."""
+        return self._arming.disarm(asked.cause)
+
+    def do_take_apart(self, asked: wire_states.TakeApart) -> Done:
+        """Leave operators alone."""
+        self._arming.take_apart(asked.luns)
+        return Done()
+
+    def do_apply_services(self, asked: wire_states.ApplyServices) -> wire_states.ServicesApplied:
         """Kill, pause or resume, and read back."""
         lapsed = self._lapsed_of([("service", name) for name in asked.services])
         killed = {service: self._processes.kill(service) for service in asked.kill}
@@ -265,15 +289,15 @@ class Agent:
         for name, state in asked.services.items():
             read[name] = self._processes.pause(name, state.paused)
             self._lease(("service", name), _until(asked.lease_seconds) if state.paused else None)
-        return wire.ServicesApplied(time.monotonic_ns(), killed, read, lapsed)
+        return wire_states.ServicesApplied(time.monotonic_ns(), killed, read, lapsed)
 
-    def do_apply_links(self, asked: wire.ApplyLinks) -> wire.LinksApplied:
+    def do_apply_links(self, asked: wire_states.ApplyLinks) -> wire_states.LinksApplied:
         """Open, close, read back."""
         lapsed = self._lapsed_of([("link", link) for link, _ in asked.links])
         applied = self._links.apply(dict(asked.links))
         for link, state in asked.links:
             self._lease(("link", link), None if state.open else _until(asked.lease_seconds))
-        return wire.LinksApplied(time.monotonic_ns(), tuple(applied[link] for link, _ in asked.links), lapsed)
+        return wire_states.LinksApplied(time.monotonic_ns(), tuple(applied[link] for link, _ in asked.links), lapsed)
 
     def do_find_alive(self, asked: wire.FindAlive) -> wire.Alive:
         """Tell who is alive."""
@@ -283,16 +307,19 @@ class Agent:
         """Count packets that arrived."""
         return wire.HeardPackets(*self._links.heard(asked.ends))
 
-    def do_count_ios(self, asked: wire.CountIos) -> wire.Counts:
+    def do_count_ios(self, asked: wire_states.CountIos) -> wire_states.Counts:
         """What was done to I/Os for one cause."""
         targets = {name: self._luns[name] for name in asked.luns}
-        return wire.Counts(
-            {name: wire.LunCounts(each.traffic, dict(each.counts[asked.cause])) for name, each in targets.items()}
+        return wire_states.Counts(
+            {
+                name: wire_states.LunCounts(each.traffic, dict(each.counts[asked.cause]))
+                for name, each in targets.items()
+            }
         )
 
-    def do_count_drops(self, asked: wire.CountDrops) -> wire.Drops:
+    def do_count_drops(self, asked: wire_states.CountDrops) -> wire_states.Drops:
         """Packets that were dropped so far."""
-        return wire.Drops(tuple(self._links.dropped(asked.links).values()))
+        return wire_states.Drops(tuple(self._links.dropped(asked.links).values()))
 
     def do_watch(self, asked: wire.Watch) -> Done:
         """Know a service's first process."""
@@ -323,6 +350,7 @@ class Agent:
 
     def do_release(self, asked: wire.Release) -> Done:
         """End everything that can be ended at once."""
+        self._arming.clear()
         self._end([("lun", name) for name in self._luns])
         self._end(list(self._leases))
         self._lapsed.clear()
@@ -402,14 +430,6 @@ class Agent:
         return LunState(has_power, target.lost, tuple(effect.wanted for effect in target.chain))
 
 
-def _cut(target: Target, survivors: Survivors | None) -> int:
-    """Take a LUN's power; return the bytes that were discarded."""
-    if survivors is None:
-        return target.lun.cut()
-    chance = random.Random(f"{survivors.draw}/{target.name}")
-    return target.lun.cut_in_part(chance, survivors.share, torn=survivors.torn)
-
-
 def _require_unmounted(what: str, device: str) -> None:
     if not mounted.wait_until_free(device, _UNMOUNT_SECONDS_MAX):
         who = ", ".join(mounted.holders(device)) or "nobody who can be named"
@@ -432,19 +452,3 @@ def _plain(name: str) -> str:
 def _content(path: str) -> str:
     with open(path) as file:
         return file.read()
-
-
-def _unescaped(path: str) -> str:
-    """A path of mountinfo, where blanks and backslashes are three octal digits."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), path)
-
-
-def _program(*arguments: str, seconds: float) -> tuple[int, str]:
-    done = subprocess.run(arguments, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL)
-    return done.returncode, (done.stdout + done.stderr).decode(errors="replace").strip()
-
-
-def _run_program(*arguments: str) -> None:
-    code, output = _program(*arguments, seconds=_CHECK_SECONDS_MAX)
-    if code:
-        raise OSError(f"{arguments[0]} ended with {code}: {output[-400:]}")

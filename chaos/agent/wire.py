@@ -1,27 +1,21 @@
 """What the controller and the agent say to each other: each request with its reply, and the events.
 
-Both sides import this file. A request is a line of JSON, `{"id": 7, "do": "attach", ...}`, whose further keys are the
-fields of its class below; the reply is `{"id": 7, "ok": {...}}`, or `{"id": 7, "error": "...", "trace": "..."}` where
-it was refused. The agent pushes events without being asked: `{"event": "exited", ...}`.
+Both sides import this file, and `wire_states` with the requests of faults. A request is a line of JSON,
+`{"id": 7, "do": "attach", ...}`, whose further keys are the fields of its class below; the reply is
+`{"id": 7, "ok": {...}}`, or `{"id": 7, "error": "...", "trace": "..."}` where it was refused. The agent pushes events
+without being asked: `{"event": "exited", ...}`.
 
 Times are ns of CLOCK_MONOTONIC, which controller and agent share.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from chaos.agent.request import Request
-from chaos.agent.states import Crash, LinkState, LunState, ServiceState
-
-Link = tuple[str, str]
-"""Sender, receiver."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """The reply to a request that has nothing to tell."""
+from chaos.agent.request import Done, Request
+from chaos.agent.states import Crash
+from chaos.agent.wire_states import FellOn, LunsApplied
 
 
 @dataclass(frozen=True)
@@ -123,95 +117,66 @@ class Health(Request[LunHealth]):
     lun: str
 
 
-# --- what is wanted of LUNs
+# --- files in the cache folder: golden copies of LUNs, and write logs; paths are those in the agent
 
 
 @dataclass(frozen=True)
-class LunTraffic:
-    """What went through a LUN since it was made, over all ports."""
+class Save(Request[Done]):
+    """Write a LUN's content into a golden file."""
 
-    reads: int = 0
-    writes: int = 0
-    flushes: int = 0
-    written_bytes: int = 0
-    last_write_ns: int = 0
+    lun: str
+    path: str
 
 
 @dataclass(frozen=True)
-class Killed:
-    """A service that was to be killed: `alive` before, and the bytes that it had received in the second before."""
-
-    alive: bool = False
-    received_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class LunsApplied:
-    """What became of an `ApplyLuns`.
-
-    Attributes:
-        at: When all of it was in force.
-        dirty: What the services asked for had to write back just before, in bytes.
-        killed: By service.
-        before: Each LUN's traffic until then.
-        closed, kept: Of LUNs whose port this has closed, the unflushed bytes that were discarded, and that survived.
-        after: Each LUN's state, read back.
-        lapsed: LUNs of which something had been wanted that ended by itself.
-    """
-
-    at: int
-    dirty: dict[str, int] = field(default_factory=dict)
-    killed: dict[str, Killed] = field(default_factory=dict)
-    before: dict[str, LunTraffic] = field(default_factory=dict)
-    closed: dict[str, int] = field(default_factory=dict)
-    after: dict[str, LunState] = field(default_factory=dict)
-    lapsed: tuple[str, ...] = ()
-    kept: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ApplyLuns(Request[LunsApplied]):
-    """Bring LUNs into the wanted state, all of them between two I/Os, and read it back.
-
-    Services to `kill` die first, then LUNs close, so that nothing sneaks out of the page cache. LUNs to `unplug` close
-    as well, while their arrays go on: what those have taken stays, what the page cache holds never gets there. Effects
-    are leased: they end by themselves after `lease_seconds`. Ports that this closes are closed for `cause`. Before all
-    that, what services under `dirty` have to write back is read. LUNs `within` the machines lose what is not flushed.
-    """
-
-    luns: dict[str, LunState]
-    lease_seconds: float
-    cause: int = 0
-    kill: tuple[str, ...] = ()
-    unplug: tuple[str, ...] = ()
-    within: tuple[str, ...] = ()
-    dirty: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class LunCounts:
-    """What was counted of a LUN: all that went through it, and what was done to I/Os for one cause, by name.
-
-    The names are those of the effects: "failed_reads", "held_ios", "delayed_ios" and so on.
-    """
-
-    traffic: LunTraffic
-    ios: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """By LUN."""
-
-    luns: dict[str, LunCounts]
-
-
-@dataclass(frozen=True)
-class CountIos(Request[Counts]):
-    """What went through these LUNs so far, and what effects of this cause, or ports closed for it, did to I/Os."""
+class KeepLog(Request[Done]):
+    """Forget nothing of what is written to these LUNs from now on."""
 
     luns: tuple[str, ...]
-    cause: int = 0
+
+
+@dataclass(frozen=True)
+class SaveLog(Request[Done]):
+    """Write a LUN's log and all that was written into two files, of this path with suffixes (`recording`)."""
+
+    lun: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """Of each file why it does not hold a whole file system that was unmounted in order; empty where it does."""
+
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inspect(Request[Inspected]):
+    """Look at golden files, each as (path, size in bytes)."""
+
+    files: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Format(Request[Done]):
+    """Make a file with an empty ext4, as a new LUN has it."""
+
+    path: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Show(Request[Device]):
+    """Show a file as a loop device that is no LUN: the first content of a LUN is copied there."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Hide(Request[Done]):
+    """Free the loop device of a file, once nothing has it mounted."""
+
+    path: str
 
 
 # --- services and their processes
@@ -256,35 +221,6 @@ class FindAlive(Request[Alive]):
 
 
 @dataclass(frozen=True)
-class ServiceRead:
-    """A service, read back: how it was before, what it had received in the second before, and `paused` now."""
-
-    alive: bool = False
-    received_bytes: int = 0
-    was_paused: bool = False
-    paused: bool = False
-
-
-@dataclass(frozen=True)
-class ServicesApplied:
-    """What became of an `ApplyServices`: `killed` by service, every service read back, those that `lapsed`."""
-
-    at: int
-    killed: dict[str, Killed] = field(default_factory=dict)
-    services: dict[str, ServiceRead] = field(default_factory=dict)
-    lapsed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ApplyServices(Request[ServicesApplied]):
-    """Pause services, or let them go on, and kill some of them. Pauses are leased; who was killed stays so."""
-
-    services: dict[str, ServiceState]
-    lease_seconds: float
-    kill: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class MountPoints:
     """By service, where it has something mounted, as it sees the paths; services that have ended are left out."""
 
@@ -323,48 +259,7 @@ class Ask(Request[Answers]):
     seconds_max: float
 
 
-# --- links
-
-
-@dataclass(frozen=True)
-class LinkRead:
-    """A link, read back: `was_open` before, packets `carried` in the 5 s before and `dropped` so far, `state` now."""
-
-    was_open: bool
-    state: LinkState
-    carried: int = 0
-    dropped: int = 0
-
-
-@dataclass(frozen=True)
-class LinksApplied:
-    """What became of an `ApplyLinks`: the links in the order of the request, and those that `lapsed`."""
-
-    at: int
-    links: tuple[LinkRead, ...] = ()
-    lapsed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ApplyLinks(Request[LinksApplied]):
-    """Open and close links, in one transaction for each receiver, and read them back. Closed links are leased."""
-
-    links: tuple[tuple[Link, LinkState], ...]
-    lease_seconds: float
-
-
-@dataclass(frozen=True)
-class Drops:
-    """Packets, in the order of the links."""
-
-    packets: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class CountDrops(Request[Drops]):
-    """Packets that these links have dropped so far."""
-
-    links: tuple[Link, ...]
+# --- packets, and the end
 
 
 @dataclass(frozen=True)
@@ -395,16 +290,20 @@ class Event:
     """What the agent says by itself.
 
     Attributes:
-        event: "ready"; "exited" of a `service` that ended, by itself or `killed` by a fault; "lease-ended" of the
-            `targets` whose lease ran out; "crashed" with the `trace`; "refused" of a request, with `error` and `trace`;
-            and of the controller itself "stalled": its event loop stood still for so many `seconds`, where the `trace`
-            says.
+        event: "ready"; "struck" of an armed request, by its `cause`, with the I/O that it `fell_on` and what became of
+            it (`applied`, or `error` and `trace`); "exited" of a `service` that ended, by itself or `killed` by a
+            fault; "lease-ended" of the `targets` whose lease ran out; "crashed" with the `trace`; "refused" of a
+            request, with `error` and `trace`; and of the controller itself "stalled": its event loop stood still for so
+            many `seconds`, where the `trace` says.
     """
 
-    event: Literal["ready", "exited", "lease-ended", "crashed", "refused", "stalled"]
+    event: Literal["ready", "struck", "exited", "lease-ended", "crashed", "refused", "stalled"]
     service: str = ""
     killed: bool = False
     targets: tuple[str, ...] = ()
     error: str = ""
     trace: str = ""
     seconds: float = 0.0
+    cause: int = 0
+    fell_on: FellOn | None = None
+    applied: LunsApplied | None = None

@@ -59,11 +59,17 @@ class ParameterInfo:
 
 @dataclass(frozen=True)
 class FaultInfo:
-    """What is known of one fault; `targets` are the keys of the forms that its target may have."""
+    """What is known of one fault.
+
+    Attributes:
+        targets: The keys of the forms that its target may have.
+        at_ios: Whether it can strike at an I/O of a LUN.
+    """
 
     name: str
     targets: tuple[str, ...]
     parameters: Mapping[str, ParameterInfo] = field(default_factory=dict)
+    at_ios: bool = False
 
 
 class FaultCatalogue(Protocol):
@@ -98,7 +104,7 @@ def _entry_problems(root: Node, loc: Loc, faults: FaultCatalogue) -> list[Proble
         hint = f"{guess} `holdfast doctor` lists the faults that this host can do"
         return [place.problem(f"unknown fault {shown(name)}", hint)]
     forms = {form.key: form for form in faults.forms}
-    problems = _target_problems(root, (*loc, "target"), fault, forms)
+    problems = _target_problems(root, (*loc, "target"), fault, forms) + _trigger_problems(root, (*loc, "at"), fault)
     for key in entry.entries:
         if key in ENTRY_KEYS:
             continue
@@ -119,6 +125,20 @@ def _target_problems(root: Node, loc: Loc, fault: FaultInfo, forms: Mapping[str,
         place.problem(f"{fault.name} cannot strike {forms[key].said}", f"its target is {' or '.join(fault.targets)}")
         for key, (place, _) in target.entries.items()
         if key in forms and key not in fault.targets
+    ]
+
+
+def _trigger_problems(root: Node, loc: Loc, fault: FaultInfo) -> list[Problem]:
+    trigger, _ = find(root, loc)
+    if not isinstance(trigger, Table) or fault.at_ios:
+        return []
+    why = "only faults of LUNs are carried out where I/Os are served, any other one would come some time after it"
+    return [
+        key_place(root, (*loc, key)).problem(
+            f"{fault.name} cannot strike at a {key}: {why}", "use acknowledged, seconds or phase"
+        )
+        for key in ("flush", "write")
+        if key in trigger.entries
     ]
 
 

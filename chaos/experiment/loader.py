@@ -203,6 +203,8 @@ def _undrawn(made: PlanModel, root: Node) -> list[Problem]:
         for where, span in (
             (("at", "seconds"), entry.at.seconds),
             (("at", "acknowledged"), entry.at.acknowledged),
+            (("at", "flush"), entry.at.flush),
+            (("at", "write"), entry.at.write),
             (("for_seconds",), entry.for_seconds),
         )
         if span is not None and span[0] != span[1]
@@ -252,11 +254,17 @@ def _named(value: str | list[str] | list[list[str]] | Literal[True]) -> Named:
 
 
 def _trigger(at: TriggerModel, stream: str) -> Trigger:
-    count = at.acknowledged
+    def count(span: tuple[int, int] | None) -> int | None:
+        return random.Random(f"{stream}/at").randint(*span) if span else None
+
     return Trigger(
         seconds=_number(at.seconds, f"{stream}/at"),
-        acknowledged=random.Random(f"{stream}/at").randint(*count) if count else None,
+        acknowledged=count(at.acknowledged),
         phase=at.phase,
+        flush=count(at.flush),
+        write=count(at.write),
+        lun=at.lun,
+        when=at.when or ("after" if at.lun else None),
     )
 
 

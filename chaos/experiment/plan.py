@@ -80,17 +80,39 @@ class Workload:
 
 @dataclass(frozen=True)
 class Trigger:
-    """When a fault starts: exactly one is set.
+    """When a fault starts: exactly one of seconds, acknowledged, phase, flush and write is set.
 
     Attributes:
         seconds: After the load began.
         acknowledged: At this many acknowledged creates, updates and deletes.
         phase: At the begin of this phase.
+        flush, write: At this many flushes, or writes, that come to a LUN from the begin of the load on.
+        lun: Of these two: whose.
+        when: Of these two: before that I/O is applied, or right after it.
     """
 
     seconds: float | None = None
     acknowledged: int | None = None
     phase: str | None = None
+    flush: int | None = None
+    write: int | None = None
+    lun: str | None = None
+    when: Literal["before", "after"] | None = None
+
+    @property
+    def io(self) -> tuple[Literal["flush", "write"], int] | None:
+        """The I/O at which it starts, as its kind and its number; None where it is another trigger."""
+        if self.flush is not None:
+            return "flush", self.flush
+        return None if self.write is None else ("write", self.write)
+
+    def __str__(self) -> str:
+        """In words: "at ack 1,200", "at 3 s", "at phase converge", "right before flush 12 of pgdata"."""
+        if self.io is not None:
+            return f"right {self.when} {self.io[0]} {self.io[1]:,} of {self.lun}"
+        if self.acknowledged is not None:
+            return f"at ack {self.acknowledged:,}"
+        return f"at phase {self.phase}" if self.seconds is None else f"at {self.seconds:g} s"
 
 
 Named = str | tuple[str, ...] | tuple[tuple[str, ...], ...] | Literal[True]

@@ -26,6 +26,10 @@ TYPE_BYTES_MIN = 200
 PHASES = ("heal", "recover", "converge")
 """Phases at whose begin a fault may start."""
 
+TRIGGERS = ("seconds", "acknowledged", "phase", "flush", "write")
+"""What may bring a fault about."""
+IOS_MAX = 10_000_000
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 PhotoBytes = Annotated[int, Field(ge=1_000, le=16_000_000)]
@@ -63,6 +67,7 @@ def _span_schema(kind: Literal["number", "integer"]) -> WithJsonSchema:
 
 SecondsSpan = Annotated[tuple[float, float], BeforeValidator(_span(0, 3600, whole=False)), _span_schema("number")]
 CountSpan = Annotated[tuple[int, int], BeforeValidator(_span(1, OPERATIONS_MAX, whole=True)), _span_schema("integer")]
+IoSpan = Annotated[tuple[int, int], BeforeValidator(_span(1, IOS_MAX, whole=True)), _span_schema("integer")]
 TypeBytes = Annotated[
     tuple[int, int], BeforeValidator(_span(TYPE_BYTES_MIN, 1_000_000, whole=True)), _span_schema("integer")
 ]
@@ -122,18 +127,29 @@ def _known_phase(value: object) -> object:
 
 
 class TriggerModel(Strict):
-    """When a fault starts: exactly one key. A range is drawn by the seed."""
+    """When a fault starts: exactly one key; of flush and write also whose, and when. A range is drawn by the seed."""
 
     seconds: SecondsSpan | None = None
     acknowledged: CountSpan | None = None
     phase: Annotated[Literal["heal", "recover", "converge"] | None, BeforeValidator(_known_phase)] = None
+    flush: IoSpan | None = None
+    write: IoSpan | None = None
+    lun: Text | None = None
+    when: Literal["before", "after"] | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _one(cls, value: object) -> object:
-        if isinstance(value, Mapping) and "flush" in value:
-            fail("at: {flush: ...} is not in this version; use acknowledged, seconds or phase", "change it")
-        return _exactly_one(value, ("seconds", "acknowledged", "phase"), "at")
+        if not isinstance(value, Mapping):
+            return value
+        counted, more = {"flush", "write"} & set(value), {"lun", "when"} & set(value)
+        if counted and "lun" not in value:
+            kind = min(counted)
+            fail(f"at: {{{kind}: ...}} needs the LUN whose I/Os are counted", f"write {{{kind}: 12, lun: NAME}}")
+        if more and not counted:
+            fail(f"{' and '.join(sorted(more))} belong to flush or write", "write {flush: 12, lun: NAME}")
+        _exactly_one({key: value[key] for key in value if key not in more}, TRIGGERS, "at")
+        return value
 
 
 class TargetModel(Strict):

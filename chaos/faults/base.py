@@ -92,12 +92,14 @@ class Medium:
         forms: How targets on it are written.
         needs: What its faults need of the host, by the names of the doctor's findings.
         live: "module:Class" of its live half, a `chaos.faults.live.LiveMedium`.
+        at_ios: Whether its faults can strike at an I/O of a LUN; see `chaos.faults.live.Strike.arm`.
     """
 
     name: ClassVar[str]
     forms: ClassVar[tuple[TargetForm, ...]]
     needs: ClassVar[tuple[str, ...]]
     live: ClassVar[str]
+    at_ios: ClassVar[bool] = False
 
     def missing(self, fault: type[Fault[Any]], target: Target, stack: Stack) -> list[Missing]:
         """What a target of this fault names that its stack does not have."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import pkgutil
 import time
-from collections.abc import Awaitable, Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from chaos.experiment.plan import ScheduledFault, Trigger
@@ -35,7 +36,13 @@ class _Entry:
     injected_at: int = 0
     waits_for: str = ""
     ended: bool = False
+    task: asyncio.Task[None] | None = None
     renewal: asyncio.Task[None] | None = None
+
+    @property
+    def lies_in_load(self) -> bool:
+        """Whether its trigger does."""
+        return self.scheduled.at.phase is None
 
     @property
     def in_force(self) -> bool:
@@ -52,6 +59,7 @@ class Injector:
         recorder: Recorder,
         tell: Callable[[FaultEvent], None],
         on_healed: Callable[[], Awaitable[None]],
+        fell_before: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
         """Nothing is injected yet.
 
@@ -62,15 +70,16 @@ class Injector:
             tell: Gets the events, too.
             on_healed: Awaited after a fault ended within the load, or when the operators come after a loss for good,
                 to bring back what it took down.
+            fell_before: Of a plan that runs again, on which I/O each fault fell then, by its place in the schedule.
         """
         self._at = at
         self._recorder = recorder
         self._tell = tell
         self._on_healed = on_healed
+        self._fell_before = fell_before
         self._faults = [_Entry(index, each, make(each)) for index, each in enumerate(schedule)]
         media = dict.fromkeys(each.fault.medium for each in self._faults)
         self._media: dict[str, LiveMedium[Any]] = {each.name: pkgutil.resolve_name(each.live)(at) for each in media}
-        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def damage(self) -> Damage:
@@ -88,7 +97,17 @@ class Injector:
     def begin_load(self) -> None:
         """Start the clock of the triggers."""
         self._at.load_began_ns = time.monotonic_ns()
-        self._tasks = [asyncio.create_task(self._run(each)) for each in self._faults if each.scheduled.at.phase is None]
+        for each in self._faults:
+            if each.lies_in_load and each.scheduled.at.io is None:
+                each.task = asyncio.create_task(self._run(each))
+
+    async def arm(self) -> None:
+        """Have the agent wait for the I/Os at which faults strike: the load's begin to count when this is done."""
+        for each in self._faults:
+            if each.scheduled.at.io is not None and (strike := await self._aimed(each)):
+                each.strike, each.waits_for = strike, ""
+                await strike.arm(each.scheduled.at)
+                each.task = asyncio.create_task(self._run(each))
 
     async def end_load(self) -> None:
         """The load is over: triggers that lie in it and have not come are missed.
@@ -96,12 +115,17 @@ class Injector:
         Raises:
             AgentError: An injection failed.
         """
-        for each, task in zip([e for e in self._faults if e.scheduled.at.phase is None], self._tasks, strict=True):
-            if not each.injected_at and not each.ended:
-                task.cancel()
-                self._miss(each, each.waits_for or self._why_never(each.scheduled.at))
-        done = await asyncio.gather(*self._tasks, return_exceptions=True)
-        for result in done:
+        load = [each for each in self._faults if each.lies_in_load]
+        for each in load:
+            why = each.waits_for
+            if each.scheduled.at.io is not None and each.strike is not None and not each.injected_at:
+                why = await each.strike.disarm()
+            if not each.injected_at and not each.ended and not each.in_force:
+                if each.task is not None:
+                    each.task.cancel()
+                self._miss(each, why or self._why_never(each.scheduled.at))
+        tasks = [each.task for each in load if each.task is not None]
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result
 
@@ -109,9 +133,9 @@ class Injector:
         """Whether a trigger of the load can still come when phones have so many writes left to send."""
         have = self._recorder.acknowledged
         return any(
-            each.scheduled.at.acknowledged is None or each.scheduled.at.acknowledged - have <= unsent
-            for each in self._faults
-            if each.scheduled.at.phase is None and not (each.injected_at or each.ended or each.waits_for)
+            unsent > 0 if at.io is not None else at.acknowledged is None or at.acknowledged - have <= unsent
+            for each, at in ((each, each.scheduled.at) for each in self._faults if each.lies_in_load)
+            if not (each.injected_at or each.ended or each.waits_for)
         )
 
     def _why_never(self, at: Trigger) -> str:
@@ -130,7 +154,7 @@ class Injector:
 
     def close(self) -> None:
         """The trial broke off: nothing more is injected or healed; whoever removes the stack ends the faults."""
-        for task in (*self._tasks, *(each.renewal for each in self._faults if each.renewal is not None)):
+        for task in (task for each in self._faults for task in (each.task, each.renewal) if task is not None):
             task.cancel()
 
     async def enter_phase(self, phase: str) -> None:
@@ -167,7 +191,9 @@ class Injector:
             await self._recorder.when_acknowledged(at.acknowledged)
         elif at.seconds is not None:
             await asyncio.sleep(max(0.0, at.seconds - (time.monotonic_ns() - self._at.load_began_ns) / 1e9))
-        strike = await self._aimed(each)
+        elif each.strike is not None:
+            await each.strike.has_struck()
+        strike = each.strike or await self._aimed(each)
         if strike is None:
             return
         each.injected_at = time.monotonic_ns()  # from here on the end of the load does not call it missed
@@ -234,12 +260,21 @@ class Injector:
             happened=happened,
             phase=each.scheduled.at.phase or "load",
             bit=evidence is not None and not why,
-            evidence={} if evidence is None else evidence.counted(),
+            evidence=self._fell_on(each) if evidence is None else evidence.counted(),
             why=why,
             struck=each.strike.struck if each.strike is not None and happened == "injected" else (),
         )
         self._recorder.append(event)
         self._tell(event)
+
+    def _fell_on(self, each: _Entry) -> dict[str, int | float | str]:
+        """Of a fault that struck at an I/O: which one that was, and whether it is the one that it was before."""
+        if each.strike is None or not each.strike.fell_on:
+            return {}
+        found: dict[str, int | float | str] = {"fell_on": each.strike.fell_on}
+        if before := self._fell_before.get(each.index):
+            found["same_io_as_before"] = "yes" if before == each.strike.fell_on else f"no, it was {before}"
+        return found
 
 
 async def _renew(strike: Strike) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Se
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from chaos.agent.wire import Killed, ServiceRead
+from chaos.agent.wire_states import Killed, ServiceRead
 from chaos.errors import AgentError
-from chaos.experiment.plan import Target
+from chaos.experiment.plan import Target, Trigger
 from chaos.faults.base import Evidence, Fault
 from chaos.stack.agent.link import Agent
 from chaos.stack.carrier.carrier import Carrier
@@ -71,6 +71,7 @@ class Strike(abc.ABC):
         in_force: Whether the state that it wants is laid over its targets.
         is_leased: Whether it would end by itself unless it is renewed.
         felt_until_ns: When it ended for those who feel it; 0: when its end was recorded.
+        fell_on: Of one that was armed and has struck: before or after which I/O, in words.
     """
 
     is_leased: bool = True
@@ -82,6 +83,7 @@ class Strike(abc.ABC):
         self.fault = fault
         self.in_force = False
         self.felt_until_ns = 0
+        self.fell_on = ""
 
     @property
     def struck(self) -> tuple[str, ...]:
@@ -98,6 +100,25 @@ class Strike(abc.ABC):
         Raises:
             AgentError, CarrierError: It cannot be, or what is read back is something else.
         """
+
+    async def arm(self, at: Trigger) -> None:
+        """Have the agent bring it into force by itself, at an I/O; `inject` then tells what that came to.
+
+        Of media whose faults can strike `at_ios` alone.
+        """
+        raise NotImplementedError(f"{self.fault.name} cannot strike at an I/O")
+
+    async def has_struck(self) -> None:
+        """Wait until one that was armed has come into force."""
+        raise NotImplementedError(f"{self.fault.name} cannot strike at an I/O")
+
+    async def disarm(self) -> str:
+        """The load is over, one that was armed shall not strike any more.
+
+        Returns:
+            Why it has not; empty where it has.
+        """
+        raise NotImplementedError(f"{self.fault.name} cannot strike at an I/O")
 
     async def proceed(self) -> None:  # noqa: B027 - most faults are done with that
         """Go on with what takes its time once it is in force; it has been recorded as injected."""

@@ -87,7 +87,10 @@ class _Catalogue:
 
     @property
     def known(self) -> Mapping[str, FaultInfo]:
-        return {name: FaultInfo(name, cls.targets, cls.parameters) for name, cls in known_faults().items()}
+        return {
+            name: FaultInfo(name, cls.targets, cls.parameters, cls.medium.at_ios)
+            for name, cls in known_faults().items()
+        }
 
     @property
     def forms(self) -> tuple[TargetForm, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from chaos.experiment.mix import too_thin
-from chaos.experiment.plan import Plan, ScheduledFault, Trigger
+from chaos.experiment.plan import Plan, ScheduledFault
 from chaos.faults import known_faults
 from chaos.preflight.warnings import disk_warnings, not_covered, topology_warnings
 from chaos.stack.patience import patience_warnings
@@ -78,18 +78,12 @@ def _service(service: Service, stack: Stack) -> str:
 
 
 def _fault(fault: ScheduledFault, stack: Stack) -> str:
-    text = f"{fault.fault} {fault.target} at {_when(fault.at)}"
+    text = f"{fault.fault} {fault.target} {fault.at}"
     if fault.for_seconds is not None:
         text += f" for {fault.for_seconds:g} s"
     if fault.parameters:
         text += f", {_values(fault.parameters)}"
     return f"{text} (strikes {known_faults()[fault.fault].medium.strikes(fault.target, stack)})"
-
-
-def _when(at: Trigger) -> str:
-    if at.acknowledged is not None:
-        return f"ack {at.acknowledged:,}"
-    return f"{at.seconds:g} s" if at.seconds is not None else f"the begin of {at.phase}"
 
 
 def _values(values: Mapping[str, object]) -> str:

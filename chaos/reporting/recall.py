@@ -56,6 +56,18 @@ def kept_images(run_dir: Path) -> Mapping[str, str]:
     return _kept(run_dir / RESULT_FILE)[1]
 
 
+def fell_before(plan: Plan) -> Mapping[int, str]:
+    """Of a run folder's plan on which I/O each fault fell in that run, by its place in the schedule."""
+    if plan.file is None:
+        return {}
+    try:
+        document = json.loads((plan.file.parent / RESULT_FILE).read_text(encoding="utf-8"))
+        fell_on = [fault["evidence"].get("fell_on") for fault in document["faults"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no run folder, or a trial that broke off
+        return {}
+    return {index: str(told) for index, told in enumerate(fell_on) if told} if plan.file.name == PLAN_FILE else {}
+
+
 def result_of(
     plan: Plan,
     run_dir: Path,
@@ -123,7 +135,11 @@ def faults_of(history: History, schedule: tuple[ScheduledFault, ...]) -> tuple[F
                 injected_at=seconds(injected),
                 healed_at=seconds(healed),
                 bit=counted is not None and counted.bit and not (carrier and carrier.why),
-                evidence={**(last.evidence if last else {}), **(carrier.counted if carrier else {})},
+                evidence={
+                    **(injected.evidence if injected else {}),  # on which I/O it fell
+                    **(last.evidence if last else {}),
+                    **(carrier.counted if carrier else {}),
+                },
                 why=(carrier and carrier.why) or (last.why if last is not None else "the trial ended before it"),
             )
         )

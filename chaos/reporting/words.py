@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from chaos.experiment.plan import Plan, RecordType, ScheduledFault, Trigger
+from chaos.experiment.plan import Plan, RecordType, ScheduledFault
 
 DOT = " · "
 
@@ -56,18 +56,9 @@ def size(number_bytes: int) -> str:
     return f"{number_bytes} bytes"
 
 
-def trigger(at: Trigger) -> str:
-    """When a fault starts, as "at ack 1,200", "at 3 s" or "at phase converge"."""
-    if at.acknowledged is not None:
-        return f"at ack {count(at.acknowledged)}"
-    if at.seconds is not None:
-        return f"at {plain(at.seconds)} s"
-    return f"at phase {at.phase}"
-
-
 def scheduled(fault: ScheduledFault) -> str:
     """A fault of a schedule with its target, trigger, duration and parameters."""
-    text = f"{fault.fault} {fault.target} {trigger(fault.at)}"
+    text = f"{fault.fault} {fault.target} {fault.at}"
     if fault.for_seconds is not None:
         text += f" for {plain(fault.for_seconds)} s"
     if fault.parameters:

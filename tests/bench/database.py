@@ -22,7 +22,7 @@ import asyncpg
 import docker
 
 from chaos.agent.states import LunState
-from chaos.agent.wire import ApplyLuns, CountIos
+from chaos.agent.wire_states import ApplyLuns, CountIos
 from chaos.errors import HarnessError
 from chaos.stack.cache import CACHE_IN_AGENT, cache_folder
 from chaos.stack.engine import containers

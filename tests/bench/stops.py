@@ -16,7 +16,7 @@ from typing import Any
 
 from chaos.agent.request import Request
 from chaos.agent.states import Hold, LinkState, LunState, ServiceState
-from chaos.agent.wire import ApplyLinks, ApplyLuns, ApplyServices
+from chaos.agent.wire_states import ApplyLinks, ApplyLuns, ApplyServices
 from chaos.faults.lun.disk import ALL
 from chaos.stack.live.lifecycle import Lab
 from chaos.stack.spec import Build, Lun, Mount, Port, Service, Stack

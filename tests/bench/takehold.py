@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.agent.states import Fail, LunState
-from chaos.agent.wire import ApplyLuns, ApplyServices
+from chaos.agent.wire_states import ApplyLuns, ApplyServices
 from chaos.errors import HarnessError
 from chaos.stack.live.lifecycle import Lab
 from chaos.stack.spec import Build, Lun, Mount, Port, Service, Stack

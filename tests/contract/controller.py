@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from chaos.agent.states import Fail, Hold, LinkState, LunState, ServiceState
-from chaos.agent.wire import ApplyLinks, ApplyLuns, ApplyServices, CountIos
+from chaos.agent.wire_states import ApplyLinks, ApplyLuns, ApplyServices, CountIos
 from chaos.faults.lun.disk import ALL
 from tests.contract.stage import DATA, WRITE, scene, service, stack_of, until
 

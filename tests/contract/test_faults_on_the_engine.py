@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.agent.wire import ApplyServices, Event, Health
+from chaos.agent.wire import Event, Health
+from chaos.agent.wire_states import ApplyServices
 from chaos.experiment.plan import Target
 from chaos.stack.live.disks import Unrecoverable
 from chaos.stack.spec import Build, Mount

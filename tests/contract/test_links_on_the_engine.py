@@ -11,7 +11,8 @@ import docker
 import pytest
 
 from chaos.agent.states import LinkState, ServiceState
-from chaos.agent.wire import ApplyLinks, ApplyServices, CountDrops, Event
+from chaos.agent.wire import Event
+from chaos.agent.wire_states import ApplyLinks, ApplyServices, CountDrops
 from chaos.experiment.plan import Target, Trigger
 from chaos.faults.injector import Injector
 from chaos.stack.engine import containers

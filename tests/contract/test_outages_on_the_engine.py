@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from chaos.agent.wire import CountIos
+from chaos.agent.wire_states import CountIos
 from chaos.experiment.plan import Target
 from chaos.stack.spec import Stack
 from tests.contract.stage import (

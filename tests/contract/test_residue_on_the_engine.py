@@ -16,7 +16,7 @@ import docker
 import pytest
 
 from chaos.agent.states import Fail, LunState
-from chaos.agent.wire import ApplyLuns, CountIos
+from chaos.agent.wire_states import ApplyLuns, CountIos
 from chaos.errors import AgentError
 from chaos.stack.agent import link as controllers_end
 from chaos.stack.cache import cache_folder

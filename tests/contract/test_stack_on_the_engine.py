@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.agent.wire_files import Save
+from chaos.agent.wire import Save
 from chaos.errors import HarnessError
 from chaos.experiment.plan import Limits
 from chaos.stack.engine.client import connect

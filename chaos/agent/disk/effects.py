@@ -34,6 +34,7 @@ class Io:
         due_ns: When to look again at one that is held back; None: when effects have changed or the port has closed.
         counted: The effects that have counted it already, each with a number of its own about it. One that is held
             back starts anew when it is looked at again, as it came but for this.
+        then: What is done when it has gone its way, before its answer goes out.
     """
 
     operation: states.Operation
@@ -44,6 +45,7 @@ class Io:
     since_ns: int = field(default_factory=time.monotonic_ns)
     due_ns: int | None = None
     counted: Mapping[Effect, int] = field(default_factory=dict)
+    then: tuple[Callable[[], None], ...] = ()
 
 
 class Fate(enum.Enum):

@@ -204,14 +204,22 @@ class Front:
 
     def _read(self, unique: int, node: int, body: memoryview) -> None:
         _, offset, size, *_ = _IO.unpack_from(body)
-        self._take(unique, node, Io("read", offset, size))
+        self._comes(unique, node, Io("read", offset, size))
 
     def _write(self, unique: int, node: int, body: memoryview) -> None:
         _, offset, size, *_ = _IO.unpack_from(body)
-        self._take(unique, node, Io("write", offset, size, body[_IO.size : _IO.size + size]))
+        self._comes(unique, node, Io("write", offset, size, body[_IO.size : _IO.size + size]))
 
     def _fsync(self, unique: int, node: int, body: memoryview) -> None:
-        self._take(unique, node, Io("flush"))
+        self._comes(unique, node, Io("flush"))
+
+    def _comes(self, unique: int, node: int, io: Io) -> None:
+        """A new I/O: what is armed for it strikes before it is looked at, or when it has gone its way."""
+        port = self._ports.get(node)
+        if port is not None and not port.closed:
+            for each in tuple(port.target.armed):
+                each.comes(io)
+        self._take(unique, node, io)
 
     def _take(self, unique: int, node: int, io: Io) -> None:
         """Do an I/O, as the effects of its LUN change it."""
@@ -219,7 +227,7 @@ class Front:
         if port is None:
             self._reply(unique, -errno.EIO)
         elif port.closed:  # before any effect: what never got there is none of an effect's doing, nor one of its times
-            self._reply(unique, -port.refuse(io.operation))
+            self._ends(unique, port, io, -port.refuse(io.operation))
         elif not port.target.chain:
             self._do(unique, port, io)
         else:
@@ -234,7 +242,7 @@ class Front:
                 break
         if fate is Fate.FAILS:
             port.fails(io.operation)
-            self._reply(unique, -io.error)
+            self._ends(unique, port, io, -io.error)
         elif fate is Fate.WAITS:
             # the kernel's buffer is used again for the next request
             again = replace(came, data=bytes(came.data), counted=io.counted)
@@ -250,16 +258,29 @@ class Front:
             data = bytes(io.size) if skipped else target.lun.read(io.offset, io.size)
             for effect in reversed(target.chain):
                 data = effect.returns(io, data)
-            self._reply(unique, 0, data)
+            self._ends(unique, port, io, 0, data)
         elif io.operation == "flush":
             if not skipped:
                 target.lun.flush()
             target.flushes += 1
-            self._reply(unique, 0)
+            self._ends(unique, port, io, 0)
         elif io.offset + io.size > target.lun.size_bytes:
-            self._reply(unique, -errno.ENOSPC)
+            self._ends(unique, port, io, -errno.ENOSPC)
         else:
             if not skipped:
                 target.lun.write(io.offset, io.data)
             target.wrote(io.size)
-            self._reply(unique, 0, _WRITE_OUT.pack(io.size, 0))
+            self._ends(unique, port, io, 0, _WRITE_OUT.pack(io.size, 0))
+
+    def _ends(self, unique: int, port: Port, io: Io, error: int, body: bytes = b"") -> None:
+        """An I/O has gone its way: what is armed for that strikes, and then its answer goes out.
+
+        Where this closes the port, the answer is lost with it, as whatever comes later.
+        """
+        if io.then:
+            was_open = not port.closed
+            for strike in io.then:
+                strike()
+            if was_open and port.closed:
+                error, body = -port.refuse(io.operation), b""
+        self._reply(unique, error, body)

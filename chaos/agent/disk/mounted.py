@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import struct
 import time
 
@@ -29,6 +30,21 @@ def wait_until_free(device: str, seconds_max: float) -> bool:
             return False
         time.sleep(_LOOK_SECONDS)
     return True
+
+
+def points(pid: int) -> tuple[str, ...]:
+    """Where a process has something mounted, as it sees the paths.
+
+    Raises:
+        OSError: It has ended.
+    """
+    with open(f"/proc/{pid}/mountinfo") as file:
+        return tuple(unescaped(line.split(" ")[4]) for line in file)
+
+
+def unescaped(path: str) -> str:
+    """A path of mountinfo, where blanks and backslashes are three octal digits."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), path)
 
 
 def holders(device: str) -> tuple[str, ...]:

@@ -7,20 +7,28 @@ whatever the kernel still writes back through it is refused, and the LUN comes b
 from __future__ import annotations
 
 import errno
+import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from chaos.agent import states, wire
+from chaos.agent import states, wire_states
 from chaos.agent.disk import effects
 from chaos.agent.disk.effects import Effect
 from chaos.agent.disk.lun import Lun
 
+if TYPE_CHECKING:
+    from chaos.agent.disk.armed import Armed
+
 
 @dataclass
 class Target:
-    """A LUN with its traffic, the effects in force, and, for each cause, the counts of what they did to I/Os."""
+    """A LUN with its traffic, the effects in force, and, for each cause, the counts of what they did to I/Os.
+
+    `armed` are the requests that wait for an I/O of it.
+    """
 
     name: str
     lun: Lun
@@ -32,6 +40,7 @@ class Target:
     chain: list[Effect] = field(default_factory=list)
     lost: bool = False
     counts: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    armed: list[Armed] = field(default_factory=list)
 
     def wrote(self, size: int) -> None:
         """Count one write."""
@@ -40,18 +49,30 @@ class Target:
         self.last_write_ns = time.monotonic_ns()
 
     @property
-    def traffic(self) -> wire.LunTraffic:
+    def traffic(self) -> wire_states.LunTraffic:
         """What went through it so far."""
-        return wire.LunTraffic(self.reads, self.writes, self.flushes, self.written_bytes, self.last_write_ns)
+        return wire_states.LunTraffic(self.reads, self.writes, self.flushes, self.written_bytes, self.last_write_ns)
 
-    def chain_for(self, wanted: Iterable[states.Effect]) -> list[Effect]:
-        """The effects to come; those that are in force already go on, with their count of times.
+    def cut(self, survivors: states.Survivors | None) -> int:
+        """Take its power; return the bytes that were discarded."""
+        if survivors is None:
+            return self.lun.cut()
+        chance = random.Random(f"{survivors.draw}/{self.name}")
+        return self.lun.cut_in_part(chance, survivors.share, torn=survivors.torn)
+
+    def chain_for(self, cause: int, wanted: Iterable[states.Effect]) -> list[Effect]:
+        """The effects to come, in the order of their causes: those wanted are all of this cause.
+
+        Those of other causes go on, and so do those wanted that are in force already, with their count of times.
 
         Raises:
             ValueError: One of them cannot be.
         """
-        standing, chain = list(self.chain), []
+        standing = [effect for effect in self.chain if effect.wanted.cause == cause]
+        chain = [effect for effect in self.chain if effect.wanted.cause != cause]
         for each in wanted:
+            if each.cause != cause:
+                raise ValueError(f"an effect of cause {each.cause} cannot be wanted by cause {cause}; give it that one")
             kept = next((effect for effect in standing if effect.wanted == each), None)
             if kept is not None:
                 standing.remove(kept)
@@ -59,7 +80,7 @@ class Target:
                 kept = effects.make(each, self.counts[each.cause])
                 kept.begins(self.lun)
             chain.append(kept)
-        return chain
+        return sorted(chain, key=lambda effect: effect.wanted.cause)
 
 
 @dataclass

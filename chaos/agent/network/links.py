@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from chaos.agent.network import namespaces
 from chaos.agent.network.netlink import OUTSIDE, Rule, Table
 from chaos.agent.states import LinkState
-from chaos.agent.wire import Link, LinkRead
+from chaos.agent.wire_states import Link, LinkRead
 
 BASELINE = "holdfast"
 _MULTICAST, _BROADCAST = "224.0.0.0/4", "255.255.255.255/32"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from chaos.agent.process.freezer import Freezer
 from chaos.agent.process.memory import Dirt
-from chaos.agent.wire import Killed, ServiceRead
+from chaos.agent.wire_states import Killed, ServiceRead
 
 _RECENT_SECONDS = 1.0
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chaos.agent.states import LinkState
-from chaos.agent.wire import ApplyLinks, CountDrops, Link, LinksApplied
+from chaos.agent.wire_states import ApplyLinks, CountDrops, Link, LinksApplied
 from chaos.experiment.plan import Target
 from chaos.faults.aim import NobodyThere, moved, services_named, with_notes
 from chaos.faults.base import Fault

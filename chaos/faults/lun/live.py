@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from typing import Any
 
 from chaos.agent.states import LunState
-from chaos.agent.wire import ApplyLuns, CountIos, Killed, LunsApplied
-from chaos.experiment.plan import Target
+from chaos.agent.wire import Event
+from chaos.agent.wire_states import ApplyLuns, Arm, CountIos, Disarm, FellOn, Killed, LunsApplied
+from chaos.errors import AgentError
+from chaos.experiment.plan import Target, Trigger
 from chaos.faults.aim import NobodyThere, moved, services_named, with_notes
 from chaos.faults.base import Fault
 from chaos.faults.live import LEASE_SECONDS_MAX, LiveMedium, Strike, require_applied
@@ -34,6 +38,9 @@ class LunStrike(Strike):
         self.wants = fault
         self._medium = medium
         self._applied: LunsApplied | None = None
+        self._at: Trigger | None = None
+        self._event: Event | None = None
+        self._told = asyncio.Event()
         self._injected_ns = 0
         self._load_began_ns = medium.at.load_began_ns
         self.is_leased = not fault.for_good  # what ends with the agent has no lease
@@ -62,23 +69,47 @@ class LunStrike(Strike):
 
     async def inject(self) -> int:
         """In the same step services are killed, and further LUNs go with their machine."""
-        stack = self._medium.at.stack
-        victims = stack.joined(self.luns)[0] if self.wants.kills else ()
-        # what is dirty never reaches a LUN that this takes away; what of it is meant for another one nobody can tell
-        writers = stack.services_on(self.luns) if self.wants.kills or self.fault.for_good else ()
-        if not self.wants.kills:
-            writers = tuple(name for name in writers if set(stack.luns_of((name,))) <= set(self.luns))
-        async with self._medium.at.changing:
-            self.in_force = True
-            self.lost = frozenset(self.luns) if self.fault.for_good else frozenset()
-            self._applied = await self._medium.apply(self, victims, self.with_them, writers)
+        if self._at is None:
+            async with self._medium.at.changing:
+                self._comes_into_force()
+                self._applied = await self._medium.apply(self, self._whole())
+        else:
+            self._applied = self._medium.verified(self, self._whole(), self._told_of())
         self._injected_ns = self._applied.at
         return self._injected_ns
+
+    async def arm(self, at: Trigger) -> None:
+        """What `inject` would ask for is asked for ahead."""
+        assert at.io is not None
+        assert at.lun is not None
+        self._at, lun = at, self._medium.at.stack.lun_named(at.lun)
+        self._medium.at.agent.on_struck[self.index] = self._strikes
+        await self._medium.at.agent.call(Arm(self._whole(), lun, *at.io, before=at.when == "before"))
+
+    async def has_struck(self) -> None:
+        """The agent tells."""
+        await self._told.wait()
+
+    async def disarm(self) -> str:
+        """The agent is asked; where it has just struck, it has told so first."""
+        counted = await self._medium.at.agent.call(Disarm(self.index))
+        self._medium.at.agent.on_struck.pop(self.index, None)
+        if self._event is not None:
+            return ""
+        assert self._at is not None
+        assert self._at.io is not None
+        operation, number = self._at.io
+        came = {"flush": f"{counted.flushes:,} flushes", "write": f"{counted.writes:,} writes"}[operation]
+        ended = "operators took its disks or those of the fault away" if counted.taken_apart else "the load ended"
+        remedy = "another trigger, or no other fault on them before" if counted.taken_apart else "more operations"
+        return (
+            f"{ended} after {came} of {self._at.lun}, the trigger asked for {number:,}: ask for fewer, or give {remedy}"
+        )
 
     async def renew(self) -> None:
         """Apply again."""
         async with self._medium.at.changing:
-            await self._medium.apply(self)
+            await self._medium.apply(self, self._request(self.wants.wanted(LunState(), self.index)))
 
     async def end(self) -> LunEvidence:
         """What it did is counted before anything else changes."""
@@ -87,10 +118,52 @@ class LunStrike(Strike):
             self.counted = True
             self.in_force = self.fault.for_good
             if not self.fault.for_good:
-                await self._medium.apply(self)
+                await self._medium.apply(self, self._request(LunState()))
         assert self._applied is not None
         struck = await self._medium.at.struck(self._applied.killed)
         return self._evidence({name: each.ios for name, each in counts.luns.items()}, struck)
+
+    def _comes_into_force(self) -> None:
+        self.in_force = True
+        self.lost = frozenset(self.luns) if self.fault.for_good else frozenset()
+
+    def _strikes(self, event: Event) -> None:
+        """It was armed, and has struck: nobody may go by what was in force before."""
+        self._comes_into_force()
+        self._event = event
+        self.fell_on = _in_words(event.fell_on) if event.fell_on is not None else ""
+        self._told.set()
+
+    def _told_of(self) -> LunsApplied:
+        """What became of it when it struck.
+
+        Raises:
+            AgentError: The agent could not bring it into force.
+        """
+        assert self._event is not None
+        if self._event.applied is None:
+            raise AgentError(f"{self.fault.name}, {self.fell_on}: the agent could not do it: {self._event.error}")
+        return self._event.applied
+
+    def _request(self, wanted: LunState) -> ApplyLuns:
+        return ApplyLuns(dict.fromkeys(self.luns, wanted), LEASE_SECONDS_MAX, cause=self.index)
+
+    def _whole(self) -> ApplyLuns:
+        """The request that injects it: with the services that are killed, and the LUNs that go with their machine."""
+        stack = self._medium.at.stack
+        victims = stack.joined(self.luns)[0] if self.wants.kills else ()
+        # what is dirty never reaches a LUN that this takes away; what of it is meant for another one nobody can tell
+        writers = stack.services_on(self.luns) if self.wants.kills or self.fault.for_good else ()
+        if not self.wants.kills:
+            writers = tuple(name for name in writers if set(stack.luns_of((name,))) <= set(self.luns))
+        local = {lun: stack.luns[lun].is_local for lun in self.with_them}
+        return dataclasses.replace(
+            self._request(self.wants.wanted(LunState(), self.index)),
+            kill=tuple(victims),
+            unplug=tuple(lun for lun, is_local in local.items() if not is_local),
+            within=tuple(lun for lun, is_local in local.items() if is_local),
+            dirty=tuple(writers),
+        )
 
     def replaced(self, luns: Set[str]) -> None:
         """Blank LUNs take the place of these."""
@@ -162,43 +235,35 @@ class LiveLuns(LiveMedium[LunStrike]):
         for each in self._strikes:
             each.replaced(luns)
 
-    async def apply(
-        self, strike: LunStrike, kill: Iterable[str] = (), with_them: Iterable[str] = (), dirty: Iterable[str] = ()
-    ) -> LunsApplied:
-        """Bring the LUNs of a strike into the state that all strikes in force together want, and see that they are.
+    async def apply(self, strike: LunStrike, request: ApplyLuns) -> LunsApplied:
+        """Bring the LUNs of a strike into the state that it wants, over what other strikes want, and see that they are.
 
-        In the same step services are killed, and LUNs that the fault is not aimed at go `with_them`, as of their
-        machine; just before it is read what services have `dirty`.
+        Raises:
+            AgentError: They are not, or what was wanted had ended by itself.
+        """
+        return self.verified(strike, request, await self.at.agent.call(request))
+
+    def verified(self, strike: LunStrike, request: ApplyLuns, applied: LunsApplied) -> LunsApplied:
+        """See that LUNs were read back as they were wanted.
 
         Power that is wanted again comes with the operators, who check the file system and attach the LUN through a new
         port (`chaos.stack.live.mending`): until then it is read back as off.
 
         Raises:
-            AgentError: They are not, or what was wanted had ended by itself.
+            AgentError: They were not, or what was wanted had ended by itself.
         """
-        wanted = {lun: self._wanted(lun) for lun in strike.luns}
-        local = {lun: self.at.stack.luns[lun].is_local for lun in with_them}
-        request = ApplyLuns(
-            wanted,
-            LEASE_SECONDS_MAX,
-            cause=strike.index,
-            kill=tuple(kill),
-            unplug=tuple(lun for lun, is_local in local.items() if not is_local),
-            within=tuple(lun for lun, is_local in local.items() if is_local),
-            dirty=tuple(dirty),
-        )
-        applied = await self.at.agent.call(request)
-        wrong = [
-            lun
-            for lun, state in wanted.items()
-            if (read := applied.after[lun]).effects != state.effects
-            or (state.lost and not read.lost)
-            or (read.power and not (state.power and not state.lost))
-        ]
+        wrong = []
+        for lun, wanted in request.luns.items():
+            read = applied.after[lun]
+            effects = tuple(each for each in read.effects if each.cause == strike.index)
+            is_on = wanted.power and not wanted.lost
+            if effects != wanted.effects or (wanted.lost and not read.lost) or (read.power and not is_on):
+                wrong.append(lun)
         require_applied(strike.fault, wrong, applied.lapsed)
         return applied
 
     def _wanted(self, lun: str) -> LunState:
+        """What all strikes in force together want of a LUN."""
         state = LunState()
         for each in self.in_force:
             if lun in each.laid_over:
@@ -210,3 +275,13 @@ class LiveLuns(LiveMedium[LunStrike]):
         ending = [each for each in self.in_force if not each.fault.for_good]
         dark = {lun for each in ending for lun in each.luns if not self._wanted(lun).serves}
         return dark.union(*(each.with_them for each in self.in_force))
+
+
+def _in_words(fell_on: FellOn) -> str:
+    """As "after flush 12 of pgdata (31 writes before it, the last one 4096 bytes at 8192)"."""
+    text = f"{'before' if fell_on.before else 'after'} {fell_on.operation} {fell_on.number} of {fell_on.lun}"
+    place = f"{fell_on.size} bytes at {fell_on.offset}"
+    if fell_on.operation == "write":
+        return f"{text} ({place})"
+    last = f", the last one {place}" if fell_on.writes else ""
+    return f"{text} ({fell_on.writes} writes before it{last})"

@@ -86,6 +86,7 @@ class LunMedium(Medium):
     )
     needs = ("engine", "privileges", "capabilities", "fuse", "loop", "ext4")
     live = "chaos.faults.lun.live:LiveLuns"
+    at_ios = True
 
     def missing(self, fault: type[Fault[Any]], target: Target, stack: Stack) -> list[Missing]:
         """Also services that mount nothing which the fault could strike."""
@@ -143,7 +144,7 @@ class LunFault(Fault[LunEvidence]):
         """The state of a target LUN while the fault is in force, given what it would be without.
 
         Args:
-            lun: What other faults want of it.
+            lun: The baseline, or what other faults want of it: the fault adds to that and takes nothing away.
             cause: The number of this fault, by which its effects count their evidence.
         """
         raise NotImplementedError

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chaos.agent.states import ServiceState
-from chaos.agent.wire import ApplyServices, ServicesApplied
+from chaos.agent.wire_states import ApplyServices, ServicesApplied
 from chaos.experiment.plan import Target
 from chaos.faults.aim import moved, services_named, with_notes
 from chaos.faults.base import Fault

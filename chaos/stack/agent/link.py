@@ -52,6 +52,8 @@ class Agent:
         self._sending = threading.Lock()
         self._heartbeat: Heartbeat | None = None
         self.on_stall: Callable[[Stall], None] = lambda stall: None
+        self.on_struck: dict[int, Callable[[Event], None]] = {}
+        """By its cause, who is told at once when an armed request has been carried out, before anything later."""
         self.lost = asyncio.Event()
         self.last_words = ""
 
@@ -156,6 +158,8 @@ class Agent:
                 self._ready.set_result(None)
             if event.event == "crashed":
                 self.last_words = event.trace.strip().rpartition("\n")[2]
+            if event.event == "struck" and (told := self.on_struck.pop(event.cause, None)) is not None:
+                told(event)
             self._on_event(event)
             return
         answer = self._waiting.get(number)

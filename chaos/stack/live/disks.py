@@ -7,8 +7,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 
 from chaos.agent.states import Crash
-from chaos.agent.wire import Attach, AwaitUnmount, Check, Create, Drop
-from chaos.agent.wire_files import Format, Hide, KeepLog, Save, SaveLog, Show
+from chaos.agent.wire import Attach, AwaitUnmount, Check, Create, Drop, Format, Hide, KeepLog, Save, SaveLog, Show
 from chaos.errors import HarnessError
 from chaos.stack.agent.link import Agent
 from chaos.stack.engine import volumes

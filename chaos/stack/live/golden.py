@@ -18,7 +18,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from chaos.agent.wire_files import Format, Inspect, Save
+from chaos.agent.wire import Format, Inspect, Save
 from chaos.errors import AgentError, HarnessError
 from chaos.stack.agent.link import Agent
 from chaos.stack.cache import CACHE_IN_AGENT, GOLDEN_FILE

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Set
 from dataclasses import dataclass
 
 from chaos.agent.wire import Health
+from chaos.agent.wire_states import TakeApart
 from chaos.stack.live.running import RunningStack
 from chaos.stack.spec import Stack
 
@@ -81,6 +82,8 @@ async def mend(
             checked |= set(luns) - replaceable
         anew -= untouched
         ended = [name for name in await running.not_running() if name not in untouched | anew]
+        if blank | checked:  # what waits for an I/O of theirs would strike between two steps of the operators
+            await running.agent.call(TakeApart((*sorted(blank | checked),)))
         if blank:
             replacing(blank)
         running.blank = running.blank - hurt.lost | blank

@@ -51,7 +51,9 @@ class Kernel:
 
     def want(self, *effects: Effect) -> None:
         """These effects, and no others, are in force."""
-        self.target.chain = self.target.chain_for(effects)
+        for cause in {each.wanted.cause for each in self.target.chain} | {each.cause for each in effects}:
+            wanted = [each for each in effects if each.cause == cause]
+            self.target.chain = self.target.chain_for(cause, wanted)
 
     def tell(self, operation: int, node: int = 1, body: bytes = b"") -> int:
         """Send one request and let the front serve it; return its number."""

@@ -13,7 +13,7 @@ from chaos.agent.network import links, namespaces, netlink
 from chaos.agent.network.links import Links
 from chaos.agent.network.netlink import Rule
 from chaos.agent.states import LinkState
-from chaos.agent.wire import LinkRead
+from chaos.agent.wire_states import LinkRead
 
 CLOSED = {("one", "two"): LinkState(open=False)}
 

@@ -16,7 +16,7 @@ import pytest
 
 from chaos.agent.process import freezer, processes
 from chaos.agent.process.processes import Processes, received_bytes
-from chaos.agent.wire import Killed, ServiceRead
+from chaos.agent.wire_states import Killed, ServiceRead
 
 NETSTAT = """TcpExt: SyncookiesSent InOctets
 TcpExt: 7 999999

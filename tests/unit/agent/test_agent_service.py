@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 
 from chaos.agent import __main__ as main
-from chaos.agent import service, states, wire, wire_files
+from chaos.agent import service, states, wire, wire_states
 from chaos.agent.disk import loop, mounted
 from chaos.agent.disk.base import BLOCK_BYTES
 from chaos.agent.disk.effects import Effect, FailEffect, Fate, Io
 from chaos.agent.disk.fuse import Front
 from chaos.agent.network import links, namespaces
-from chaos.agent.request import REQUESTS
+from chaos.agent.request import REQUESTS, Done
 from chaos.agent.service import Agent
 from chaos.agent.states import Fail, LunState
-from chaos.agent.wire import LunsApplied
+from chaos.agent.wire_states import LunsApplied
 
 SIZE = 16 * BLOCK_BYTES
 BASELINE = LunState()
@@ -74,7 +74,7 @@ def agent(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def apply(agent: Agent, state: LunState, lun: str = "disk", **parameters: Any) -> LunsApplied:
-    return agent.do_apply_luns(wire.ApplyLuns(**{"luns": {lun: state}, "lease_seconds": 60.0, **parameters}))
+    return agent.do_apply_luns(wire_states.ApplyLuns(**{"luns": {lun: state}, "lease_seconds": 60.0, **parameters}))
 
 
 def left(effect: Effect) -> int | None:
@@ -106,7 +106,7 @@ def test_power_comes_back_through_a_new_port_only(agent: Agent) -> None:
     assert not agent.do_health(wire.Health("disk")).closed
 
 
-@pytest.mark.parametrize("again", [OFF, FAILING.powered_off(), BASELINE.gone()])
+@pytest.mark.parametrize("again", [OFF, with_effects(replace(FAIL_READS, cause=2)).powered_off(), BASELINE.gone()])
 def test_a_lun_that_is_dark_already_is_not_closed_again(agent: Agent, again: LunState) -> None:
     assert apply(agent, OFF, cause=1).closed == {"disk": 0}
     assert apply(agent, again, cause=2).closed == {}
@@ -117,21 +117,36 @@ def test_what_was_counted_for_one_cause_outlives_the_rules_of_others_and_goes_wi
     first, second = replace(FAIL_READS, cause=1), replace(FAIL_READS, cause=2)
     apply(agent, with_effects(first), cause=1)
     agent._luns["disk"].chain[0].meets(Io("read", 0, 1))
-    apply(agent, with_effects(first, second), cause=2)
-    apply(agent, with_effects(second), cause=1)
-    counted = {cause: agent.do_count_ios(wire.CountIos(("disk",), cause)).luns["disk"].ios for cause in (1, 2)}
+    apply(agent, with_effects(second), cause=2)
+    apply(agent, BASELINE, cause=1)
+    counted = {cause: agent.do_count_ios(wire_states.CountIos(("disk",), cause)).luns["disk"].ios for cause in (1, 2)}
     assert counted == {1: {"failed_reads": 1}, 2: {}}
     agent.do_drop(wire.Drop("disk"))
     agent.do_create(wire.Create("disk", SIZE))
-    assert agent.do_count_ios(wire.CountIos(("disk",), 1)).luns["disk"].ios == {}
+    assert agent.do_count_ios(wire_states.CountIos(("disk",), 1)).luns["disk"].ios == {}
 
 
 def test_of_two_equal_rules_the_one_that_stays_keeps_its_own_count(agent: Agent) -> None:
     first, second = replace(FAIL_TWO_WRITES, cause=1), replace(FAIL_TWO_WRITES, cause=2)
-    apply(agent, with_effects(first, second))
+    apply(agent, with_effects(second), cause=2)
+    apply(agent, with_effects(first), cause=1)
     assert agent._luns["disk"].chain[0].meets(Io("write", 0, 1)) is Fate.FAILS
-    apply(agent, with_effects(second))
+    apply(agent, BASELINE, cause=1)
     assert [(each.wanted.cause, left(each)) for each in agent._luns["disk"].chain] == [(2, 2)]
+
+
+def test_what_a_cause_wants_leaves_what_others_want_and_all_of_it_stands_in_the_order_of_causes(agent: Agent) -> None:
+    first, second = replace(FAIL_TWO_WRITES, cause=1), replace(FAIL_READS, cause=2)
+    apply(agent, with_effects(second), cause=2)
+    assert apply(agent, with_effects(first), cause=1).after["disk"].effects == (first, second)
+    assert apply(agent, OFF, cause=3).after["disk"].effects == (first, second)
+    assert apply(agent, BASELINE, cause=2).after["disk"].effects == (first,)
+
+
+def test_an_effect_of_another_cause_is_refused_and_nothing_is_changed(agent: Agent) -> None:
+    with pytest.raises(ValueError, match="an effect of cause 1 cannot be wanted by cause 2"):
+        apply(agent, with_effects(replace(FAIL_READS, cause=1)), cause=2)
+    assert agent._luns["disk"].chain == []
 
 
 def test_a_lun_that_is_unplugged_refuses_what_comes_and_keeps_what_its_array_had_taken(agent: Agent) -> None:
@@ -174,7 +189,7 @@ def test_mount_points_are_told_as_the_service_sees_them(agent: Agent) -> None:
     found = agent.do_mounts(wire.Mounts(("me", "gone"))).services
     assert list(found) == ["me"]
     assert {"/", "/proc"} <= set(found["me"])
-    assert service._unescaped(r"/with\040blank\134") == "/with blank\\"
+    assert mounted.unescaped(r"/with\040blank\134") == "/with blank\\"
 
 
 def test_a_lun_that_somebody_still_has_mounted_keeps_its_port_and_it_is_told_who_has_it(
@@ -196,10 +211,10 @@ def test_a_lun_that_somebody_still_has_mounted_keeps_its_port_and_it_is_told_who
 
 def test_a_file_is_shown_as_a_device_until_it_is_hidden(agent: Agent, tmp_path: Path) -> None:
     path = str(tmp_path / "first.img")
-    assert agent.do_show(wire_files.Show(path)) == wire.Device("/dev/loop-first.img")
-    agent.do_hide(wire_files.Hide(path))
+    assert agent.do_show(wire.Show(path)) == wire.Device("/dev/loop-first.img")
+    agent.do_hide(wire.Hide(path))
     with pytest.raises(KeyError):
-        agent.do_hide(wire_files.Hide(path))
+        agent.do_hide(wire.Hide(path))
 
 
 def test_an_array_that_loses_power_after_its_lun_was_unplugged_loses_what_was_not_flushed(agent: Agent) -> None:
@@ -235,13 +250,13 @@ def test_rules_that_stand_keep_their_count_when_others_come_and_go(agent: Agent)
 def test_an_effect_about_nothing_changes_nothing(agent: Agent) -> None:
     bad = with_effects(Fail(frozenset()))
     with pytest.raises(ValueError, match="an effect is about some of"):
-        agent.do_apply_luns(wire.ApplyLuns({"spare": OFF, "disk": bad}, 1.0))
+        agent.do_apply_luns(wire_states.ApplyLuns({"spare": OFF, "disk": bad}, 1.0))
     assert not agent.do_health(wire.Health("spare")).closed
 
 
 def test_an_unknown_lun_changes_nothing(agent: Agent) -> None:
     with pytest.raises(KeyError):
-        agent.do_apply_luns(wire.ApplyLuns({"spare": OFF, "nosuch": OFF}, 1.0))
+        agent.do_apply_luns(wire_states.ApplyLuns({"spare": OFF, "nosuch": OFF}, 1.0))
     assert not agent.do_health(wire.Health("spare")).closed
 
 
@@ -280,8 +295,8 @@ def test_a_target_whose_lease_ran_out_is_told_of_until_nothing_is_wanted_of_it_a
 
 
 def test_links_and_services_whose_lease_ran_out_are_told_of_too(agent: Agent, clock: Clock) -> None:
-    pause = wire.ApplyServices({"db": states.ServiceState(paused=True)}, 5.0)
-    cut = wire.ApplyLinks(((("db", "files"), states.LinkState(open=False)),), 5.0)
+    pause = wire_states.ApplyServices({"db": states.ServiceState(paused=True)}, 5.0)
+    cut = wire_states.ApplyLinks(((("db", "files"), states.LinkState(open=False)),), 5.0)
     assert (agent.do_apply_services(pause).lapsed, agent.do_apply_links(cut).lapsed) == ((), ())
     clock.jump(6)
     agent.tick()
@@ -330,7 +345,7 @@ def test_at_the_end_every_port_is_closed(agent: Agent) -> None:
 
 
 def test_a_victim_that_is_not_known_was_not_alive(agent: Agent) -> None:
-    assert apply(agent, OFF, kill=("db",)).killed == {"db": wire.Killed()}
+    assert apply(agent, OFF, kill=("db",)).killed == {"db": wire_states.Killed()}
 
 
 class TestRequests:
@@ -422,7 +437,7 @@ def test_a_container_that_has_ended_again_need_not_be_confined_and_one_that_runs
     monkeypatch.setattr(links.Links, "add", refuse if fails == "add" else lambda *_: None)
     monkeypatch.setattr(links, "apply_baseline", refuse if fails == "apply_baseline" else lambda *_: None)
     ended, runs = 0, os.getpid()
-    assert agent.do_confine(wire.Confine("db", ended, "198.18.0.0/24")) == wire.Done()
+    assert agent.do_confine(wire.Confine("db", ended, "198.18.0.0/24")) == Done()
     with pytest.raises(OSError, match="nft in the namespace"):
         agent.do_confine(wire.Confine("db", runs, "198.18.0.0/24"))
 

@@ -13,7 +13,8 @@ from chaos.agent import states
 from chaos.agent.codec import decoded, encoded
 from chaos.agent.request import REQUESTS
 from chaos.agent.states import Fail, Hold, LinkState, LunState
-from chaos.agent.wire import ApplyLinks, ApplyLuns, Drop, Event
+from chaos.agent.wire import Drop, Event
+from chaos.agent.wire_states import ApplyLinks, ApplyLuns
 
 
 @pytest.mark.parametrize("name", sorted(REQUESTS))

@@ -13,7 +13,7 @@ Write = Callable[[str], Path]
 OPERATIONS = ParameterInfo("choices", choices=("read", "write", "flush"))
 KNOWN = (
     FaultInfo("san.lose", ("array",)),
-    FaultInfo("disk.power_cut", ("array", "lun")),
+    FaultInfo("disk.power_cut", ("array", "lun"), at_ios=True),
     FaultInfo(
         "disk.io_error",
         ("array", "lun"),

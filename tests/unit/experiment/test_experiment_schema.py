@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chaos.errors import SourceError, UsageError
 from chaos.experiment import plan, schema
-from chaos.experiment.loader import load, load_plan, load_trials
+from chaos.experiment.loader import load, load_plan, load_trials, write_plan
 from chaos.experiment.plan import Target, Trigger
 from chaos.experiment.schema import SEED_MAX
 from tests.unit.experiment.samples import FORMS, GOOD, Catalogue, Write
@@ -97,7 +97,24 @@ def test_a_wrong_value_is_refused_by_name(written: Write, faults: Catalogue, lin
     [
         (
             "fault: san.lose, target: {array: core}, at: {flush: 120, of: pgdata, side: before}",
-            "at: {flush: ...} is not",
+            "at: {flush: ...} needs the LUN whose I/Os are counted",
+        ),
+        (
+            "fault: disk.power_cut, target: {array: core}, at: {flush: 12, write: 3, lun: pgdata}",
+            "at needs exactly one key",
+        ),
+        (
+            "fault: disk.power_cut, target: {array: core}, at: {seconds: 3, lun: pgdata, when: before}",
+            "lun and when belong to flush or write",
+        ),
+        ("fault: disk.power_cut, target: {array: core}, at: {flush: 0, lun: pgdata}", "this should be 1 to 10000000"),
+        (
+            "fault: disk.power_cut, target: {array: core}, at: {flush: 2, lun: pgdata, when: while}",
+            "when should be 'before' or 'after', not 'while'",
+        ),
+        (
+            "fault: process.kill, target: {service: db}, at: {write: 2, lun: pgdata}",
+            "process.kill cannot strike at a write: only faults of LUNs are carried out where I/Os are served",
         ),
         ("fault: san.lose, target: {array: core}, at: {seconds: 1, phase: load}", "at needs exactly one key"),
         ("fault: san.lose, target: {array: core}, at: {phase: lod}", "unknown phase 'lod'"),
@@ -186,6 +203,18 @@ def test_every_trial_of_an_experiment_is_drawn_anew_as_with_the_next_seed(writte
 def test_every_trial_of_a_plan_is_that_plan_its_seed_included(written: Write, faults: Catalogue) -> None:
     path = written(GOOD.replace("experiment: power_cut", "plan: power_cut\nseed: 3"))
     assert load_trials(path, None, 3, faults) == [load(path, None, faults)] * 3
+
+
+def test_a_trigger_at_an_io_is_drawn_and_stands_in_the_plan(written: Write, faults: Catalogue, tmp_path: Path) -> None:
+    ranged = GOOD.replace("{acknowledged: 400}", "{flush: [10, 500], lun: pgdata}")
+    triggers = [load(written(ranged), seed, faults).schedule[0].at for seed in range(20)]
+    assert len({at.flush for at in triggers}) > 10
+    assert all(at == Trigger(flush=at.flush, lun="pgdata", when="after") for at in triggers)
+    drawn = load(written(ranged), 3, faults)
+    write_plan(drawn, tmp_path / "plan.yaml")
+    assert load(tmp_path / "plan.yaml", None, faults) == drawn
+    text = ranged.replace("experiment: power_cut", "plan: power_cut\nseed: 3")
+    assert "a plan has no ranges left to draw" in refusal(written(text), faults)
 
 
 def test_one_more_fault_leaves_the_draws_of_the_others_alone(written: Write, faults: Catalogue) -> None:

@@ -11,18 +11,21 @@ from typing import Any, cast
 
 import pytest
 
-from chaos.agent.request import Request
+from chaos.agent.request import Done, Request
 from chaos.agent.states import Fail, LinkState, LunState
-from chaos.agent.wire import (
-    Answers,
+from chaos.agent.wire import Answers, Ask, Event
+from chaos.agent.wire_states import (
     ApplyLinks,
     ApplyLuns,
     ApplyServices,
-    Ask,
+    Arm,
     CountDrops,
     CountIos,
     Counts,
+    Disarm,
+    Disarmed,
     Drops,
+    FellOn,
     Killed,
     Link,
     LinkRead,
@@ -100,6 +103,10 @@ class NotingAgent:
         self.leaders: set[str] = set()
         self.asked = 0
         self.reads_back_nothing = False
+        self.on_struck: dict[int, Callable[[Event], None]] = {}
+        self.armed: dict[int, Arm] = {}
+        self.came = Disarmed()
+        self.strikes_at_last: set[int] = set()
 
     async def call(self, request: Request[Any]) -> Any:
         await asyncio.sleep(0)
@@ -135,9 +142,28 @@ class NotingAgent:
             is_open = was_open and wanted.power and not wanted.lost
             if was_open and not is_open:
                 closed[name] = self.unflushed.get(name, 0)
-            self.state[name] = replace(wanted, power=is_open)
+            others = [each for each in self.state[name].effects if each.cause != asked.cause]
+            effects = sorted((*others, *wanted.effects), key=lambda each: each.cause)
+            self.state[name] = LunState(is_open, self.state[name].lost or wanted.lost, tuple(effects))
         after = {name: self.state[name] for name in asked.luns}
         return LunsApplied(self.now_ns(), dirty, killed, before, closed, after, self.lapsed)
+
+    def _Arm(self, asked: Arm) -> Done:  # noqa: N802
+        self.armed[asked.request.cause] = asked
+        return Done()
+
+    def _Disarm(self, asked: Disarm) -> Disarmed:  # noqa: N802
+        if asked.cause in self.strikes_at_last:
+            self.strike(asked.cause)
+        self.armed.pop(asked.cause, None)
+        return self.came
+
+    def strike(self, cause: int, *, error: str = "") -> None:
+        """The I/O that an armed request waits for has come."""
+        asked = self.armed.pop(cause)
+        fell_on = FellOn(asked.lun, asked.operation, asked.number, asked.before, 8192, 4096, 31)
+        applied = None if error else self._ApplyLuns(asked.request)
+        self.on_struck.pop(cause)(Event("struck", cause=cause, fell_on=fell_on, applied=applied, error=error))
 
     def _ApplyServices(self, asked: ApplyServices) -> ServicesApplied:  # noqa: N802
         self.leased.append((self.now_ns(), asked.lease_seconds))
@@ -850,13 +876,14 @@ def test_overlapping_faults_compose_and_healing_one_keeps_the_other(play: Callab
         bench.injector.begin_load()
         both = BASELINE.with_effect(READS).powered_off()
         await asyncio.sleep(1.5)
-        assert bench.agent.applied[-1]["pgdata"] == BASELINE.with_effect(READS)
+        assert bench.agent.state["pgdata"] == BASELINE.with_effect(READS)
         await asyncio.sleep(1)
-        assert bench.agent.applied[-1]["pgdata"] == both
+        assert bench.agent.state["pgdata"] == both
         await asyncio.sleep(1)
-        assert bench.agent.applied[-1]["pgdata"] == OFF, "the cut outlives the rule that came before it"
+        assert bench.agent.state["pgdata"] == OFF, "the cut outlives the rule that came before it"
         assert bench.injector.damage.held == {"db"}
         await asyncio.sleep(1)
+        assert bench.agent.state["pgdata"] == OFF, "power comes back through a new port, with the operators"
         assert bench.agent.applied[-1] == {"pgdata": BASELINE, "wal": BASELINE}
         await bench.injector.end_load()
 
@@ -900,12 +927,12 @@ def test_two_equal_faults_on_one_lun_are_two(play: Callable[..., None]) -> None:
         bench.injector.begin_load()
         await asyncio.sleep(2.5)
         other = replace(READS, cause=1)
-        assert list(bench.agent.applied[-1]["pgdata"].effects) == [READS, other]
+        assert list(bench.agent.state["pgdata"].effects) == [READS, other]
         await asyncio.sleep(1)
-        assert list(bench.agent.applied[-1]["pgdata"].effects) == [other]
+        assert list(bench.agent.state["pgdata"].effects) == [other]
         await bench.injector.end_load()
         await bench.injector.heal_all()
-        assert not bench.agent.applied[-1]["pgdata"].effects
+        assert not bench.agent.state["pgdata"].effects
 
     lun = Target("lun", "pgdata")
     play(io_error(Trigger(seconds=1), lun, for_seconds=2), io_error(Trigger(seconds=2), lun), act=act)
@@ -916,13 +943,141 @@ def test_a_lun_stays_lost_whatever_else_heals(play: Callable[..., None]) -> None
         bench.injector.begin_load()
         await asyncio.sleep(4)
         await bench.injector.end_load()
-        assert bench.agent.applied[-1] == {"pgdata": BASELINE.gone()}
+        assert bench.agent.state["pgdata"] == OFF.gone()
 
     play(
         ScheduledFault("san.lose", ARRAY, Trigger(seconds=1)),
         io_error(Trigger(seconds=2), Target("lun", "pgdata"), for_seconds=1),
         act=act,
     )
+
+
+# --- at an I/O
+
+AT_FLUSH = Trigger(flush=12, lun="pgdata", when="before")
+FELL_ON = "before flush 12 of pgdata (31 writes before it, the last one 4096 bytes at 8192)"
+
+
+def cut_at_flush(at: Trigger = AT_FLUSH, for_seconds: float | None = None) -> ScheduledFault:
+    return ScheduledFault("disk.power_cut", ARRAY, at, for_seconds)
+
+
+def test_a_fault_at_an_io_is_armed_whole_before_the_load_and_told_with_the_io_that_it_fell_on(
+    play: Callable[..., None],
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await bench.injector.arm()
+        (armed,) = bench.agent.armed.values()
+        assert (armed.lun, armed.operation, armed.number, armed.before) == ("pgdata", "flush", 12, True)
+        assert (armed.request.luns, armed.request.kill) == ({"pgdata": OFF, "wal": OFF}, ("db",))
+        await asyncio.sleep(3)
+        assert (bench.told, bench.agent.applied, bench.injector.damage) == ([], [], Damage())
+        bench.agent.wrote("pgdata")
+        bench.agent.strike(0)
+        assert bench.injector.damage.held == {"db"}, "at once: who mends or restarts must know"
+        struck_at = bench.agent.now_ns()
+        await asyncio.sleep(1)
+        (event,) = bench.told
+        assert (event.happened, event.t, event.evidence) == ("injected", struck_at, {"fell_on": FELL_ON})
+        await asyncio.sleep(2)
+        assert (bench.happened(), bench.told[-1].bit, bench.mended) == (["injected", "healed"], True, [5.0])
+        await bench.injector.end_load()
+        assert len(bench.agent.applied) == 2, "the strike and its end: nothing was asked for twice"
+
+    play(cut_at_flush(for_seconds=2), act=act)
+
+
+def test_a_trigger_at_an_io_that_does_not_come_is_missed_with_how_many_there_were(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await bench.injector.arm()
+        assert [each.before for each in bench.agent.armed.values()] == [True, False]
+        assert bench.injector.awaits(1)
+        assert not bench.injector.awaits(0), "with no write left to send none comes"
+        bench.agent.came = Disarmed(flushes=7, writes=41)
+        await bench.injector.end_load()
+        assert not bench.agent.armed
+        assert not bench.agent.on_struck
+        assert [event.why.partition(":")[0] for event in bench.told] == [
+            "the load ended after 7 flushes of pgdata, the trigger asked for 12",
+            "the load ended after 41 writes of wal, the trigger asked for 1,000",
+        ]
+        assert bench.happened() == ["missed", "missed"]
+
+    play(cut_at_flush(), cut_at_flush(Trigger(write=1000, lun="wal", when="after")), act=act)
+
+
+def test_a_trigger_on_disks_that_operators_took_apart_is_missed_and_says_so(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await bench.injector.arm()
+        bench.agent.came = Disarmed(flushes=7, taken_apart=True)
+        await bench.injector.end_load()
+        assert bench.told[0].why.startswith("operators took its disks or those of the fault away after 7 flushes")
+
+    play(cut_at_flush(), act=act)
+
+
+def test_a_fault_that_strikes_as_the_load_ends_is_injected_and_not_missed(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await bench.injector.arm()
+        bench.agent.strikes_at_last = {0}
+        await bench.injector.end_load()
+        assert bench.happened() == ["injected"]
+        await bench.injector.heal_all()
+        assert bench.happened() == ["injected", "healed"]
+
+    play(cut_at_flush(), act=act)
+
+
+def test_what_the_agent_could_not_carry_out_at_an_io_ends_the_trial(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await bench.injector.arm()
+        bench.agent.strike(0, error="OSError: no")
+        await asyncio.sleep(0.1)
+        with pytest.raises(AgentError, match=r"disk.power_cut, before flush 12 .* could not do it: OSError: no"):
+            await bench.injector.end_load()
+
+    play(cut_at_flush(), act=act)
+
+
+@pytest.mark.parametrize(
+    ("before", "told"), [(FELL_ON, "yes"), ("before flush 12 of pgdata (9 writes)", "no, it was before flush 12 of")]
+)
+def test_a_plan_that_runs_again_tells_whether_the_fault_fell_on_the_same_io(
+    play: Callable[..., None], before: str, told: str
+) -> None:
+    async def act(bench: Bench) -> None:
+        there, told_events = bench.at, bench.told
+        bench.injector = Injector([cut_at_flush()], there, bench.recorder, told_events.append, bench._mend, {0: before})
+        bench.injector.begin_load()
+        await bench.injector.arm()
+        bench.agent.strike(0)
+        await asyncio.sleep(0.1)
+        assert str(bench.told[0].evidence["same_io_as_before"]).startswith(told)
+
+    play(cut_at_flush(), act=act)
+
+
+def test_an_effect_that_begins_at_an_io_is_renewed_and_composes_with_others(
+    play: Callable[..., None],
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await bench.injector.arm()
+        await asyncio.sleep(1.5)
+        bench.agent.strike(0)
+        assert bench.agent.state["pgdata"].effects == (READS, replace(READS, cause=1))
+        await asyncio.sleep(400)
+        assert len(bench.agent.leased) == 4, "each was renewed once"
+        await bench.injector.heal_all()
+        assert bench.agent.state["pgdata"] == BASELINE
+
+    at = Trigger(write=3, lun="pgdata", when="after")
+    play(io_error(at, Target("lun", "pgdata")), io_error(Trigger(seconds=1), Target("lun", "pgdata")), act=act)
 
 
 def test_every_event_is_in_the_history_as_it_was_told(play: Callable[..., None], tmp_path: Path) -> None:

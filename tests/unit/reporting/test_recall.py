@@ -10,10 +10,11 @@ import pytest
 
 from chaos import cli
 from chaos.errors import HarnessError, MalformedHistory, UsageError
+from chaos.experiment.loader import load_plan
 from chaos.faults import catalogue
 from chaos.history.events import FaultEvent
 from chaos.history.recorder import Recorder
-from chaos.reporting.recall import recall
+from chaos.reporting.recall import fell_before, recall
 from tests.unit.reporting.runs import made, recorded
 
 
@@ -137,3 +138,26 @@ def test_the_command_exports_the_history_as_a_table(run_dir: Path, capsys: pytes
     assert f"lines in {table}" in capsys.readouterr().out
     assert table.is_file()
     assert cli.main(["check", str(run_dir), "--export", str(table)]) == 64
+
+
+def test_the_io_that_a_fault_fell_on_is_told_with_its_evidence(tmp_path: Path) -> None:
+    events = [
+        replace(event, evidence={"fell_on": "after flush 12 of pgdata"})
+        if isinstance(event, FaultEvent) and event.happened == "injected"
+        else event
+        for event in recorded()
+    ]
+    [fault] = recall(made(events, tmp_path), catalogue()).faults
+    assert fault.evidence == {"fell_on": "after flush 12 of pgdata", "failed_writes": 3}
+
+
+def test_a_run_folder_s_plan_knows_on_which_io_its_faults_fell(run_dir: Path) -> None:
+    plan = replace(load_plan(run_dir / "plan.yaml", catalogue()), file=run_dir / "plan.yaml")
+    assert fell_before(plan) == {}, "that trial broke off"
+    faults = [{"evidence": {}}, {"evidence": {"fell_on": "after flush 12 of pgdata"}}]
+    (run_dir / "result.json").write_text(json.dumps({"faults": faults}), encoding="utf-8")
+    assert fell_before(plan) == {1: "after flush 12 of pgdata"}
+    assert fell_before(replace(plan, file=run_dir / "experiment.yaml")) == {}
+    assert fell_before(replace(plan, file=None)) == {}
+    (run_dir / "result.json").write_text("[]", encoding="utf-8")
+    assert fell_before(plan) == {}

@@ -43,6 +43,16 @@ def test_values_of_variables_are_never_announced() -> None:
             ),
             "disk.io_error pgdata at ack 1,200 (operations=[read, flush], times=null, sectors={first: 1})",
         ),
+        (
+            ScheduledFault(
+                "disk.power_cut", Target("array", "core"), Trigger(flush=1200, lun="pgdata", when="before"), 0.5
+            ),
+            "disk.power_cut core right before flush 1,200 of pgdata for 0.5 s",
+        ),
+        (
+            ScheduledFault("disk.hang", Target("lun", "pgdata"), Trigger(write=3, lun="pgdata", when="after")),
+            "disk.hang pgdata right after write 3 of pgdata",
+        ),
     ],
 )
 def test_a_scheduled_fault_reads_with_target_trigger_end_and_parameters(fault: ScheduledFault, told: str) -> None:

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from chaos.agent.wire import Beat, CountIos, Counts, Drop, Event, Health, LunHealth
-from chaos.agent.wire_files import Save
+from chaos.agent.wire import Beat, Drop, Event, Health, LunHealth, Save
+from chaos.agent.wire_states import CountIos, Counts
 from chaos.errors import AgentError
 from chaos.stack.agent import link
 from chaos.stack.agent.link import Agent, _door
@@ -108,6 +108,27 @@ def test_events_are_handed_on() -> None:
         await container.say(b'{"event": "exited", "service": "db"}\n')
         await container.heard(1)
         assert container.events == [Event("exited", service="db")]
+
+    play(act)
+
+
+def test_who_is_told_of_a_strike_is_told_before_an_answer_that_came_after_it() -> None:
+    async def act(container: Container) -> None:
+        told: list[str] = []
+        container.agent.on_struck[3] = lambda event: told.append(f"struck {event.cause}")
+
+        async def ask() -> None:
+            await container.agent.call(Drop("disk"))
+            told.append("answered")
+
+        asking = asyncio.create_task(ask())
+        number = (await container.request())["id"]
+        strike = '{"event": "struck", "cause": 3}\n'
+        await container.say(f'{strike}{{"id": {number}, "ok": {{}}}}\n{strike}'.encode())
+        await asking
+        await container.heard(2)
+        assert told == ["struck 3", "answered"], "once"
+        assert container.events == [Event("struck", cause=3)] * 2
 
     play(act)
 

@@ -11,7 +11,7 @@ from chaos.preflight.preview import preview
 from chaos.preflight.targets import check_targets
 from chaos.preflight.warnings import disk_warnings, not_covered, topology_warnings
 from chaos.stack.compose import load_stack
-from chaos.stack.spec import Stack
+from chaos.stack.spec import RoleCheck, Stack
 
 TEXT = """\
 services:
@@ -246,3 +246,32 @@ def test_the_preview_names_what_is_touched_what_was_drawn_and_what_to_be_wary_of
         "warning: the mix is too thin for HELD: updates 0.1 is below 0.25",
     ):
         assert part in text
+
+
+PGDATA = Target("lun", "pgdata")
+
+
+def striking_at(at: Trigger, target: Target = PGDATA) -> Plan:
+    return replace(plan_with(target), schedule=(ScheduledFault("disk.power_cut", target, at),))
+
+
+@pytest.mark.parametrize("lun", ["pgdata", "db:/data"])
+def test_a_trigger_counts_ios_of_a_lun_by_any_of_its_names(tmp_path: Path, lun: str) -> None:
+    check_targets(striking_at(Trigger(flush=3, lun=lun, when="after")), stack_of(tmp_path))
+
+
+def test_a_trigger_at_ios_of_a_lun_that_is_not_there_is_refused_at_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "e.yaml"
+    file.write_text("schedule:\n  - {target: {lun: pgdata}, at: {flush: 3, lun: pgdat}}\n")
+    with pytest.raises(SourceError, match=r"e\.yaml:2:49: the stack has no lun 'pgdat'") as refused:
+        check_targets(striking_at(Trigger(flush=3, lun="pgdat", when="after")), stack_of(tmp_path), file)
+    assert "did you mean pgdata" in str(refused.value)
+
+
+def test_a_role_that_moves_cannot_be_struck_at_an_io_and_one_that_does_not_can(tmp_path: Path) -> None:
+    plan = striking_at(Trigger(write=3, lun="pgdata", when="before"), Target("role", "database"))
+    stack = stack_of(tmp_path)
+    check_targets(plan, stack)
+    with pytest.raises(SourceError, match="cannot strike the role database at a write: services are asked who has it"):
+        check_targets(plan, replace(stack, role_checks={"database": RoleCheck(8008, "/leader")}))
+    check_targets(striking_at(plan.schedule[0].at), replace(stack, role_checks={"pgdata": RoleCheck(8008, "/leader")}))

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from chaos.agent.wire_files import Format, Inspect, Inspected, Save
+from chaos.agent.wire import Format, Inspect, Inspected, Save
 from chaos.errors import HarnessError
 from chaos.experiment.drivers import DriverChoice
 from chaos.stack.agent.link import Agent

@@ -11,7 +11,9 @@ from typing import Any, cast
 
 import pytest
 
+from chaos.agent.request import Done
 from chaos.agent.wire import Health, LunHealth
+from chaos.agent.wire_states import TakeApart
 from chaos.experiment.drivers import DriverChoice
 from chaos.stack.live.disks import Unrecoverable
 from chaos.stack.live.mending import Damage, mend
@@ -50,6 +52,7 @@ class NotingStack:
         """Those on which a copy is behind."""
         self.ended: list[str] = []
         self.did: list[tuple[object, ...]] = []
+        self.taken_apart: list[tuple[str, ...]] = []
         self.exit_codes = {"restore": 0}
         self.changing = asyncio.Lock()
         self.unhealthy: set[str] = set()
@@ -59,12 +62,18 @@ class NotingStack:
     def made(self) -> RunningStack:
         return cast(RunningStack, self)
 
-    async def call(self, request: Health) -> LunHealth:
+    async def call(self, request: Health | TakeApart) -> LunHealth | Done:
+        if isinstance(request, TakeApart):
+            assert self.changing.locked()
+            self.taken_apart.append(request.luns)
+            return Done()
         return self.health[request.lun]
 
     async def put_in_place(self, *, anew: Iterable[str], checked: Iterable[str], blanks: dict[str, str]) -> list[str]:
         assert self.changing.locked(), "a fault could strike what is just put in place"
         checked = tuple(checked)
+        taken_apart, self.taken_apart = self.taken_apart, []
+        assert taken_apart == ([tuple(sorted({*checked, *blanks}))] if checked or blanks else [])
         work = {"anew": tuple(sorted(anew)), "checked": checked, "blank": tuple(blanks)}
         if any(work.values()):
             self.did.append(("put in place", {name: names for name, names in work.items() if names}))

@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from chaos.agent.wire import Alive, Confine, Done, FindAlive, Watch
+from chaos.agent.request import Done
+from chaos.agent.wire import Alive, Confine, FindAlive, Watch
 from chaos.errors import AgentError, EngineError
 from chaos.stack.agent.link import Agent
 from chaos.stack.engine import containers
