@@ -17,7 +17,7 @@ import pytest
 
 from chaos.agent import __main__ as main
 from chaos.agent import service, states, wire
-from chaos.agent.disk import loop, mounted
+from chaos.agent.disk import filesystems, loop, mounted
 from chaos.agent.disk.effects import Effect, FailEffect, Fate, Io
 from chaos.agent.disk.fuse import Front
 from chaos.agent.disk.lun import BLOCK_BYTES
@@ -64,6 +64,7 @@ def agent(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iter
 
     monkeypatch.setattr(loop, "attach", attach)
     monkeypatch.setattr(mounted, "wait_until_free", lambda device, seconds_max: True)
+    monkeypatch.setattr(filesystems, "require", lambda kind: None)
     made = Agent("run", Front(-1), "/run/holdfast", str(tmp_path))
     for lun in ("disk", "spare"):
         made.do_create(wire.Create(lun, SIZE))
@@ -174,7 +175,7 @@ def test_mount_points_are_told_as_the_service_sees_them(agent: Agent) -> None:
     found = agent.do_mounts(wire.Mounts(("me", "gone"))).services
     assert list(found) == ["me"]
     assert {"/", "/proc"} <= set(found["me"])
-    assert service._unescaped(r"/with\040blank\134") == "/with blank\\"
+    assert mounted.unescaped(r"/with\040blank\134") == "/with blank\\"
 
 
 def test_a_lun_that_somebody_still_has_mounted_keeps_its_port_and_it_is_told_who_has_it(
