@@ -15,7 +15,8 @@ import re
 import struct
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from chaos.agent.disk import mounted
@@ -113,7 +114,7 @@ class Xfs:
         Where it is not, the file system shut down while it was mounted, which it would do again.
         """
         before = self._log(device)
-        with tempfile.TemporaryDirectory() as folder:
+        with _mount_point() as folder:
             code, output = _program("mount", "-t", "xfs", "-o", ",".join(options), device, folder)
             if code:
                 return Checked(f"mount: {output.removeprefix('mount: ').replace(folder, '').strip(' :')}", ok=False)
@@ -167,7 +168,7 @@ def require(kind: str) -> None:
     Raises:
         OSError: It does not; the message says what to do.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with _mount_point() as folder:
         # the kernel looks for the kind before the device, so any other refusal means that it knows it
         done = _LIBC.mount(b"/dev/null", folder.encode(), kind.encode(), 0, None)
         if done and ctypes.get_errno() == errno.ENODEV:
@@ -189,6 +190,17 @@ def not_in_order(path: str, size_bytes: int, kind: str) -> str:
         return FILE_SYSTEMS[kind].not_in_order(path)
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
+
+
+@contextmanager
+def _mount_point() -> Iterator[str]:
+    """An empty folder; one on which something is still mounted stays, with all that is in there."""
+    folder = tempfile.mkdtemp()
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
 
 
 def _program(*arguments: str) -> tuple[int, str]:

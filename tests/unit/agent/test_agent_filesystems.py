@@ -112,6 +112,23 @@ def test_an_xfs_is_mounted_and_has_a_clean_log_afterwards_or_needs_more(
     assert programs.called[1][:6] == ("mount", "-t", "xfs", "-o", "nouuid,noatime", device)
 
 
+def test_a_file_system_that_cannot_be_unmounted_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the content of the LUN would be removed with the mount point."""
+
+    def program(*arguments: str) -> tuple[int, str]:
+        if arguments[0] == "mount":
+            Path(arguments[-1], "record").touch()
+        return (32, "target is busy") if arguments[0] == "umount" else (0, LOG.format("DIRTY"))
+
+    monkeypatch.setattr(filesystems, "_program", program)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(OSError, match="umount ended with 32: target is busy"):
+        FILE_SYSTEMS["xfs"].check(copied(tmp_path / "device", {}), ("nouuid",))
+    assert [path.name for path in tmp_path.glob("*/*")] == ["record"]
+
+
 def test_an_xfs_that_shut_down_answers_with_eio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stat(path: str) -> SimpleNamespace:
         if path == "ended":
