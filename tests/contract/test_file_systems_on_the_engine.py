@@ -23,7 +23,8 @@ MIB = 1 << 20
 XFS_BYTES = 300 * MIB
 REPLAYED = [("fsck", "disk: mount: its log was replayed")]
 SHUT_DOWN = f"""
-open my $folder, "<", "{DATA}" or die $!; ioctl($folder, 0x8004587d, pack("L", 2)) or die "shut down: $!";
+my $flags = pack("L", 2);
+open my $folder, "<", "{DATA}" or die $!; ioctl($folder, 0x8004587d, $flags) or die "not shut down: $!";
 """
 """XFS_IOC_GOINGDOWN without a flush of the log: no I/O fails."""
 
@@ -90,7 +91,7 @@ def test_an_xfs_that_shut_down_by_itself_is_noticed_without_any_io_that_failed(p
 
 
 def test_an_xfs_that_no_mount_recovers_is_unrecoverable_and_nobody_repairs_it(play: Play) -> None:
-    """The headers of every allocation group are gone, while the log is dirty."""
+    """The headers of every allocation group are gone, while the log is dirty; it has those of the first one alone."""
 
     async def act(scene: Scene) -> None:
         agent, name = scene.running.agent, "scratch/broken.img"
@@ -106,7 +107,7 @@ def test_an_xfs_that_no_mount_recovers_is_unrecoverable_and_nobody_repairs_it(pl
         with pytest.raises(Unrecoverable, match=r"disk: mount: .*; it needs more than a boot-time check"):
             await scene.mend()
         await agent.call(Save("disk", f"{CACHE_IN_AGENT}/{name}"))
-        assert headers(file) == before
+        assert headers(file)[1:] == before[1:]
         file.unlink()
 
     play(act, on_xfs())
@@ -204,19 +205,15 @@ def test_a_lun_is_mounted_with_its_options_after_a_power_cut_too(
     play(act, mounted_with(*options, xfs=xfs))
 
 
-@pytest.mark.parametrize(("options", "left"), [((), "flushed"), (("nobarrier",), "first")])
+@pytest.mark.parametrize(("options", "left"), [((), "kept"), (("nobarrier",), ""), (("barrier=0",), "")])
 def test_an_ext4_without_barriers_loses_what_was_flushed(play: Play, options: tuple[str, ...], left: str) -> None:
     async def act(scene: Scene) -> None:
-        await scene.does(f"echo first > {DATA}/kept && sync")
-        await scene.running.cold_restart(30.0)  # an unmount flushes, whatever the options
         injector = scene.injector("disk.power_cut")
-        await scene.does(
-            f"printf flushed > {DATA}/kept.new && mv {DATA}/kept.new {DATA}/kept && sync {DATA}/kept {DATA}"
-        )
+        await scene.does(KEEP)
         await injector.enter_phase("now")
         await injector.heal_all()
         await scene.mend()
-        assert await scene.does(f"cat {DATA}/kept") == left
+        assert await scene.does(f"ls -A {DATA}") == left
 
     play(act, mounted_with(*options))
 
