@@ -12,7 +12,7 @@ from tests.integration.plans import ROOT
 
 pytestmark = pytest.mark.engine
 STACK = "../../fixtures/redis/compose.yaml"
-OVERLAY = "x-chaos: {arrays: {core: {luns: {data: {filesystem: xfs, mount_options: [noatime]}}}}}\n"
+OVERLAY = "x-chaos: {arrays: {core: {luns: {data: {size: 512M, filesystem: xfs, mount_options: [noatime]}}}}}\n"
 
 
 @pytest.mark.parametrize(
