@@ -13,11 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from chaos.agent import program, wire, wire_states
+from chaos.agent import wire, wire_states
 from chaos.agent.asking import Question, ask
-from chaos.agent.disk import loop, mounted
+from chaos.agent.disk import filesystems, loop, mounted
 from chaos.agent.disk.armed import Arming
 from chaos.agent.disk.base import Crashes
+from chaos.agent.disk.filesystems import FILE_SYSTEMS
 from chaos.agent.disk.fuse import Front
 from chaos.agent.disk.lun import Lun
 from chaos.agent.disk.state import Port, Target
@@ -31,8 +32,6 @@ from chaos.agent.wire_states import Link
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _UNMOUNT_SECONDS_MAX = 10.0
 """Until everything of a file system that the engine has unmounted has been written back."""
-_E2FSCK_GIVES_UP = 4
-"""e2fsck's exit code is a bit mask; from 4 on, errors were left uncorrected."""
 
 Key = tuple[Literal["lun", "service"], str] | tuple[Literal["link"], Link]
 """Something of which a state can be wanted."""
@@ -56,6 +55,7 @@ class Agent:
             wire.Hide,
             wire.Sync,
             wire.Ask,
+            wire.Health,
         }
     )
     """Requests that wait for the kernel or a program, which may need FUSE answers meanwhile: done in a thread.
@@ -102,8 +102,10 @@ class Agent:
         """Make a LUN."""
         if asked.lun in self._luns:
             raise ValueError(f"there is a LUN {asked.lun} already; drop it first")
+        filesystems.require(asked.filesystem)
         base = asked.base if asked.crash is None else self._crashes.base(asked.crash, asked.base)
-        self._luns[asked.lun] = Target(asked.lun, Lun(asked.size_bytes, base, self._store, self._instants))
+        lun = Lun(asked.size_bytes, base, self._store, self._instants)
+        self._luns[asked.lun] = Target(asked.lun, lun, asked.filesystem, asked.mount_options)
         return Done()
 
     def do_keep_log(self, asked: wire.KeepLog) -> Done:
@@ -160,17 +162,16 @@ class Agent:
         return Done()
 
     def do_inspect(self, asked: wire.Inspect) -> wire.Inspected:
-        """Look at the superblocks."""
-        return wire.Inspected(tuple(mounted.not_in_order(path, size_bytes) for path, size_bytes in asked.files))
+        """Look at superblocks and logs."""
+        return wire.Inspected(tuple(filesystems.not_in_order(*file) for file in asked.files))
 
     def do_format(self, asked: wire.Format) -> Done:
-        """Make a file with an empty ext4 that has no lost+found."""
+        """Make a file with an empty file system."""
+        filesystems.require(asked.filesystem)
         part = f"{asked.path}.{self._run}.part"  # another run may be making the same
         with open(part, "wb") as file:
             file.truncate(asked.size_bytes)
-        options = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"
-        program.require("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-E", options, part)
-        program.require("debugfs", "-w", "-R", "rmdir lost+found", part)
+        FILE_SYSTEMS[asked.filesystem].make(part)
         os.replace(part, asked.path)
         return Done()
 
@@ -189,9 +190,9 @@ class Agent:
         return Done()
 
     def do_check(self, asked: wire.Check) -> wire.Checked:
-        """`e2fsck -p`, which replays the journal."""
-        code, output = program.run("e2fsck", "-p", self._ports[asked.lun].device, seconds=program.SECONDS_MAX)
-        return wire.Checked(code, output, ok=code < _E2FSCK_GIVES_UP)
+        """As a boot does it, which replays the journal."""
+        port = self._ports[asked.lun]
+        return FILE_SYSTEMS[port.target.filesystem].check(port.device, port.target.mount_options)
 
     def do_sync(self, asked: wire.Sync) -> Done:
         """Write back through the first service that runs; where none does, the engine has unmounted it already."""
@@ -224,21 +225,17 @@ class Agent:
     def do_health(self, asked: wire.Health) -> wire.LunHealth:
         """Look at a LUN's port and file system.
 
-        A mounted ext4 tells by its error count and by being read-only, but not before its next change when a failed
-        write or flush has aborted its journal; so these count by themselves. A file system that is not mounted any
-        more, because its service ended, is not to be trusted once an I/O of it has failed.
+        One that is mounted tells by itself, but not before its next change when a failed write or flush has aborted its
+        journal; so these count by themselves. A file system that is not mounted any more, because its service ended, is
+        not to be trusted once an I/O of it has failed.
         """
         port = self._ports.get(asked.lun)
         if port is None or port.closed:
             return wire.LunHealth(closed=True, gave_up=False)
-        name = os.path.basename(port.device)
-        try:
-            options = _content(f"/proc/fs/ext4/{name}/options").split()
-            errors = int(_content(f"/sys/fs/ext4/{name}/errors_count"))
-        except FileNotFoundError:
-            return wire.LunHealth(closed=False, gave_up=port.failed > 0)
-        gave_up = errors > 0 or port.failed_changes > 0 or bool({"ro", "emergency_ro", "shutdown"} & set(options))
-        return wire.LunHealth(closed=False, gave_up=gave_up)
+        gave_up = filesystems.gave_up(port.device)
+        return wire.LunHealth(
+            closed=False, gave_up=port.failed > 0 if gave_up is None else gave_up or port.failed_changes > 0
+        )
 
     def do_apply_luns(self, asked: wire_states.ApplyLuns) -> wire_states.LunsApplied:
         """Kill, close, bring into the wanted state, read back; between two I/Os."""
@@ -447,8 +444,3 @@ def _told(key: Key) -> str:
 def _plain(name: str) -> str:
     """A LUN's name as a part of a file's."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:60]
-
-
-def _content(path: str) -> str:
-    with open(path) as file:
-        return file.read()

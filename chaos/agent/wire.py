@@ -36,6 +36,8 @@ class Create(Request[Done]):
     lun: str
     size_bytes: int
     base: str | None = None
+    filesystem: str = "ext4"
+    mount_options: tuple[str, ...] = ()
     crash: Crash | None = None
 
 
@@ -78,9 +80,8 @@ class AwaitUnmount(Request[Unmounted]):
 
 @dataclass(frozen=True)
 class Checked:
-    """What a boot-time check said; `ok`: the file system may be mounted."""
+    """What a boot-time check did and said; `ok`: the file system may be mounted."""
 
-    code: int
     output: str
     ok: bool
 
@@ -94,10 +95,7 @@ class Check(Request[Checked]):
 
 @dataclass(frozen=True)
 class Sync(Request[Done]):
-    """Write back everything dirty of one file system.
-
-    `places` are the services that mount it, each with the path where it does; it goes through the first that runs.
-    """
+    """Write back everything dirty of one file system, through one of the services that mount it, each with its path."""
 
     places: tuple[tuple[str, str], ...]
 
@@ -152,17 +150,18 @@ class Inspected:
 
 @dataclass(frozen=True)
 class Inspect(Request[Inspected]):
-    """Look at golden files, each as (path, size in bytes)."""
+    """Look at golden files, each as (path, size in bytes, file system)."""
 
-    files: tuple[tuple[str, int], ...]
+    files: tuple[tuple[str, int, str], ...]
 
 
 @dataclass(frozen=True)
 class Format(Request[Done]):
-    """Make a file with an empty ext4, as a new LUN has it."""
+    """Make a file with an empty file system, as a new LUN has it."""
 
     path: str
     size_bytes: int
+    filesystem: str
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from chaos.experiment.plan import Plan, ScheduledFault
 from chaos.faults import known_faults
 from chaos.preflight.warnings import disk_warnings, not_covered, topology_warnings
 from chaos.stack.patience import patience_warnings
-from chaos.stack.spec import LOCAL, NOCOPY, Service, Stack
+from chaos.stack.spec import LOCAL, NOCOPY, Lun, Service, Stack
 
 
 def preview(plans: Sequence[Plan], stack: Stack, differing: Sequence[str] = ()) -> list[str]:
@@ -29,7 +29,7 @@ def touched(stack: Stack) -> list[str]:
     lines = [f"stack {stack.name}, from {stack.source}"]
     lines += [_service(service, stack) for service in stack.services.values()]
     for array, luns in stack.arrays.items():
-        sizes = [f"{name} {stack.luns[name].size_bytes >> 20} MiB {stack.luns[name].filesystem}" for name in luns]
+        sizes = [_disk(stack.luns[name]) for name in luns]
         lines.append(f"{'local disks' if array == LOCAL else f'array {array}'}: {', '.join(sizes)}")
     name, port = stack.front_door
     if stack.carrier:
@@ -61,6 +61,11 @@ def warnings(plan: Plan, stack: Stack) -> list[str]:
     if plan.checks.require_mix and (thin := too_thin(plan.workload)):
         found.append(f"the mix is too thin for HELD: {', '.join(thin)}")
     return found
+
+
+def _disk(lun: Lun) -> str:
+    options = f" ({', '.join(lun.mount_options)})" if lun.mount_options else ""
+    return f"{lun.name} {lun.size_bytes >> 20} MiB {lun.filesystem}{options}"
 
 
 def _service(service: Service, stack: Stack) -> str:

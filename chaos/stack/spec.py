@@ -18,6 +18,7 @@ from chaos.experiment.drivers import DEFAULT, DriverChoice
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 ANY = "any "
 """Before a role: one of the services that have it."""
+Filesystem = Literal["ext4", "xfs"]
 Restart = Literal["no", "always", "on-failure", "unless-stopped"]
 LOCAL = "local"
 """The array of all disks that are in the machines themselves, each a LUN of its own."""
@@ -194,18 +195,26 @@ class Lun:
     Attributes:
         name: The volume's, or "service:/path" where it has none.
         contents: A folder of the host; what is in there lies on the LUN from the first.
+        mount_options: As the Compose file has them.
     """
 
     name: str
     array: str
     size_bytes: int
-    filesystem: Literal["ext4"] = "ext4"
+    filesystem: Filesystem = "ext4"
     contents: str = ""
+    mount_options: tuple[str, ...] = ()
 
     @property
     def is_local(self) -> bool:
         """Whether it is a disk in the machine itself: it loses power with it, and no SAN has to do with it."""
         return self.array == LOCAL
+
+    @property
+    def mounted_with(self) -> tuple[str, ...]:
+        """The options that it is mounted with. LUNs are clones, and XFS refuses the second of two with one UUID."""
+        own = ("nouuid",) if self.filesystem == "xfs" else ()
+        return tuple(dict.fromkeys((*own, *self.mount_options)))
 
     @property
     def file_name(self) -> str:

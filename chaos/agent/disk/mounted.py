@@ -1,4 +1,4 @@
-"""Whether anybody has the file system of a device mounted, and whether it was unmounted in order.
+"""Whether anybody has the file system of a device mounted, who, and where.
 
 The engine's unmount is a lazy one (MNT_DETACH): it returns at once, and where another mount namespace still has a copy
 of the mount, what the page cache holds is not written back before that one goes, too. A mounted file system holds its
@@ -7,19 +7,15 @@ device exclusively, whoever mounts it where, and lets go of it when the last wri
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 import os
 import re
-import struct
 import time
+from collections.abc import Iterator
 
 _LOOK_SECONDS = 0.01
-_SUPERBLOCK, _SUPERBLOCK_BYTES = 1024, 1024
-_FIELDS = struct.Struct("<56x HH 36x I 132x I")
-"""Of struct ext4_super_block: s_magic, s_state, s_feature_incompat, s_last_orphan."""
-_EXT4 = 0xEF53
-_VALID, _ERRORS = 1, 2
-_NEEDS_RECOVERY = 4
 
 
 def wait_until_free(device: str, seconds_max: float) -> bool:
@@ -49,45 +45,32 @@ def unescaped(path: str) -> str:
 
 def holders(device: str) -> tuple[str, ...]:
     """One process of each mount namespace that has the device's file system, such as "sleep (pid 42)"."""
+    found = []
+    for pid, _ in _mounts(device):
+        with contextlib.suppress(OSError):  # it has ended
+            found.append(f"{_content(f'/proc/{pid}/comm').strip()} (pid {pid})")
+    return tuple(found)
+
+
+def places(device: str) -> tuple[str, ...]:
+    """Where the device's file system is mounted, by one process of each mount namespace that has it."""
+    return tuple(f"/proc/{pid}/root{path}" for pid, path in _mounts(device))
+
+
+def _mounts(device: str) -> Iterator[tuple[int, str]]:
+    """The same as (pid, path)."""
     number = os.stat(device).st_rdev
     wanted = f"{os.major(number)}:{os.minor(number)}"
-    found: dict[str, str] = {}
+    seen = set[str]()
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
         try:
             namespace = os.readlink(f"/proc/{pid}/ns/mnt")
-            if namespace not in found:
-                has_it = any(line.split(" ")[2] == wanted for line in _content(f"/proc/{pid}/mountinfo").splitlines())
-                found[namespace] = f"{_content(f'/proc/{pid}/comm').strip()} (pid {pid})" if has_it else ""
+            lines = [] if namespace in seen else _content(f"/proc/{pid}/mountinfo").splitlines()
         except OSError:  # it has ended
             continue
-    return tuple(who for who in found.values() if who)
-
-
-def not_in_order(path: str, size_bytes: int) -> str:
-    """Why a file does not hold a whole file system that was unmounted in order; empty where it does.
-
-    What ext4 writes last when it is unmounted is the superblock, with the mark taken away that its journal has to be
-    replayed. A copy is made from its begin on, so one that begins with such a superblock holds all that was written.
-    """
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(_SUPERBLOCK)
-            block = file.read(_SUPERBLOCK_BYTES)
-    except OSError as error:
-        return f"it cannot be read: {error.strerror}"
-    if size != size_bytes:
-        return f"it has {size} bytes and not {size_bytes}"
-    magic, state, needs, orphan = _FIELDS.unpack_from(block)
-    if magic != _EXT4:
-        return "there is no ext4 on it"
-    if needs & _NEEDS_RECOVERY:
-        return "it was copied while it was mounted"
-    if state & _ERRORS:
-        return "its file system has errors"
-    if not state & _VALID or orphan:
-        return "it was not unmounted in order"
-    return ""
+        seen.add(namespace)
+        paths = (fields[4] for fields in (line.split(" ") for line in lines) if fields[2] == wanted)
+        yield from ((pid, unescaped(path)) for path in itertools.islice(paths, 1))
 
 
 def _is_held(device: str) -> bool:

@@ -32,6 +32,8 @@ class Target:
 
     name: str
     lun: Lun
+    filesystem: str = "ext4"
+    mount_options: tuple[str, ...] = ()
     reads: int = 0
     writes: int = 0
     flushes: int = 0

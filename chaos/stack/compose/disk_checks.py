@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from chaos.experiment.source import Loc, Place, did_you_mean, key_place
 from chaos.stack.compose.checked import Checked, Found
+from chaos.stack.compose.mount_options import refused_option
 from chaos.stack.compose.mounts import (
     Mounted,
     luns_of,
@@ -17,6 +18,7 @@ from chaos.stack.compose.mounts import (
     place_of,
     thing,
 )
+from chaos.stack.compose.schema import XFS_BYTES_MIN, LunModel
 from chaos.stack.local import size_of_copy, what_is_bound
 from chaos.stack.spec import Lun, place_name
 
@@ -41,6 +43,7 @@ def _luns(file: Checked) -> Found:
                 same = f"LUN {name}" if other == name else f"{name} is what {other} is, which"
                 yield file.at_key(loc, f"{same} is already on array {on}", "remove one")
             yield from _room(file, (*loc, "size"), luns[meant(name, mounts)])
+            yield from _mount_options(file, (*loc, "mount_options"), model.luns[name])
 
 
 def _no_disk(file: Checked, name: str, given: Mounted) -> tuple[str, str] | None:
@@ -70,11 +73,21 @@ def _no_disk(file: Checked, name: str, given: Mounted) -> tuple[str, str] | None
 
 
 def _room(file: Checked, loc: Loc, lun: Lun) -> Found:
-    """A folder has to fit on its LUN."""
+    """A folder has to fit on its LUN, and so has the file system itself."""
+    if lun.filesystem == "xfs" and lun.size_bytes < XFS_BYTES_MIN:
+        least, size = XFS_BYTES_MIN >> 20, lun.size_bytes >> 20
+        yield file.at(loc, f"XFS needs {least} MiB, and this LUN has {size}", f"such as {least}M")
     least = size_of_copy(lun.contents) if lun.contents else 0
     if lun.size_bytes < least // 2:
         message = f"{lun.contents} has {least >> 21} MiB, which the LUN has no room for"
         yield file.at(loc, message, f"such as {least >> 20}M; or contents: none for a blank LUN")
+
+
+def _mount_options(file: Checked, loc: Loc, lun: LunModel) -> Found:
+    for i, option in enumerate(lun.mount_options):
+        wrong = refused_option(option, lun.filesystem)
+        if wrong is not None:
+            yield file.at((*loc, i), *wrong)
 
 
 def _copies(file: Checked) -> Found:

@@ -76,7 +76,8 @@ def luns_of(chaos: ChaosModel, mounts: Mounted) -> dict[str, Lun]:
             is_folder = mount is not None and mount.kind == "bind" and what_is_bound(mount.source) == "folder"
             contents = mount.source if mount is not None and is_folder and lun.contents == "copied" else ""
             called = one if place is None or (mount is not None and mount.kind == "volume") else place_name(*place)
-            found.setdefault(one, Lun(called, array, lun.size, lun.filesystem, contents))
+            options = tuple(lun.mount_options)
+            found.setdefault(one, Lun(called, array, lun.size, lun.filesystem, contents, options))
     return found
 
 

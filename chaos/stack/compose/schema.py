@@ -7,7 +7,7 @@ Holdfast does not honour. `docs/compose.md` is the same as a table.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -29,6 +29,7 @@ from chaos.stack.compose.values import (
     Words,
     size,
 )
+from chaos.stack.spec import Filesystem
 
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$", max_length=63)]
 InContainer = Annotated[str, Field(pattern=r"^/", max_length=1000)]
@@ -37,6 +38,8 @@ PortNumber = Annotated[Whole, Field(ge=1, le=65535)]
 
 LUN_BYTES_MIN = 16 * 1024**2
 LUN_BYTES_MAX = 64 * 1024**3
+XFS_BYTES_MIN = 300 * 1024**2
+"""mkfs.xfs makes no smaller ones, from xfsprogs 5.19 on."""
 LUN_BLOCK_BYTES = 4096
 """Of a LUN in the agent (`chaos.agent.disk.lun`), and of the file system on it."""
 
@@ -269,7 +272,8 @@ class LunModel(Strict):
     """One LUN of an array. `contents`: with what is there, in the folder or the image, or with nothing."""
 
     size: Annotated[Size, Field(ge=LUN_BYTES_MIN, le=LUN_BYTES_MAX), AfterValidator(lambda value: _blocks(value))]
-    filesystem: Annotated[Literal["ext4"], BeforeValidator(lambda value: _ext4(value))] = "ext4"
+    filesystem: Annotated[Filesystem, BeforeValidator(lambda value: _filesystem(value))] = "ext4"
+    mount_options: Annotated[list[Text], BeforeValidator(lambda value: _options(value))] = []
     contents: Literal["copied", "none"] = "copied"
 
 
@@ -280,9 +284,15 @@ def _blocks(value: int) -> int:
     return value
 
 
-def _ext4(value: object) -> object:
-    if isinstance(value, str) and value != "ext4":
-        fail(f"filesystem: {value[:40]} is not in this version; use ext4", "change it")
+def _filesystem(value: object) -> object:
+    if isinstance(value, str) and value not in get_args(Filesystem):
+        fail(f"filesystem: {value[:40]} is not in this version; use {' or '.join(get_args(Filesystem))}", "change it")
+    return value
+
+
+def _options(value: object) -> object:
+    if isinstance(value, str):
+        fail("mount_options should be a list", f"such as [{', '.join(value.split(',')) or 'noatime'}]")
     return value
 
 

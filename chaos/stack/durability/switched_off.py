@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from chaos.experiment.source import Node, Place, find
+from chaos.experiment.source import Node, Place, find, leaves
 from chaos.stack.durability.settings import Setting, environment_of, settings_of, words_of
 from chaos.stack.servers.recognise import recognise
 from chaos.stack.servers.server import Server
@@ -123,13 +123,14 @@ RULES: Final = (
 
 
 def durability_notes(stack: Stack, root: Node) -> list[str]:
-    """One line for each setting of the stack's services that switches durability off: where, what, what it means.
+    """One line for each setting of services and LUNs that switches durability off: where, what, what it means.
 
     Args:
         stack: As the Compose file has it, its mounts with the sources that they have on this host.
         root: The tree of the file, for the places.
     """
-    return list(dict.fromkeys(note for service in stack.services.values() for note in _notes(service, stack, root)))
+    of_services = (note for service in stack.services.values() for note in _notes(service, stack, root))
+    return list(dict.fromkeys((*of_services, *_without_barriers(root))))
 
 
 def _notes(service: Service, stack: Stack, root: Node) -> Iterator[str]:
@@ -193,6 +194,15 @@ def _without_fsync_at_all(service: Service, node: Node) -> Iterator[str]:
     for place in words[:1]:
         text = f"{_at(place)}: {service.name} runs under eatmydata: nothing that it writes is flushed to the disk"
         yield f"{text}; {PROVES.format('does not')}"
+
+
+def _without_barriers(root: Node) -> Iterator[str]:
+    """Mount options of LUNs by which an fsync sends the disk no flush."""
+    for loc, leaf in leaves(root):
+        match loc:
+            case ("x-chaos", "arrays", _, "luns", name, "mount_options", _) if leaf.text in ("nobarrier", "barrier=0"):
+                text = f"{_at(leaf.place)}: LUN {name} is mounted with {leaf.text}: fsync sends the disk no flush, and "
+                yield f"{text}a power cut loses what was acknowledged; {PROVES.format('has barriers')}"
 
 
 def _at(place: Place) -> str:

@@ -31,6 +31,8 @@ def create_on_lun(client: Engine, run: Run, name: str, lun: Lun, device: str) ->
         EngineError: There is a volume of this name with another device, or the engine refuses.
     """
     options = {"type": lun.filesystem, "device": device}
+    if lun.mounted_with:
+        options["o"] = ",".join(lun.mounted_with)
     with engine_errors(f"making volume {name}"):
         made = client.api.create_volume(name, driver="local", driver_opts=options, labels=run.labels("lun"))
     if (made.get("Options") or {}).get("device") != device:

@@ -67,7 +67,7 @@ class Disks:
             path: Of the file that is made.
         """
         lun = self._stack.luns[name]
-        await self._agent.call(Format(path, lun.size_bytes))
+        await self._agent.call(Format(path, lun.size_bytes, lun.filesystem))
         await self._mount(name, (await self._agent.call(Show(path))).device)
         await in_own_thread(volumes.copy_folder, self._client, self._run, image, lun.contents, self.names[name])
         await self.remove([name])
@@ -128,12 +128,13 @@ class Disks:
         if name in self._luns:
             await self._agent.call(Drop(name))
         self._luns.add(name)
-        await self._agent.call(Create(name, self._stack.luns[name].size_bytes, base, crash))
+        lun = self._stack.luns[name]
+        await self._agent.call(Create(name, lun.size_bytes, base, lun.filesystem, lun.mounted_with, crash))
 
     async def _reattach(self, name: str) -> str:
         device = (await self._agent.call(Attach(name))).device
         check = await self._agent.call(Check(name))
-        text = "; ".join(f"{name}: e2fsck -p: {check.output or 'clean'}".replace(device, name).splitlines())
+        text = "; ".join(f"{name}: {check.output}".replace(device, name).splitlines())
         if not check.ok:
             raise Unrecoverable(f"{text}; it needs more than a boot-time check")
         await self._mount(name, device)

@@ -3,8 +3,8 @@
 Keyed by a digest of everything that they depend on (image ids, LUN sizes, what the containers are told), so a
 change of any makes new ones. Values of the environment enter the digest and are not kept.
 
-A copy is taken when nobody has the LUN mounted any more, and its superblock says so; it is looked at again before it is
-used.
+A copy is taken when nobody has the LUN mounted any more, and its file system says so; it is looked at again before
+it is used.
 """
 
 from __future__ import annotations
@@ -126,11 +126,12 @@ class Golden:
 
     async def _problem(self, agent: Agent, folder: Path) -> str:
         """What is wrong with the files of a set."""
-        files: dict[str, tuple[str, int]] = {}
+        files: dict[str, tuple[str, int, str]] = {}
         for lun in self._stack.luns.values():
-            files[lun.name] = f"{CACHE_IN_AGENT}/golden/{folder.name}/{lun.file_name}.img", lun.size_bytes
+            path = f"{CACHE_IN_AGENT}/golden/{folder.name}/{lun.file_name}.img"
+            files[lun.name] = path, lun.size_bytes, lun.filesystem
             if lun.contents:
-                files[f"{lun.name}, as it was first"] = _first(folder.name, lun), lun.size_bytes
+                files[f"{lun.name}, as it was first"] = _first(folder.name, lun), lun.size_bytes, lun.filesystem
         found = await agent.call(Inspect(tuple(files.values())))
         return "; ".join(f"{name}: {what}" for name, what in zip(files, found.problems, strict=True) if what)
 
@@ -157,7 +158,7 @@ class Golden:
             if lun.contents:
                 continue
             if not (self._cache / name).exists():
-                await agent.call(Format(f"{CACHE_IN_AGENT}/{name}", lun.size_bytes))
+                await agent.call(Format(f"{CACHE_IN_AGENT}/{name}", lun.size_bytes, lun.filesystem))
             found[lun.name] = f"{CACHE_IN_AGENT}/{name}"
         return found
 

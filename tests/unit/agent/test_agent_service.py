@@ -17,7 +17,7 @@ import pytest
 
 from chaos.agent import __main__ as main
 from chaos.agent import service, states, wire, wire_states
-from chaos.agent.disk import loop, mounted
+from chaos.agent.disk import filesystems, loop, mounted
 from chaos.agent.disk.base import BLOCK_BYTES
 from chaos.agent.disk.effects import Effect, FailEffect, Fate, Io
 from chaos.agent.disk.fuse import Front
@@ -64,6 +64,7 @@ def agent(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iter
 
     monkeypatch.setattr(loop, "attach", attach)
     monkeypatch.setattr(mounted, "wait_until_free", lambda device, seconds_max: True)
+    monkeypatch.setattr(filesystems, "require", lambda kind: None)
     made = Agent("run", Front(-1), "/run/holdfast", str(tmp_path))
     for lun in ("disk", "spare"):
         made.do_create(wire.Create(lun, SIZE))
@@ -190,6 +191,28 @@ def test_mount_points_are_told_as_the_service_sees_them(agent: Agent) -> None:
     assert list(found) == ["me"]
     assert {"/", "/proc"} <= set(found["me"])
     assert mounted.unescaped(r"/with\040blank\134") == "/with blank\\"
+
+
+@pytest.mark.parametrize(
+    ("told", "failed", "gave_up"),
+    [
+        (False, "", False),
+        (False, "read", False),
+        (False, "write", True),
+        (False, "flush", True),
+        (True, "", True),
+        (None, "", False),
+        (None, "read", True),
+    ],
+)
+def test_a_file_system_gave_up_when_it_says_so_or_an_io_that_would_have_changed_it_failed(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, told: bool | None, failed: states.Operation | None, gave_up: bool
+) -> None:
+    """One that is not mounted says nothing: then a read that failed is enough."""
+    monkeypatch.setattr(filesystems, "gave_up", lambda device: told)
+    if failed:
+        agent._ports["disk"].fails(failed)
+    assert agent.do_health(wire.Health("disk")).gave_up is gave_up
 
 
 def test_a_lun_that_somebody_still_has_mounted_keeps_its_port_and_it_is_told_who_has_it(

@@ -117,6 +117,17 @@ def test_a_local_disk_of_any_mount_can_be_given_a_size(tmp_path: Path, data: Pat
     assert all(lun.is_local for lun in made.luns.values())
 
 
+def test_a_lun_has_the_file_system_and_the_mount_options_that_it_is_given(tmp_path: Path) -> None:
+    lun = "pgdata: {size: 300M, filesystem: xfs, mount_options: [noatime, logbsize=256k]}"
+    stack = loaded(tmp_path, "pgdata:/data", lun)
+    pgdata = stack.luns["pgdata"]
+    assert (pgdata.filesystem, pgdata.mount_options) == ("xfs", ("noatime", "logbsize=256k"))
+    assert pgdata.mounted_with == ("nouuid", "noatime", "logbsize=256k"), "every copy of a golden one has its UUID"
+    assert "array core: pgdata 300 MiB xfs (noatime, logbsize=256k)" in touched(stack)
+    plain = loaded(tmp_path, "pgdata:/data", "pgdata: {size: 16M, mount_options: [noatime]}").luns["pgdata"]
+    assert (plain.filesystem, plain.mounted_with) == ("ext4", ("noatime",))
+
+
 def test_copies_and_the_runbook_name_mounts_as_well(tmp_path: Path, data: Path) -> None:
     more = 'copies: {records: ["db:/data", "db:/pg"]}\n  recovery: [{rebuild: [db]}]'
     made = loaded(tmp_path, '"./data:/data", "pgdata:/pg"', '"db:/more": {size: 64M}', more)

@@ -111,6 +111,35 @@ def test_a_wrong_service_is_refused_with_its_place(keys: str, message: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("filesystem", "option", "message"),
+    [
+        ("ext4", "ro", "nothing could be written to it"),
+        ("xfs", "norecovery", "its journal would not be replayed"),
+        ("ext4", "noload", "its journal would not be replayed"),
+        ("xfs", "logdev=/dev/sda1", "it reaches another device of this host"),
+        ("ext4", "errors=panic", "it would stop this host's kernel at an error"),
+        ("ext4", "loop", "a LUN has a loop device of its own"),
+        ("xfs", "remount", "a LUN has a loop device of its own"),
+        ("ext4", "rshared", "a LUN has a loop device of its own"),
+        ("ext4", "x-systemd.automount", "a word of /etc/fstab"),
+        ("xfs", "nobarrier", "XFS has none since Linux 4.19"),
+        ("ext4", "nouuid", "an option of XFS"),
+        ("ext4", "'noatime,commit=30'", "^ such as [noatime, commit=30]"),
+        ("ext4", "'no atime'", "'no atime' is no mount option"),
+    ],
+)
+def test_a_mount_option_by_which_a_verdict_would_be_wrong_or_the_host_reached_is_refused(
+    filesystem: str, option: str, message: str
+) -> None:
+    said = refusal(
+        MINIMAL.replace("size: 512M", f"size: 512M, filesystem: {filesystem}, mount_options: [noatime, {option}]")
+    )
+    assert said.startswith("c0.yaml:6:")
+    assert message in said
+    assert said.splitlines()[2].index("^") == said.splitlines()[1].index(option)
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("pgdata: {size", "pgdta: {size", "6:26: no volume 'pgdta' for this LUN"),
@@ -118,7 +147,9 @@ def test_a_wrong_service_is_refused_with_its_place(keys: str, message: str) -> N
         ("size: 512M", "size: 20000001", "6:41: the size of a LUN should be whole blocks of 4096 bytes"),
         ("size: 512M", "size: 20000001", "such as 20000768"),
         ("size: 512M", "sise: 512M", "6:35: unknown key 'sise'"),
-        ("size: 512M", "size: 512M, filesystem: xfs", "filesystem: xfs is not in this version; use ext4"),
+        ("size: 512M", "size: 512M, filesystem: btrfs", "filesystem: btrfs is not in this version; use ext4 or xfs"),
+        ("size: 512M", "size: 299M, filesystem: xfs", "6:41: XFS needs 300 MiB, and this LUN has 299"),
+        ("size: 512M", "size: 512M, mount_options: 'noatime,ro'", "^ such as [noatime, ro]"),
         ("gateway:8080", "gatway:8080", "7:15: unknown service 'gatway'"),
         ("gateway:8080", "gateway:81", "7:15: gateway does not publish port 81"),
         ("gateway:8080", "gateway", "7:15: front_door should be service:port"),

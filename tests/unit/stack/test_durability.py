@@ -199,3 +199,19 @@ def test_a_library_that_makes_nothing_of_fsync_is_seen_in_any_service(tmp_path: 
     assert "nothing that it writes is flushed" in said
     assert len(warned(tmp_path, {"image": "shop", "environment": {"LD_PRELOAD": "/usr/lib/libeatmydata.so"}})) == 1
     assert warned(tmp_path, {"image": "shop/api", "command": ["serve", "--eatmydata=no"]}) == []
+
+
+@pytest.mark.parametrize("option", ["nobarrier", "barrier=0"])
+def test_a_lun_that_is_mounted_without_barriers_is_warned_of(tmp_path: Path, option: str) -> None:
+    volume: dict[str, object] = {"image": "shop/api", "volumes": ["data:/data"]}
+
+    def options(*given: str) -> list[str]:
+        lun = f"data: {{size: 64M, mount_options: [{', '.join(given)}]}}"
+        return warned(tmp_path, volume, chaos=f", arrays: {{core: {{luns: {{{lun}}}}}}}", more="volumes: {data: }")
+
+    assert options("noatime", "commit=60", "data=writeback", "barrier=1") == []
+    (said,) = options("noatime", option)
+    assert said == (
+        f"compose.yaml:1: LUN data is mounted with {option}: fsync sends the disk no flush, and a power cut loses what "
+        "was acknowledged; a trial of this proves nothing about a production that has barriers"
+    )

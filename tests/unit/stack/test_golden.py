@@ -47,7 +47,7 @@ class Running:
         self._before_save = before_save
         self.did: list[str] = []
         self.problem = ""
-        self.inspected: tuple[tuple[str, int], ...] = ()
+        self.inspected: tuple[tuple[str, int, str], ...] = ()
         self.hostnames = Hostnames(stack())
         self.waits = Waits()
 
@@ -152,7 +152,7 @@ def test_a_set_that_was_taken_wrongly_is_noticed_before_it_is_used(tmp_path: Pat
     golden, running = Golden(stack(), {"db": "sha256:1"}, tmp_path), Running(tmp_path, "x")
     asyncio.run(golden.make(running.made, 1.0))
     assert asyncio.run(golden.problem(running.agent)) == ""
-    assert running.inspected == ((golden.bases()["pgdata"], 8 << 20),)
+    assert running.inspected == ((golden.bases()["pgdata"], 8 << 20, "ext4"),)
     running.problem = "it has errors"
     assert asyncio.run(golden.problem(running.agent)) == "pgdata: it has errors"
     (file_of(golden, tmp_path).parent / "golden.json").write_text("")
@@ -173,6 +173,13 @@ def test_a_set_that_was_taken_wrongly_is_noticed_before_it_is_used(tmp_path: Pat
 def test_whatever_shapes_the_disks_makes_another_set(changes: dict[str, Any], image: str, tmp_path: Path) -> None:
     asyncio.run(Golden(stack(), {"db": "sha256:1"}, tmp_path).make(Running(tmp_path, "x").made, 1.0))
     assert not Golden(stack(**changes), {"db": image}, tmp_path).exists
+
+
+@pytest.mark.parametrize("changes", [{"filesystem": "xfs"}, {"mount_options": ("noatime",)}])
+def test_so_does_the_file_system_and_how_it_is_mounted(changes: dict[str, Any], tmp_path: Path) -> None:
+    asyncio.run(Golden(stack(), {"db": "sha256:1"}, tmp_path).make(Running(tmp_path, "x").made, 1.0))
+    lun = dataclasses.replace(stack().luns["pgdata"], **changes)
+    assert not Golden(dataclasses.replace(stack(), luns={"pgdata": lun}), {"db": "sha256:1"}, tmp_path).exists
 
 
 @pytest.mark.parametrize("changes", [{"ports": (Port(5432),)}, {"restart": "always"}, {"cpus": 2.0}])
