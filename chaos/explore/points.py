@@ -87,10 +87,9 @@ def boundaries(recordings: Mapping[str, Recording], begin_ns: int, end_ns: int) 
         if kind == WRITE:
             window[lun] = [*window.get(lun, ()), *places]
         elif kind in (FLUSH, CUT):
-            if t_ns >= begin_ns:
-                flushes[lun] += 1
-                if window.get(lun):
-                    found.append(Boundary(instant, t_ns, lun, flushes[lun], _kept(window)))
+            flushes[lun] += kind == FLUSH and t_ns >= begin_ns
+            if t_ns >= begin_ns and window.get(lun):
+                found.append(Boundary(instant, t_ns, lun, flushes[lun], _kept(window)))
             window.pop(lun, None)
         instant = max(instant, io)
     return [*found, Boundary(instant, end_ns, "", 0, _kept(window))]

@@ -12,15 +12,19 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from chaos.agent import states, wire_states
 from chaos.agent.disk import effects
-from chaos.agent.disk.effects import Effect
+from chaos.agent.disk.effects import Effect, Io
 from chaos.agent.disk.lun import Lun
 
-if TYPE_CHECKING:
-    from chaos.agent.disk.armed import Armed
+
+class Counts(Protocol):
+    """Counts the I/Os of a LUN, and strikes at one of them; see `armed`."""
+
+    def comes(self, io: Io) -> None:
+        """One has come."""
 
 
 @dataclass
@@ -42,7 +46,7 @@ class Target:
     chain: list[Effect] = field(default_factory=list)
     lost: bool = False
     counts: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    armed: list[Armed] = field(default_factory=list)
+    armed: list[Counts] = field(default_factory=list)
 
     def wrote(self, size: int) -> None:
         """Count one write."""
