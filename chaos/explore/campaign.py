@@ -132,7 +132,8 @@ class Exploration:
         self.progress = Progress(
             len(self._states), [known[key_of(each)] for each in self._states if key_of(each) in known]
         )
-        self._left = deque(each for each in self._states if key_of(each) not in known)
+        left = [each for each in self._states if key_of(each) not in known]
+        self._left = deque(sorted(left, key=lambda each: (bool(each.survivors), each.boundary.instant)))
         self._stopped = False
 
     async def check(self, jobs: int, *, fail_fast: bool, tell: Callable[[Found], None]) -> Explored:

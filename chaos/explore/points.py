@@ -53,7 +53,7 @@ class State:
     """One crash state.
 
     Attributes:
-        number: Its place in the order in which states are checked, from 1.
+        number: Its place in the order in which states are chosen, from 1.
         survivors: The blocks that are not flushed and survive, each as (LUN, place in its log).
     """
 
@@ -98,17 +98,19 @@ def boundaries(recordings: Mapping[str, Recording], begin_ns: int, end_ns: int) 
 def states(of: Sequence[Boundary], most: int, seed: int) -> Iterator[State]:
     """The states to check, at most so many.
 
-    First every boundary with nothing that is not flushed; where there are more boundaries, as many of them as are
-    wanted, evenly. Then every boundary with all of it, and then with drawn subsets, again and again, until there is
-    nothing new.
+    First every boundary with nothing that is not flushed, the end first and then ever closer between those before, so
+    that fewer states are spread evenly, and more are the same ones and others. Then every boundary with all of it, and
+    then with drawn subsets, again and again, until there is nothing new.
     """
     number = 0
-    chosen = of if most >= len(of) else [of[(index + 1) * len(of) // most - 1] for index in range(most)]
+    digits = len(f"{len(of):b}")
+    places = sorted(range(len(of)), key=lambda place: f"{place:0{digits}b}"[::-1])
+    spread = [of[-1 - place] for place in places]
     seen: dict[int, set[frozenset[Block]]] = {}
     draw = 0
     while number < most:
         before = number
-        for boundary in chosen:
+        for boundary in spread:
             known = seen.setdefault(boundary.instant, set())
             survivors = _subset(boundary, draw, known, random.Random(f"{seed} {boundary.instant} {draw}"))
             if survivors is None or number == most:

@@ -57,15 +57,18 @@ def test_after_a_cut_nothing_is_volatile_and_what_was_set_never_is() -> None:
 def test_first_every_instant_with_nothing_then_with_everything_then_drawn_subsets_and_none_twice() -> None:
     three = [Boundary(n, n, "data", n, {"data": tuple(range(3))}) for n in (1, 2)]
     found = list(states(three, 100, 7))
-    assert [(each.boundary.instant, each.taken) for each in found[:4]] == [(1, 3), (2, 3), (1, 0), (2, 0)]
+    assert [(each.boundary.instant, each.taken) for each in found[:4]] == [(2, 3), (1, 3), (2, 0), (1, 0)]
     assert len(found) == possible(three) == len({(each.boundary.instant, each.survivors) for each in found})
     assert [each.number for each in found] == list(range(1, 17))
     assert found == list(states(three, 100, 7)), "the same recording and seed have the same states"
 
 
-def test_fewer_states_than_instants_are_taken_evenly_and_the_end_is_one_of_them() -> None:
+def test_fewer_states_than_instants_are_spread_evenly_and_more_are_the_same_and_others() -> None:
     many = [Boundary(n, n, "data", n, {}) for n in range(1, 101)]
-    assert [each.boundary.instant for each in states(many, 4, 1)] == [25, 50, 75, 100]
+    found = [[each.boundary.instant for each in states(many, most, 1)] for most in range(1, 102)]
+    assert found[3] == [100, 36, 68, 4]
+    assert all(more[: len(fewer)] == fewer for fewer, more in zip(found, found[1:], strict=False))
+    assert sorted(found[-1]) == list(range(1, 101))
 
 
 def test_where_nothing_is_volatile_there_is_one_state() -> None:
