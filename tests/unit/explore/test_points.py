@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections.abc import Sequence
 
@@ -67,7 +68,7 @@ def test_fewer_states_than_instants_are_spread_evenly_and_more_are_the_same_and_
     many = [Boundary(n, n, "data", n, {}) for n in range(1, 101)]
     found = [[each.boundary.instant for each in states(many, most, 1)] for most in range(1, 102)]
     assert found[3] == [100, 36, 68, 4]
-    assert all(more[: len(fewer)] == fewer for fewer, more in zip(found, found[1:], strict=False))
+    assert all(more[: len(fewer)] == fewer for fewer, more in itertools.pairwise(found))
     assert sorted(found[-1]) == list(range(1, 101))
 
 
