@@ -77,7 +77,7 @@ class Arming:
         self.disarm(asked.request.cause)
         armed = Armed(asked, luns[asked.lun], self._strike)
         self._armed[asked.request.cause] = armed
-        armed.target.armed.append(armed)
+        armed.target.armed.append(armed.comes)
 
     def disarm(self, cause: int) -> Disarmed:
         """Let a request wait no longer; return what was counted."""
@@ -100,8 +100,8 @@ class Arming:
             self.disarm(cause)
 
     def _stop(self, armed: Armed) -> None:
-        if armed in armed.target.armed:
-            armed.target.armed.remove(armed)
+        if armed.comes in armed.target.armed:
+            armed.target.armed.remove(armed.comes)
 
     def _strike(self, armed: Armed, fell_on: FellOn) -> None:
         cause = armed.asked.request.cause

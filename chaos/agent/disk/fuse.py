@@ -217,8 +217,8 @@ class Front:
         """A new I/O: what is armed for it strikes before it is looked at, or when it has gone its way."""
         port = self._ports.get(node)
         if port is not None and not port.closed:
-            for each in tuple(port.target.armed):
-                each.comes(io)
+            for comes in tuple(port.target.armed):
+                comes(io)
         self._take(unique, node, io)
 
     def _take(self, unique: int, node: int, io: Io) -> None:

@@ -10,9 +10,8 @@ import errno
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from chaos.agent import states, wire_states
 from chaos.agent.disk import effects
@@ -20,18 +19,11 @@ from chaos.agent.disk.effects import Effect, Io
 from chaos.agent.disk.lun import Lun
 
 
-class Counts(Protocol):
-    """Counts the I/Os of a LUN, and strikes at one of them; see `armed`."""
-
-    def comes(self, io: Io) -> None:
-        """One has come."""
-
-
 @dataclass
 class Target:
     """A LUN with its traffic, the effects in force, and, for each cause, the counts of what they did to I/Os.
 
-    `armed` are the requests that wait for an I/O of it.
+    `armed` are told of every I/O that comes to it: the requests that wait for one.
     """
 
     name: str
@@ -46,7 +38,7 @@ class Target:
     chain: list[Effect] = field(default_factory=list)
     lost: bool = False
     counts: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    armed: list[Counts] = field(default_factory=list)
+    armed: list[Callable[[Io], None]] = field(default_factory=list)
 
     def wrote(self, size: int) -> None:
         """Count one write."""

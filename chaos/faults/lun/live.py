@@ -99,12 +99,13 @@ class LunStrike(Strike):
         assert self._at is not None
         assert self._at.io is not None
         operation, number = self._at.io
-        came = {"flush": f"{counted.flushes:,} flushes", "write": f"{counted.writes:,} writes"}[operation]
+        came = {
+            "flush": f"{counted.flushes:,} of {number:,} flushes",
+            "write": f"{counted.writes:,} of {number:,} writes",
+        }
         ended = "operators took its disks or those of the fault away" if counted.taken_apart else "the load ended"
         remedy = "another trigger, or no other fault on them before" if counted.taken_apart else "more operations"
-        return (
-            f"{ended} after {came} of {self._at.lun}, the trigger asked for {number:,}: ask for fewer, or give {remedy}"
-        )
+        return f"{ended} after {came[operation]} of {self._at.lun}: ask for fewer, or give {remedy}"
 
     async def renew(self) -> None:
         """Apply again."""

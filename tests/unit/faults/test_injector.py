@@ -1000,8 +1000,8 @@ def test_a_trigger_at_an_io_that_does_not_come_is_missed_with_how_many_there_wer
         assert not bench.agent.armed
         assert not bench.agent.on_struck
         assert [event.why.partition(":")[0] for event in bench.told] == [
-            "the load ended after 7 flushes of pgdata, the trigger asked for 12",
-            "the load ended after 41 writes of wal, the trigger asked for 1,000",
+            "the load ended after 7 of 12 flushes of pgdata",
+            "the load ended after 41 of 1,000 writes of wal",
         ]
         assert bench.happened() == ["missed", "missed"]
 
@@ -1014,7 +1014,7 @@ def test_a_trigger_on_disks_that_operators_took_apart_is_missed_and_says_so(play
         await bench.injector.arm()
         bench.agent.came = Disarmed(flushes=7, taken_apart=True)
         await bench.injector.end_load()
-        assert bench.told[0].why.startswith("operators took its disks or those of the fault away after 7 flushes")
+        assert bench.told[0].why.startswith("operators took its disks or those of the fault away after 7 of 12 flushes")
 
     play(cut_at_flush(), act=act)
 
