@@ -147,15 +147,15 @@ def validate(
     documents: list[Document] = []
     lines: list[str] = []
     for opened in asked.opened:
-        plan, stack, differing = opened.plans[0], opened.stack, opened.differing
-        wary = [*differing, *warnings(plan, stack)]
+        plan, stack, before = opened.plans[0], opened.stack, (*opened.differing, *opened.doubtful)
+        wary = [*before, *warnings(plan, stack)]
         document = _previewed(opened, wary)
         documents.append({"file": str(plan.file), **document} if asked.several else document)
         if detail == "quiet":
             lines.append(f"{plan.file}{DOT}ok{DOT}{counted(len(wary), 'warning')}")
         else:
             lines += [f"{plan.file}:"] if asked.several else []
-            lines += preview(opened.plans, stack, differing)
+            lines += preview(opened.plans, stack, before)
     found: Document = {"files": documents} if asked.several else documents[0]
     return Answer(EXIT_HELD, _without_verdict("", found), "\n".join(lines))
 
@@ -236,6 +236,8 @@ def driver_test(
 
     opened = open_experiment(file)
     plan, stack = opened.plans[0], opened.stack
+    for line in opened.told_at_begin:
+        complain(f"warning: {line}")
     sweep(all_=False)
     with logged_to_file():
         findings = try_driver(plan, stack, tell, complain)
@@ -357,13 +359,8 @@ def _detail(quiet: bool, verbose: bool) -> Detail:
 def _open_all(files: Sequence[Path], seed: int | None, times: int, detail: Detail) -> Asked:
     """Open every file with its driver before anything begins, and tell what a folder has that is not run."""
     from chaos.preflight.several import open_all
-    from chaos.workload.drivers import chosen_driver
 
-    def check_driver(opened: Opened) -> None:
-        plan, stack = opened.plans[0], opened.stack
-        chosen_driver(plan.driver or stack.driver, plan.driver_folder, (kind for kind, _, _ in stack.doors))
-
-    asked = open_all(files, seed, times=times, check=check_driver)
+    asked = open_all(files, seed, times=times)
     for passed_over in asked.passed_over:
         if detail == "verbose" or passed_over.kind == "unfinished":
             complain(str(passed_over))
@@ -374,7 +371,9 @@ def _previewed(opened: Opened, warnings: Sequence[str]) -> Document:
     from chaos.preflight.preview import touched
 
     plans = [
-        {name: jsonable(each) for name, each in vars(plan).items() if name != "variables"} for plan in opened.plans
+        {name: jsonable(each) for name, each in vars(plan).items() if name not in ("driver", "variables")}
+        | {"driver": plan.driver and jsonable(plan.driver.shown)}
+        for plan in opened.plans
     ]
     return {"plan": plans[0], "plans": plans, "touched": touched(opened.stack), "warnings": list(warnings)}
 

@@ -46,7 +46,7 @@ def try_driver(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None])
 
 async def _tried(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None]) -> list[Finding]:
     choice = plan.driver or stack.driver
-    driver = chosen_driver(choice, plan.driver_folder, (kind for kind, _, _ in stack.doors))
+    driver = chosen_driver(choice, plan.driver_folder, (kind for kind, _, _ in stack.doors), stack.policy)
     promises = Promises(
         policy=stack.policy,
         keyed=stack.idempotency == "keyed",

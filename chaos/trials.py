@@ -263,7 +263,7 @@ class _Crew:
         self._begin(copy)
         plan, stack, logs = copy.turn.plan, series.opened.stack, copy.turn.folder / LOGS_FOLDER / "initialising"
         images = kept_images(plan.inputs.parent) if is_first and plan.inputs is not None else {}
-        for line in (*series.opened.differing, *stack.unsafe) if is_first else ():
+        for line in series.opened.told_at_begin if is_first else ():
             told.log(f"warning: {line}")
         say = self._fan.log if is_first else told.log  # what takes long is told at once, and not by every copy
         scratch = cache_folder() / "scratch"

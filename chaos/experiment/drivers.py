@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any, Final
 
 from chaos.errors import UsageError
+from chaos.experiment.source import Loc, Node, Table, find
 
 BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -39,18 +40,42 @@ class DriverChoice:
     Attributes:
         name: A name of `known_drivers`, or "module:Class".
         options: What the file says of it, as it stands there. The driver's own class checks it.
+        written: The options with their places in the file; None where they stand in no file.
     """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    written: Node | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         """The name alone: an option may be a password."""
         return self.name
 
+    def placed(self, root: Node, loc: Loc) -> DriverChoice:
+        """The same, with the places of its options: the file names it at this loc."""
+        node, _ = find(root, loc)
+        written = node.entries.get(self.name) if isinstance(node, Table) else None
+        return replace(self, written=written[1]) if written is not None else self
+
+    @property
+    def shown(self) -> Mapping[str, object]:
+        """For a document that others may read: what `is_secret` is stars."""
+        return {"name": self.name, "options": _starred(self.options)}
+
     def as_file(self) -> object:
         """As it is written in a file."""
         return {self.name: dict(self.options)} if self.options else self.name
+
+
+def is_secret(option: object) -> bool:
+    """Whether what an option of this name says is shown nowhere."""
+    return "password" in str(option)
+
+
+def _starred(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: "***" if is_secret(key) else _starred(each) for key, each in value.items()}
+    return [_starred(each) for each in value] if isinstance(value, list) else value
 
 
 DEFAULT: Final = DriverChoice("http")

@@ -42,7 +42,7 @@ ALLOWED = {
     "stack": {"errors", "experiment", "wire", "spec"},
     "faults": {"errors", "history", "experiment", "wire", "spec"},
     "live": {"errors", "history", "experiment", "wire", "spec", "stack", "faults"},
-    "preflight": {"errors", "experiment", "spec", "stack", "faults"},
+    "preflight": {"errors", "experiment", "spec", "stack", "faults", "workload"},
     "new": {"errors", "experiment", "spec", "stack"},
     "workload": {"errors", "history", "experiment"},
     "checks": {"errors", "history", "experiment", "faults"},

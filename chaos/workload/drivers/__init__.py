@@ -11,6 +11,7 @@ from typing import cast
 
 from chaos.errors import UsageError, remedy
 from chaos.experiment.drivers import DriverChoice, is_class_of_a_module, known_drivers, names_told
+from chaos.history.events import Policy
 from chaos.workload.drivers.options import with_options
 from chaos.workload.session import Copy, Session
 
@@ -23,18 +24,21 @@ _FOLDERS: set[str] = set()
 """In which drivers of the user's own were looked for by this process."""
 
 
-def chosen_driver(choice: DriverChoice, folder: Path | None, doors: Iterable[str] = ()) -> type[Session]:
+def chosen_driver(
+    choice: DriverChoice, folder: Path | None, doors: Iterable[str] = (), policy: Policy | None = None
+) -> type[Session]:
     """The driver that a file names, with the options that it gives, once it can read these kinds of `x-chaos.doors`.
 
     Args:
         choice: What the file says.
         folder: As of `load_driver`.
         doors: The kinds.
+        policy: As of `with_options`.
 
     Raises:
         UsageError: As of `load_driver`, `with_options` and `load_doors`.
     """
-    driver = with_options(load_driver(choice.name, folder), choice)
+    driver = with_options(load_driver(choice.name, folder), choice, policy)
     load_doors(driver, doors)
     return driver
 
