@@ -368,11 +368,15 @@ def _open_all(files: Sequence[Path], seed: int | None, times: int, detail: Detai
 
 
 def _previewed(opened: Opened, warnings: Sequence[str]) -> Document:
+    from chaos.experiment.drivers import DriverChoice
     from chaos.preflight.preview import touched
 
     plans = [
-        {name: jsonable(each) for name, each in vars(plan).items() if name not in ("driver", "variables")}
-        | {"driver": plan.driver and jsonable(plan.driver.shown)}
+        {
+            name: jsonable(each.shown if isinstance(each, DriverChoice) else each)
+            for name, each in vars(plan).items()
+            if name != "variables"
+        }
         for plan in opened.plans
     ]
     return {"plan": plans[0], "plans": plans, "touched": touched(opened.stack), "warnings": list(warnings)}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from chaos.experiment.plan import Plan
-from chaos.stack.cache import cache_folder
+from chaos.stack.cache import cache_folder, unfinished
 from chaos.stack.engine.identity import Run
 from chaos.stack.live.lifecycle import lab
 from chaos.stack.spec import Stack
@@ -55,8 +55,8 @@ async def _tried(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None
         request_seconds_max=plan.workload.request_seconds_max,
         types=plan.workload.record_types,
     )
-    scratch = cache_folder() / "scratch"
-    scratch.mkdir(exist_ok=True)
+    scratch = unfinished(cache_folder() / "scratch" / "readers")
+    scratch.parent.mkdir(exist_ok=True)
     findings: list[Finding] = []
     async with (
         Readers.open(choice, plan.driver_folder, scratch) as readers,

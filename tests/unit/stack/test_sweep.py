@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from chaos.agent.disk import loop, mounted
-from chaos.stack.cache import scratch_of
+from chaos.stack.cache import scratch_of, socket_of, unfinished
 from chaos.stack.cleanup import kept
 from chaos.stack.cleanup import sweep as module
 from chaos.stack.cleanup.sweep import SweepReport, sweep, sweep_orphans, sweep_run, sweep_until_clean
-from chaos.stack.engine.identity import Run, is_alive, owner_of
+from chaos.stack.engine.identity import Run, is_alive, is_left_over, owner_of
 from tests.unit.stack.engines import ListEngine
 
 MINE = Run.begin(1)
@@ -62,6 +62,55 @@ def test_copies_of_bound_files_go_with_their_run_and_no_others_do(
         (scratch_of(run) / "0-conf").touch()
     sweep_run(engine.client, "one")
     assert [path.name for path in (tmp_path / "scratch").iterdir()] == ["other"]
+
+
+def test_what_a_killed_process_left_unfinished_is_removed_once_it_is_gone(
+    engine: ListEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path))
+    code = (
+        "import sys; from chaos.stack.cache import cache_folder, unfinished; at = cache_folder()\n"
+        "folders = [unfinished(at / 'scratch' / 'readers') / '1' / 'tmp', unfinished(at / 'golden' / '0abc')]\n"
+        "for folder in folders: folder.mkdir(parents=True); (folder / 'x').touch()\n"
+        "unfinished(at / 'golden' / 'blank-ext4-1.img').touch()\n"
+        "print('made', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"made\n"
+        mine = unfinished(tmp_path / "scratch" / "readers")
+        mine.mkdir()
+        whole = tmp_path / "golden" / "blank-ext4-2.img"
+        whole.touch()
+        assert str(sweep()) == "nothing to clean"
+        other.kill()
+    removed = sweep().removed
+    assert [Path(each).name.partition(".of-")[0] for each in removed] == ["0abc", "blank-ext4-1", "readers"]
+    assert {path for path in tmp_path.glob("*/*") if path.parent.name != "locks"} == {mine, whole}
+    assert str(sweep()) == "nothing to clean"
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_a_stamp_is_of_one_boot_one_pid_and_one_start(part: int) -> None:
+    parts = unfinished(Path("/a/readers")).name.removeprefix("readers.of-").split("-")
+    assert not is_left_over(f"readers.of-{'-'.join(parts)}")
+    parts[part] = {0: "00000000", 1: "4194304", 2: "1"}[part]
+    assert is_left_over(f"readers.of-{'-'.join(parts)}")
+    assert not is_left_over("readers-abc"), "nobody knows of whom this is"
+
+
+def test_the_files_of_a_dead_run_go_with_its_objects_and_those_of_others_stay(
+    engine: ListEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path))
+    populate(engine, MINE, "mine")
+    populate(engine, dead(), "dead")
+    engine.objects["volume"]["garbled"] = {"holdfast.run": "", "holdfast.owner": "nonsense"}
+    for run in (MINE.id, dead().id):
+        scratch_of(run).mkdir(parents=True)
+        socket_of(run).touch()
+    sweep_orphans(engine.client)
+    assert {path.name for path in (tmp_path / "scratch").iterdir()} == {MINE.id, f"{MINE.id}.sock"}
 
 
 def populate(engine: ListEngine, run: Run, prefix: str) -> None:
