@@ -308,6 +308,19 @@ def clean(
 
 
 @app.command()
+def docs(
+    name: Annotated[
+        str, typer.Argument(metavar="[PAGE]", help="Such as drivers. Default: the names of all pages.")
+    ] = "",
+) -> Answer:
+    """Print a page of the documentation, as Markdown."""
+    from chaos.manual import contents, page
+
+    text = page(name).rstrip() if name else "\n".join(contents())
+    return Answer(EXIT_HELD, _without_verdict("", {"text": text}), text)
+
+
+@app.command()
 def schema() -> Answer:
     """Print the JSON Schema of experiment files, for editors."""
     from chaos.experiment.schema import json_schema

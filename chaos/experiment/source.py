@@ -301,7 +301,7 @@ def _compose(name: str, text: str, *, compose: bool) -> list[Node]:
         raise SourceError([Problem(name, 0, 0, "not YAML", "a quoted text has a wrong escape")]) from error
     found = [root for root in roots if root is not None]
     if not found:
-        raise SourceError([Problem(name, 0, 0, "the file is empty", "docs/experiments.md shows what goes in")])
+        raise SourceError([Problem(name, 0, 0, "the file is empty", "`holdfast docs experiments` shows what goes in")])
     reader = _Reader(name, compose=compose)
     nodes = [reader.node(root, 0) for root in found]
     if reader.problems:

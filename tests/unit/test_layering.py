@@ -53,6 +53,7 @@ ALLOWED = {
     "driver_test": {"errors", "experiment", "spec", "stack", "preflight", "workload", "trials"},
     "pytest_plugin": {"errors", "experiment", "faults", "stack", "preflight", "reporting", "doctor", "trials"},
     "answering": {"errors", "reporting", "stack"},
+    "manual": {"errors"},
     "__main__": {"cli"},
     "cli": {
         "answering",
@@ -60,6 +61,7 @@ ALLOWED = {
         "experiment",
         "spec",
         "faults",
+        "manual",
         "stack",
         "preflight",
         "new",

@@ -77,7 +77,7 @@ def load_driver(name: str, folder: Path | None = None) -> type[Session]:
     problems = list(_problems(found))
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise UsageError(f"driver {name!r} is no session as docs/drivers.md describes it:\n{listed}")
+        raise UsageError(f"driver {name!r} is no session as `holdfast docs drivers` describes it:\n{listed}")
     return cast(type[Session], found)
 
 
@@ -93,7 +93,7 @@ def load_doors(driver: type[Session], kinds: Iterable[str]) -> Mapping[str, type
         if kind not in known:
             raise UsageError(
                 f"{driver.__name__} has no door of kind {kind!r}; it has {', '.join(known) or 'none'}: "
-                f"see docs/drivers.md, or take it out of x-chaos.doors"
+                f"see `holdfast docs drivers`, or take it out of x-chaos.doors"
             )
         door = known[kind]
         if isinstance(door, str):

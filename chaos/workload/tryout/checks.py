@@ -78,7 +78,7 @@ class Tryout:
         except WrongError as error:
             return Finding(name, "wrong", str(error), error.remedy)
         except DriverError as error:
-            return Finding(name, "wrong", str(error), "see docs/drivers.md")
+            return Finding(name, "wrong", str(error), "see `holdfast docs drivers`")
         except Exception as error:  # noqa: BLE001  (whatever a driver raises is what its author has to know)
             remedy = "mend that line" if defect_of(error) else "see what the service says: no fault is in force"
             return Finding(name, "wrong", self._told(error), remedy)

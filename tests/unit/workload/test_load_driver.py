@@ -75,7 +75,7 @@ def test_everything_that_a_driver_lacks_is_told_at_once(tmp_path: Path) -> None:
         "delete does not take 3 arguments",
         "everything is missing",
         "close is missing",
-        "docs/drivers.md",
+        "holdfast docs drivers",
     ):
         assert problem in text
 

@@ -82,7 +82,7 @@ class _Reader:
         while (at := self._skip(_BLANK)) < len(self._text):
             match = _NAME.match(self._text, at)
             if match is None:
-                self._wrong("not of the form NAME=value", "see docs/compose.md")
+                self._wrong("not of the form NAME=value", "see `holdfast docs compose`")
                 self._skip(_LINE)
                 continue
             self._at = match.end()

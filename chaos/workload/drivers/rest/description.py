@@ -14,7 +14,7 @@ from chaos.workload.drivers.options import DriverOptions, Misfit
 from chaos.workload.drivers.rest.templates import TEXTS, placeholders
 
 _IN_A_READ: Final = frozenset({"user", "device"})
-_HINT: Final = "docs/drivers.md tells, under rest, which placeholder stands where"
+_HINT: Final = "`holdfast docs drivers` tells, under rest, which placeholder stands where"
 _VALUES: Final = frozenset({"fields", "fields_text", "blob", "packed"})
 _OF_A_RECORD: Final = _VALUES | {"type", "write"}
 """What a delete does not have: it names a record, and sends none."""
