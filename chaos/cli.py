@@ -226,8 +226,11 @@ def driver_test(
     from chaos.reporting.logfile import logged_to_file
     from chaos.reporting.words import counted
     from chaos.stack.cleanup.sweep import sweep
+    from chaos.workload.tryout.findings import put_off
 
     def tell(finding: Finding) -> None:
+        if finding.needs:
+            return  # all of them in one line at the end, so that the first thing to do stands out
         place = sys.stderr if as_json else sys.stdout
         place.write("\n".join(_told_of(finding)) + "\n")
         place.flush()
@@ -245,7 +248,9 @@ def driver_test(
     name = str(plan.driver or stack.driver)
     reason = f"{counted(len(wrong), 'check')} of driver {name} went wrong" if wrong else f"driver {name} is ok"
     document = _without_verdict(reason, {"driver": name, "checks": findings})
-    return Answer(EXIT_VIOLATED if wrong else EXIT_HELD, document, reason)
+    waiting = put_off(findings)
+    text = f"{'not tried':>9}  {waiting}\n{reason}" if waiting else reason
+    return Answer(EXIT_VIOLATED if wrong else EXIT_HELD, document, text)
 
 
 @app.command()

@@ -9,13 +9,12 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any, Final
 
 from chaos.errors import UsageError
-from chaos.experiment.source import Loc, Node, Table, find
 
 BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -40,22 +39,17 @@ class DriverChoice:
     Attributes:
         name: A name of `known_drivers`, or "module:Class".
         options: What the file says of it, as it stands there. The driver's own class checks it.
-        written: The options with their places in the file; None where they stand in no file.
+        written: The options as a `source.Node`, with their places in the file; None where they stand in no file. Not
+            typed so here, since whoever names a driver would have to import all that reads YAML.
     """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    written: Node | None = field(default=None, compare=False, repr=False)
+    written: Any = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         """The name alone: an option may be a password."""
         return self.name
-
-    def placed(self, root: Node, loc: Loc) -> DriverChoice:
-        """The same, with the places of its options: the file names it at this loc."""
-        node, _ = find(root, loc)
-        written = node.entries.get(self.name) if isinstance(node, Table) else None
-        return replace(self, written=written[1]) if written is not None else self
 
     @property
     def shown(self) -> Mapping[str, object]:

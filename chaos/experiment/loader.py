@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from chaos.errors import Problem, SourceError, UsageError
 from chaos.experiment.catalogue import FaultCatalogue
+from chaos.experiment.driver_form import placed
 from chaos.experiment.drivers import known_drivers
 from chaos.experiment.files import kind_of
 from chaos.experiment.plan import (
@@ -163,7 +164,7 @@ def load_draft(path: Path, faults: FaultCatalogue) -> tuple[Plan, list[int]] | N
 
 
 def _placed(plan: Plan, root: Node) -> Plan:
-    return replace(plan, driver=plan.driver and plan.driver.placed(root, ("driver",)))
+    return replace(plan, driver=plan.driver and placed(plan.driver, root, ("driver",)))
 
 
 def _is_plan(root: Node) -> bool:

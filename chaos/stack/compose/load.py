@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from chaos.errors import Problem, SourceError, UsageError
+from chaos.experiment.driver_form import placed
 from chaos.experiment.explain import problems_of
 from chaos.experiment.source import (
     Document,
@@ -107,7 +108,7 @@ def load_stack(
     notes = [*sifted.notes, *several, *ports_notes(model, active), *mounts_notes(model, active, folder)]
     made = make_stack(model, active, files[0], folder, lookup, name, notes)
     unset = tuple(_unset(*each) for each in lookup.unset.items())
-    made = replace(made, unset=unset, driver=made.driver.placed(sifted.root, ("x-chaos", "driver")))
+    made = replace(made, unset=unset, driver=placed(made.driver, sifted.root, ("x-chaos", "driver")))
     stack = on_local_disks(replace(made, unsafe=tuple(durability_notes(made, sifted.root))))
     foreign = [one for one, given in lookup.asked.items() if given is not variables and given is not internal]
     sources.variables |= {one: lookup.used.get(one) for one in foreign}

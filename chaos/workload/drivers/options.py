@@ -88,7 +88,8 @@ def _problem(misfit: Misfit, choice: DriverChoice) -> Problem:
 
 def _written(choice: DriverChoice) -> Node:
     """The options as they stand in the file, or as a tree whose places are called after their keys."""
-    return choice.written or tree(dict(choice.options), f"driver.{choice}")
+    written: Node | None = choice.written
+    return written or tree(dict(choice.options), f"driver.{choice}")
 
 
 def _is_secret(loc: Loc) -> bool:
