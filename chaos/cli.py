@@ -308,7 +308,7 @@ def clean(
     report = sweep(all_=all_, images=images, golden=golden)
     kept = look()
     reason = f"{counted(len(report.failed), 'thing')} could not be removed" if report.failed else ""
-    document = _without_verdict(reason, {"removed": report.removed, "failed": report.failed, "kept": kept})
+    document = _without_verdict(reason, {**vars(report), "kept": kept})
     return Answer(EXIT_HARNESS if report.failed else EXIT_HELD, document, f"{report}\n{kept}")
 
 

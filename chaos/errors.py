@@ -141,7 +141,7 @@ def install(extra: str) -> str:
     return f"install it with: pip install 'holdfast[{extra}]'"
 
 
-def remedy(error: Exception) -> str:
+def remedy(error: BaseException) -> str:
     """The remedy where a driver, or what it imports, cannot be imported."""
     extra = EXTRA_OF.get((error.name or "").partition(".")[0]) if isinstance(error, ImportError) else None
     return install(extra) if extra else "install what is missing"

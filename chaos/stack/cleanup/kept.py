@@ -10,7 +10,7 @@ from pathlib import Path
 from chaos.stack.cache import GOLDEN_FILE, cache_place, golden_place
 from chaos.stack.engine import images as engine_images
 from chaos.stack.engine.client import Engine, connect
-from chaos.stack.engine.identity import IMAGE_LABEL
+from chaos.stack.images.leftover import all_of_ours
 
 _BLOCK_BYTES = 512
 
@@ -67,7 +67,7 @@ def look() -> Kept:
 
 
 def _images(client: Engine) -> tuple[tuple[str, ...], int]:
-    found = engine_images.labelled(client, f"{IMAGE_LABEL}=1")
+    found = all_of_ours(client)
     names = sorted((*each.tags, each.id)[0] for each in found)
     return tuple(names), engine_images.size_bytes(client, [each.id for each in found])
 

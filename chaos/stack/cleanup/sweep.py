@@ -20,7 +20,7 @@ from chaos.stack.cache import CACHE_IN_AGENT, cache_place, golden_place, left_ov
 from chaos.stack.engine import objects
 from chaos.stack.engine.client import Engine, Refusal, connect, reason_of, status_of
 from chaos.stack.engine.identity import OWNER_LABEL, ROLE_LABEL, RUN_LABEL, is_alive
-from chaos.stack.images.leftover import sweep_images
+from chaos.stack.images.leftover import all_of_ours, sweep_images
 
 _GONE = 404
 _ON_ITS_WAY_OUT = 409
@@ -33,14 +33,16 @@ _SECONDS_MAX = 8.0
 
 @dataclass
 class SweepReport:
-    """What was removed, and what could not be."""
+    """What was removed, what could not be, and what stays since somebody uses it."""
 
     removed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    in_use: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         """One line a thing."""
         lines = [f"removed {name}" for name in self.removed] + [f"could not remove {name}" for name in self.failed]
+        lines += [f"left {name}: it is in use, or has a name that you gave it" for name in self.in_use]
         return "\n".join(lines) or "nothing to clean"
 
 
@@ -72,22 +74,30 @@ def sweep(*, all_: bool = False, images: bool = False, golden: bool = False) -> 
             if alive := _alive(client):
                 report.failed.append(f"the {name} {place} while runs are under way: {', '.join(alive)}")
             elif place.exists():
-                shutil.rmtree(place, ignore_errors=True)
-                report.removed.append(f"the {name} {place}")
+                _remove(place, report, f"the {name} ")
         return report
     finally:
         client.close()
 
 
-def _remove(path: Path, report: SweepReport) -> None:
-    try:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    except FileNotFoundError:
-        return  # another command removes the same
-    except OSError as error:
-        report.failed.append(f"{path}: {error.strerror}")
+def _remove(path: Path, report: SweepReport, what: str = "") -> None:
+    wrong: list[str] = []
+
+    def failed(call: object, of: str, raised: tuple[type[BaseException], BaseException, object]) -> None:
+        if not isinstance(raised[1], FileNotFoundError):  # another command removes the same
+            wrong.append(f"{of}: {getattr(raised[1], 'strerror', None) or raised[1]}")
+
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, onerror=failed)
     else:
-        report.removed.append(str(path))
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            wrong.append(str(error.strerror))
+    if wrong and (not path.is_dir() or any(path.iterdir())):  # a folder that a volume is mounted at is empty, and stays
+        report.failed.append(f"{what}{path}: {wrong[0]}")
+    else:
+        report.removed.append(f"{what}{path}")
 
 
 def sweep_run(client: Engine, run_id: str) -> SweepReport:
@@ -195,6 +205,7 @@ def _reported(report: SweepReport, name: str, *done: int) -> Iterator[None]:
 def _sweep_images(client: Engine, report: SweepReport) -> None:
     try:
         report.removed += [f"image {name}" for name in sweep_images(client)]
+        report.in_use += [f"image {(*each.tags, each.id)[0]}" for each in all_of_ours(client)]
     except EngineError as error:
         report.failed.append(str(error))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
-from chaos.errors import UsageError, remedy
+from chaos.errors import Terminated, UsageError, remedy
 from chaos.experiment.drivers import DriverChoice, is_class_of_a_module, known_drivers, names_told
 from chaos.history.events import Policy
 from chaos.workload.drivers.options import with_options
@@ -60,7 +60,9 @@ def load_driver(name: str, folder: Path | None = None) -> type[Session]:
     module_name, _, class_name = place.partition(":")
     try:
         module = _import(module_name, folder if own else None)
-    except Exception as error:
+    except Terminated:
+        raise
+    except (Exception, SystemExit) as error:
         where = f" ({place})" if not own else f" in {folder}" if folder else ""
         advice = _LOOKED_FOR if own else _OF_A_PACKAGE
         if isinstance(error, ImportError) and error.name != module_name.partition(".")[0]:

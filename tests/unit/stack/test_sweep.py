@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ from chaos.stack.cache import scratch_of, socket_of, unfinished
 from chaos.stack.cleanup import kept
 from chaos.stack.cleanup import sweep as module
 from chaos.stack.cleanup.sweep import SweepReport, sweep, sweep_orphans, sweep_run, sweep_until_clean
-from chaos.stack.engine.identity import Run, is_alive, is_left_over, owner_of
+from chaos.stack.engine.identity import BASE_LABEL, Run, is_alive, is_left_over, owner_of
+from chaos.stack.engine.images import Image
+from chaos.stack.images.base import BASE
 from tests.unit.stack.engines import ListEngine
 
 MINE = Run.begin(1)
@@ -306,7 +310,9 @@ def test_a_run_on_another_engine_that_has_the_same_cache_folder_keeps_it_and_one
 
 def test_an_image_that_is_in_use_stays_and_is_no_failure(engine: ListEngine) -> None:
     engine.layers, engine.refusals = {"holdfast/db:1": [], "holdfast/web:1": []}, {"holdfast/db:1": [409]}
-    assert sweep(images=True) == SweepReport(["image holdfast/web:1"])
+    report = sweep(images=True)
+    assert report == SweepReport(["image holdfast/web:1"], in_use=["image holdfast/db:1"])
+    assert "left image holdfast/db:1: it is in use" in str(report)
 
 
 def test_what_is_kept_is_told_with_its_size_and_how_to_remove_it(
@@ -325,6 +331,39 @@ def test_what_is_kept_is_told_with_its_size_and_how_to_remove_it(
     assert found.cache_bytes - found.golden_bytes >= 1 << 17
     assert "111.0 MB  2 images  (holdfast clean --images)" in str(found)
     assert "golden LUNs of shop  (holdfast clean --golden)" in str(found)
+
+
+def test_a_base_that_was_made_here_is_kept_too(
+    engine: ListEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path / "none"))
+    monkeypatch.setattr(kept, "connect", lambda: engine.client)
+    base = Image("sha256:b", (BASE,), {BASE_LABEL: "1"})
+    monkeypatch.setattr("chaos.stack.engine.images.find", lambda client, name: base if name == BASE else None)
+    monkeypatch.setattr(
+        "chaos.stack.engine.images.size_bytes", lambda client, ids: 122_000_000 if ids == [base.id] else 0
+    )
+    assert "122.0 MB  1 images  (holdfast clean --images)" in str(kept.look())
+
+
+@pytest.mark.parametrize(("stays", "failed"), [(True, 1), (False, 0)])
+def test_a_cache_folder_that_cannot_be_removed_is_not_said_to_be_gone(
+    engine: ListEngine, cache: Path, monkeypatch: pytest.MonkeyPatch, stays: bool, failed: int
+) -> None:
+    """Where a volume is mounted at it, it is emptied, and that is all that was wanted."""
+    remove = shutil.rmtree
+
+    def refused(path: Path, onerror: Callable[[object, str, object], None]) -> None:
+        if not stays:
+            for each in path.iterdir():
+                remove(each)
+        error = PermissionError(13, "Permission denied")
+        onerror(os.rmdir, str(path), (type(error), error, None))
+
+    monkeypatch.setattr("shutil.rmtree", refused)
+    report = sweep(all_=True)
+    assert [f"cache folder {cache}: {cache}: Permission denied" in each for each in report.failed] == [True] * failed
+    assert len(report.failed) == failed
 
 
 def test_where_nothing_is_kept_that_is_said(
