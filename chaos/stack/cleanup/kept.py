@@ -38,8 +38,9 @@ class Kept:
     def __str__(self) -> str:
         """What is kept and how to remove it, one line each."""
         sets = sum(self.golden.values())
+        images = f"{len(self.images)} image{'' if len(self.images) == 1 else 's'}"
         lines = [
-            (len(self.images), f"{len(self.images)} images", self.images_bytes, "holdfast clean --images"),
+            (len(self.images), images, self.images_bytes, "holdfast clean --images"),
             (sets, f"golden LUNs of {', '.join(self.golden)}", self.golden_bytes, "holdfast clean --golden"),
             (self.cache_bytes, f"the whole folder {self.cache_folder}", self.cache_bytes, "holdfast clean --all"),
         ]

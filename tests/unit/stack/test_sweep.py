@@ -343,7 +343,7 @@ def test_a_base_that_was_made_here_is_kept_too(
     monkeypatch.setattr(
         "chaos.stack.engine.images.size_bytes", lambda client, ids: 122_000_000 if ids == [base.id] else 0
     )
-    assert "122.0 MB  1 images  (holdfast clean --images)" in str(kept.look())
+    assert "122.0 MB  1 image  (holdfast clean --images)" in str(kept.look())
 
 
 @pytest.mark.parametrize(("stays", "failed"), [(True, 1), (False, 0)])
