@@ -88,7 +88,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 def __getattr__(name: str) -> Any:
     """Import a public name from where it is defined."""
     if name not in _HOME:
-        raise AttributeError(f"module 'chaos' has no attribute {name!r}; its public names are in docs/api.md")
+        raise AttributeError(f"module 'chaos' has no attribute {name!r}; `holdfast docs api` has its public names")
     value = getattr(importlib.import_module(_HOME[name]), name)
     globals()[name] = value
     return value

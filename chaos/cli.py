@@ -147,15 +147,15 @@ def validate(
     documents: list[Document] = []
     lines: list[str] = []
     for opened in asked.opened:
-        plan, stack, differing = opened.plans[0], opened.stack, opened.differing
-        wary = [*differing, *warnings(plan, stack)]
+        plan, stack, before = opened.plans[0], opened.stack, (*opened.differing, *opened.doubtful)
+        wary = [*before, *warnings(plan, stack)]
         document = _previewed(opened, wary)
         documents.append({"file": str(plan.file), **document} if asked.several else document)
         if detail == "quiet":
             lines.append(f"{plan.file}{DOT}ok{DOT}{counted(len(wary), 'warning')}")
         else:
             lines += [f"{plan.file}:"] if asked.several else []
-            lines += preview(opened.plans, stack, differing)
+            lines += preview(opened.plans, stack, before)
     found: Document = {"files": documents} if asked.several else documents[0]
     return Answer(EXIT_HELD, _without_verdict("", found), "\n".join(lines))
 
@@ -262,8 +262,11 @@ def driver_test(
     from chaos.reporting.logfile import logged_to_file
     from chaos.reporting.words import counted
     from chaos.stack.cleanup.sweep import sweep
+    from chaos.workload.tryout.findings import put_off
 
     def tell(finding: Finding) -> None:
+        if finding.needs:
+            return  # all of them in one line at the end, so that the first thing to do stands out
         place = sys.stderr if as_json else sys.stdout
         place.write("\n".join(_told_of(finding)) + "\n")
         place.flush()
@@ -272,6 +275,8 @@ def driver_test(
 
     opened = open_experiment(file)
     plan, stack = opened.plans[0], opened.stack
+    for line in opened.told_at_begin:
+        complain(f"warning: {line}")
     sweep(all_=False)
     with logged_to_file():
         findings = try_driver(plan, stack, tell, complain)
@@ -279,7 +284,9 @@ def driver_test(
     name = str(plan.driver or stack.driver)
     reason = f"{counted(len(wrong), 'check')} of driver {name} went wrong" if wrong else f"driver {name} is ok"
     document = _without_verdict(reason, {"driver": name, "checks": findings})
-    return Answer(EXIT_VIOLATED if wrong else EXIT_HELD, document, reason)
+    waiting = put_off(findings)
+    text = f"{'not tried':>9}  {waiting}\n{reason}" if waiting else reason
+    return Answer(EXIT_VIOLATED if wrong else EXIT_HELD, document, text)
 
 
 @app.command()
@@ -337,8 +344,21 @@ def clean(
     report = sweep(all_=all_, images=images, golden=golden)
     kept = look()
     reason = f"{counted(len(report.failed), 'thing')} could not be removed" if report.failed else ""
-    document = _without_verdict(reason, {"removed": report.removed, "failed": report.failed, "kept": kept})
+    document = _without_verdict(reason, {**vars(report), "kept": kept})
     return Answer(EXIT_HARNESS if report.failed else EXIT_HELD, document, f"{report}\n{kept}")
+
+
+@app.command()
+def docs(
+    name: Annotated[
+        str, typer.Argument(metavar="[PAGE]", help="Such as drivers. Default: the names of all pages.")
+    ] = "",
+) -> Answer:
+    """Print a page of the documentation, as Markdown."""
+    from chaos.manual import contents, page
+
+    text = page(name).rstrip() if name else "\n".join(contents())
+    return Answer(EXIT_HELD, _without_verdict("", {"text": text}), text)
 
 
 @app.command()
@@ -393,13 +413,8 @@ def _detail(quiet: bool, verbose: bool) -> Detail:
 def _open_all(files: Sequence[Path], seed: int | None, times: int, detail: Detail) -> Asked:
     """Open every file with its driver before anything begins, and tell what a folder has that is not run."""
     from chaos.preflight.several import open_all
-    from chaos.workload.drivers import chosen_driver
 
-    def check_driver(opened: Opened) -> None:
-        plan, stack = opened.plans[0], opened.stack
-        chosen_driver(plan.driver or stack.driver, plan.driver_folder, (kind for kind, _, _ in stack.doors))
-
-    asked = open_all(files, seed, times=times, check=check_driver)
+    asked = open_all(files, seed, times=times)
     for passed_over in asked.passed_over:
         if detail == "verbose" or passed_over.kind == "unfinished":
             complain(str(passed_over))
@@ -407,10 +422,16 @@ def _open_all(files: Sequence[Path], seed: int | None, times: int, detail: Detai
 
 
 def _previewed(opened: Opened, warnings: Sequence[str]) -> Document:
+    from chaos.experiment.drivers import DriverChoice
     from chaos.preflight.preview import touched
 
     plans = [
-        {name: jsonable(each) for name, each in vars(plan).items() if name != "variables"} for plan in opened.plans
+        {
+            name: jsonable(each.shown if isinstance(each, DriverChoice) else each)
+            for name, each in vars(plan).items()
+            if name != "variables"
+        }
+        for plan in opened.plans
     ]
     return {"plan": plans[0], "plans": plans, "touched": touched(opened.stack), "warnings": list(warnings)}
 

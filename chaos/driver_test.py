@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from chaos.experiment.plan import Plan
-from chaos.stack.cache import cache_folder
+from chaos.stack.cache import cache_folder, unfinished
 from chaos.stack.engine.identity import Run
 from chaos.stack.live.lifecycle import lab
 from chaos.stack.spec import Stack
@@ -46,7 +46,7 @@ def try_driver(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None])
 
 async def _tried(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None]) -> list[Finding]:
     choice = plan.driver or stack.driver
-    driver = chosen_driver(choice, plan.driver_folder, (kind for kind, _, _ in stack.doors))
+    driver = chosen_driver(choice, plan.driver_folder, (kind for kind, _, _ in stack.doors), stack.policy)
     promises = Promises(
         policy=stack.policy,
         keyed=stack.idempotency == "keyed",
@@ -55,8 +55,8 @@ async def _tried(plan: Plan, stack: Stack, tell: Tell, log: Callable[[str], None
         request_seconds_max=plan.workload.request_seconds_max,
         types=plan.workload.record_types,
     )
-    scratch = cache_folder() / "scratch"
-    scratch.mkdir(exist_ok=True)
+    scratch = unfinished(cache_folder() / "scratch" / "readers")
+    scratch.parent.mkdir(exist_ok=True)
     findings: list[Finding] = []
     async with (
         Readers.open(choice, plan.driver_folder, scratch) as readers,

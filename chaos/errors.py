@@ -74,12 +74,28 @@ class SourceError(UsageError):
     def __init__(self, problems: Sequence[Problem], text: str | Mapping[str, str] = "") -> None:
         """Format the problems against the file's text, or the texts of several files by path."""
         self.problems = tuple(problems)
-        texts = {problem.path: text for problem in problems} if isinstance(text, str) else text
-        lines = {path: content.splitlines() for path, content in texts.items()}
+        self.texts = {problem.path: text for problem in problems} if isinstance(text, str) else text
+        lines = {path: content.splitlines() for path, content in self.texts.items()}
         shown = [_show(problem, lines.get(problem.path, ())) for problem in self.problems[:PROBLEMS_SHOWN_MAX]]
         if more := len(self.problems) - len(shown):
             shown.append(f"... and {more} more; correct these first")
         super().__init__("\n".join(shown))
+
+    @classmethod
+    def of_all(cls, errors: Sequence[UsageError], path: str) -> UsageError:
+        """All these errors as one; those that name no place of a file as problems of `path`."""
+        if len(errors) == 1:
+            return errors[0]
+        problems: list[Problem] = []
+        texts: dict[str, str] = {}
+        for error in errors:
+            if isinstance(error, SourceError):
+                problems += error.problems
+                texts |= error.texts
+            else:
+                problems.append(Problem(path, 0, 0, str(error)))
+        first = {problem.path: number for number, problem in reversed([*enumerate(problems)])}
+        return cls(sorted(problems, key=lambda each: (first[each.path], each.line, each.column)), texts)
 
 
 def _show(problem: Problem, lines: Sequence[str]) -> str:
@@ -99,10 +115,15 @@ class SeveralErrors(UsageError):
 
     def __init__(self, wrong: Mapping[str, UsageError], of: int) -> None:
         """Tell the errors by file, of so many files that were given; what several share, such as a stack's, once."""
-        told = []
+        told: list[str] = []
+        problems: set[Problem] = set()
         for file, error in wrong.items():
-            names_place = isinstance(error, SourceError) or str(error).startswith(file)
-            told.append(str(error) if names_place else f"{file}: {error}")
+            if isinstance(error, SourceError):
+                fresh = [problem for problem in error.problems if problem not in problems]
+                problems.update(fresh)
+                told += [str(SourceError(fresh, error.texts))] if fresh else []
+            else:
+                told.append(str(error) if str(error).startswith(file) else f"{file}: {error}")
         told.append(f"{len(wrong)} of {of} files cannot be run; correct them first, nothing was started")
         super().__init__("\n".join(dict.fromkeys(told)))
 
@@ -120,7 +141,7 @@ def install(extra: str) -> str:
     return f"install it with: pip install 'holdfast[{extra}]'"
 
 
-def remedy(error: Exception) -> str:
+def remedy(error: BaseException) -> str:
     """The remedy where a driver, or what it imports, cannot be imported."""
     extra = EXTRA_OF.get((error.name or "").partition(".")[0]) if isinstance(error, ImportError) else None
     return install(extra) if extra else "install what is missing"

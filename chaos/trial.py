@@ -76,7 +76,7 @@ class Trial:
         self._recorder = Recorder(folder / "history.jsonl")
         self._logbook = Logbook(self._recorder, hush=lab_.running.hush)
         kinds = (kind for kind, _, _ in stack.doors)
-        self._driver = chosen_driver(plan.driver or stack.driver, plan.driver_folder, kinds)
+        self._driver = chosen_driver(plan.driver or stack.driver, plan.driver_folder, kinds, stack.policy)
         self._all_readers = readers
         readers.hush = lab_.running.hush
         self._mending = asyncio.Lock()

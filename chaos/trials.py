@@ -30,7 +30,7 @@ from chaos.reporting.listener import FanOut, Listener, Teller
 from chaos.reporting.recall import kept_images
 from chaos.reporting.result import PLAN_FILE, TrialResult
 from chaos.stack.agent.diary import Diary
-from chaos.stack.cache import cache_folder
+from chaos.stack.cache import cache_folder, unfinished
 from chaos.stack.engine.identity import Run
 from chaos.stack.inputs.comparing import compare_images
 from chaos.stack.inputs.keeping import keep
@@ -263,10 +263,10 @@ class _Crew:
         self._begin(copy)
         plan, stack, logs = copy.turn.plan, series.opened.stack, copy.turn.folder / LOGS_FOLDER / "initialising"
         images = kept_images(plan.inputs.parent) if is_first and plan.inputs is not None else {}
-        for line in (*series.opened.differing, *stack.unsafe) if is_first else ():
+        for line in series.opened.told_at_begin if is_first else ():
             told.log(f"warning: {line}")
         say = self._fan.log if is_first else told.log  # what takes long is told at once, and not by every copy
-        scratch = cache_folder() / "scratch"
+        scratch = unfinished(cache_folder() / "scratch" / "readers")
         async with (
             Readers.open(plan.driver or stack.driver, plan.driver_folder, scratch) as readers,
             lab(stack, run, plan.limits, copy.diary.agent, say, logs, told.doing) as made,

@@ -26,6 +26,7 @@ _STANDINGS = {
     "unsent": "never sent",
 }
 _ORDER = tuple(_STANDINGS)
+_RECORDS_MAX = 10
 _NOT_JUDGED = "not judged"
 _NO_ORDER = "no order explains what was acknowledged"
 
@@ -177,7 +178,12 @@ def explain_verdict(judgement: Judgement) -> list[str]:
         f"    unknown {info:,}/{total:,} operations, at most {INFO_SHARE_MAX:.0%} wanted",
         f"    mix {judgement.mix}",
     ]
-    lines += [
-        f"    a record: {record.owner}/{record.record}, {', '.join(record.classes)}" for record in judgement.records
-    ]
+    listed = judgement.records[:_RECORDS_MAX]
+    if listed:
+        lines += ["", "  records that are not as they must be, the worst first"]
+        lines += [f"    {each.owner}/{each.record}: {', '.join(each.classes)}" for each in listed]
+    if (more := judgement.records_total - len(listed)) > 0:
+        lines.append(f"    and {more:,} more; report.html tells of {len(judgement.records):,}")
+    if listed:
+        lines.append(f"    the life of one: holdfast check RUN_DIR --record {listed[0].owner}/{listed[0].record}")
     return lines

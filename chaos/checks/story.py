@@ -1,4 +1,4 @@
-"""The life story of an anomalous record: who wrote it, who saw it, what struck, what each door read."""
+"""The life story of an anomalous record: who wrote it, who saw it, what struck it, what each door read."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ def life_story(
         *_seen(operations),
         *_faults(history),
         *_notes(history, next((each.type for each in operations if each.type), "")),
+        *_restarts(history),
         *_doors(sights, classes),
     ]
     told += _odd_sights(history, name)
@@ -158,6 +159,13 @@ def _notes(history: History, type_: str) -> Iterator[Told]:
     for note in history.notes:
         if note.store != BLOBS or type_ == "photo":
             yield note.t, note.topic, " ".join(note.text.split()), "copies" if note.topic == COPIES else ""
+
+
+def _restarts(history: History) -> Iterator[Told]:
+    """The cold restart, which no fault made: what was there before it and is not after was on no disk."""
+    for phase in history.phases:
+        if (phase.name, phase.happened) == ("cold restart", "begun"):
+            yield phase.t, "cold restart of all services", "", ""
 
 
 def _doors(sights: Sequence[Sight], classes: Collection[str]) -> Iterator[Told]:

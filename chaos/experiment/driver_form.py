@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import PlainValidator, WithJsonSchema
 
 from chaos.experiment.drivers import DriverChoice, is_class_of_a_module, known_drivers, names_told
 from chaos.experiment.explain import fail
+from chaos.experiment.source import Loc, Node, Table, find
 
 
 def _driver_form(value: object) -> object:
@@ -25,6 +27,13 @@ def _driver_form(value: object) -> object:
     if not is_class_of_a_module(name) and name not in known_drivers():
         fail(f"unknown driver {name[:60]!r}", f"use {names_told()}")
     return DriverChoice(name, options)
+
+
+def placed(choice: DriverChoice, root: Node, loc: Loc) -> DriverChoice:
+    """The same, with the places of its options: the file names it at this loc."""
+    node, _ = find(root, loc)
+    written = node.entries.get(choice.name) if isinstance(node, Table) else None
+    return choice if written is None else replace(choice, written=written[1])
 
 
 DriverForm = Annotated[DriverChoice, PlainValidator(_driver_form), WithJsonSchema({})]

@@ -39,18 +39,37 @@ class DriverChoice:
     Attributes:
         name: A name of `known_drivers`, or "module:Class".
         options: What the file says of it, as it stands there. The driver's own class checks it.
+        written: The options as a `source.Node`, with their places in the file; None where they stand in no file. Not
+            typed so here, since whoever names a driver would have to import all that reads YAML.
     """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    written: Any = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         """The name alone: an option may be a password."""
         return self.name
 
+    @property
+    def shown(self) -> Mapping[str, object]:
+        """For a document that others may read: what `is_secret` is stars."""
+        return {"name": self.name, "options": _starred(self.options)}
+
     def as_file(self) -> object:
         """As it is written in a file."""
         return {self.name: dict(self.options)} if self.options else self.name
+
+
+def is_secret(option: object) -> bool:
+    """Whether what an option of this name says is shown nowhere."""
+    return "password" in str(option)
+
+
+def _starred(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: "***" if is_secret(key) else _starred(each) for key, each in value.items()}
+    return [_starred(each) for each in value] if isinstance(value, list) else value
 
 
 DEFAULT: Final = DriverChoice("http")

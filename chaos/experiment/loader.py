@@ -10,15 +10,15 @@ import os
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Literal, cast
 
 import yaml
 from pydantic import ValidationError
 
 from chaos.errors import Problem, SourceError, UsageError
-from chaos.experiment.catalogue import FaultCatalogue, schedule_problems
+from chaos.experiment.catalogue import FaultCatalogue
+from chaos.experiment.driver_form import placed
 from chaos.experiment.drivers import known_drivers
-from chaos.experiment.explain import problems_of
 from chaos.experiment.files import kind_of
 from chaos.experiment.plan import (
     Checks,
@@ -38,22 +38,13 @@ from chaos.experiment.schema import (
     FileModel,
     PlanModel,
     ScheduledFaultModel,
+    TargetModel,
     TriggerModel,
     WorkloadModel,
-    with_targets,
+    target_model,
 )
-from chaos.experiment.source import (
-    Document,
-    Loc,
-    Node,
-    Table,
-    find,
-    plain,
-    read,
-    reads_as_text,
-)
-
-M = TypeVar("M", bound=FileModel)
+from chaos.experiment.source import Document, Items, Node, Table, find, plain, read, reads_as_text
+from chaos.experiment.validating import made_of, validated
 
 DRAWN_SEED_MAX = 999_999  # short enough to be typed again
 
@@ -82,7 +73,7 @@ def load_trials(path: Path, seed: int | None, times: int, faults: FaultCatalogue
     if kind_of(path) == "compose":
         raise SourceError([_no_experiment(path)])
     document = read(path)
-    if isinstance(document.root, Table) and "plan" in document.root.entries:
+    if _is_plan(document.root):
         plans = [_plan(document, path, faults, seed)] * times
     else:
         plans = _experiment(document, path, seed, times, faults)
@@ -130,16 +121,17 @@ def _experiment(document: Document, path: Path, seed: int | None, times: int, fa
         seed = random.SystemRandom().randint(1, DRAWN_SEED_MAX)
     if not 0 <= seed <= SEED_MAX - (times - 1):
         raise UsageError(f"seed {seed} is out of range; use 0 to {SEED_MAX - (times - 1)}")
-    model = _validated(document, ExperimentModel, faults)
+    model = validated(document, ExperimentModel, faults)
     folder = _folder(path)
     # Also where the experiment names no driver: the stack may name one that lies beside the experiment.
     known = model.driver is not None and model.driver.name in known_drivers()
     driver_folder = None if known else folder
-    return [_drawn(model, model.experiment, seed + i, folder, driver_folder) for i in range(times)]
+    plans = [_drawn(model, model.experiment, seed + i, folder, driver_folder) for i in range(times)]
+    return [_placed(plan, document.root) for plan in plans]
 
 
 def _plan(document: Document, path: Path, faults: FaultCatalogue, seed: int | None) -> Plan:
-    model = _validated(document, PlanModel, faults)
+    model = validated(document, PlanModel, faults)
     if seed is not None and seed != model.seed:
         raise UsageError(
             f"{document.path} is a plan, drawn with seed {model.seed}, not {seed}; leave the seed out, "
@@ -147,68 +139,54 @@ def _plan(document: Document, path: Path, faults: FaultCatalogue, seed: int | No
         )
     folder = _folder(path)
     driver_folder = _absolute(folder, model.driver_folder) if model.driver_folder is not None else None
-    plan = _drawn(model, model.plan, model.seed, folder, driver_folder)
+    plan = _placed(_drawn(model, model.plan, model.seed, folder, driver_folder), document.root)
     return replace(plan, inputs=_absolute(folder, model.inputs)) if model.inputs is not None else plan
 
 
-def _validated(document: Document, model: type[M], faults: FaultCatalogue) -> M:
-    root = document.root
-    problems = schedule_problems(root, faults)
+def load_draft(path: Path, faults: FaultCatalogue) -> tuple[Plan, list[int]] | None:
+    """What a file that `load` refuses says all the same, so that its stack and its targets can be looked at, too.
+
+    Returns:
+        Its plan without what is wrong, whose faults have nothing but their targets, and the number of each of these
+        faults in the file; None where the file does not say so much.
+    """
     try:
-        model = with_targets(model, faults.forms)
-        made: M | None = model.model_validate(plain(root, text_at=lambda loc: loc[0] == "variables"))
-    except ValidationError as error:
-        problems += problems_of(error, model, root)
-        made = None
-    if made is not None:
-        problems += _beyond_the_workload(made, root)
-        if isinstance(made, PlanModel):
-            problems += _undrawn(made, root)
-    if made is None or problems:
-        ordered = sorted(set(problems), key=lambda problem: (problem.line, problem.column))
-        raise SourceError(ordered, document.text)
-    return made
+        root = read(path).root
+    except SourceError:
+        return None
+    made, _ = made_of(root, PlanModel if _is_plan(root) else ExperimentModel, faults)
+    if made is None:
+        return None
+    folder = _folder(path)
+    plan = _drawn(made.model_copy(update={"schedule": []}), "", 0, folder, folder)
+    struck = _struck(root, faults)
+    return replace(_placed(plan, root), file=path, schedule=tuple(struck.values())), list(struck)
 
 
-def _beyond_the_workload(made: FileModel, root: Node) -> list[Problem]:
-    """Problems of numbers that are each allowed but contradict each other."""
-    work = made.workload
-    wrong: list[tuple[Loc, str, str]] = []
-    for i, entry in enumerate(made.schedule):
-        if entry.at.phase and entry.for_seconds:
-            ends = "when converge begins" if entry.at.phase == "recover" else "as soon as it has taken hold"
-            message = f"for_seconds has no effect on a fault of the phase {entry.at.phase}: such a fault ends {ends}"
-            wrong.append((("schedule", i, "for_seconds"), message, "leave it out"))
-        most = entry.at.acknowledged[1] if entry.at.acknowledged else 0
-        if most > work.operations:
-            message = f"acknowledgement {most} never comes: the workload has {work.operations} operations"
-            wrong.append((("schedule", i, "at", "acknowledged"), message, "a smaller number, or more operations"))
-    if made.checks.minimum_acknowledged > work.operations:
-        least = made.checks.minimum_acknowledged
-        message = f"minimum_acknowledged {least} is more than the {work.operations} operations of the workload"
-        wrong.append((("checks", "minimum_acknowledged"), message, "a smaller number, or more operations"))
-    if work.photo_bytes_min > work.photo_bytes_max:
-        message = f"photo_bytes_min {work.photo_bytes_min} is above photo_bytes_max {work.photo_bytes_max}"
-        wrong.append((("workload", "photo_bytes_min"), message, "write the smaller number here"))
-    if work.updates + work.deletes > 0.95:
-        message = f"updates {work.updates:g} and deletes {work.deletes:g} leave no room for creates"
-        wrong.append((("workload", "updates"), message, "let them be at most 0.95 together"))
-    return [find(root, loc)[1].problem(message, hint) for loc, message, hint in wrong]
+def _placed(plan: Plan, root: Node) -> Plan:
+    return replace(plan, driver=plan.driver and placed(plan.driver, root, ("driver",)))
 
 
-def _undrawn(made: PlanModel, root: Node) -> list[Problem]:
-    return [
-        find(root, ("schedule", i, *where))[1].problem("a plan has no ranges left to draw", "write one number")
-        for i, entry in enumerate(made.schedule)
-        for where, span in (
-            (("at", "seconds"), entry.at.seconds),
-            (("at", "acknowledged"), entry.at.acknowledged),
-            (("at", "flush"), entry.at.flush),
-            (("at", "write"), entry.at.write),
-            (("for_seconds",), entry.for_seconds),
-        )
-        if span is not None and span[0] != span[1]
-    ]
+def _is_plan(root: Node) -> bool:
+    return isinstance(root, Table) and "plan" in root.entries
+
+
+def _struck(root: Node, faults: FaultCatalogue) -> dict[int, ScheduledFault]:
+    """The known faults of a schedule whose targets have a right form, by their numbers, with nothing but that."""
+    schedule, _ = find(root, ("schedule",))
+    found: dict[int, ScheduledFault] = {}
+    for i, item in enumerate(schedule.items if isinstance(schedule, Items) else ()):
+        entry = plain(item)
+        fault = faults.known.get(str(entry.get("fault"))) if isinstance(entry, dict) else None
+        if fault is None or not isinstance(entry, dict):
+            continue
+        try:
+            target = _target(target_model(faults.forms).model_validate(entry.get("target")))
+        except ValidationError:
+            continue
+        if target.key in fault.targets:
+            found[i] = ScheduledFault(fault.name, target, Trigger(seconds=0.0))
+    return found
 
 
 def _drawn(model: FileModel, name: str, seed: int, folder: Path, driver_folder: Path | None) -> Plan:
@@ -237,14 +215,18 @@ def _workload(model: WorkloadModel) -> Workload:
 
 
 def _fault(entry: ScheduledFaultModel, stream: str) -> ScheduledFault:
-    ((key, named),) = ((key, value) for key, value in vars(entry.target).items() if value is not None)
     return ScheduledFault(
         fault=entry.fault,
-        target=Target(key, _named(named)),
+        target=_target(entry.target),
         at=_trigger(entry.at, stream),
         for_seconds=_number(entry.for_seconds, f"{stream}/for_seconds"),
         parameters={name: cast(Parameter, value) for name, value in (entry.model_extra or {}).items()},
     )
+
+
+def _target(target: TargetModel) -> Target:
+    ((key, named),) = ((key, value) for key, value in vars(target).items() if value is not None)
+    return Target(key, _named(named))
 
 
 def _named(value: str | list[str] | list[list[str]] | Literal[True]) -> Named:

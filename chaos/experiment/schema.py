@@ -236,10 +236,16 @@ _SHAPES: Mapping[str, Any] = {
 
 
 @functools.cache
+def target_model(forms: tuple[TargetForm, ...]) -> type[TargetModel]:
+    """The model of a target that has one of these forms."""
+    keys: dict[str, Any] = {form.key: (_SHAPES[form.shape], None) for form in forms}
+    return create_model("TargetModel", __base__=TargetModel, __doc__=TargetModel.__doc__, **keys)
+
+
+@functools.cache
 def with_targets(model: type[M], forms: tuple[TargetForm, ...]) -> type[M]:
     """The model of a file in whose schedule targets have these forms."""
-    keys: dict[str, Any] = {form.key: (_SHAPES[form.shape], None) for form in forms}
-    target = create_model("TargetModel", __base__=TargetModel, __doc__=TargetModel.__doc__, **keys)
+    target = target_model(forms)
     entry = create_model(
         "ScheduledFaultModel", __base__=ScheduledFaultModel, __doc__=ScheduledFaultModel.__doc__, target=(target, ...)
     )

@@ -144,6 +144,24 @@ def plain(node: Node, *, text_at: Callable[[Loc], bool] = lambda _: False, loc: 
     return {key: plain(item, text_at=text_at, loc=(*loc, key)) for key, (_, item) in node.entries.items()}
 
 
+def cut(data: Plain, loc: Loc) -> bool:
+    """Take what stands at `loc` out of plain data, or what it stands in; whether there was anything to take out."""
+    above: list[tuple[Plain, str | int]] = []
+    node = data
+    for step in loc:
+        if isinstance(node, dict) and step in node:
+            above.append((node, step))
+            node = node[str(step)]
+        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+            above.append((node, step))
+            node = node[step]
+    for inside, step in reversed(above):
+        if isinstance(inside, dict):  # an item stays where it is, so that the others keep their numbers
+            del inside[str(step)]
+            return True
+    return False
+
+
 def tree(value: Plain, name: str) -> Node:
     """The tree of a value that stands in no file, each node's place called after the keys that lead to it."""
     place = Place(name, 0, 0)
@@ -283,7 +301,7 @@ def _compose(name: str, text: str, *, compose: bool) -> list[Node]:
         raise SourceError([Problem(name, 0, 0, "not YAML", "a quoted text has a wrong escape")]) from error
     found = [root for root in roots if root is not None]
     if not found:
-        raise SourceError([Problem(name, 0, 0, "the file is empty", "docs/experiments.md shows what goes in")])
+        raise SourceError([Problem(name, 0, 0, "the file is empty", "`holdfast docs experiments` shows what goes in")])
     reader = _Reader(name, compose=compose)
     nodes = [reader.node(root, 0) for root in found]
     if reader.problems:

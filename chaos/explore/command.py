@@ -16,7 +16,6 @@ from chaos.preflight.opening import Opened, open_experiment
 from chaos.reporting.listener import Listener
 from chaos.reporting.result import PLAN_FILE
 from chaos.stack.engine.identity import Run
-from chaos.workload.drivers import chosen_driver
 
 FOLDER: Final = Path("reports/explorations")
 
@@ -54,10 +53,8 @@ def _opened(file: Path, seed: int | None) -> tuple[Opened, Path]:
     if goes_on and seed is not None:
         raise UsageError(f"{file} has been recorded with its own seed; leave --seed out")
     opened = open_experiment(file / PLAN_FILE if goes_on else file, seed)
-    plan, stack = opened.plans[0], opened.stack
-    chosen_driver(plan.driver or stack.driver, plan.driver_folder, (kind for kind, _, _ in stack.doors))
     if goes_on:
         return opened, file
-    folder = FOLDER / Run.begin(plan.seed).id
+    folder = FOLDER / Run.begin(opened.plans[0].seed).id
     folder.mkdir(parents=True)
     return opened, folder

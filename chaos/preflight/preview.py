@@ -12,8 +12,8 @@ from chaos.stack.patience import patience_warnings
 from chaos.stack.spec import LOCAL, NOCOPY, Lun, Service, Stack
 
 
-def preview(plans: Sequence[Plan], stack: Stack, differing: Sequence[str] = ()) -> list[str]:
-    """All of it, as `holdfast validate` prints it; `differing` is what is not as it was in the run of a plan."""
+def preview(plans: Sequence[Plan], stack: Stack, before: Sequence[str] = ()) -> list[str]:
+    """All of it, as `holdfast validate` prints it; `before` are warnings that come before those of plan and stack."""
     plan = plans[0]
     lines = [f"{plan.experiment} · seed {plan.seed} · expects {plan.expect}"]
     lines += [f"  {line}" for line in touched(stack)]
@@ -21,7 +21,7 @@ def preview(plans: Sequence[Plan], stack: Stack, differing: Sequence[str] = ()) 
     for number, later in enumerate(plans[1:], start=2):
         lines.append(f"trial {number} of {len(plans)} · seed {later.seed}")
         lines += [f"  fault {i}: {_fault(fault, stack)}" for i, fault in enumerate(later.schedule, start=1)]
-    return lines + [f"  warning: {line}" for line in (*differing, *warnings(plan, stack))]
+    return lines + [f"  warning: {line}" for line in (*before, *warnings(plan, stack))]
 
 
 def touched(stack: Stack) -> list[str]:
@@ -55,7 +55,7 @@ def drawn(plan: Plan, stack: Stack) -> list[str]:
 
 def warnings(plan: Plan, stack: Stack) -> list[str]:
     """Warnings: what may make the trial INCONCLUSIVE, or a fault take more than meant."""
-    found = [*stack.unsafe, *stack.notes, *topology_warnings(stack), *disk_warnings(stack)]
+    found = [*stack.unset, *stack.unsafe, *stack.notes, *topology_warnings(stack), *disk_warnings(stack)]
     found += [f"{path} is a file on no LUN: what is written to it is not covered" for path in not_covered(stack)]
     found += patience_warnings(plan.limits, stack)
     if plan.checks.require_mix and (thin := too_thin(plan.workload)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,16 +27,13 @@ class Asked:
     passed_over: Sequence[PassedOver] = ()
 
 
-def open_all(
-    named: Sequence[Path], seed: int | None, *, times: int = 1, check: Callable[[Opened], object] = lambda opened: None
-) -> Asked:
+def open_all(named: Sequence[Path], seed: int | None, *, times: int = 1) -> Asked:
     """Open experiments, plans, and folders of experiments.
 
     Args:
         named: Files and folders. What is named twice is opened once.
         seed: As for `open_experiment`; each file is drawn from the same seed.
         times: How many trials of each file.
-        check: Looks at each file further; raises a UsageError.
 
     Raises:
         UsageError: The one thing that was named cannot be run.
@@ -57,9 +54,7 @@ def open_all(
     opened = []
     for file in files.values():
         try:
-            each = opening.open_experiment(file, seed, times=times)
-            check(each)
-            opened.append(each)
+            opened.append(opening.open_experiment(file, seed, times=times))
         except UsageError as error:
             wrong[str(file)] = error
     several = len(named) > 1 or named[0].is_dir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from chaos.errors import Problem, SourceError
@@ -12,13 +13,14 @@ from chaos.faults.base import Missing, names_of
 from chaos.stack.spec import ANY, Stack
 
 
-def check_targets(plan: Plan, stack: Stack, file: Path | None = None) -> None:
+def check_targets(plan: Plan, stack: Stack, file: Path | None = None, numbers: Sequence[int] | None = None) -> None:
     """Refuse a plan that strikes what its stack does not have, or counts I/Os of what it does not have.
 
     Args:
         plan: The plan.
         stack: Its stack, loaded with its profiles.
         file: The experiment or plan file, for the places of the problems.
+        numbers: Which fault of the file each one of the plan is; None: the same.
 
     Raises:
         SourceError: With every target that is not there.
@@ -37,7 +39,8 @@ def check_targets(plan: Plan, stack: Stack, file: Path | None = None) -> None:
             message = f"{plan.schedule[i].fault}: {each.message}"
             problems.append(Problem(plan.experiment, 0, 0, message, each.hint))
         else:
-            place = find(document.root, ("schedule", i, key, *each.where))[1]
+            number = i if numbers is None else numbers[i]
+            place = find(document.root, ("schedule", number, key, *each.where))[1]
             problems.append(place.problem(each.message, each.hint))
     raise SourceError(problems, document.text if document else "")
 

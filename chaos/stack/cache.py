@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chaos.errors import HarnessError
+from chaos.stack.engine.identity import is_left_over, stamp
 
 GOLDEN_FILE = "golden.json"
 """Of the folder of one set of golden LUNs, written last; `stack` in it is the stack's name."""
@@ -60,6 +61,21 @@ def golden_place() -> Path:
 def scratch_of(run_id: str) -> Path:
     """The folder for the files of one run that a sweep removes with its objects."""
     return cache_place() / "scratch" / run_id
+
+
+def socket_of(run_id: str) -> Path:
+    """The socket at which a run's agent calls, while it is not there yet."""
+    return cache_place() / "scratch" / f"{run_id}.sock"
+
+
+def unfinished(path: Path) -> Path:
+    """Where to make what is to lie at `path` once it is whole; the name tells whether its maker still lives."""
+    return path.with_name(f"{path.stem}.{stamp()}{path.suffix}")
+
+
+def left_over() -> list[Path]:
+    """What processes that are gone did not get to remove."""
+    return sorted(path for path in cache_place().glob("*/*") if is_left_over(path.name))
 
 
 @contextmanager

@@ -274,6 +274,7 @@ class Stack:
             what.
         notes: What the Compose file says and has no meaning in a trial, a line each.
         unsafe: Settings of services that switch durability off, a line each.
+        unset: Variables of the Compose files that have neither a value nor a default, a line each.
     """
 
     name: str
@@ -296,6 +297,7 @@ class Stack:
     boots_at_once: bool = False
     notes: tuple[str, ...] = ()
     unsafe: tuple[str, ...] = ()
+    unset: tuple[str, ...] = ()
 
     @property
     def arrays(self) -> dict[str, tuple[str, ...]]:

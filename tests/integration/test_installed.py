@@ -71,6 +71,13 @@ def test_the_package_is_the_installed_one(environment: Path, elsewhere: Path) ->
     assert Path(place.strip()).is_relative_to(environment)
 
 
+def test_every_page_of_the_documentation_is_there(environment: Path, elsewhere: Path) -> None:
+    holdfast = environment / "bin" / "holdfast"
+    names = {line.split()[0] for line in done(holdfast, "docs", cwd=elsewhere).splitlines()}
+    assert names == {path.stem for path in (ROOT / "docs").glob("*.md") if path.stem != "README"} | {"reports"}
+    assert done(holdfast, "docs", "drivers", cwd=elsewhere) == (ROOT / "docs" / "drivers.md").read_text()
+
+
 def test_doctor_says_that_this_host_can_run_the_minimal_stack(environment: Path, elsewhere: Path) -> None:
     found = json.loads(done(environment / "bin" / "holdfast", "doctor", "--json", cwd=elsewhere))
     assert found["verdict"] is None

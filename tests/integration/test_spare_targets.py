@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaos.experiment.plan import ScheduledFault, Target
+from chaos.faults.lun.disk import IDLE
 from tests.integration.plans import plan_of, reasons, run_one, strike
 
 pytestmark = pytest.mark.engine
@@ -18,18 +19,18 @@ ARRAY = Target("array", "spare")
     [
         (
             strike("san.lose", ARRAY),
-            "no LUN that was lost took a write of the load in the 5 s before, and none was under way",
+            f"{IDLE}, so nobody was writing to what was lost",
         ),
         (
             strike("disk.power_cut", ARRAY),
-            "the LUN took no write of the load in the 5 s before, and none was under way",
+            f"{IDLE}, so the cut could take only what its services keep in memory",
         ),
         (strike("disk.io_error", ARRAY, for_seconds=0.5), "no I/O was failed"),
         (strike("san.unavailable", ARRAY, for_seconds=0.5), "no I/O was held"),
         (strike("disk.hang", ARRAY, for_seconds=0.5), "no I/O was held"),
         (
             strike("disk.lose", Target("lun", "sparedata")),
-            "no LUN that was lost took a write of the load in the 5 s before, and none was under way",
+            f"{IDLE}, so nobody was writing to what was lost",
         ),
         (
             strike("process.kill", Target("service", "spare"), for_seconds=0.5),

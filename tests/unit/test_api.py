@@ -42,7 +42,7 @@ def test_a_public_name_is_there_and_documented_with_an_example(name: str) -> Non
 
 
 def test_another_name_is_refused_with_where_the_names_are() -> None:
-    with pytest.raises(AttributeError, match=r"no attribute 'nonsense'; its public names are in docs/api\.md"):
+    with pytest.raises(AttributeError, match=r"no attribute 'nonsense'; `holdfast docs api` has its public names"):
         _ = chaos.nonsense
 
 

@@ -27,6 +27,7 @@ from chaos.reporting.result import TrialResult
 from chaos.stack.cleanup import kept, sweep
 from chaos.stack.cleanup.kept import Kept
 from chaos.stack.cleanup.sweep import SweepReport
+from chaos.workload.tryout.findings import Finding as Tried
 from tests.unit.reporting.samples import STACK, plan, result
 
 
@@ -584,6 +585,35 @@ def test_what_is_wrong_with_a_stack_that_several_files_share_is_told_once(
         "compose.yaml:3:1: no such key",
         "2 of 2 files cannot be run; correct them first, nothing was started",
     ]
+
+
+def test_of_a_driver_that_is_still_to_be_filled_in_a_few_lines_tell_what_to_do_first(
+    trials: Trials, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def findings(plan: object, stack: object, tell: Callable[[Tried], None], log: object) -> list[Tried]:
+        first = Tried("put creates", "wrong", "NotImplementedError: TODO: put, driver.py:39 in put", "fill it in")
+        found = [first, *(Tried(f"check {i}", "not tried", "it needs", needs=("put creates",)) for i in range(17))]
+        for each in found:
+            tell(each)
+        return found
+
+    module = types.ModuleType("chaos.driver_test")
+    module.try_driver = findings  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "chaos.driver_test", module)
+
+    assert cli.main(["driver-test", "x.yaml"]) == 1
+    assert (
+        capsys.readouterr().out
+        == """\
+    wrong  put creates
+           NotImplementedError: TODO: put, driver.py:39 in put
+           -> fill it in
+not tried  17 further checks: first mend 'put creates'
+1 check of driver http went wrong
+"""
+    )
+    assert cli.main(["driver-test", "x.yaml", "--json"]) == 1
+    assert len(json.loads(capsys.readouterr().out)["checks"]) == 18
 
 
 def test_a_driver_that_cannot_be_imported_is_told_before_anything_runs(

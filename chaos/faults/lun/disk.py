@@ -18,6 +18,8 @@ from chaos.faults.lun.medium import LunEvidence, LunFault
 from chaos.faults.registry import fault
 
 SECTOR_BYTES = 512
+IDLE = "nothing was on its way to the disk (no write of the load in the 5 s before, no dirty pages)"
+"""What a fault of power, or the loss of a disk, could not meet; the service may have lost data all the same."""
 
 ALL: frozenset[Operation] = frozenset({"read", "write", "flush"})
 OPERATIONS = ParameterInfo("choices", choices=("read", "write", "flush"), default=["read", "write", "flush"])
@@ -64,7 +66,8 @@ class PowerCut(LunFault):
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """Written shortly before, services killed, closed."""
         if not evidence.was_written:
-            return "the LUN took no write of the load in the 5 s before, and none was under way"
+            older = "older writes that were never flushed, and " if evidence.discarded_bytes else ""
+            return f"{IDLE}, so the cut could take only {older}what its services keep in memory"
         if evidence.killed < evidence.services:
             return f"{evidence.killed} of {evidence.services} services were running and killed"
         return "" if evidence.closed == evidence.luns else f"{evidence.closed} of {evidence.luns} LUNs were closed"
@@ -146,7 +149,7 @@ class Lose(LunFault):
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """Written shortly before, closed, and missed afterwards."""
         if not evidence.was_written:
-            return "no LUN that was lost took a write of the load in the 5 s before, and none was under way"
+            return f"{IDLE}, so nobody was writing to what was lost"
         if evidence.closed < evidence.luns:
             return f"{evidence.closed} of {evidence.luns} LUNs were closed"
         return "" if evidence.failed_ios else "no I/O failed afterwards"

@@ -10,7 +10,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import requests
 
 from chaos.errors import ImageError
-from chaos.stack.cache import cache_folder, cache_place, locked
+from chaos.stack.cache import cache_folder, cache_place, locked, unfinished
 from chaos.stack.engine.client import Engine
 from chaos.stack.engine.images import image_id, labelled
 from chaos.stack.images.images import ImageRef, build
@@ -215,10 +214,12 @@ def _built(trouble: str, say: Say) -> Path:
 
 @contextmanager
 def _staging() -> Iterator[Path]:
-    parent = cache_folder() / "toxiproxy"
-    parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="part-", dir=parent) as folder:
-        yield Path(folder)
+    part = unfinished(cache_folder() / "toxiproxy" / "part")
+    part.mkdir(parents=True)
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _settled(part: Path, name: str, version: str) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from chaos.stack.cache import GOLDEN_FILE, cache_place, golden_place
 from chaos.stack.engine import images as engine_images
 from chaos.stack.engine.client import Engine, connect
-from chaos.stack.engine.identity import IMAGE_LABEL
+from chaos.stack.images.leftover import all_of_ours
 
 _BLOCK_BYTES = 512
 
@@ -38,8 +38,9 @@ class Kept:
     def __str__(self) -> str:
         """What is kept and how to remove it, one line each."""
         sets = sum(self.golden.values())
+        images = f"{len(self.images)} image{'' if len(self.images) == 1 else 's'}"
         lines = [
-            (len(self.images), f"{len(self.images)} images", self.images_bytes, "holdfast clean --images"),
+            (len(self.images), images, self.images_bytes, "holdfast clean --images"),
             (sets, f"golden LUNs of {', '.join(self.golden)}", self.golden_bytes, "holdfast clean --golden"),
             (self.cache_bytes, f"the whole folder {self.cache_folder}", self.cache_bytes, "holdfast clean --all"),
         ]
@@ -67,7 +68,7 @@ def look() -> Kept:
 
 
 def _images(client: Engine) -> tuple[tuple[str, ...], int]:
-    found = engine_images.labelled(client, f"{IMAGE_LABEL}=1")
+    found = all_of_ours(client)
     names = sorted((*each.tags, each.id)[0] for each in found)
     return tuple(names), engine_images.size_bytes(client, [each.id for each in found])
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.agent.disk import loop, mounted
 from chaos.errors import EngineError
-from chaos.stack.cache import CACHE_IN_AGENT, cache_place, golden_place, scratch_of
+from chaos.stack.cache import CACHE_IN_AGENT, cache_place, golden_place, left_over, scratch_of, socket_of
 from chaos.stack.engine import objects
 from chaos.stack.engine.client import Engine, Refusal, connect, reason_of, status_of
 from chaos.stack.engine.identity import OWNER_LABEL, ROLE_LABEL, RUN_LABEL, is_alive
-from chaos.stack.images.leftover import sweep_images
+from chaos.stack.images.leftover import all_of_ours, sweep_images
 
 _GONE = 404
 _ON_ITS_WAY_OUT = 409
@@ -33,14 +33,16 @@ _SECONDS_MAX = 8.0
 
 @dataclass
 class SweepReport:
-    """What was removed, and what could not be."""
+    """What was removed, what could not be, and what stays since somebody uses it."""
 
     removed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    in_use: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         """One line a thing."""
         lines = [f"removed {name}" for name in self.removed] + [f"could not remove {name}" for name in self.failed]
+        lines += [f"left {name}: it is in use, or has a name that you gave it" for name in self.in_use]
         return "\n".join(lines) or "nothing to clean"
 
 
@@ -63,6 +65,8 @@ def sweep(*, all_: bool = False, images: bool = False, golden: bool = False) -> 
             time.sleep(_RETRY_SECONDS)  # a guard may be removing the very same things
             again = sweep_orphans(client)
             report = SweepReport(report.removed + again.removed, again.failed)
+        for path in left_over():
+            _remove(path, report)
         if all_ or images:
             _sweep_images(client, report)
         if all_ or golden:
@@ -70,18 +74,37 @@ def sweep(*, all_: bool = False, images: bool = False, golden: bool = False) -> 
             if alive := _alive(client):
                 report.failed.append(f"the {name} {place} while runs are under way: {', '.join(alive)}")
             elif place.exists():
-                shutil.rmtree(place, ignore_errors=True)
-                report.removed.append(f"the {name} {place}")
+                _remove(place, report, f"the {name} ")
         return report
     finally:
         client.close()
+
+
+def _remove(path: Path, report: SweepReport, what: str = "") -> None:
+    wrong: list[str] = []
+
+    def failed(call: object, of: str, raised: tuple[type[BaseException], BaseException, object]) -> None:
+        if not isinstance(raised[1], FileNotFoundError):  # another command removes the same
+            wrong.append(f"{of}: {getattr(raised[1], 'strerror', None) or raised[1]}")
+
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, onerror=failed)
+    else:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            wrong.append(str(error.strerror))
+    if wrong and (not path.is_dir() or any(path.iterdir())):  # a folder that a volume is mounted at is empty, and stays
+        report.failed.append(f"{what}{path}: {wrong[0]}")
+    else:
+        report.removed.append(f"{what}{path}")
 
 
 def sweep_run(client: Engine, run_id: str) -> SweepReport:
     """Remove every object of one run."""
     report = SweepReport()
     _sweep(client, f"{RUN_LABEL}={run_id}", lambda labels: True, report)
-    shutil.rmtree(scratch_of(run_id), ignore_errors=True)
+    _forget(run_id)
     return report
 
 
@@ -106,7 +129,8 @@ def sweep_until_clean(client: Engine, run_id: str, seconds_max: float = _SECONDS
 def sweep_orphans(client: Engine) -> SweepReport:
     """Remove the objects of every run whose controller is gone, and the loop devices that are left of them."""
     report = SweepReport()
-    _sweep(client, RUN_LABEL, lambda labels: not is_alive(labels.get(OWNER_LABEL, "")), report)
+    for run_id in _sweep(client, RUN_LABEL, lambda labels: not is_alive(labels.get(OWNER_LABEL, "")), report):
+        _forget(run_id)
     # devices before labels: a run that begins in between has its label, and is spared
     loops = list(holdfast_loops())
     alive = {each.labels.get(RUN_LABEL, "") for each in objects.labelled(client, "container", RUN_LABEL)}
@@ -144,13 +168,27 @@ def holdfast_loops() -> Iterator[tuple[str, str]]:
             yield f"/dev/{block.name}", file
 
 
-def _sweep(client: Engine, label: str, wanted: Callable[[Mapping[str, str]], bool], report: SweepReport) -> None:
+def _forget(run_id: str) -> None:
+    """Remove the files of a run."""
+    if not run_id:
+        return  # a label that is not ours; without an id this would be the folder of all runs
+    shutil.rmtree(scratch_of(run_id), ignore_errors=True)
+    socket_of(run_id).unlink(missing_ok=True)
+
+
+def _sweep(
+    client: Engine, label: str, wanted: Callable[[Mapping[str, str]], bool], report: SweepReport
+) -> Collection[str]:
+    """Remove the objects with a label that are wanted; of which runs there were any."""
+    runs: set[str] = set()
     for kind in objects.KINDS:
         found = [each for each in objects.labelled(client, kind, label) if wanted(each.labels)]
+        runs |= {each.labels.get(RUN_LABEL, "") for each in found}
         # services before agents: a service that is stopped may still want to write to its LUN
         for each in sorted(found, key=lambda each: each.labels.get(ROLE_LABEL) == "agent"):
             with _reported(report, f"{kind} {each.name}", *_DONE[kind]):
                 objects.remove(client, each)
+    return runs
 
 
 @contextmanager
@@ -167,6 +205,7 @@ def _reported(report: SweepReport, name: str, *done: int) -> Iterator[None]:
 def _sweep_images(client: Engine, report: SweepReport) -> None:
     try:
         report.removed += [f"image {name}" for name in sweep_images(client)]
+        report.in_use += [f"image {(*each.tags, each.id)[0]}" for each in all_of_ours(client)]
     except EngineError as error:
         report.failed.append(str(error))
 

@@ -25,7 +25,7 @@ def _doors(file: Checked) -> Found:
         yield from _door(file, ("x-chaos", "front_door"), *chaos.front_door)
     elif file.needs_door and file.is_whole("x-chaos", "front_door"):
         missing = "front_door" if isinstance(file.root, Table) and "x-chaos" in file.root.entries else "x-chaos"
-        hint = "add x-chaos: {front_door: service:port}; docs/compose.md shows the rest"
+        hint = "add x-chaos: {front_door: service:port}; `holdfast docs compose` shows the rest"
         yield file.at_key(("x-chaos",), f"the key {missing!r} is missing here", hint)
     for kind, places in chaos.doors.items():
         for i, place in enumerate(places):

@@ -17,16 +17,19 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from chaos.errors import Problem, SourceError, UsageError
+from chaos.experiment.driver_form import placed
 from chaos.experiment.explain import problems_of
 from chaos.experiment.source import (
     Document,
     Items,
     Loc,
     Node,
+    Place,
     Plain,
     Scalar,
     Table,
     Unquoted,
+    cut,
     did_you_mean,
     leaves,
     read_compose,
@@ -85,7 +88,7 @@ def load_stack(
     folder = Folder(sources.name(files[0].parent.resolve()), sources)
     file = folder.below(".env")
     outside = Lookup(variables, environment)
-    lookup = outside.below(read_env_file(file, outside.get) if file.is_file() else {})
+    lookup = outside.below(read_env_file(file, outside.get, miss=outside.miss) if file.is_file() else {})
     name = _name(files, folder.name, lookup)
     gathered, internal = Gathered(), {"COMPOSE_PROJECT_NAME": name}
     lookup = lookup.below(internal)
@@ -104,6 +107,8 @@ def load_stack(
     several += [f"{one} has no replica, so it does not run" for one in idle]
     notes = [*sifted.notes, *several, *ports_notes(model, active), *mounts_notes(model, active, folder)]
     made = make_stack(model, active, files[0], folder, lookup, name, notes)
+    unset = tuple(_unset(*each) for each in lookup.unset.items())
+    made = replace(made, unset=unset, driver=placed(made.driver, sifted.root, ("x-chaos", "driver")))
     stack = on_local_disks(replace(made, unsafe=tuple(durability_notes(made, sifted.root))))
     foreign = [one for one, given in lookup.asked.items() if given is not variables and given is not internal]
     sources.variables |= {one: lookup.used.get(one) for one in foreign}
@@ -112,6 +117,13 @@ def load_stack(
         for store, volumes in stack.copies.items()
     }
     return replace(stack, copies=copies)
+
+
+def _unset(name: str, place: Place) -> str:
+    return (
+        f"{place.path}:{place.line}: the variable {name} is not set, so a blank text stands in its place, as under "
+        f"Compose; set it in the environment, in .env or under `variables:`, or write ${{{name}:-}} if that is meant"
+    )
 
 
 def _name(files: Sequence[Path], folder: Path, lookup: Lookup) -> str:
@@ -188,29 +200,9 @@ def _validated(root: Node) -> tuple[ComposeModel | None, dict[Loc, str], list[Pr
                 problems = problems_of(error, ComposeModel, root, secret=_is_secret, also_known=known_keys)
             found: dict[Loc, str] = {tuple(one["loc"]): one["type"] for one in error.errors()}
             wrong |= found
-            if not all(_cut(texts, loc) for loc in found):
+            if not all(cut(texts, loc) for loc in found):
                 break
     return None, wrong, problems
-
-
-def _cut(texts: Plain, loc: Loc) -> bool:
-    """Take out what is wrong at `loc`, or what it stands in; whether there was anything to take out."""
-    above: list[tuple[Plain, str | int]] = []
-    node = texts
-    for step in loc:
-        if isinstance(node, dict) and step in node:
-            above.append((node, step))
-            node = node[str(step)]
-        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
-            above.append((node, step))
-            node = node[step]
-    if not above:
-        return False
-    for inside, step in reversed(above):
-        if isinstance(inside, dict):  # an item stays where it is, so that the others keep their numbers
-            del inside[str(step)]
-            return True
-    return False
 
 
 def _texts(node: Node) -> Plain:

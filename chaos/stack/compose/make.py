@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import cast
 
+from chaos.experiment.source import Place
 from chaos.stack.compose.mounts import Mounted, config_target, luns_of, meant, mounted, on_luns, thing
 from chaos.stack.compose.reading.dotenv import read_env_file
 from chaos.stack.compose.reading.interpolate import Lookup
@@ -340,11 +341,19 @@ def _build(service: ServiceModel, model: ComposeModel, folder: Folder, lookup: L
 def _environment(service: ServiceModel, folder: Folder, lookup: Lookup) -> dict[str, str]:
     given = {name: value if value is not None else lookup.get(name) for name, value in service.environment.items()}
     own = {name: value for name, value in given.items() if value is not None}
-    return read_env_files(service, folder, lookup, own) | own
+    return read_env_files(service, folder, lookup, own, miss=lookup.miss) | own
 
 
-def read_env_files(service: ServiceModel, folder: Folder, lookup: Lookup, own: Mapping[str, str]) -> dict[str, str]:
+def read_env_files(
+    service: ServiceModel,
+    folder: Folder,
+    lookup: Lookup,
+    own: Mapping[str, str],
+    miss: Callable[[str, Place], object] = lambda name, place: None,
+) -> dict[str, str]:
     """What the env files of a service say; their values may name variables of `own`, its `environment`.
+
+    Those that have no value are told to `miss`.
 
     Raises:
         SourceError: One cannot be read.
@@ -360,7 +369,7 @@ def read_env_files(service: ServiceModel, folder: Folder, lookup: Lookup, own: M
         if file.required or what_is(path):
             if what_is(path):
                 folder.sources.env_files.add(folder.sources.name(path))
-            found |= read_env_file(path, outside, found, raw=file.format == "raw")
+            found |= read_env_file(path, outside, found, raw=file.format == "raw", miss=miss)
     return found
 
 

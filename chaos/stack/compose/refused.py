@@ -16,7 +16,7 @@ from chaos.stack.compose.reading.canonical import text_of
 _ONE_BRIDGE = "all services share the run's one bridge, and reach nothing outside it"
 _OF_THE_HOST = "a run touches nothing of the host"
 _AS_ROOT = "a build may do what a build may; build the image yourself and name it under image"
-_NOT_LOADED = "remove it; docs/compose.md lists what is loaded"
+_NOT_LOADED = "remove it; `holdfast docs compose` lists what is loaded"
 _LOGS = "every container's log is kept in the run's folder"
 _NO_LIMIT = "limits hold, reservations and weights do not"
 _HOST_BUILD = "images are built with the engine's own settings"

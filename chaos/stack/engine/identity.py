@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ RECIPE_LABEL = "holdfast.recipe"
 """Of an image that Holdfast has built: what it is built from, whatever is in the files."""
 BASE_LABEL = "holdfast.base"
 """Of the base image that Holdfast has made, and of all that is built on it."""
+_BOOT_SHOWN = 8
+"""So many digits of the boot id are in a stamp: paths of sockets, which may be beneath it, have at most 107 bytes."""
+_STAMP = re.compile(r"\.of-([0-9a-f]{8})-([0-9]+)-([0-9]+)-")
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,25 @@ def is_alive(owner: str) -> bool:
         return owner_of(int(pid)) == f"{boot}:{pid}:{started}"
     except (ValueError, OSError):
         return False
+
+
+def stamp() -> str:
+    """This process in a name: of a file or folder that it makes, and removes or renames before it ends."""
+    boot, pid, started = owner_of(os.getpid()).split(":")
+    return f"of-{boot[:_BOOT_SHOWN]}-{pid}-{started}-{secrets.token_hex(2)}"
+
+
+def is_left_over(name: str) -> bool:
+    """Whether a name has the stamp of a process that is gone."""
+    found = _STAMP.search(name)
+    if found is None:
+        return False
+    boot, pid, started = found.groups()
+    try:
+        now, _, since = owner_of(int(pid)).split(":")
+    except OSError:
+        return True
+    return (now[:_BOOT_SHOWN], since) != (boot, started)
 
 
 def _start_time(pid: int) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import platform
 import shutil
 import tarfile
 from pathlib import Path
 
 from chaos.errors import ImageError
-from chaos.stack.cache import cache_folder, locked
+from chaos.stack.cache import cache_folder, locked, unfinished
 from chaos.stack.engine import images
 from chaos.stack.engine.client import Engine
 from chaos.stack.engine.identity import BASE_LABEL
@@ -66,13 +65,13 @@ def _made(client: Engine, say: Say) -> str:
         )
     tarball = _tarball()
     tarball.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = tarball.with_name(f"unfinished-{os.getpid()}.tar")
+    part = unfinished(tarball)
     try:
-        _run_mmdebstrap(tool, unfinished, say)
-        _forbid_services(unfinished)
-        unfinished.rename(tarball)
+        _run_mmdebstrap(tool, part, say)
+        _forbid_services(part)
+        part.rename(tarball)
     finally:
-        unfinished.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
     return _imported(client, tarball, say)
 
 

@@ -71,6 +71,17 @@ def sweep_images(client: Engine) -> list[str]:
     return removed
 
 
+def all_of_ours(client: Engine) -> list[images.Image]:
+    """Every image that Holdfast has built, and the base where it has made that.
+
+    Raises:
+        EngineError: The engine refused.
+    """
+    base = images.find(client, BASE)
+    made = [base] if base is not None and BASE_LABEL in base.labels else []
+    return [*images.labelled(client, f"{IMAGE_LABEL}=1"), *made]
+
+
 def sweep_built(client: Engine, label: str) -> list[str]:
     """Remove the images with a label that Holdfast has built, with the steps of builds, of those that failed, too."""
     found = images.labelled(client, label)

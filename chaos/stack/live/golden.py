@@ -14,14 +14,13 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import secrets
 import shutil
 from pathlib import Path
 
 from chaos.agent.wire import Format, Inspect, Save
 from chaos.errors import AgentError, HarnessError
 from chaos.stack.agent.link import Agent
-from chaos.stack.cache import CACHE_IN_AGENT, GOLDEN_FILE
+from chaos.stack.cache import CACHE_IN_AGENT, GOLDEN_FILE, unfinished
 from chaos.stack.live import contents
 from chaos.stack.live.running import RunningStack
 from chaos.stack.local import what_is_bound
@@ -89,7 +88,7 @@ class Golden:
             HarnessError: A service does not get ready, or what it wrote cannot be kept whole.
         """
         # in a folder of its own until it is whole: another run may be making the same set
-        part = self._folder.with_name(f"{self._name}.{secrets.token_hex(4)}.part")
+        part = unfinished(self._folder)
         part.mkdir(parents=True)
         try:
             with running.waits.of("the bound folders to be copied"):
@@ -158,7 +157,10 @@ class Golden:
             if lun.contents:
                 continue
             if not (self._cache / name).exists():
-                await agent.call(Format(f"{CACHE_IN_AGENT}/{name}", lun.size_bytes, lun.filesystem))
+                part = unfinished(self._cache / name)
+                made = Format(f"{CACHE_IN_AGENT}/golden/{part.name}", lun.size_bytes, lun.filesystem)
+                await agent.call(made)
+                part.replace(self._cache / name)
             found[lun.name] = f"{CACHE_IN_AGENT}/{name}"
         return found
 

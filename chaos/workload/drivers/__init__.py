@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
-from chaos.errors import UsageError, remedy
+from chaos.errors import Terminated, UsageError, remedy
 from chaos.experiment.drivers import DriverChoice, is_class_of_a_module, known_drivers, names_told
+from chaos.history.events import Policy
 from chaos.workload.drivers.options import with_options
 from chaos.workload.session import Copy, Session
 
@@ -23,18 +24,21 @@ _FOLDERS: set[str] = set()
 """In which drivers of the user's own were looked for by this process."""
 
 
-def chosen_driver(choice: DriverChoice, folder: Path | None, doors: Iterable[str] = ()) -> type[Session]:
+def chosen_driver(
+    choice: DriverChoice, folder: Path | None, doors: Iterable[str] = (), policy: Policy | None = None
+) -> type[Session]:
     """The driver that a file names, with the options that it gives, once it can read these kinds of `x-chaos.doors`.
 
     Args:
         choice: What the file says.
         folder: As of `load_driver`.
         doors: The kinds.
+        policy: As of `with_options`.
 
     Raises:
         UsageError: As of `load_driver`, `with_options` and `load_doors`.
     """
-    driver = with_options(load_driver(choice.name, folder), choice)
+    driver = with_options(load_driver(choice.name, folder), choice, policy)
     load_doors(driver, doors)
     return driver
 
@@ -56,7 +60,9 @@ def load_driver(name: str, folder: Path | None = None) -> type[Session]:
     module_name, _, class_name = place.partition(":")
     try:
         module = _import(module_name, folder if own else None)
-    except Exception as error:
+    except Terminated:
+        raise
+    except (Exception, SystemExit) as error:
         where = f" ({place})" if not own else f" in {folder}" if folder else ""
         advice = _LOOKED_FOR if own else _OF_A_PACKAGE
         if isinstance(error, ImportError) and error.name != module_name.partition(".")[0]:
@@ -73,7 +79,7 @@ def load_driver(name: str, folder: Path | None = None) -> type[Session]:
     problems = list(_problems(found))
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise UsageError(f"driver {name!r} is no session as docs/drivers.md describes it:\n{listed}")
+        raise UsageError(f"driver {name!r} is no session as `holdfast docs drivers` describes it:\n{listed}")
     return cast(type[Session], found)
 
 
@@ -89,7 +95,7 @@ def load_doors(driver: type[Session], kinds: Iterable[str]) -> Mapping[str, type
         if kind not in known:
             raise UsageError(
                 f"{driver.__name__} has no door of kind {kind!r}; it has {', '.join(known) or 'none'}: "
-                f"see docs/drivers.md, or take it out of x-chaos.doors"
+                f"see `holdfast docs drivers`, or take it out of x-chaos.doors"
             )
         door = known[kind]
         if isinstance(door, str):

@@ -7,7 +7,6 @@ import contextlib
 import os
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -97,14 +96,15 @@ class Readers:
         Args:
             driver: As a file names it.
             folder: Where its module is looked for first.
-            scratch: Where the readers' own folders are made, and removed when they end; else among temporary files.
+            scratch: The folder that the readers' own ones are made in, and that is removed when they end; None: one
+                among temporary files.
         """
         home = str(Path(chaos.__file__).parents[1])
         path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH", "")]))
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "chaos.workload.reads.reader", driver.name, str(folder or ""),
-            str(scratch or tempfile.gettempdir()),
+            str(scratch or ""),
             stdin=theirs.fileno(), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path, OPTIONS_VARIABLE: orjson.dumps(driver.options).decode()},
         )  # fmt: skip

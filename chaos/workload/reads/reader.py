@@ -233,9 +233,10 @@ def _become_reader(driver: type[Session], link: socket.socket, folder: Path) -> 
 def main() -> None:
     """Fork a reader for every socket that comes over stdin, until that ends.
 
-    Arguments: the driver's name, its folder or "", and where readers' folders are made. Its options, among which may be
-    a password, come in the environment, where no other user of the host reads them. This process only imports the
-    driver, once for all, in a folder of its own: what a module works out when it is imported must not lead back.
+    Arguments: the driver's name, its folder or "", and the folder that those of the readers are made in, or "". Its
+    options, among which may be a password, come in the environment, where no other user of the host reads them. This
+    process only imports the driver, once for all, in a folder of its own: what a module works out when it is imported
+    must not lead back.
     """
     # The terminal sends Ctrl-C to the whole group; the controller decides, and ends this by closing stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -243,7 +244,8 @@ def main() -> None:
     control = socket.socket(fileno=os.dup(0))
     choice = DriverChoice(sys.argv[1], orjson.loads(os.environ.pop(OPTIONS_VARIABLE)))
     folder = Path(sys.argv[2]).absolute() if sys.argv[2] else None
-    home = Path(tempfile.mkdtemp(prefix="readers-", dir=sys.argv[3]))
+    home = Path(sys.argv[3] or tempfile.mkdtemp(prefix="readers-"))
+    home.mkdir(mode=0o700, exist_ok=True)
     try:
         _live_in(home / "0")
         _fork_readers(control, home, choice, folder)

@@ -60,11 +60,11 @@ class Tryout:
         missing: set[str] = set()
         try:
             for name, check, needs in self._checks():
-                if needs & missing:
-                    finding = Finding(name, "not tried", f"it needs: {', '.join(sorted(needs & missing))}")
+                if lacking := tuple(sorted(needs & missing)):
+                    finding = Finding(name, "not tried", f"it needs: {', '.join(lacking)}", needs=lacking)
                 else:
                     finding = await self._made(name, check)
-                if finding.outcome == "wrong" or needs & missing:
+                if finding.outcome == "wrong" or lacking:
                     missing.add(name)
                 yield finding
         finally:
@@ -78,9 +78,11 @@ class Tryout:
         except WrongError as error:
             return Finding(name, "wrong", str(error), error.remedy)
         except DriverError as error:
-            return Finding(name, "wrong", str(error), "see docs/drivers.md")
+            return Finding(name, "wrong", str(error), "see `holdfast docs drivers`")
         except Exception as error:  # noqa: BLE001  (whatever a driver raises is what its author has to know)
-            remedy = "mend that line" if defect_of(error) else "see what the service says: no fault is in force"
+            remedy = "see what the service says: no fault is in force"
+            if defect_of(error):
+                remedy = "fill it in" if isinstance(error, NotImplementedError) else "mend that line"
             return Finding(name, "wrong", self._told(error), remedy)
         return Finding(name, "ok")
 

@@ -16,12 +16,19 @@ Outcome = Literal["ok", "wrong", "not tried"]
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check; `remedy` says what to do where it is wrong."""
+    """The result of one check.
+
+    Attributes:
+        why: What is wrong, or why it was not tried.
+        remedy: What to do where it is wrong.
+        needs: The checks without which it could not be tried, and that were wrong or not tried themselves.
+    """
 
     check: str
     outcome: Outcome
     why: str = ""
     remedy: str = ""
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,15 @@ class Promises:
     doors: tuple[tuple[str, str, int], ...]
     request_seconds_max: float
     types: tuple[RecordType, ...] = PLAIN_TYPES
+
+
+def put_off(findings: Sequence[Finding]) -> str:
+    """All that has to wait until what is wrong is mended, in one line; "" where nothing has."""
+    waiting = [each for each in findings if each.needs]
+    wrong = [each.check for each in findings if each.outcome == "wrong"]
+    first = [check for check in wrong if any(check in each.needs for each in waiting)]
+    many = f"{len(waiting)} further check{'' if len(waiting) == 1 else 's'}"
+    return f"{many}: first mend {' and '.join(repr(each) for each in first)}" if waiting else ""
 
 
 class WrongError(Exception):

@@ -414,8 +414,8 @@ class Simulation:
         self._drain(self._now + 500 * MS)
         for phone in (*self.phones, Phone(CANARY_OWNER, "d-canary")):
             self._door(2, f"cache {phone.name}", phone.owner)
-        self._say(PhaseEvent("cold-restart", self._now, "begun"))
-        self._say(PhaseEvent("cold-restart", self._now, "ended"))
+        self._say(PhaseEvent("cold restart", self._now, "begun"))
+        self._say(PhaseEvent("cold restart", self._now, "ended"))
         for phone in (*self.phones, Phone(CANARY_OWNER, "d-canary")):
             self._door(4, f"reset {phone.name}", phone.owner)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -151,7 +152,22 @@ def test_a_name_that_several_owners_have_must_say_whose(tmp_path: Path) -> None:
 def test_the_verdict_names_every_class_with_its_meaning(tmp_path: Path) -> None:
     text = "\n".join(explain_verdict(judge(history(tmp_path, act(1, "create", None, "ok"), shown=None))))
     assert "1 lost: an acknowledged version is not there, or an older one is in its place" in text
-    assert "a record: u-1/r-1, lost" in text
+    assert text.endswith("""
+  records that are not as they must be, the worst first
+    u-1/r-1: lost
+    the life of one: holdfast check RUN_DIR --record u-1/r-1""")
+
+
+def test_of_many_records_the_first_are_listed_and_the_rest_is_counted(tmp_path: Path) -> None:
+    judgement = judge(history(tmp_path, act(1, "create", None, "ok"), shown=None))
+    lines = explain_verdict(replace(judgement, records=judgement.records * 300, records_total=1_234))
+    assert lines.count("    u-1/r-1: lost") == 10
+    assert lines[-2] == "    and 1,224 more; report.html tells of 300"
+
+
+def test_a_verdict_without_such_records_has_no_list_of_them(tmp_path: Path) -> None:
+    text = "\n".join(explain_verdict(judge(history(tmp_path, act(1, "create", None, "ok"), shown=1))))
+    assert "mix" in text.splitlines()[-1]
 
 
 def test_the_page_lists_every_class_with_its_meaning_and_what_it_makes_of_a_trial() -> None:

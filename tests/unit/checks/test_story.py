@@ -61,6 +61,17 @@ def test_a_story_tells_in_seconds_after_the_load_began_what_happened(tmp_path: P
     ]
 
 
+def test_without_any_fault_the_cold_restart_is_told_between_what_was_read_before_and_after_it(tmp_path: Path) -> None:
+    restart = [PhaseEvent("cold restart", 110 * S, happened) for happened in ("begun", "ended")]
+    reset = twice(4, "reset:d-1", 120 * S - 3)
+    assert story(tmp_path, *sent(FIRST), *fresh(FIRST), *restart, *reset) == [
+        (1.0, "d-1 created it", "acknowledged at 1.000 s"),
+        (100.0, DOOR, "there, version w-1"),
+        (105.0, "cold restart of all services", ""),
+        (115.0, "reset:d-1 was read", "not there"),
+    ]
+
+
 def test_versions_are_named_only_where_there_are_several(tmp_path: Path) -> None:
     made: Line = (1.0, "d-1 created it", "acknowledged at 1.000 s")
     assert story(tmp_path, *sent(FIRST), *fresh()) == [made, (100.0, DOOR, "not there")]

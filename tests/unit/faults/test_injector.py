@@ -43,6 +43,7 @@ from chaos.faults import aim
 from chaos.faults import injector as module
 from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
+from chaos.faults.lun.disk import IDLE
 from chaos.history.events import Act, Back, FaultEvent, Send
 from chaos.history.recorder import Recorder
 from chaos.stack.agent.link import Agent
@@ -629,7 +630,7 @@ def test_a_write_before_the_load_is_no_write_of_the_load(play: Callable[..., Non
         await bench.injector.end_load()
         await bench.injector.heal_all()
         assert not bench.told[-1].bit
-        assert bench.told[-1].why == "the LUN took no write of the load in the 5 s before, and none was under way"
+        assert bench.told[-1].why == f"{IDLE}, so the cut could take only what its services keep in memory"
 
     play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=0.5)), act=act)
 

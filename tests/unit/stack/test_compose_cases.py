@@ -91,7 +91,9 @@ def test_the_flattened_form_means_the_same_stack(case: Case, tmp_path: Path, hom
     as_it_stands = stack_of(case, tmp_path, home)
     flattened = stack_of(case, tmp_path, home, canonical=True)
     services = {name: flattened.services[name] for name in as_it_stands.services}  # Compose sorts them by name
-    assert replace(flattened, services=services, notes=(), unsafe=()) == replace(as_it_stands, notes=(), unsafe=())
+    assert replace(flattened, services=services, notes=(), unsafe=()) == replace(
+        as_it_stands, notes=(), unsafe=(), unset=()
+    )
 
 
 @pytest.mark.parametrize("words", sorted(set(DOCUMENTED.values())))

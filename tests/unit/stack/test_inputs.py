@@ -65,7 +65,7 @@ def project(tmp_path: Path) -> Path:
         "gateway/big": "x" * 1000,
         "conf/a/gateway.conf": "listen 8080\n",
         "../shared/seed.sql": "select 1;\n",
-        "tests/driver.py": "import helper\ndoors = {'standby': 'copies.door:Standby'}\n",
+        "tests/driver.py": DRIVER,
         "tests/helper.py": "def help():\n    import late\n",
         "tests/late.py": "import json\n",
         "tests/copies/__init__.py": "",
@@ -79,6 +79,15 @@ def project(tmp_path: Path) -> Path:
     (folder / "conf" / "link").symlink_to("a/gateway.conf")
     (folder / "conf" / "empty").mkdir()
     return folder
+
+
+DRIVER = """
+import helper
+from chaos.workload.drivers.http import HttpSession
+
+class Session(HttpSession):
+    doors = {'standby': 'copies.door:Standby'}
+"""
 
 
 def plan_of(project: Path, driver: str = "driver:Session", **changes: object) -> Plan:

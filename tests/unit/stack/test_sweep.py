@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from chaos.agent.disk import loop, mounted
-from chaos.stack.cache import scratch_of
+from chaos.stack.cache import scratch_of, socket_of, unfinished
 from chaos.stack.cleanup import kept
 from chaos.stack.cleanup import sweep as module
 from chaos.stack.cleanup.sweep import SweepReport, sweep, sweep_orphans, sweep_run, sweep_until_clean
-from chaos.stack.engine.identity import Run, is_alive, owner_of
+from chaos.stack.engine.identity import BASE_LABEL, Run, is_alive, is_left_over, owner_of
+from chaos.stack.engine.images import Image
+from chaos.stack.images.base import BASE
 from tests.unit.stack.engines import ListEngine
 
 MINE = Run.begin(1)
@@ -62,6 +66,55 @@ def test_copies_of_bound_files_go_with_their_run_and_no_others_do(
         (scratch_of(run) / "0-conf").touch()
     sweep_run(engine.client, "one")
     assert [path.name for path in (tmp_path / "scratch").iterdir()] == ["other"]
+
+
+def test_what_a_killed_process_left_unfinished_is_removed_once_it_is_gone(
+    engine: ListEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path))
+    code = (
+        "import sys; from chaos.stack.cache import cache_folder, unfinished; at = cache_folder()\n"
+        "folders = [unfinished(at / 'scratch' / 'readers') / '1' / 'tmp', unfinished(at / 'golden' / '0abc')]\n"
+        "for folder in folders: folder.mkdir(parents=True); (folder / 'x').touch()\n"
+        "unfinished(at / 'golden' / 'blank-ext4-1.img').touch()\n"
+        "print('made', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"made\n"
+        mine = unfinished(tmp_path / "scratch" / "readers")
+        mine.mkdir()
+        whole = tmp_path / "golden" / "blank-ext4-2.img"
+        whole.touch()
+        assert str(sweep()) == "nothing to clean"
+        other.kill()
+    removed = sweep().removed
+    assert [Path(each).name.partition(".of-")[0] for each in removed] == ["0abc", "blank-ext4-1", "readers"]
+    assert {path for path in tmp_path.glob("*/*") if path.parent.name != "locks"} == {mine, whole}
+    assert str(sweep()) == "nothing to clean"
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_a_stamp_is_of_one_boot_one_pid_and_one_start(part: int) -> None:
+    parts = unfinished(Path("/a/readers")).name.removeprefix("readers.of-").split("-")
+    assert not is_left_over(f"readers.of-{'-'.join(parts)}")
+    parts[part] = {0: "00000000", 1: "4194304", 2: "1"}[part]
+    assert is_left_over(f"readers.of-{'-'.join(parts)}")
+    assert not is_left_over("readers-abc"), "nobody knows of whom this is"
+
+
+def test_the_files_of_a_dead_run_go_with_its_objects_and_those_of_others_stay(
+    engine: ListEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path))
+    populate(engine, MINE, "mine")
+    populate(engine, dead(), "dead")
+    engine.objects["volume"]["garbled"] = {"holdfast.run": "", "holdfast.owner": "nonsense"}
+    for run in (MINE.id, dead().id):
+        scratch_of(run).mkdir(parents=True)
+        socket_of(run).touch()
+    sweep_orphans(engine.client)
+    assert {path.name for path in (tmp_path / "scratch").iterdir()} == {MINE.id, f"{MINE.id}.sock"}
 
 
 def populate(engine: ListEngine, run: Run, prefix: str) -> None:
@@ -257,7 +310,9 @@ def test_a_run_on_another_engine_that_has_the_same_cache_folder_keeps_it_and_one
 
 def test_an_image_that_is_in_use_stays_and_is_no_failure(engine: ListEngine) -> None:
     engine.layers, engine.refusals = {"holdfast/db:1": [], "holdfast/web:1": []}, {"holdfast/db:1": [409]}
-    assert sweep(images=True) == SweepReport(["image holdfast/web:1"])
+    report = sweep(images=True)
+    assert report == SweepReport(["image holdfast/web:1"], in_use=["image holdfast/db:1"])
+    assert "left image holdfast/db:1: it is in use" in str(report)
 
 
 def test_what_is_kept_is_told_with_its_size_and_how_to_remove_it(
@@ -276,6 +331,39 @@ def test_what_is_kept_is_told_with_its_size_and_how_to_remove_it(
     assert found.cache_bytes - found.golden_bytes >= 1 << 17
     assert "111.0 MB  2 images  (holdfast clean --images)" in str(found)
     assert "golden LUNs of shop  (holdfast clean --golden)" in str(found)
+
+
+def test_a_base_that_was_made_here_is_kept_too(
+    engine: ListEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path / "none"))
+    monkeypatch.setattr(kept, "connect", lambda: engine.client)
+    base = Image("sha256:b", (BASE,), {BASE_LABEL: "1"})
+    monkeypatch.setattr("chaos.stack.engine.images.find", lambda client, name: base if name == BASE else None)
+    monkeypatch.setattr(
+        "chaos.stack.engine.images.size_bytes", lambda client, ids: 122_000_000 if ids == [base.id] else 0
+    )
+    assert "122.0 MB  1 image  (holdfast clean --images)" in str(kept.look())
+
+
+@pytest.mark.parametrize(("stays", "failed"), [(True, 1), (False, 0)])
+def test_a_cache_folder_that_cannot_be_removed_is_not_said_to_be_gone(
+    engine: ListEngine, cache: Path, monkeypatch: pytest.MonkeyPatch, stays: bool, failed: int
+) -> None:
+    """Where a volume is mounted at it, it is emptied, and that is all that was wanted."""
+    remove = shutil.rmtree
+
+    def refused(path: Path, onerror: Callable[[object, str, object], None]) -> None:
+        if not stays:
+            for each in path.iterdir():
+                remove(each)
+        error = PermissionError(13, "Permission denied")
+        onerror(os.rmdir, str(path), (type(error), error, None))
+
+    monkeypatch.setattr("shutil.rmtree", refused)
+    report = sweep(all_=True)
+    assert [f"cache folder {cache}: {cache}: Permission denied" in each for each in report.failed] == [True] * failed
+    assert len(report.failed) == failed
 
 
 def test_where_nothing_is_kept_that_is_said(

@@ -95,7 +95,7 @@ def test_an_unknown_name_is_refused_with_those_that_are_there(
     [
         ("memory", "no_such_package.driver:Memory", r"'memory' cannot be imported \(no_such_package.driver:Memory\)"),
         ("memory", f"{HERE}:Nothing", f"module {HERE} has no class Nothing"),
-        ("memory", f"{HERE}:Service", "'memory' is no session as docs/drivers.md describes it"),
+        ("memory", f"{HERE}:Service", "'memory' is no session as `holdfast docs drivers` describes it"),
         ("memory", HERE, f"the driver memory of an installed package is '{HERE}', not module:Class"),
         ("http", f"{HERE}:MemorySession", "two drivers of the name http, chaos.workload"),
     ],

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from chaos.errors import UsageError
+from chaos.errors import Terminated, UsageError
+from chaos.workload import drivers
 from chaos.workload.drivers import load_doors, load_driver
 from chaos.workload.drivers.copies import BlobDoor, ReplicaDoor
 from chaos.workload.drivers.http import HttpSession
@@ -75,7 +76,7 @@ def test_everything_that_a_driver_lacks_is_told_at_once(tmp_path: Path) -> None:
         "delete does not take 3 arguments",
         "everything is missing",
         "close is missing",
-        "docs/drivers.md",
+        "holdfast docs drivers",
     ):
         assert problem in text
 
@@ -98,6 +99,24 @@ def test_an_error_inside_the_users_module_is_shown(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import no_such_library\n")
     with pytest.raises(UsageError, match=r"cannot be imported in .*no_such_library"):
         load_driver("broken:Driver", tmp_path)
+
+
+def test_a_module_that_exits_when_it_is_imported_is_no_driver(tmp_path: Path) -> None:
+    (tmp_path / "leaves.py").write_text("raise SystemExit(7)\n")
+    with pytest.raises(UsageError, match=r"cannot be imported in .*SystemExit: 7"):
+        load_driver("leaves:Driver", tmp_path)
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, Terminated])
+def test_who_ends_the_command_while_a_driver_is_imported_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: type[BaseException]
+) -> None:
+    def ended(*given: object) -> object:
+        raise ends
+
+    monkeypatch.setattr(drivers, "_import", ended)
+    with pytest.raises(ends):
+        load_driver("any:Driver", tmp_path)
 
 
 def test_the_doors_of_a_driver_are_classes_by_kind() -> None:

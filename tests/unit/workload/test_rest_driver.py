@@ -415,4 +415,6 @@ def test_the_descriptions_of_the_guide_are_such() -> None:
     ]
     assert len(blocks) == 2
     for block in blocks:
-        assert driver_of(block["driver"]["rest"]).options.update.names("revision")
+        options = driver_of(block["driver"]["rest"]).options
+        assert options.names(options.update, "revision")
+        assert not list(options.misfits("reject"))

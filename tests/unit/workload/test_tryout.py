@@ -11,11 +11,14 @@ import pytest
 
 from chaos.experiment.drivers import DriverChoice
 from chaos.experiment.plan import RecordType
+from chaos.new.files import find_stack
+from chaos.new.guess import Guess, guess
+from chaos.new.own_driver import own_driver
 from chaos.workload.drivers import load_driver
 from chaos.workload.drivers.http import HttpSession
 from chaos.workload.reads.doors import Readers
 from chaos.workload.tryout.checks import Tryout
-from chaos.workload.tryout.findings import Finding, Promises
+from chaos.workload.tryout.findings import Finding, Promises, put_off
 from tests.unit.workload.bad_drivers import BREAKS
 from tests.unit.workload.fakes import Service, served
 
@@ -23,14 +26,21 @@ HERE = Path(__file__).parent
 PROMISES = Promises("reject", keyed=True, photos=True, doors=(), request_seconds_max=2.0)
 
 
-def tried(name: str, promises: Promises = PROMISES, hush: Callable[[bytes], bytes] = bytes) -> dict[str, Finding]:
+def guessed(folder: Path) -> Guess:
+    found = find_stack(folder, {})
+    return guess(found.stack, found.variables, ())
+
+
+def tried(
+    name: str, promises: Promises = PROMISES, hush: Callable[[bytes], bytes] = bytes, folder: Path = HERE
+) -> dict[str, Finding]:
     """Every finding about a driver, by its check."""
 
     async def scenery() -> dict[str, Finding]:
-        async with served(Service()) as service, Readers.open(DriverChoice(name), HERE) as readers:
+        async with served(Service()) as service, Readers.open(DriverChoice(name), folder) as readers:
             reader = await readers.new()
             try:
-                tryout = Tryout(load_driver(name, HERE), service, reader, promises, hush)
+                tryout = Tryout(load_driver(name, folder), service, reader, promises, hush)
                 return {finding.check: finding async for finding in tryout.run()}
             finally:
                 await reader.close()
@@ -66,6 +76,31 @@ def test_what_rests_on_a_broken_promise_is_not_tried_and_says_on_which() -> None
     found = tried("bad_drivers:NoAck")
     assert found["delete deletes"].outcome == "not tried"
     assert "put creates" in found["delete deletes"].why
+
+
+def test_of_a_driver_that_nobody_filled_in_one_check_is_wrong_and_all_others_wait_for_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "compose.yaml").write_text('services: {web: {image: shop, ports: ["8000:8000"]}}')
+    (tmp_path / "untouched_phone.py").write_text(own_driver(guessed(tmp_path), "steady.yaml"))
+    found = list(tried("untouched_phone:Phone", folder=tmp_path).values())
+    assert [each for each in found if not each.needs] == [found[0]]
+    assert (found[0].check, found[0].outcome, found[0].remedy) == ("put creates", "wrong", "fill it in")
+    assert found[0].why.startswith("NotImplementedError: TODO: put, untouched_phone.py:")
+    assert put_off(found) == f"{len(found) - 1} further checks: first mend 'put creates'"
+
+
+def test_only_what_has_to_be_mended_first_is_named_for_all_that_waits() -> None:
+    found = [
+        Finding("a", "ok"),
+        Finding("b", "wrong"),
+        Finding("c", "wrong"),
+        Finding("d", "not tried", needs=("b",)),
+        Finding("e", "not tried", needs=("b", "d")),
+        Finding("f", "not tried", "the stack does not promise it"),
+    ]
+    assert put_off(found) == "2 further checks: first mend 'b'"
+    assert put_off(found[:3]) == ""
 
 
 def test_what_the_stack_does_not_promise_is_not_tried() -> None:

@@ -303,7 +303,7 @@ def test_each_user_logs_in_or_one_login_is_for_all() -> None:
         assert server.collections.keys() >= {"/dav/", "/dav/u-00-cards/"}
         assert server.logins == {"Basic aG9sZGZhc3Q6czNjcmV0"}
 
-    play(scene, username="holdfast", password="s3cret", contacts="/dav/{user}-cards/")
+    play(scene, user="holdfast", password="s3cret", contacts="/dav/{user}-cards/")
 
 
 @pytest.mark.parametrize("path", ["contacts/", "/{user}", "/{name}/", "/a b/"])

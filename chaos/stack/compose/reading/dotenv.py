@@ -11,10 +11,11 @@ A name alone takes its value from outside. Errors name the line and never show i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from chaos.errors import Problem, SourceError
+from chaos.experiment.source import Place
 from chaos.stack.compose.reading.interpolate import Get, WrongError, expand
 
 SIZE_BYTES_MAX = 256 * 1024
@@ -26,7 +27,14 @@ _ESCAPE = re.compile(r'\\(0\d{0,3}|[abfnrtv"\\$])')
 _MEANS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "$": "$$"}
 
 
-def read_env_file(path: Path, outside: Get, known: Mapping[str, str] = {}, *, raw: bool = False) -> dict[str, str]:
+def read_env_file(
+    path: Path,
+    outside: Get,
+    known: Mapping[str, str] = {},
+    *,
+    raw: bool = False,
+    miss: Callable[[str, Place], object] = lambda name, place: None,
+) -> dict[str, str]:
     """Variables by name.
 
     Args:
@@ -34,6 +42,7 @@ def read_env_file(path: Path, outside: Get, known: Mapping[str, str] = {}, *, ra
         outside: Finds the value of a variable; before those of the file.
         known: Variables of the files before this one, which its values may name, too.
         raw: Everything behind the `=` is the value, quotes and `$` included.
+        miss: Hears of each variable that has no value and no default, and where it stands.
 
     Raises:
         SourceError: The file cannot be read, or has lines that are not of this form.
@@ -47,7 +56,7 @@ def read_env_file(path: Path, outside: Get, known: Mapping[str, str] = {}, *, ra
         raise SourceError([problem]) from None
     if len(text) > SIZE_BYTES_MAX:
         raise SourceError([Problem(str(path), 0, 0, "the env file is too large", "is this the right file?")])
-    reader = _Reader(path, text.replace("\r\n", "\n"), outside, known)
+    reader = _Reader(path, text.replace("\r\n", "\n"), outside, known, miss)
     reader.read(raw=raw)
     if reader.problems:
         raise SourceError(reader.problems)
@@ -57,7 +66,9 @@ def read_env_file(path: Path, outside: Get, known: Mapping[str, str] = {}, *, ra
 class _Reader:
     """Walks through the text, from one name to the next."""
 
-    def __init__(self, path: Path, text: str, outside: Get, known: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path, text: str, outside: Get, known: Mapping[str, str], miss: Callable[[str, Place], object]
+    ) -> None:
         self.found: dict[str, str] = {}
         self.problems: list[Problem] = []
         self._path = path
@@ -65,12 +76,13 @@ class _Reader:
         self._at = 0
         self._outside = outside
         self._known = known
+        self._miss = miss
 
     def read(self, *, raw: bool) -> None:
         while (at := self._skip(_BLANK)) < len(self._text):
             match = _NAME.match(self._text, at)
             if match is None:
-                self._wrong("not of the form NAME=value", "see docs/compose.md")
+                self._wrong("not of the form NAME=value", "see `holdfast docs compose`")
                 self._skip(_LINE)
                 continue
             self._at = match.end()
@@ -96,7 +108,7 @@ class _Reader:
 
     def _expanded(self, value: str, at: int) -> str | None:
         try:
-            return expand(value, self._get)
+            return expand(value, self._get, lambda name: self._miss(name, self._place(at)))
         except WrongError as wrong:
             message, hint = wrong.args
             self._wrong(message, hint, at)
@@ -112,8 +124,10 @@ class _Reader:
         return self._at
 
     def _wrong(self, message: str, hint: str, at: int | None = None) -> None:
-        line = self._text.count("\n", 0, self._at if at is None else at) + 1
-        self.problems.append(Problem(str(self._path), line, 1, message, hint))
+        self.problems.append(self._place(self._at if at is None else at).problem(message, hint))
+
+    def _place(self, at: int) -> Place:
+        return Place(str(self._path), self._text.count("\n", 0, at) + 1, 1)
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -101,7 +101,7 @@ class Gathered:
         try:
             for at, file in env_files:
                 place = at
-                values |= read_env_file(file, lookup.get, values)
+                values |= read_env_file(file, lookup.get, values, miss=lookup.miss)
                 folder.sources.env_files.add(folder.sources.name(file))
             inside, place = lookup.below(values), files[0][0]
             folder.sources.files |= {folder.sources.name(file) for _, file in files}

@@ -15,6 +15,8 @@ from chaos.experiment.source import Items, Node, Place, Table
 
 Get = Callable[[str], str | None]
 """Finds the value of a variable, or None."""
+Miss = Callable[[str], object]
+"""Hears the name of a variable that has no value and no default."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR = re.compile(r":?[-?+]")
@@ -26,19 +28,21 @@ class Lookup:
     Attributes:
         used: Those that were asked for and found, by name.
         at: For each place of the files that variables stand at, those that were used there.
+        unset: Variables that no source had, and that are a blank text where they stand: each with its first place.
     """
 
     def __init__(self, *sources: Mapping[str, str]) -> None:
         self._sources = sources
         self.used: dict[str, str] = {}
         self.at: dict[Place, dict[str, str]] = {}
+        self.unset: dict[str, Place] = {}
         self.asked: dict[str, Mapping[str, str] | None] = {}
         """The source that had each variable that was asked for; None where none had it."""
 
     def below(self, last: Mapping[str, str]) -> Lookup:
         """The same with a further source, behind all others; what is used counts as used here, too."""
         made = Lookup(*self._sources, last)
-        made.used, made.at, made.asked = self.used, self.at, self.asked
+        made.used, made.at, made.asked, made.unset = self.used, self.at, self.asked, self.unset
         for name in last:
             if name in self.asked and self.asked[name] is None:
                 del self.asked[name]  # asked for too early to be found
@@ -52,6 +56,10 @@ class Lookup:
                 return source[name]
         self.asked[name] = None
         return None
+
+    def miss(self, name: str, place: Place) -> None:
+        """Remember that a blank text stands here for a variable without a value or default."""
+        self.unset.setdefault(name, place)
 
 
 class WrongError(Exception):
@@ -76,14 +84,14 @@ def interpolate(node: Node, variables: Lookup, problems: list[Problem]) -> Node:
         return value
 
     try:
-        return replace(node, value=expand(node.value, get))
+        return replace(node, value=expand(node.value, get, lambda name: variables.miss(name, node.place)))
     except WrongError as wrong:
         problems.append(node.place.problem(*wrong.args))
         return node
 
 
-def expand(text: str, get: Get, depth: int = 0) -> str:
-    """One text interpolated; an unset variable without a default is empty, as in Compose."""
+def expand(text: str, get: Get, miss: Miss = lambda name: None, depth: int = 0) -> str:
+    """One text interpolated; an unset variable without a default is empty, as in Compose, and is told to `miss`."""
     if depth > 10:
         raise WrongError("variables nested deeper than 10 levels", "write it simpler")
     parts: list[str] = []
@@ -96,10 +104,10 @@ def expand(text: str, get: Get, depth: int = 0) -> str:
             at = dollar + 2
         elif rest.startswith("{"):
             end = _closing(text, dollar + 1)
-            parts.append(_braced(text[dollar + 2 : end], get, depth))
+            parts.append(_braced(text[dollar + 2 : end], get, miss, depth))
             at = end + 1
         elif name := _NAME.match(rest):
-            parts.append(get(name[0]) or "")
+            parts.append(_bare(name[0], get, miss))
             at = dollar + 1 + name.end()
         else:
             parts.append("$")
@@ -120,14 +128,21 @@ def _closing(text: str, opened: int) -> int:
     raise WrongError("a ${ that is not closed", "add the }, or write $$ for the character $ itself")
 
 
-def _braced(inside: str, get: Get, depth: int) -> str:
+def _bare(name: str, get: Get, miss: Miss) -> str:
+    value = get(name)
+    if value is None:
+        miss(name)
+    return value or ""
+
+
+def _braced(inside: str, get: Get, miss: Miss, depth: int) -> str:
     name = _NAME.match(inside)
     if name is None:
         raise WrongError("a ${ without the name of a variable", "write $$ for the character $ itself")
-    value = get(name[0])
     rest = inside[name.end() :]
     if not rest:
-        return value or ""
+        return _bare(name[0], get, miss)
+    value = get(name[0])
     operator = _OPERATOR.match(rest)
     if operator is None:
         hint = "known are ${A:-default} ${A-default} ${A:?message} ${A?message} ${A:+other} ${A+other}"
@@ -135,10 +150,10 @@ def _braced(inside: str, get: Get, depth: int) -> str:
     word = rest[operator.end() :]
     there = bool(value) if operator[0].startswith(":") else value is not None
     if operator[0].endswith("+"):
-        return expand(word, get, depth + 1) if there else ""
+        return expand(word, get, miss, depth + 1) if there else ""
     if there:
         return value or ""
     if operator[0].endswith("-"):
-        return expand(word, get, depth + 1)
-    message = expand(word, get, depth + 1)
+        return expand(word, get, miss, depth + 1)
+    message = expand(word, get, miss, depth + 1)
     raise WrongError(f"variable {name[0]} is required: {message}".rstrip(": "), f"set {name[0]}")

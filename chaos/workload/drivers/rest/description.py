@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field
 
 from chaos.experiment.explain import fail
-from chaos.experiment.source import Unquoted
-from chaos.workload.drivers.options import DriverOptions
-from chaos.workload.drivers.rest.templates import placeholders
+from chaos.experiment.source import Loc, Unquoted
+from chaos.history.events import Policy
+from chaos.workload.drivers.options import DriverOptions, Misfit
+from chaos.workload.drivers.rest.templates import TEXTS, placeholders
 
 _IN_A_READ: Final = frozenset({"user", "device"})
-_HINT: Final = "docs/drivers.md tells, under rest, which placeholder stands where"
+_HINT: Final = "`holdfast docs drivers` tells, under rest, which placeholder stands where"
 _VALUES: Final = frozenset({"fields", "fields_text", "blob", "packed"})
+_OF_A_RECORD: Final = _VALUES | {"type", "write"}
+"""What a delete does not have: it names a record, and sends none."""
+_BASED: Final = ("revision", "base")
+"""What a create does not have, and no write under last-writer-wins."""
 
 
 def _typed(body: Any) -> Any:
@@ -36,11 +41,10 @@ def _checked(
             found = list(placeholders(template))
         except ValueError as error:
             fail(str(error), _HINT)
+        allowed = sorted((TEXTS | {"fields"} if only is None else frozenset(only)) - frozenset(without))
         for name in found:
-            if (only is not None and name not in only) or name.partition(".")[0] in without:
-                fail(
-                    f"{{{name}}} has no meaning here", f"it may have {', '.join(f'{{{each}}}' for each in only or ())}"
-                )
+            if name.partition(".")[0] not in allowed:
+                fail(f"{{{name}}} has no meaning here", f"it may have {', '.join(f'{{{each}}}' for each in allowed)}")
         return template
 
     return check
@@ -52,6 +56,9 @@ Body = Annotated[Any, AfterValidator(_checked()), AfterValidator(_typed)]
 ReadPath = Annotated[str, AfterValidator(_checked(_IN_A_READ, path=True))]
 ReadHeader = Annotated[str, AfterValidator(_checked(_IN_A_READ))]
 ReadBody = Annotated[Any, AfterValidator(_checked(_IN_A_READ)), AfterValidator(_typed)]
+DeletePath = Annotated[str, AfterValidator(_checked(without=_OF_A_RECORD, path=True))]
+DeleteHeader = Annotated[str, AfterValidator(_checked(without=_OF_A_RECORD))]
+DeleteBody = Annotated[Any, AfterValidator(_checked(without=_OF_A_RECORD)), AfterValidator(_typed)]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -69,10 +76,13 @@ class Request(DriverOptions):
     headers: dict[str, Header] = Field(default_factory=dict)
     body: Body = None
 
-    def names(self, *wanted: str) -> bool:
-        """Whether one of these placeholders is in it."""
-        found = (*placeholders(self.path), *placeholders(self.headers), *placeholders(self.body))
-        return not set(wanted).isdisjoint(found)
+
+class Deletion(Request):
+    """How a delete is asked for: with nothing of the record but its name."""
+
+    path: DeletePath
+    headers: dict[str, DeleteHeader] = Field(default_factory=dict)
+    body: DeleteBody = None
 
 
 class Preparation(Request):
@@ -129,7 +139,7 @@ class RestOptions(DriverOptions):
         prepare: Sent when a create is refused, which is then sent again: makes what a user's first record needs.
         body: What create and update send.
         headers: Of every request; one that needs a value which the request does not have is left out.
-        username: For basic authentication, with `{user}` for the phone's user; "": none.
+        user: For basic authentication, with `{user}` for the phone's user; "": none.
         password: Of each of them.
         revision: Where an acknowledgement names the version that it made; "": nowhere, then it is read when needed.
         warning: Where an acknowledgement has a warning.
@@ -139,13 +149,13 @@ class RestOptions(DriverOptions):
     """
 
     create: Request
-    delete: Request
+    delete: Deletion
     read: Read
     update: Request | None = None
     prepare: tuple[Preparation, ...] = ()
     body: Body = None
     headers: dict[str, Header] = Field(default_factory=dict)
-    username: str = ""
+    user: str = ""
     password: str = ""
     revision: str = ""
     warning: str = ""
@@ -163,6 +173,48 @@ class RestOptions(DriverOptions):
                 fail(f"{kind}.body has no {{fields}}", "say there, or in `body`, what of a record is sent")
             if not sent & {"packed", "write"}:
                 fail(f"{kind}.body has no {{write}}", "send the id of the version, too, and let read.write find it")
+
+    def misfits(self, policy: Policy) -> Iterator[Misfit]:
+        """Where a write is to be conditional and cannot be, and the other way round."""
+        kind = "create" if self.update is None else "update"
+        if self.update is not None:
+            yield from (
+                Misfit(loc, f"{{{name}}} is of no use here: a create has no base", "take it out; it belongs to update")
+                for loc, name in self._based("create", self.create, common=False)
+            )
+        of_update, of_delete = list(self._based(kind, self.updating)), list(self._based("delete", self.delete))
+        if policy == "last-writer-wins":
+            for loc, name in dict.fromkeys((*of_update, *of_delete)):
+                is_path = loc[-1] == "path"
+                gone = "empty" if is_path else "left out, with the header or member that it is in"
+                message = f"under `conflict: last-writer-wins` no write has a base, so {{{name}}} is always {gone}"
+                hint = "take it out, or say `conflict: reject` where the service refuses writes on an old version"
+                yield Misfit(loc, message, hint, is_fatal=is_path)
+            return
+        for loc, found in (((kind,), of_update), (("delete",), of_delete)):
+            if not found:
+                message = (
+                    f"under `conflict: reject` a write on an old version has to be refused, but {loc[0]} says neither "
+                    "{revision} nor {base}, so that the service cannot know"
+                )
+                hint = 'say which version is meant, as by headers: {If-Match: "{revision}"}'
+                if neither := not of_update and not of_delete:
+                    hint += "; or say `conflict: last-writer-wins` where the service takes every write"
+                yield Misfit(loc, message, hint, is_fatal=neither)
+
+    def names(self, request: Request, wanted: str) -> bool:
+        """Whether this placeholder is in what is sent for such a write."""
+        return wanted in {name for _, name in self._based("", request)}
+
+    def _based(self, kind: str, request: Request, *, common: bool = True) -> Iterator[tuple[Loc, str]]:
+        """Where the base of a write is named, and by which placeholder; with what is common to all requests or not."""
+        parts: dict[Loc, object] = {(kind, part): getattr(request, part) for part in ("path", "headers", "body")}
+        if common:
+            parts["headers",] = self.headers
+            if request.body is None and request is not self.delete:
+                parts["body",] = self.body
+        for loc, template in parts.items():
+            yield from ((loc, name) for name in dict.fromkeys(placeholders(template)) if name in _BASED)
 
     @property
     def updating(self) -> Request:

@@ -32,7 +32,7 @@ class RestSession(PlainSession):
     def __init__(self, front_door: FrontDoor, *, user: str, device: str) -> None:
         """Remember where and who."""
         super().__init__(front_door, user=user, device=device)
-        name = self.options.username.replace("{user}", user)
+        name = self.options.user.replace("{user}", user)
         self._wire = Wire(front_door, login(name, self.options.password))
         self._revisions: dict[WriteId, str] = {}
 
@@ -111,7 +111,7 @@ class RestSession(PlainSession):
             **({} if base is None else {"base": base}),
             **more,
         }
-        if base is not None and request.names("revision"):
+        if base is not None and self.options.names(request, "revision"):
             values["revision"] = await self._revision(base)
         answer = await self._ask(request, body, values)
         answer.raise_for(refused=self.options.refused, not_now=self.options.not_now)

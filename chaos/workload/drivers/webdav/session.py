@@ -47,7 +47,7 @@ class WebdavOptions(DriverOptions):
     Attributes:
         contacts: Path of the user's address book: contacts, photos and types of the workload's own.
         calendar: Path of the user's calendar: calendar entries and to-dos.
-        username: For basic authentication; "": none.
+        user: For basic authentication; "": none.
         password: Of each of them.
 
     In the first three `{user}` is the name of the user whose phone it is.
@@ -55,7 +55,7 @@ class WebdavOptions(DriverOptions):
 
     contacts: Collection = "/{user}/contacts/"
     calendar: Collection = "/{user}/calendar/"
-    username: str = _USER
+    user: str = _USER
     password: str = ""
 
 
@@ -68,7 +68,7 @@ class WebdavSession(PlainSession):
     def __init__(self, front_door: FrontDoor, *, user: str, device: str) -> None:
         """Remember where and who."""
         super().__init__(front_door, user=user, device=device)
-        name = self.options.username.replace(_USER, user)
+        name = self.options.user.replace(_USER, user)
         self._wire = Wire(front_door, login(name, self.options.password))
         self._collections: Mapping[Kind, str] = {
             ADDRESS_BOOK: self.options.contacts.replace(_USER, user),
