@@ -240,7 +240,8 @@ class Agent:
     def do_apply_luns(self, asked: wire_states.ApplyLuns) -> wire_states.LunsApplied:
         """Kill, close, bring into the wanted state, read back; between two I/Os."""
         wanted = {name: (self._luns[name], state) for name, state in asked.luns.items()}
-        chains = {name: target.chain_for(asked.cause, state.effects) for name, (target, state) in wanted.items()}
+        now = time.monotonic_ns()
+        chains = {name: each.chain_for(asked.cause, state.effects, now) for name, (each, state) in wanted.items()}
         lapsed = self._lapsed_of([("lun", name) for name in wanted])
         with_them = [self._luns[name] for name in (*asked.unplug, *asked.within)]
         dirty = {service: self._processes.dirty_bytes(service) for service in asked.dirty}

@@ -107,7 +107,21 @@ class Full:
     kind: Literal["full"] = "full"
 
 
-Effect = Fail | Hold | Delay | Lie | Misdirect | Corrupt | Stale | Rot | Full
+@dataclass(frozen=True)
+class RollBack:
+    """An effect: be again what was there `age_ns` ago, where that is `flushed` what of it was durable then.
+
+    It is done once and stays. It is about reads, which return it.
+    """
+
+    age_ns: int
+    flushed: bool = False
+    cause: int = 0
+    operations: frozenset[Operation] = frozenset({"read"})
+    kind: Literal["roll_back"] = "roll_back"
+
+
+Effect = Fail | Hold | Delay | Lie | Misdirect | Corrupt | Stale | Rot | Full | RollBack
 """What happens to I/Os on their way to a LUN. A new one is a class here and one of the same kind in `effects`."""
 
 

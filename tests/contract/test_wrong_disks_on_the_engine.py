@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.contract.stage import DATA, KEEP, READ, WRITE, Play, Scene
@@ -143,6 +145,47 @@ def test_disk_bit_rot_turns_bits_over_that_stay_so_until_they_are_written_again(
         assert (scene.faults[-1].bit, scene.faults[-1].evidence["rotten_blocks"]) == (True, 300)
         await scene.does(MAKE_BIG)
         assert await scene.does(differing) == "0"
+
+    play(act)
+
+
+def test_disk_rollback_brings_back_what_was_there_some_seconds_ago(play: Play) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.does(MAKE_BIG)
+        begun = time.monotonic()
+        await scene.does(f"{CLEAR} seek=1024 && sync {BIG}")
+        assert await first_bytes(scene, 1024) == "0"
+        disarmed = scene.injector("disk.rollback", seconds=0.001)
+        await disarmed.enter_phase("now")
+        assert await first_bytes(scene, 1024) == "0", "nothing was written in the last millisecond"
+        await disarmed.heal_all()
+        assert (scene.faults[-1].bit, scene.faults[-1].why) == (False, "nothing had been written in that time")
+        injector = scene.injector("disk.rollback", seconds=time.monotonic() - begun)
+        await injector.enter_phase("now")
+        assert await first_bytes(scene, 1024) == "121"
+        await injector.heal_all()
+        assert await first_bytes(scene, 1024) == "121", "it stays"
+        assert scene.faults[-1].bit
+        assert int(scene.faults[-1].evidence["rolled_back_bytes"]) >= 4096
+
+    play(act)
+
+
+def test_san_cache_loss_takes_what_was_flushed_in_the_last_seconds_and_what_was_flushed_before_is_there(
+    play: Play,
+) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.does(KEEP)
+        begun = time.monotonic()
+        await scene.does(f"echo cached > {DATA}/cached && sync {DATA}/cached {DATA}")
+        injector = scene.injector("san.cache_loss", seconds=time.monotonic() - begun)
+        await injector.enter_phase("now")
+        code, _ = await scene.tries(WRITE)
+        assert code != 0, "the array is off"
+        await injector.heal_all()
+        await scene.mend()
+        assert await scene.does(f"ls {DATA}") == "kept"
+        assert scene.faults[-1].bit, scene.faults[-1]
 
     play(act)
 

@@ -66,8 +66,8 @@ class Effect:
         self.wanted = wanted
         self.counts = counts
 
-    def begins(self, lun: Lun) -> None:
-        """It comes into force on this LUN, between two I/Os."""
+    def begins(self, lun: Lun, now_ns: int) -> None:
+        """It comes into force on this LUN, between two I/Os; at one time on all LUNs of a fault."""
 
     def meets(self, io: Io) -> Fate:
         """Decide about an I/O that has come, or that was held back until now."""
@@ -197,7 +197,7 @@ class CorruptEffect(SomeEffect):
 class StaleEffect(SomeEffect):
     """See `states.Stale`."""
 
-    def begins(self, lun: Lun) -> None:
+    def begins(self, lun: Lun, now_ns: int) -> None:
         """Remember what is there now."""
         self._then = lun.view()
 
@@ -213,17 +213,28 @@ class StaleEffect(SomeEffect):
 class RotEffect(Effect):
     """See `states.Rot`."""
 
-    def begins(self, lun: Lun) -> None:
+    def begins(self, lun: Lun, now_ns: int) -> None:
         """All at once; it stays when the effect ends."""
         wanted: states.Rot = self.wanted
         chance = random.Random(wanted.draw)
         self.counts["rotten_blocks"] += lun.rot(chance, wanted.blocks, wanted.first_byte, wanted.end_byte)
 
 
+class RollBackEffect(Effect):
+    """See `states.RollBack`. The log may not go back so far: what it did is counted."""
+
+    def begins(self, lun: Lun, now_ns: int) -> None:
+        """All at once; it stays when the effect ends."""
+        wanted: states.RollBack = self.wanted
+        instant, age_ns = lun.instant_before(now_ns - wanted.age_ns, now_ns)
+        self.counts["rolled_back_bytes"] += lun.roll_back(instant, flushed=wanted.flushed)
+        self.counts["rolled_back_ms"] += age_ns // 1_000_000
+
+
 class FullEffect(Effect):
     """See `states.Full`."""
 
-    def begins(self, lun: Lun) -> None:
+    def begins(self, lun: Lun, now_ns: int) -> None:
         """There is so much room yet."""
         self._lun = lun
         self._room = self.wanted.room_bytes
@@ -253,6 +264,7 @@ _MADE_OF: dict[type[Any], Callable[[Any, Counter[str]], Effect]] = {
     states.Stale: StaleEffect,
     states.Rot: RotEffect,
     states.Full: FullEffect,
+    states.RollBack: RollBackEffect,
 }
 
 

@@ -112,10 +112,12 @@ class WriteLog:
         """The last one."""
         return self._instant[-1] if self._instant else self.first_instant
 
-    def instant_before(self, t_ns: int) -> int:
-        """The last instant before a time that this log knows of; it may have been forgotten."""
+    def instant_before(self, t_ns: int, now_ns: int) -> tuple[int, int]:
+        """The last instant before a time, or the first that can still be had; and how long ago that was, in ns."""
         done = bisect_left(self._time, t_ns)
-        return self._instant[done - 1] if done else self.first_instant
+        if done or not self.first_instant:
+            return (self._instant[done - 1] if done else 0), now_ns - t_ns
+        return self.first_instant, now_ns - self._time[0] if self._time else 0
 
     def forget(self) -> None:
         """Where there are too many changes, forget some of the oldest, but nothing that is volatile."""

@@ -191,6 +191,10 @@ class Lun:
         then = recording.after_cut(instant) if flushed else recording.at(instant)
         return self._log.become(then) * BLOCK_BYTES
 
+    def instant_before(self, t_ns: int, now_ns: int) -> tuple[int, int]:
+        """The last instant before a time, or the first that can still be had; and how long ago that was, in ns."""
+        return self._log.instant_before(t_ns, now_ns)
+
     def keep_log(self) -> None:
         """Forget nothing from now on, so that every instant from here can be had."""
         self._log.changes_max = None

@@ -58,7 +58,7 @@ class Target:
         chance = random.Random(f"{survivors.draw}/{self.name}")
         return self.lun.cut_in_part(chance, survivors.share, torn=survivors.torn)
 
-    def chain_for(self, cause: int, wanted: Iterable[states.Effect]) -> list[Effect]:
+    def chain_for(self, cause: int, wanted: Iterable[states.Effect], now_ns: int) -> list[Effect]:
         """The effects to come, in the order of their causes: those wanted are all of this cause.
 
         Those of other causes go on, and so do those wanted that are in force already, with their count of times.
@@ -76,7 +76,7 @@ class Target:
                 standing.remove(kept)
             if kept is None:
                 kept = effects.make(each, self.counts[each.cause])
-                kept.begins(self.lun)
+                kept.begins(self.lun, now_ns)
             chain.append(kept)
         return sorted(chain, key=lambda effect: effect.wanted.cause)
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from chaos.agent.states import Fail, Hold, LunState
+from chaos.agent.states import Fail, Hold, LunState, RollBack
 from chaos.experiment.catalogue import ParameterInfo
 from chaos.faults.lun import disk
 from chaos.faults.lun.medium import LunEvidence, LunFault
+from chaos.faults.lun.wrong import SECONDS
 from chaos.faults.registry import fault
 
 
@@ -61,3 +62,33 @@ class Unavailable(LunFault):
         if self.mode == "hang":
             return "" if evidence.held_ios else "no I/O was held"
         return "" if evidence.failed_ios else "no I/O was failed"
+
+
+@fault("san.cache_loss")
+class CacheLoss(LunFault):
+    """An array loses power and with it its write cache: what was written and flushed in the last seconds is gone.
+
+    The array had answered these flushes. Services keep running and get I/O errors until it is back; then the file
+    systems are checked and attached anew, and their containers made anew.
+
+    Bites when something that had been written is gone, and the LUNs were closed.
+
+    Attributes:
+        seconds: How much of the past the cache held; as of `disk.rollback`.
+    """
+
+    targets = ("array", "arrays", "service", "role")
+    whole_arrays = True
+    parameters = {"seconds": SECONDS}  # noqa: RUF012 - a mapping by annotation of the base class
+
+    seconds: float = 2.0
+
+    def wanted(self, lun: LunState, cause: int) -> LunState:
+        """Off, and as it was."""
+        return lun.powered_off().with_effect(RollBack(round(self.seconds * 1e9), flushed=True, cause=cause))
+
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
+        """Something gone, and closed."""
+        if not evidence.ios.get("rolled_back_bytes"):
+            return "nothing had been written in that time"
+        return "" if evidence.closed == evidence.luns else f"{evidence.closed} of {evidence.luns} LUNs were closed"

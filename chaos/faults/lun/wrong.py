@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chaos.agent.states import Corrupt, Lie, LunState, Misdirect, Rot, Stale
+from chaos.agent.states import Corrupt, Lie, LunState, Misdirect, RollBack, Rot, Stale
 from chaos.experiment.catalogue import ParameterInfo
 from chaos.faults.lun.disk import EVERYWHERE, ON_SOME_IOS, SECTOR_BYTES, SECTORS, TIMES, OnSomeIos, byte_range
 from chaos.faults.lun.medium import LunEvidence, LunFault
@@ -16,6 +16,10 @@ from chaos.faults.registry import fault
 
 SHIFT_SECTORS_MAX = (4 << 20) // SECTOR_BYTES
 """So much before or after its place there is room for a write on the smallest LUN."""
+
+
+SECONDS = ParameterInfo("number", minimum=0.001, maximum=3600, default=2.0)
+"""How far back."""
 
 
 @fault("disk.lying_flush")
@@ -150,3 +154,31 @@ class BitRot(LunFault):
     def why_not_bitten(self, evidence: LunEvidence) -> str:
         """One rotten block."""
         return "" if evidence.ios.get("rotten_blocks") else "no block had been written and flushed, so none could rot"
+
+
+@fault("disk.rollback")
+class RollBackLun(LunFault):
+    """A LUN, or a whole array, is again what it was some seconds ago, as after a restore of an old snapshot.
+
+    Nobody is told. All that is struck goes back to one instant. File systems that are mounted go on with what they have
+    in memory; combine it with a power cut for machines that find the old content when they start.
+
+    Bites when something else is there than just before.
+
+    Attributes:
+        seconds: How long ago; never longer than the LUN exists. It goes less far where the write log, which has the
+            changes of 256 MiB, does not reach back; `rolled_back_ms` says how far.
+    """
+
+    targets = EVERYWHERE
+    parameters = {"seconds": SECONDS}  # noqa: RUF012 - a mapping by annotation of the base class
+
+    seconds: float = 2.0
+
+    def wanted(self, lun: LunState, cause: int) -> LunState:
+        """As it was."""
+        return lun.with_effect(RollBack(round(self.seconds * 1e9), cause=cause))
+
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
+        """Something else there."""
+        return "" if evidence.ios.get("rolled_back_bytes") else "nothing had been written in that time"

@@ -14,7 +14,7 @@ import pytest
 from chaos.agent import states
 from chaos.agent.disk import effects, fuse
 from chaos.agent.disk.effects import Effect, FailEffect, Fate, HoldEffect, Io
-from chaos.agent.states import Corrupt, Delay, Fail, Full, Hold, Lie, Misdirect, Operation, Rot, Stale
+from chaos.agent.states import Corrupt, Delay, Fail, Full, Hold, Lie, Misdirect, Operation, RollBack, Rot, Stale
 from tests.unit.agent.test_agent_fuse import Kernel
 
 READS: frozenset[Operation] = frozenset({"read"})
@@ -193,6 +193,36 @@ def test_rot_turns_one_bit_over_in_blocks_that_were_flushed_and_stays(kernel: Ke
     assert [place // 4096 for place in wrong] == [0, 2]
     assert all((found[place] ^ ord("a")).bit_count() == 1 for place in wrong)
     assert kernel.target.counts == {7: {"rotten_blocks": 2}}
+
+
+def test_a_rollback_brings_back_an_instant_and_says_how_far_it_went(kernel: Kernel) -> None:
+    kernel.write(0, b"a" * 4096)
+    kernel.flush()
+    kernel.write(0, b"b" * 4096)
+    then = time.monotonic_ns()
+    kernel.write(0, b"c" * 4096)
+    kernel.want(RollBack(time.monotonic_ns() - then, cause=7))
+    assert kernel.read(0, 1) == (0, b"b"), "as it was, also what was not flushed"
+    assert kernel.target.lun.volatile_bytes == 0
+    assert kernel.target.counts[7]["rolled_back_bytes"] == 4096
+    kernel.write(0, b"d" * 4096)
+    kernel.want(RollBack(3600 * 10**9, flushed=True, cause=8))
+    assert kernel.read(0, 1) == (0, b"\0"), "as it was made"
+    kernel.write(0, b"e" * 4096)
+    kernel.want(RollBack(3600 * 10**9, flushed=True, cause=8))
+    assert kernel.read(0, 1) == (0, b"e"), "what is in force does not begin again"
+
+
+def test_a_rollback_goes_no_further_than_the_log(kernel: Kernel) -> None:
+    log = kernel.target.lun._log
+    log.changes_max = 0
+    for letter in b"abc":
+        kernel.write(0, bytes([letter]) * 4096)
+        kernel.flush()
+    assert log.first_instant
+    kernel.want(RollBack(3600 * 10**9, cause=7))
+    assert kernel.read(0, 1)[1] in (b"b", b"c")
+    assert kernel.target.counts[7]["rolled_back_ms"] < 60_000
 
 
 def test_a_full_lun_takes_what_was_written_before_and_what_there_is_room_for(kernel: Kernel) -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Kernel:
         """These effects, and no others, are in force."""
         for cause in {each.wanted.cause for each in self.target.chain} | {each.cause for each in effects}:
             wanted = [each for each in effects if each.cause == cause]
-            self.target.chain = self.target.chain_for(cause, wanted)
+            self.target.chain = self.target.chain_for(cause, wanted, time.monotonic_ns())
 
     def tell(self, operation: int, node: int = 1, body: bytes = b"") -> int:
         """Send one request and let the front serve it; return its number."""
