@@ -3,8 +3,9 @@
     python -m tests.calibration [--cuts N] [--first-seed N] [--jobs N] [NAME ...]
 
 NAME is the beginning of experiments' names, for example `redis` or `sqlite/wal`. A line for each setting is printed as
-soon as it is there. Exits 1 where a safe setting alarms (VIOLATED), where an unsafe one does not although its cut
-discarded something, or where no trial showed what the setting is; else 0.
+soon as it is there. `taking` are the cuts that took something: what the disk had not flushed, or what was still in the
+page cache. Exits 1 where a safe setting alarms (VIOLATED), where an unsafe one does not although its cut took
+something, or where no trial showed what the setting is; else 0.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ SETTINGS = (
     "sqlite/wal_normal_power_cut",
 )
 """Experiments with one power cut, in which a setting alone decides. It is safe where they expect HELD."""
-HEAD = f"{'setting':44} {'known as':8} {'cuts':>5} {'discarding':>10} {'HELD':>5} {'VIOLATED':>8} {'INCONCLUSIVE':>12}"
+HEAD = f"{'setting':44} {'known as':8} {'cuts':>5} {'taking':>6} {'HELD':>5} {'VIOLATED':>8} {'INCONCLUSIVE':>12}"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What counts of one trial: its verdict, whether its cut bit, and how much that discarded."""
+    """What counts of one trial: its verdict, whether its cut bit, and how much that took."""
 
     verdict: str
     bit: bool
-    discarded_bytes: int
+    taken_bytes: int
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class Row:
     def misses(self) -> tuple[str, ...]:
         """What speaks against the check, or against this calibration."""
         others = [each for each in self.trials if each.verdict not in (self.expect, "INCONCLUSIVE")]
-        # what a cut right after a flush took, if anything, nobody can miss
-        wrong = [each for each in others if each.verdict == "VIOLATED" or each.discarded_bytes]
+        # a cut right after a flush may take nothing, and then there is nothing to find
+        wrong = [each for each in others if each.verdict == "VIOLATED" or each.taken_bytes]
         shown = any(each.verdict == self.expect and each.bit for each in self.trials)
         return (
             *([self.trouble] if self.trouble else []),
@@ -71,12 +72,12 @@ class Row:
     def __str__(self) -> str:
         """As a line of the table."""
         cuts = sum(each.bit for each in self.trials)
-        discarding = sum(each.discarded_bytes > 0 for each in self.trials)
+        taking = sum(each.taken_bytes > 0 for each in self.trials)
         held, violated, thin = (
             sum(each.verdict == verdict for each in self.trials) for verdict in ("HELD", "VIOLATED", "INCONCLUSIVE")
         )
         known = "safe" if self.expect == "HELD" else "unsafe"
-        told = f"{self.name:44} {known:8} {cuts:5} {discarding:10} {held:5} {violated:8} {thin:12}"
+        told = f"{self.name:44} {known:8} {cuts:5} {taking:6} {held:5} {violated:8} {thin:12}"
         return f"{told}  {'MISS: ' + '; '.join(self.misses) if self.misses else 'ok'}"
 
 
@@ -103,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def counted(document: Mapping[str, Any]) -> Trial:
     """What counts of a trial's document."""
     [cut] = document["faults"]
-    return Trial(document["verdict"], cut["bit"], cut["evidence"].get("discarded_bytes", 0))
+    taken = sum(cut["evidence"].get(name, 0) for name in ("discarded_bytes", "dirty_bytes"))
+    return Trial(document["verdict"], cut["bit"], taken)
 
 
 if __name__ == "__main__":
