@@ -1,6 +1,7 @@
 BIN := .venv/bin
 N ?= 20
 SEEDS ?= 5
+CUTS ?= 100
 JOBS ?= 2
 # tests at once: those on the engine mostly wait
 WORKERS ?= 2
@@ -8,7 +9,7 @@ WORKERS ?= 2
 TESTED := $(wildcard experiments/*.yaml) experiments/plain_postgres \
     experiments/syncstack/sidekick_2009.yaml experiments/syncstack/san_loss.yaml
 
-.PHONY: setup browser demo test test-fast check bench experiments soak engines clean
+.PHONY: setup browser demo test test-full test-fast check bench experiments calibrate soak engines clean
 
 setup:                  ## .venv, dependencies, engine, images; quick when all is there
 	@.ci/setup
@@ -24,6 +25,10 @@ test: setup browser check  ## everything that a change must pass
 	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder \
 	    $(TESTED) tests/integration tests/contract tests/reproduced tests/unit
 
+test-full: test         ## and what is too long for it: models at length, calibrate, soak; hours
+	HOLDFAST_HYPOTHESIS=full $(BIN)/pytest -q tests/unit
+	$(MAKE) calibrate soak
+
 test-fast:              ## unit tests: no engine, seconds
 	$(BIN)/pytest -q tests/unit
 
@@ -37,6 +42,9 @@ bench: setup            ## figures against their bounds; also in reports/bench.j
 
 experiments: setup      ## every experiment with SEEDS seeds against its expected verdict
 	$(BIN)/python experiments/run_all.py --seeds $(SEEDS) --jobs $(JOBS)
+
+calibrate: setup        ## known-safe settings never alarm, known-unsafe ones always do: CUTS power cuts of each
+	$(BIN)/python -m tests.calibration --cuts $(CUTS) --jobs $(JOBS) $(NAMES)
 
 soak: setup             ## kill -9 of the controller at N random instants; nothing may be left
 	$(BIN)/python tests/soak.py $(N)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chaos.experiment.files import is_experiment
 
@@ -60,11 +61,18 @@ def main() -> int:
 
 def run(file: Path, first_seed: int, seeds: int, jobs: int) -> Row:
     """Run one experiment `seeds` times."""
-    name = str(file.relative_to(FOLDER).with_suffix("")) if file.is_relative_to(FOLDER) else str(file)
+    began = time.monotonic()
+    trials, trouble = documents(file, first_seed, seeds, jobs)
+    verdicts = tuple(str(trial["verdict"]) for trial in trials)
+    expect = str(trials[0]["expect"]) if trials else "?"
+    return Row(name_of(file), expect, verdicts, time.monotonic() - began, trouble)
+
+
+def documents(file: Path, first_seed: int, seeds: int, jobs: int) -> tuple[list[dict[str, Any]], str]:
+    """The document of each of `seeds` trials of an experiment, and what went wrong if these are not all."""
     holdfast = Path(sys.executable).with_name("holdfast")
     command = [str(holdfast), "run", str(file), "--json", "--seed", str(first_seed), "--times", str(seeds)]
     command += ["--jobs", str(jobs)]
-    began = time.monotonic()
     try:
         done = subprocess.run(
             command,
@@ -74,15 +82,16 @@ def run(file: Path, first_seed: int, seeds: int, jobs: int) -> Row:
         )
         document = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
-        return Row(name, "?", (), time.monotonic() - began, f"not done in {TRIAL_SECONDS_MAX * seeds} s")
+        return [], f"not done in {TRIAL_SECONDS_MAX * seeds} s"
     except ValueError:
-        return Row(name, "?", (), time.monotonic() - began, f"exit {done.returncode}: {last_line(done.stderr)}")
-    seconds = time.monotonic() - began
+        return [], f"exit {done.returncode}: {last_line(done.stderr)}"
     trials = document.get("trials") or ([document] if document.get("verdict") else [])
-    verdicts = tuple(str(trial["verdict"]) for trial in trials)
-    expect = str(trials[0]["expect"]) if trials else "?"
-    trouble = "" if len(verdicts) == seeds else str(document.get("reason"))
-    return Row(name, expect, verdicts, seconds, trouble)
+    return trials, "" if len(trials) == seeds else str(document.get("reason"))
+
+
+def name_of(file: Path) -> str:
+    """An experiment's path below this folder."""
+    return str(file.relative_to(FOLDER).with_suffix("")) if file.is_relative_to(FOLDER) else str(file)
 
 
 def shown(row: Row) -> str:

@@ -1,7 +1,7 @@
 """For all tests: no session leaves anything on the host, what an engine-less host cannot do is skipped, and
 Hypothesis looks at the same examples every time unless it is asked for more.
 
-    HOLDFAST_HYPOTHESIS=full    many more examples, other ones each time
+    HOLDFAST_HYPOTHESIS=full    many more examples, other ones each time; of a state machine 50,000 steps
     HOLDFAST_REQUIRED=1, CI=1   a missing engine is a failure, not a skip
 """
 
@@ -24,7 +24,7 @@ _KNOWN = pytest.StashKey[frozenset[str]]()
 _LEFT = pytest.StashKey[frozenset[str]]()
 
 hypothesis.settings.register_profile("fast", derandomize=True, database=None, deadline=None, max_examples=60)
-hypothesis.settings.register_profile("full", deadline=None, max_examples=500)
+hypothesis.settings.register_profile("full", deadline=None, max_examples=500, stateful_step_count=100)
 hypothesis.settings.load_profile(os.environ.get("HOLDFAST_HYPOTHESIS", "fast"))
 
 

@@ -1,4 +1,4 @@
-"""The drivers that speak HTTP, each before a real server that others wrote: every promise of a driver is kept there."""
+"""The drivers that speak HTTP, each before a real server: every promise of a driver is kept there."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from tests.integration.plans import ROOT
 
 pytestmark = pytest.mark.engine
 NEVER_TRIED = {"the same put again changes nothing"}
-"""Neither server knows idempotency keys."""
-NOT_BY_POWERDNS = {"a photo comes back whole", "a put on an old base is refused"}
+"""Radicale and PowerDNS know no idempotency keys."""
+NO_PHOTOS = {"a photo comes back whole"}
+NOT_BY_POWERDNS = NO_PHOTOS | {"a put on an old base is refused"}
 
 
 @pytest.mark.parametrize(
     ("experiment", "not_tried"),
-    [("radicale/power_cut", NEVER_TRIED), ("powerdns/power_cut", NEVER_TRIED | NOT_BY_POWERDNS)],
-    ids=["webdav on Radicale", "rest on PowerDNS"],
+    [
+        ("radicale/power_cut", NEVER_TRIED),
+        ("powerdns/power_cut", NEVER_TRIED | NOT_BY_POWERDNS),
+        ("sqlite/delete_extra_power_cut", NO_PHOTOS),
+    ],
+    ids=["webdav on Radicale", "rest on PowerDNS", "rest on SQLite"],
 )
 def test_a_driver_keeps_every_promise_before_a_real_server(
     experiment: str, not_tried: set[str], tmp_path: Path
