@@ -32,7 +32,7 @@ from chaos.reporting.page.file import write_report
 from chaos.reporting.recall import result_of
 from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, write_result
 from chaos.stack.agent.diary import Diary
-from chaos.stack.cache import CACHE_IN_AGENT, cache_folder, scratch_of
+from chaos.stack.cache import CACHE_IN_AGENT, cache_folder, scratch_of, unfinished
 from chaos.stack.engine.identity import Run
 from chaos.stack.live.lifecycle import lab
 from chaos.trial import RECORDING_FOLDER, unless_the_agent_dies
@@ -175,10 +175,11 @@ class Exploration:
     async def _on_a_copy(self, tell: Callable[[Found], None], fail_fast: bool) -> None:
         plan, stack = self._plan, self._opened.stack
         run = Run.begin(plan.seed)
+        scratch = unfinished(cache_folder() / "scratch" / "readers")
         with contextlib.closing(Diary()) as diary:
             diary.open(self._folder)
             async with (
-                Readers.open(plan.driver or stack.driver, plan.driver_folder, cache_folder() / "scratch") as readers,
+                Readers.open(plan.driver or stack.driver, plan.driver_folder, scratch) as readers,
                 lab(stack, run, plan.limits, diary.agent, _nowhere) as made,
             ):
                 self._recorded.require_bases(bases(made), self._folder)

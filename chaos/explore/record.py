@@ -15,7 +15,7 @@ from chaos.preflight.opening import Opened
 from chaos.reporting.listener import FanOut, Listener, Teller
 from chaos.reporting.result import HISTORY_FILE, PLAN_FILE
 from chaos.stack.agent.diary import Diary
-from chaos.stack.cache import CACHE_IN_AGENT, cache_folder
+from chaos.stack.cache import CACHE_IN_AGENT, cache_folder, unfinished
 from chaos.stack.engine.identity import Run
 from chaos.stack.inputs.keeping import keep
 from chaos.stack.live.lifecycle import Lab, lab
@@ -37,8 +37,8 @@ async def record(opened: Opened, folder: Path, listeners: Sequence[Listener]) ->
     kept = keep(plan, stack, opened.sources, files, folder).into(folder, plan)
     write_plan(kept, folder / PLAN_FILE)
     run = Run.begin(plan.seed)
-    scratch = cache_folder() / "scratch"
-    scratch.mkdir(exist_ok=True)
+    scratch = unfinished(cache_folder() / "scratch" / "readers")
+    scratch.parent.mkdir(exist_ok=True)
     told = Teller(fan, hold=False)
     with contextlib.closing(told), contextlib.closing(Diary()) as diary:
         diary.open(folder)

@@ -77,7 +77,7 @@ def place(lun: str, flush: int, volatile: int, taken: int) -> str:
     """Where the power goes, and what it takes, in words."""
     where = f"just before flush {flush} of {lun}" if lun else "at the end of the load"
     if not volatile:
-        return f"{where}, everything flushed"
+        return f"{where}, with everything flushed that reached a disk"
     return f"{where}, {taken:,} of {volatile:,} blocks that are not flushed gone"
 
 
