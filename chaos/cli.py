@@ -224,6 +224,9 @@ def explore(
     points: Annotated[
         int, typer.Option(min=1, help="Check at most this many crash states: first the instants, then drawn subsets.")
     ] = 300,
+    subsets: Annotated[
+        int, typer.Option(min=0, help="At each instant also so many subsets of what is not flushed; the first is all.")
+    ] = 2,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Check them on this many stack copies in parallel.")
     ] = 2,
@@ -247,7 +250,7 @@ def explore(
     sweep(all_=False)
     with logged_to_file(), asyncio.Runner() as runner:
         listeners = (terminal(out, _detail(quiet, False)),)
-        work = explored(file, seed, points, jobs, out, listeners, fail_fast=fail_fast, quiet=quiet)
+        work = explored(file, seed, points, subsets, jobs, out, listeners, fail_fast=fail_fast, quiet=quiet)
         result = runner.run(with_sigterm(work))
     return Answer(code_of(result), document(result), "\n".join(told(result)))
 

@@ -111,7 +111,7 @@ class Explored:
 class Exploration:
     """The states of one recording."""
 
-    def __init__(self, opened: Opened, folder: Path, most: int) -> None:
+    def __init__(self, opened: Opened, folder: Path, most: int, subsets: int) -> None:
         """Read the recording, and what an earlier session has found.
 
         Raises:
@@ -123,7 +123,7 @@ class Exploration:
         self._recorded = Recorded.read(folder)
         recordings = self._recorded.recordings(folder)
         self._boundaries: list[Boundary] = boundaries(recordings, self._recorded.begin_ns, self._recorded.end_ns)
-        self._states = list(states(self._boundaries, most, self._recorded.seed))
+        self._states = list(states(self._boundaries, most, subsets, self._recorded.seed))
         self._history = CutHistory(folder / HISTORY_FILE)
         history = read_history(folder / HISTORY_FILE)
         self._owners = sorted({owner for owner, _ in history.records} - {CANARY_OWNER})

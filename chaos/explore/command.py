@@ -24,6 +24,7 @@ async def explored(
     file: Path,
     seed: int | None,
     points: int,
+    subsets: int,
     jobs: int,
     out: TextIO,
     listeners: Sequence[Listener],
@@ -40,7 +41,7 @@ async def explored(
     opened, folder = await asyncio.to_thread(_opened, file, seed)
     if folder != file:
         await record(opened, folder, listeners)
-    exploration = await asyncio.to_thread(Exploration, opened, folder, points)
+    exploration = await asyncio.to_thread(Exploration, opened, folder, points, subsets)
     with shown(exploration.progress, out, quiet=quiet) as tell:
         return await exploration.check(jobs, fail_fast=fail_fast, tell=tell)
 

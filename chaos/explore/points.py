@@ -95,21 +95,19 @@ def boundaries(recordings: Mapping[str, Recording], begin_ns: int, end_ns: int) 
     return [*found, Boundary(instant, end_ns, "", 0, _kept(window))]
 
 
-def states(of: Sequence[Boundary], most: int, seed: int) -> Iterator[State]:
-    """The states to check, at most so many.
+def states(of: Sequence[Boundary], most: int, subsets: int, seed: int) -> Iterator[State]:
+    """The states to check, at most so many, and with at most so many subsets of what is not flushed at each boundary.
 
     First every boundary with nothing that is not flushed, the end first and then ever closer between those before, so
     that fewer states are spread evenly, and more are the same ones and others. Then every boundary with all of it, and
-    then with drawn subsets, again and again, until there is nothing new.
+    then with drawn subsets, one after the other.
     """
     number = 0
     digits = len(f"{len(of):b}")
     places = sorted(range(len(of)), key=lambda place: f"{place:0{digits}b}"[::-1])
     spread = [of[-1 - place] for place in places]
     seen: dict[int, set[frozenset[Block]]] = {}
-    draw = 0
-    while number < most:
-        before = number
+    for draw in range(1 + subsets):
         for boundary in spread:
             known = seen.setdefault(boundary.instant, set())
             survivors = _subset(boundary, draw, known, random.Random(f"{seed} {boundary.instant} {draw}"))
@@ -118,9 +116,6 @@ def states(of: Sequence[Boundary], most: int, seed: int) -> Iterator[State]:
             known.add(survivors)
             number += 1
             yield State(number, boundary, survivors)
-        draw += 1
-        if number == before:
-            return
 
 
 def possible(of: Iterable[Boundary]) -> int:

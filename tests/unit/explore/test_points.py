@@ -57,23 +57,28 @@ def test_after_a_cut_nothing_is_volatile_and_what_was_set_never_is() -> None:
 
 def test_first_every_instant_with_nothing_then_with_everything_then_drawn_subsets_and_none_twice() -> None:
     three = [Boundary(n, n, "data", n, {"data": tuple(range(3))}) for n in (1, 2)]
-    found = list(states(three, 100, 7))
+    found = list(states(three, 100, 99, 7))
     assert [(each.boundary.instant, each.taken) for each in found[:4]] == [(2, 3), (1, 3), (2, 0), (1, 0)]
     assert len(found) == possible(three) == len({(each.boundary.instant, each.survivors) for each in found})
     assert [each.number for each in found] == list(range(1, 17))
-    assert found == list(states(three, 100, 7)), "the same recording and seed have the same states"
+    assert found == list(states(three, 100, 99, 7)), "the same recording and seed have the same states"
 
 
 def test_fewer_states_than_instants_are_spread_evenly_and_more_are_the_same_and_others() -> None:
     many = [Boundary(n, n, "data", n, {}) for n in range(1, 101)]
-    found = [[each.boundary.instant for each in states(many, most, 1)] for most in range(1, 102)]
+    found = [[each.boundary.instant for each in states(many, most, 0, 1)] for most in range(1, 102)]
     assert found[3] == [100, 36, 68, 4]
     assert all(more[: len(fewer)] == fewer for fewer, more in itertools.pairwise(found))
     assert sorted(found[-1]) == list(range(1, 101))
 
 
+def test_no_boundary_has_more_subsets_than_were_asked_for() -> None:
+    one = [Boundary(1, 1, "data", 1, {"data": tuple(range(9))})]
+    assert [len(list(states(one, 100, subsets, 1))) for subsets in (0, 1, 2, 5)] == [1, 2, 3, 6]
+
+
 def test_where_nothing_is_volatile_there_is_one_state() -> None:
-    assert [each.survivors for each in states([Boundary(1, 1, "", 0, {})], 9, 1)] == [frozenset()]
+    assert [each.survivors for each in states([Boundary(1, 1, "", 0, {})], 9, 9, 1)] == [frozenset()]
 
 
 @given(st.lists(st.sampled_from("wfsc"), max_size=30), st.data())
