@@ -227,6 +227,10 @@ def explore(
     subsets: Annotated[
         int, typer.Option(min=0, help="At each instant also so many subsets of what is not flushed; the first is all.")
     ] = 2,
+    representative: Annotated[
+        bool,
+        typer.Option("--representative", help="Check one of the states that are alike; more where one is bad."),
+    ] = False,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Check them on this many stack copies in parallel.")
     ] = 2,
@@ -250,7 +254,10 @@ def explore(
     sweep(all_=False)
     with logged_to_file(), asyncio.Runner() as runner:
         listeners = (terminal(out, _detail(quiet, False)),)
-        work = explored(file, seed, points, subsets, jobs, out, listeners, fail_fast=fail_fast, quiet=quiet)
+        work = explored(
+            file, seed, points, subsets, jobs, out, listeners,
+            representative=representative, fail_fast=fail_fast, quiet=quiet,
+        )  # fmt: skip
         result = runner.run(with_sigterm(work))
     return Answer(code_of(result), document(result), "\n".join(told(result)))
 

@@ -11,21 +11,24 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import orjson
 
+from chaos.agent.recording import Recording
 from chaos.checks.file import judge_file
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
-from chaos.explore.points import Boundary, boundaries, possible, states
+from chaos.explore.patterns import Patterns, beside
+from chaos.explore.points import Block, Boundary, State, boundaries, possible, states
 from chaos.explore.record import bases
-from chaos.explore.recorded import CutHistory, Recorded
+from chaos.explore.recorded import CutHistory, Recorded, read_places
 from chaos.explore.state import Found, StateCheck, cut_of, key_of
 from chaos.history.events import CANARY_OWNER
+from chaos.history.model import INFINITY
 from chaos.history.reader import read_history
 from chaos.preflight.opening import Opened
 from chaos.reporting.page.file import write_report
@@ -73,6 +76,7 @@ class Explored:
         boundaries: Instants at which a cut may leave something else.
         possible: Crash states at them: at each every subset of what was not flushed.
         wanted: How many were to be checked.
+        patterns: How many patterns of states there are; None: nobody asked.
         acknowledged: Creates, updates and deletes in the recording.
         found: What was checked, in the order of the recording.
         seconds: Of checking, in this session.
@@ -82,6 +86,7 @@ class Explored:
     boundaries: int
     possible: int
     wanted: int
+    patterns: int | None
     acknowledged: int
     found: Sequence[Found]
     checked_here: int
@@ -111,8 +116,11 @@ class Explored:
 class Exploration:
     """The states of one recording."""
 
-    def __init__(self, opened: Opened, folder: Path, most: int, subsets: int) -> None:
+    def __init__(self, opened: Opened, folder: Path, most: int, subsets: int, *, representative: bool = False) -> None:
         """Read the recording, and what an earlier session has found.
+
+        Of the states that there are with so many subsets at each boundary, at most so many are checked; with
+        `representative` at first one of each pattern.
 
         Raises:
             UsageError, HarnessError: They cannot be read.
@@ -123,18 +131,51 @@ class Exploration:
         self._recorded = Recorded.read(folder)
         recordings = self._recorded.recordings(folder)
         self._boundaries: list[Boundary] = boundaries(recordings, self._recorded.begin_ns, self._recorded.end_ns)
-        self._states = list(states(self._boundaries, most, subsets, self._recorded.seed))
         self._history = CutHistory(folder / HISTORY_FILE)
         history = read_history(folder / HISTORY_FILE)
         self._owners = sorted({owner for owner, _ in history.records} - {CANARY_OWNER})
-        self._acknowledged = sum(each.acknowledged_at < 1 << 62 for of in history.records.values() for each in of)
-        known = {found.key: found for found in _found_before(folder / STATES_FILE)}
-        self.progress = Progress(
-            len(self._states), [known[key_of(each)] for each in self._states if key_of(each) in known]
+        answers = sorted(
+            each.acknowledged_at
+            for (owner, _), of_record in history.records.items()
+            for each in of_record
+            if owner != CANARY_OWNER and each.acknowledged_at != INFINITY
         )
-        left = [each for each in self._states if key_of(each) not in known]
+        self._acknowledged = len(answers)
+        every = most if not representative else (1 + subsets) * len(self._boundaries)
+        self._states = list(states(self._boundaries, every, subsets, self._recorded.seed))
+        self._patterns: Patterns | None = None
+        chosen = self._states
+        if representative:
+            self._patterns = Patterns(self._boundaries, _places(folder, recordings), answers)
+            chosen = self._patterns.representatives(self._states)[:most]
+        self._known = {found.key: found for found in _found_before(folder / STATES_FILE)}
+        self._wanted = dict.fromkeys(key_of(each) for each in chosen)
+        self._most = most
+        found = [self._known[key] for key in self._wanted if key in self._known]
+        self.progress = Progress(len(self._wanted), found)
+        left = [each for each in chosen if key_of(each) not in self._known]
         self._left = deque(sorted(left, key=lambda each: (bool(each.survivors), each.boundary.instant)))
+        if representative:
+            for each in self._states:
+                if key_of(each) in self._wanted and self._is_violated(key_of(each)):
+                    self._want_beside(each)
         self._stopped = False
+
+    def _is_violated(self, key: tuple[int, tuple[Block, ...]]) -> bool:
+        return key in self._known and self._known[key].outcome == "violated"
+
+    def _want_beside(self, state: State) -> None:
+        """Have the states beside one in which something is wrong checked as well."""
+        for each in beside(state, self._states):
+            key = key_of(each)
+            if key in self._wanted or len(self._wanted) == self._most:
+                continue
+            self._wanted[key] = None
+            self.progress.total += 1
+            if key in self._known:
+                self.progress.checked.append(self._known[key])
+            else:
+                self._left.append(each)
 
     async def check(self, jobs: int, *, fail_fast: bool, tell: Callable[[Found], None]) -> Explored:
         """Check the states that have not been checked yet.
@@ -165,7 +206,8 @@ class Exploration:
             folder=self._folder,
             boundaries=len(self._boundaries),
             possible=possible(self._boundaries),
-            wanted=len(self._states),
+            wanted=self.progress.total,
+            patterns=None if self._patterns is None else len({self._patterns.of(each) for each in self._states}),
             acknowledged=self._acknowledged,
             found=sorted(self.progress.checked, key=lambda each: (each.instant, each.number)),
             checked_here=self.progress.here,
@@ -192,6 +234,8 @@ class Exploration:
                     state = self._left.popleft()
                     found = await unless_the_agent_dies(made.running, checks.check(state, file), self._folder)
                     self._take(found, file)
+                    if self._patterns is not None and found.outcome == "violated":
+                        self._want_beside(state)
                     self._stopped = self._stopped or (fail_fast and found.outcome == "violated")
                     tell(found)
 
@@ -217,6 +261,12 @@ class Exploration:
         result = result_of(plan, folder, *judge_file(folder / HISTORY_FILE), (), {})
         write_result(result)
         write_report(result)
+
+
+def _places(folder: Path, recordings: Mapping[str, Recording]) -> dict[Block, str]:
+    """What each block of each log is, by its place in the log."""
+    by_block = read_places(folder)
+    return {(lun, at): by_block[lun][block] for lun, each in recordings.items() for at, block in enumerate(each.blocks)}
 
 
 def _nowhere(line: str) -> None:

@@ -29,6 +29,7 @@ async def explored(
     out: TextIO,
     listeners: Sequence[Listener],
     *,
+    representative: bool,
     fail_fast: bool,
     quiet: bool,
 ) -> Explored:
@@ -41,7 +42,7 @@ async def explored(
     opened, folder = await asyncio.to_thread(_opened, file, seed)
     if folder != file:
         await record(opened, folder, listeners)
-    exploration = await asyncio.to_thread(Exploration, opened, folder, points, subsets)
+    exploration = await asyncio.to_thread(Exploration, opened, folder, points, subsets, representative=representative)
     with shown(exploration.progress, out, quiet=quiet) as tell:
         return await exploration.check(jobs, fail_fast=fail_fast, tell=tell)
 

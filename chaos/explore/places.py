@@ -1,8 +1,8 @@
 """What the blocks of a recorded LUN are to its file system: which file they belong to, the journal, its own tables.
 
-The file system is looked at as it is at the end of the recording, in a copy of the LUN, with `debugfs` and `dumpe2fs`. A block that
-belongs to nothing then was of a file that is gone. Paths are told with their digits as "#", so that the segments of a
-log are one place.
+The file system is looked at as it is at the end of the recording, in a copy of the LUN, with `debugfs` and `dumpe2fs`.
+A block that belongs to nothing then was of a file that is gone. Paths are told with their digits as "#", so that the
+segments of a log are one place.
 """
 
 from __future__ import annotations

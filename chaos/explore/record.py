@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from chaos.agent.recording import DATA_SUFFIX
+from chaos.errors import HarnessError
 from chaos.experiment.loader import write_plan
-from chaos.explore.recorded import Recorded, identity
+from chaos.explore.places import places
+from chaos.explore.recorded import Recorded, identity, write_places
 from chaos.history.reader import read_history
 from chaos.preflight.opening import Opened
 from chaos.reporting.listener import FanOut, Listener, Teller
@@ -19,7 +22,7 @@ from chaos.stack.cache import CACHE_IN_AGENT, cache_folder, unfinished
 from chaos.stack.engine.identity import Run
 from chaos.stack.inputs.keeping import keep
 from chaos.stack.live.lifecycle import Lab, lab
-from chaos.trial import LOGS_FOLDER, Trial
+from chaos.trial import LOGS_FOLDER, RECORDING_FOLDER, Trial
 from chaos.workload.drivers.files import driver_files
 from chaos.workload.reads.doors import Readers
 
@@ -54,13 +57,27 @@ async def record(opened: Opened, folder: Path, listeners: Sequence[Listener]) ->
             begin, end = ([p.t for p in history.phases if (p.name, p.happened) == ("load", what)]
                           for what in ("begun", "ended"))  # fmt: skip
             luns = made.running.stack.luns.values()
-            Recorded(
+            recorded = Recorded(
                 begin_ns=begin[0],
                 end_ns=end[0],
                 luns={lun.name: lun.file_name for lun in luns},
                 bases={lun: identity(path) for lun, path in bases(made).items()},
                 seed=plan.seed,
-            ).write(folder)
+            )
+            try:
+                await asyncio.to_thread(_keep_places, recorded, folder, bases(made))
+            except HarnessError as error:
+                told.log(f"warning: not known what the blocks are to their file systems: {error}")
+            recorded.write(folder)
+
+
+def _keep_places(recorded: Recorded, folder: Path, golden: Mapping[str, Path]) -> None:
+    """Write down what each block that was written is to its file system."""
+    found = {}
+    for lun, log in recorded.recordings(folder).items():
+        data = folder / RECORDING_FOLDER / f"{recorded.luns[lun]}{DATA_SUFFIX}"
+        found[lun] = places(log, data, golden[lun])
+    write_places(folder, found)
 
 
 def bases(made: Lab) -> dict[str, Path]:

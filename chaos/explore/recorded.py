@@ -18,6 +18,7 @@ from chaos.trial import RECORDING_FOLDER
 
 RECORDED_FILE: Final = "recording.json"
 """Written last: where it is there, the recording is whole."""
+PLACES_FILE: Final = "places.json"
 _FORMAT: Final = 1
 _REMEDY: Final = "begin a new exploration of the experiment"
 
@@ -86,6 +87,32 @@ class Recorded:
                 f"{folder}: the golden disks are no longer those of the recording, since the stack or its images have "
                 f"changed or `holdfast clean` has removed them; {_REMEDY}"
             )
+
+
+def write_places(folder: Path, places: Mapping[str, Mapping[int, str]]) -> None:
+    """Keep what the blocks of each LUN are to its file system."""
+    kept: dict[str, dict[str, list[int]]] = {}
+    for lun, by_block in places.items():
+        of_lun = kept.setdefault(lun, {})
+        for block, place in by_block.items():
+            of_lun.setdefault(place, []).append(block)
+    (folder / PLACES_FILE).write_text(json.dumps(kept) + "\n")
+
+
+def read_places(folder: Path) -> dict[str, dict[int, str]]:
+    """What `write_places` has kept.
+
+    Raises:
+        UsageError: It could not be found out when the run was recorded.
+    """
+    try:
+        kept = json.loads((folder / PLACES_FILE).read_text())
+    except OSError:
+        raise UsageError(
+            f"{folder} has no {PLACES_FILE}, so nobody knows which states are alike; install e2fsprogs and record "
+            "anew, or explore without --representative"
+        ) from None
+    return {lun: {b: place for place, blocks in of_lun.items() for b in blocks} for lun, of_lun in kept.items()}
 
 
 def identity(base: Path) -> tuple[int, ...]:

@@ -32,6 +32,7 @@ def told(explored: Explored) -> list[str]:
     lines = [
         f"{explored.acknowledged:,} operations acknowledged, {counted(explored.boundaries, 'instant')} at which a "
         f"power cut leaves something else, {_possible(explored.possible)} crash states possible",
+        *([f"{counted(explored.patterns, 'pattern')} of states"] if explored.patterns is not None else []),
         f"{counted(checked, 'state')} checked: {checked - violated - undecided:,} have everything that was "
         f"acknowledged before, {violated:,} do not" + (f", {undecided:,} could not be read" if undecided else ""),
     ]
@@ -63,6 +64,7 @@ def document(explored: Explored) -> Document:
         "boundaries": explored.boundaries,
         "possible": _possible(explored.possible),
         "wanted": explored.wanted,
+        "patterns": explored.patterns,
         "checked": len(explored.found),
         "violated": len(explored.violated),
         "undecided": len(explored.undecided),
