@@ -24,7 +24,7 @@ _KNOWN = pytest.StashKey[frozenset[str]]()
 _LEFT = pytest.StashKey[frozenset[str]]()
 
 hypothesis.settings.register_profile("fast", derandomize=True, database=None, deadline=None, max_examples=60)
-hypothesis.settings.register_profile("full", deadline=None, max_examples=500, stateful_step_count=100)
+hypothesis.settings.register_profile("full", deadline=None, max_examples=500, stateful_step_count=110)
 hypothesis.settings.load_profile(os.environ.get("HOLDFAST_HYPOTHESIS", "fast"))
 
 
