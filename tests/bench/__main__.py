@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chaos.errors import EXIT_SIGINT, EXIT_USAGE, HoldfastError
-from tests.bench import carrier, checker, database, stops, takehold, trials
+from tests.bench import carrier, checker, database, explore, stops, takehold, trials
 from tests.bench.bed import ROOT, loads
 from tests.bench.figures import Figure, worst
 
@@ -53,6 +53,7 @@ def _benches(quick: bool) -> list[_Bench]:
         _Bench(
             ("trials_per_minute.syncstack_failover", "failover_seconds"), lambda: trials.failover(3 if quick else 5)
         ),
+        _Bench(("explore.",), lambda: explore.states_per_minute(12 if quick else 60)),
         _Bench(("checker.",), lambda: checker.figures(quick)),
     ]
 
