@@ -87,6 +87,40 @@ def with_effects(*effects: states.Effect) -> LunState:
     return LunState(effects=effects)
 
 
+def test_luns_are_made_of_what_a_cut_at_one_instant_would_have_left_of_others(agent: Agent, tmp_path: Path) -> None:
+    base = tmp_path / "base.img"
+    base.write_bytes(b"b" * SIZE)
+    for name in ("disk", "spare"):
+        agent.do_drop(wire.Drop(name))
+        agent.do_create(wire.Create(name, SIZE, str(base)))
+    agent.do_keep_log(wire.KeepLog(("disk", "spare")))
+    disk, spare = agent._luns["disk"].lun, agent._luns["spare"].lun
+    disk.write(0, b"1" * BLOCK_BYTES)
+    disk.flush()
+    spare.write(0, b"2" * BLOCK_BYTES)
+    disk.write(BLOCK_BYTES, b"3" * 2 * BLOCK_BYTES)
+    instant = disk._log.instant
+    spare.flush()
+    disk.flush()
+    disk.write(0, b"4" * BLOCK_BYTES)
+    for name in ("disk", "spare"):
+        agent.do_save_log(wire.SaveLog(name, str(tmp_path / name)))
+
+    def left(name: str, survivors: tuple[int, ...] = ()) -> bytes:
+        crash = states.Crash(str(tmp_path / name), instant, survivors)
+        agent.do_create(wire.Create("again", SIZE, str(base), crash=crash))
+        again = agent._luns["again"].lun
+        found = again.read(0, 4 * BLOCK_BYTES)[::BLOCK_BYTES]
+        again.write(0, b"5" * BLOCK_BYTES)
+        assert again.read(0, 1) == b"5"
+        agent.do_drop(wire.Drop("again"))
+        return found
+
+    assert (left("disk"), left("spare")) == (b"1bbb", b"bbbb")
+    assert left("disk", (1,)) == b"13bb", "a block of a write by itself"
+    assert left("disk") == b"1bbb", "what is written to such a LUN is its own"
+
+
 def test_a_power_cut_closes_the_port_drops_what_is_volatile_and_says_so(agent: Agent, clock: Clock) -> None:
     target = agent._luns["disk"]
     target.lun.write(0, b"durable".ljust(BLOCK_BYTES))
