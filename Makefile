@@ -7,7 +7,8 @@ JOBS ?= 2
 WORKERS ?= 2
 # of the full stack's experiments those of the demo: the others are for `make experiments`
 TESTED := $(wildcard experiments/*.yaml) experiments/plain_postgres \
-    experiments/syncstack/sidekick_2009.yaml experiments/syncstack/san_loss.yaml
+    experiments/syncstack/sidekick_2009.yaml experiments/syncstack/san_loss.yaml \
+    experiments/incident/s2_cache_loss.yaml experiments/incident/s2_cache_loss_standby.yaml
 
 .PHONY: setup browser demo test test-full test-fast check bench experiments calibrate soak engines clean
 
@@ -25,8 +26,9 @@ test: setup browser check  ## everything that a change must pass
 	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder \
 	    $(TESTED) tests/integration tests/contract tests/reproduced tests/unit
 
-test-full: test         ## and what is too long for it: models at length, calibrate, soak; hours
+test-full: test         ## and what is too long for it: models at length, the incident, calibrate, soak; hours
 	HOLDFAST_HYPOTHESIS=full $(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q experiments/incident
 	$(MAKE) calibrate soak
 
 test-fast:              ## unit tests: no engine, seconds

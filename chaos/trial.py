@@ -23,7 +23,7 @@ from chaos.experiment.mix import mix_without
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
-from chaos.history.events import CANARY_DEVICE, CANARY_OWNER, COPIES, ROLE, Header, Note, PhaseEvent
+from chaos.history.events import BLOBS, CANARY_DEVICE, CANARY_OWNER, COPIES, ROLE, Header, Note, PhaseEvent
 from chaos.history.recorder import Recorder
 from chaos.history.told import NOBODY
 from chaos.reporting.listener import Teller
@@ -401,6 +401,10 @@ class Trial:
             copies = tuple((name, stack.array_of(name), stack.place_of(name) or "no LUN") for name in volumes)
             text = f"{store}: {', '.join(f'{name} on {place}' for name, _, place in copies)}"
             self._recorder.append(Note(COPIES, time.monotonic_ns(), text, store=store, copies=copies))
+        if self._plan.checks.topology == "strict":
+            for store, place in stack.copies_in_one_place().items():
+                if store != BLOBS or self._plan.workload.photos:
+                    self._note("unprotected", f"every copy of {store} is on {place}")
 
     async def _keep_luns(self) -> None:
         """Move the LUNs' content, as it is once nobody writes any more, into the run folder."""

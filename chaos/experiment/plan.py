@@ -171,6 +171,7 @@ class Checks:
 
     rpo_seconds: float = 0.0
     sessions: Literal["report", "strict"] = "report"
+    topology: Literal["report", "strict"] = "report"
     minimum_acknowledged: int = 100
     require_mix: bool = True
 

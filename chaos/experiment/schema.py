@@ -177,6 +177,7 @@ class ChecksModel(Strict):
 
     rpo_seconds: Annotated[float, Field(ge=0, le=RPO_SECONDS_MAX)] = _C.rpo_seconds
     sessions: Literal["report", "strict"] = _C.sessions
+    topology: Literal["report", "strict"] = _C.topology
     minimum_acknowledged: Annotated[int, Field(ge=1, le=OPERATIONS_MAX)] = _C.minimum_acknowledged
     require_mix: bool = _C.require_mix
 

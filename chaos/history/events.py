@@ -276,7 +276,7 @@ class Note:
             itself), "started" (services that had ended and were started again), "runbook" (what a step of it came to),
             "stalled" (a driver held up all phones), "unrecoverable" (the service does not serve after the runbook),
             "unprotected" (all copies of acknowledged data share one array, or no restore younger than the RPO was
-            verified; no trial writes it yet).
+            verified; trials write it for the first, with `topology: strict`).
         text: For people; what pages need again stands in the fields below.
         role: Of the topic "role".
         services: Those that have it from here on; none is nobody.

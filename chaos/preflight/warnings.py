@@ -14,9 +14,8 @@ _LARGE_BYTES = 8 << 30
 def topology_warnings(stack: Stack) -> list[str]:
     """Common causes: the data, its copies and its backup all on one array. And LUNs without use."""
     warnings = [
-        f"every copy of {store} ({', '.join(volumes)}) is on {place}: losing that loses them all"
-        for store, volumes in stack.copies.items()
-        if len(volumes) > 1 and (place := _one_place(stack, volumes))
+        f"every copy of {store} ({', '.join(stack.copies[store])}) is on {place}: losing that loses them all"
+        for store, place in stack.copies_in_one_place().items()
     ]
     holding = [volume for volumes in stack.copies.values() for volume in volumes]
     for role, services in stack.roles.items():
@@ -24,7 +23,7 @@ def topology_warnings(stack: Stack) -> list[str]:
             holding += [mount.source for name in services for mount in stack.services[name].mounts]
     copied = {volume for volumes in stack.copies.values() for volume in volumes}
     luns = tuple(name for name, lun in stack.luns.items() if name in copied or (name in holding and not lun.is_local))
-    if len(luns) > 1 and (place := _one_place(stack, luns)):
+    if len(luns) > 1 and (place := stack.place_of_all(luns)):
         warnings.append(
             f"all LUNs of database, copies and backup ({', '.join(luns)}) are on {place}: "
             "one failure takes them together"
@@ -87,9 +86,3 @@ def not_covered(stack: Stack) -> list[str]:
         for mount in service.mounts
         if mount.kind == "file" and not stack.is_harmless(service.name, mount.target)
     ]
-
-
-def _one_place(stack: Stack, volumes: tuple[str, ...]) -> str:
-    """The one array or machine that all these volumes are lost with, or an empty text."""
-    places = {stack.place_of(volume) for volume in volumes}
-    return places.pop() if len(places) == 1 else ""

@@ -346,6 +346,16 @@ class Stack:
         services = self.joined((volume,))[0] if lun.is_local else ()
         return f"the local disks of {' and '.join(services)}" if services else f"array {lun.array}"
 
+    def place_of_all(self, volumes: Iterable[str]) -> str:
+        """In words, the one array or machine that all these volumes are lost with; empty if there is none."""
+        places = {self.place_of(volume) for volume in volumes}
+        return places.pop() if len(places) == 1 else ""
+
+    def copies_in_one_place(self) -> dict[str, str]:
+        """By store, where all of its copies are lost together; of a store with one copy that is no news."""
+        several = {store: volumes for store, volumes in self.copies.items() if len(set(volumes)) > 1}
+        return {store: place for store, volumes in several.items() if (place := self.place_of_all(volumes))}
+
     def array_of(self, volume: str) -> str:
         """The array that a volume is on; empty for on no LUN, and for a local disk, which shares its fate with none."""
         lun = self.luns.get(volume)

@@ -51,6 +51,6 @@ schedule: []
 checks: {{minimum_acknowledged: 5}}
 """
     )
-    done = holdfast("explore", file, "--points", "24", "--subsets", "9", "--jobs", "3", "--json", cwd=tmp_path)
+    done = holdfast("explore", file, "--points", "10", "--subsets", "9", "--jobs", "3", "--json", cwd=tmp_path)
     assert done.code == EXIT_HELD, done.stderr + done.stdout
-    assert (done.document["checked"], done.document["violated"], done.document["undecided"]) == (24, 0, 0)
+    assert (done.document["checked"], done.document["violated"], done.document["undecided"]) == (10, 0, 0)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 
 from chaos.errors import AgentError, HarnessError
+from chaos.experiment.plan import Checks, Limits, Plan, Workload
+from chaos.history.events import Note
 from chaos.stack.cache import CACHE_IN_AGENT, scratch_of
+from chaos.stack.spec import Lun, Stack
 from chaos.trial import Trial
 
 
@@ -62,3 +66,28 @@ def test_the_disks_are_kept_as_they_are_once_nobody_writes_beside_copies_of_boun
     assert running.did == ["take down", "unmount", "save"]
     assert [path.name for path in (folder / "luns").iterdir()] == ["pgdata.img"]
     assert [path.name for path in scratch_of("run").iterdir()] == ["0-config.json"]
+
+
+@pytest.mark.parametrize(
+    ("topology", "photos", "said"),
+    [
+        ("report", 0.1, []),
+        ("strict", 0.1, ["every copy of records is on array core", "every copy of blobs is on array core"]),
+        ("strict", 0.0, ["every copy of records is on array core"]),
+    ],
+)
+def test_only_a_strict_topology_calls_copies_in_one_place_unprotected(
+    topology: Literal["report", "strict"], photos: float, said: list[str]
+) -> None:
+    trial, noted = Trial.__new__(Trial), list[Note]()
+    luns = {name: Lun(name, "core", 1 << 20) for name in ("one", "two")}
+    copies = {"records": ("one", "two"), "blobs": ("one", "two"), "index": ("one",)}
+    vars(trial).update(
+        _stack=Stack("s", Path("compose.yaml"), {}, luns, (), ("db", 1), copies=copies),
+        _plan=Plan("e", "", (), 1, Workload(photos=photos), (), Checks(topology=topology), Limits()),
+        _recorder=SimpleNamespace(append=noted.append),
+        _fan=SimpleNamespace(log=lambda line: None),
+    )
+    trial._note_copies()
+    assert [note.text for note in noted if note.topic == "unprotected"] == said
+    assert len([note for note in noted if note.topic == "copies"]) == 3

@@ -8,6 +8,7 @@ from typing import TextIO
 
 import orjson
 
+from chaos.agent.codec import encoded
 from chaos.agent.wire import Event
 
 _BYTES_MAX = 4 << 20
@@ -31,7 +32,7 @@ class Diary:
         """Keep one event of the agent."""
         line = (
             orjson.dumps(
-                {"t": time.monotonic_ns(), **{name: value for name, value in vars(event).items() if value}}
+                {"t": time.monotonic_ns(), **{name: encoded(value) for name, value in vars(event).items() if value}}
             ).decode()
             + "\n"
         )

@@ -174,6 +174,33 @@ def test_every_copy_of_a_store_on_one_array_is_worth_a_warning(tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize(
+    ("arrays", "copies", "place"),
+    [
+        ("core: {luns: {pgdata: {size: 512M}, photos: {size: 64M}}}", "[pgdata, photos]", "array core"),
+        ("a: {luns: {pgdata: {size: 512M}}}\n    b: {luns: {photos: {size: 64M}}}", "[pgdata, photos]", ""),
+        ("core: {luns: {pgdata: {size: 512M}}}", "[pgdata, photos]", ""),  # photos: a local disk of another machine
+        ("core: {luns: {photos: {size: 64M}}}", '[pgdata, "db:/second"]', "the local disks of db"),
+        ("core: {luns: {pgdata: {size: 512M}, photos: {size: 64M}}}", "[pgdata]", ""),  # one copy is a choice
+    ],
+)
+def test_copies_are_in_one_place_where_one_array_or_one_machine_has_them_all(
+    arrays: str, copies: str, place: str, tmp_path: Path
+) -> None:
+    text = f"""
+services:
+  db: {{image: "postgres:15", volumes: ["pgdata:/data", "/second"]}}
+  gateway: {{image: g, volumes: ["photos:/photos"], ports: ["8080"]}}
+volumes: {{pgdata: {{}}, photos: {{}}}}
+x-chaos:
+  arrays:
+    {arrays}
+  front_door: gateway:8080
+  copies: {{records: {copies}}}
+"""
+    assert stack_of(tmp_path, text).copies_in_one_place() == ({"records": place} if place else {})
+
+
 def test_a_fault_of_a_san_on_local_disks_alone_is_refused(tmp_path: Path) -> None:
     stack = stack_of(tmp_path, TEXT.replace("  gateway: {", "  idle: {image: x, volumes: ['/more']}\n  gateway: {"))
     for fault in ("san.lose", "san.unavailable"):
