@@ -240,26 +240,16 @@ def explore(
     quiet: Quiet = False,
 ) -> Answer:
     """Record one run, then cut the power at every instant of it and see that nothing acknowledged is gone."""
-    import asyncio
-
-    from chaos.explore.command import explored
-    from chaos.explore.telling import document, told
-    from chaos.explore.telling import exit_code as code_of
+    from chaos.explore import telling
+    from chaos.explore.command import Wanted, explore_file
     from chaos.reporting.logfile import logged_to_file
-    from chaos.reporting.terminal import terminal
     from chaos.stack.cleanup.sweep import sweep
-    from chaos.trials import with_sigterm
 
-    out = sys.stderr if as_json else sys.stdout
     sweep(all_=False)
-    with logged_to_file(), asyncio.Runner() as runner:
-        listeners = (terminal(out, _detail(quiet, False)),)
-        work = explored(
-            file, seed, points, subsets, jobs, out, listeners,
-            representative=representative, fail_fast=fail_fast, quiet=quiet,
-        )  # fmt: skip
-        result = runner.run(with_sigterm(work))
-    return Answer(code_of(result), document(result), "\n".join(told(result)))
+    wanted = Wanted(points, subsets, jobs, representative=representative, fail_fast=fail_fast)
+    with logged_to_file():
+        result = explore_file(file, seed, wanted, sys.stderr if as_json else sys.stdout, quiet=quiet)
+    return Answer(telling.exit_code(result), telling.document(result), "\n".join(telling.told(result)))
 
 
 @app.command(name="driver-test")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -13,38 +13,50 @@ from chaos.explore.record import record
 from chaos.explore.recorded import RECORDED_FILE
 from chaos.explore.telling import shown
 from chaos.preflight.opening import Opened, open_experiment
-from chaos.reporting.listener import Listener
 from chaos.reporting.result import PLAN_FILE
+from chaos.reporting.terminal import terminal
 from chaos.stack.engine.identity import Run
+from chaos.trials import with_sigterm
 
 FOLDER: Final = Path("reports/explorations")
 
 
-async def explored(
-    file: Path,
-    seed: int | None,
-    points: int,
-    subsets: int,
-    jobs: int,
-    out: TextIO,
-    listeners: Sequence[Listener],
-    *,
-    representative: bool,
-    fail_fast: bool,
-    quiet: bool,
-) -> Explored:
-    """Record where that is to be done, then check.
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be checked: at most so many states, with so many subsets at each instant, on so many stack copies.
+
+    Attributes:
+        representative: One state of those that are alike, at first.
+        fail_fast: Nothing after the first violation.
+    """
+
+    points: int
+    subsets: int
+    jobs: int
+    representative: bool = False
+    fail_fast: bool = False
+
+
+def explore_file(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, quiet: bool) -> Explored:
+    """Record where that is to be done, then check; `out` takes what is told meanwhile.
 
     Raises:
         UsageError: The experiment cannot be run, or the folder holds no recording.
         HarnessError: Anything but the service failed; what was found until then is kept.
     """
+    with asyncio.Runner() as runner:
+        return runner.run(with_sigterm(_explored(file, seed, wanted, out, quiet=quiet)))
+
+
+async def _explored(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, quiet: bool) -> Explored:
     opened, folder = await asyncio.to_thread(_opened, file, seed)
     if folder != file:
-        await record(opened, folder, listeners)
-    exploration = await asyncio.to_thread(Exploration, opened, folder, points, subsets, representative=representative)
+        await record(opened, folder, (terminal(out, "quiet" if quiet else "usual"),))
+    exploration = await asyncio.to_thread(
+        Exploration, opened, folder, wanted.points, wanted.subsets, representative=wanted.representative
+    )
     with shown(exploration.progress, out, quiet=quiet) as tell:
-        return await exploration.check(jobs, fail_fast=fail_fast, tell=tell)
+        return await exploration.check(wanted.jobs, fail_fast=wanted.fail_fast, tell=tell)
 
 
 def _opened(file: Path, seed: int | None) -> tuple[Opened, Path]:

@@ -64,6 +64,7 @@ ALLOWED = {
         "checks",
         "reporting",
         "trial",
+        "trials",
     },
     "driver_test": {"errors", "experiment", "spec", "stack", "preflight", "workload", "trials"},
     "pytest_plugin": {"errors", "experiment", "faults", "stack", "preflight", "reporting", "doctor", "trials"},
