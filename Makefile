@@ -8,7 +8,7 @@ WORKERS ?= 2
 # of the full stack's experiments those of the demo: the others are for `make experiments`
 TESTED := $(wildcard experiments/*.yaml) experiments/plain_postgres \
     experiments/syncstack/sidekick_2009.yaml experiments/syncstack/san_loss.yaml \
-    experiments/incident/s2_cache_loss.yaml experiments/incident/s2_cache_loss_standby.yaml
+    experiments/incident/s3_one_array.yaml experiments/incident/s2_cache_loss_standby.yaml
 
 .PHONY: setup browser demo test test-full test-fast check bench experiments calibrate soak engines clean
 
