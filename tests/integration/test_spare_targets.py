@@ -23,7 +23,7 @@ ARRAY = Target("array", "spare")
         ),
         (
             strike("disk.power_cut", ARRAY),
-            f"{IDLE}, so the cut could take only what its services keep in memory",
+            f"{IDLE}, so the cut could take only ",  # older writes too, where they were never flushed
         ),
         (strike("disk.io_error", ARRAY, for_seconds=0.5), "no I/O was failed"),
         (strike("san.unavailable", ARRAY, for_seconds=0.5), "no I/O was held"),
