@@ -232,3 +232,13 @@ def test_only_the_choice_between_the_two_ways_to_count_knows_the_one_for_large_h
 def test_a_folder_holds_what_can_be_seen_at_a_glance() -> None:
     folders = Counter(path.parent for path in MODULES.values() if path.name != "__init__.py")
     assert {folder: count for folder, count in folders.items() if count > MODULES_MAX} == {}
+
+
+def test_no_two_test_modules_outside_packages_have_one_name() -> None:
+    """pytest imports them by that name alone, and refuses the second."""
+    names = Counter(
+        path.name
+        for path in PACKAGE.parent.joinpath("tests").rglob("test_*.py")
+        if not (path.parent / "__init__.py").exists()
+    )
+    assert [name for name, count in names.items() if count > 1] == []
