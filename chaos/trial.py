@@ -30,7 +30,7 @@ from chaos.reporting.listener import Teller
 from chaos.reporting.recall import fell_before, result_of
 from chaos.reporting.result import TrialResult, write_result
 from chaos.stack.agent.heartbeat import Stall
-from chaos.stack.cache import CACHE_IN_AGENT, cache_folder, scratch_of
+from chaos.stack.cache import in_agent, scratch_of
 from chaos.stack.live.disks import Unrecoverable
 from chaos.stack.live.lifecycle import Lab
 from chaos.stack.live.mending import mend
@@ -419,7 +419,7 @@ class Trial:
         folder = scratch_of(self._lab.run.id) / name
         folder.mkdir(parents=True)
         try:
-            await save(f"{CACHE_IN_AGENT}/{folder.relative_to(cache_folder())}")
+            await save(in_agent(folder))
         finally:
             await asyncio.to_thread(shutil.move, folder, self._folder)
 

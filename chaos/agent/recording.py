@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+BLOCK_BYTES: Final = 4096
 WRITE, FLUSH, CUT, SET = range(4)
 """Kinds of I/Os. After a CUT, which sets blocks back, everything is durable; what was SET is durable at once."""
 LOG_SUFFIX: Final = ".log"

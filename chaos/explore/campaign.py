@@ -35,7 +35,7 @@ from chaos.reporting.page.file import write_report
 from chaos.reporting.recall import result_of
 from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, write_result
 from chaos.stack.agent.diary import Diary
-from chaos.stack.cache import CACHE_IN_AGENT, cache_folder, scratch_of, unfinished
+from chaos.stack.cache import cache_folder, in_agent, scratch_of, unfinished
 from chaos.stack.engine.identity import Run
 from chaos.stack.live.lifecycle import lab
 from chaos.trial import RECORDING_FOLDER, unless_the_agent_dies
@@ -105,7 +105,7 @@ class Explored:
     @property
     def earliest(self) -> Found | None:
         """The first violation of the recording."""
-        return min(self.violated, key=lambda each: (each.instant, each.taken), default=None)
+        return min(self.violated, key=lambda each: each.order, default=None)
 
     @property
     def smallest(self) -> Found | None:
@@ -227,8 +227,8 @@ class Exploration:
                 self._recorded.require_bases(bases(made), self._folder)
                 logs = scratch_of(run.id) / RECORDING_FOLDER
                 await asyncio.to_thread(_linked, self._folder / RECORDING_FOLDER, logs)
-                in_agent = {lun: f"{_in_agent(logs)}/{name}" for lun, name in self._recorded.luns.items()}
-                checks = StateCheck(made, readers, plan.limits, in_agent, self._history, self._owners)
+                paths = {lun: f"{in_agent(logs)}/{name}" for lun, name in self._recorded.luns.items()}
+                checks = StateCheck(made, readers, plan.limits, paths, self._history, self._owners)
                 file = scratch_of(run.id) / HISTORY_FILE
                 while self._left and not self._stopped:
                     state = self._left.popleft()
@@ -242,8 +242,8 @@ class Exploration:
     def _take(self, found: Found, file: Path) -> None:
         with (self._folder / STATES_FILE).open("ab") as kept:
             kept.write(orjson.dumps(asdict(found)) + b"\n")
-        earliest = min((each.instant for each in self.progress.checked if each.outcome == "violated"), default=None)
-        if found.outcome == "violated" and (earliest is None or found.instant < earliest):
+        earliest = min((each.order for each in self.progress.checked if each.outcome == "violated"), default=None)
+        if found.outcome == "violated" and (earliest is None or found.order < earliest):
             folder = self._folder / VIOLATION_FOLDER
             folder.mkdir(exist_ok=True)
             shutil.copyfile(file, folder / HISTORY_FILE)
@@ -281,10 +281,6 @@ def _found_before(file: Path) -> Iterator[Found]:
         with contextlib.suppress(orjson.JSONDecodeError):
             kept = orjson.loads(line)
             yield Found(**{**kept, "survivors": tuple(map(tuple, kept["survivors"])), "lost": tuple(kept["lost"])})
-
-
-def _in_agent(path: Path) -> str:
-    return f"{CACHE_IN_AGENT}/{path.relative_to(cache_folder())}"
 
 
 def _linked(folder: Path, to: Path) -> None:

@@ -15,11 +15,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from chaos.agent.recording import Recording
+from chaos.agent.recording import BLOCK_BYTES, Recording
 from chaos.errors import HarnessError
 
 JOURNAL, TABLES, GONE, UNKNOWN = "the journal", "tables of the file system", "files that are gone", "the disk"
-_BLOCK_BYTES: Final = 4096
 _JOURNAL_INODE: Final = 8
 _AT_ONCE: Final = 1000
 """Blocks, or inodes, in one command of debugfs."""
@@ -67,9 +66,9 @@ def _write(recording: Recording, data: Path, base: Path, image: Path) -> None:
     with data.open("rb") as written, image.open("r+b") as to:
         for block, slot in enumerate(map_):
             if slot >= 0:
-                written.seek(slot * _BLOCK_BYTES)
-                to.seek(block * _BLOCK_BYTES)
-                to.write(written.read(_BLOCK_BYTES))
+                written.seek(slot * BLOCK_BYTES)
+                to.seek(block * BLOCK_BYTES)
+                to.write(written.read(BLOCK_BYTES))
 
 
 def _tables(dumped: str) -> list[range]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from chaos.agent.recording import BLOCK_BYTES
 from chaos.agent.states import Crash
 from chaos.checks.file import judge_file
 from chaos.checks.verdict import Judgement
@@ -29,7 +30,6 @@ Outcome = Literal["kept", "violated", "undecided"]
 """Everything that was acknowledged is there; something is wrong; not everything could be read."""
 CUT: Final = "disk.power_cut"
 LOST_SHOWN_MAX: Final = 10
-BLOCK_BYTES: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ class Found:
     def taken(self) -> int:
         """How many blocks the cut took."""
         return self.volatile - len(self.survivors)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Earlier ones come first, and of one instant that which takes least."""
+        return self.instant, self.taken
 
     @property
     def key(self) -> tuple[int, tuple[Block, ...]]:

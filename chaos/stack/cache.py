@@ -53,6 +53,11 @@ def cache_place() -> Path:
     return base / "holdfast"
 
 
+def in_agent(path: Path) -> str:
+    """What an agent calls a path in the cache folder."""
+    return f"{CACHE_IN_AGENT}/{path.relative_to(cache_place())}"
+
+
 def golden_place() -> Path:
     """Where golden LUNs are: a folder for each set of them, and files with empty file systems."""
     return cache_place() / "golden"

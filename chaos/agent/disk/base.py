@@ -8,10 +8,9 @@ from array import array
 from pathlib import Path
 from typing import Final, Protocol
 
-from chaos.agent.recording import DATA_SUFFIX, LOG_SUFFIX, Recording
+from chaos.agent.recording import BLOCK_BYTES, DATA_SUFFIX, LOG_SUFFIX, Recording
 from chaos.agent.states import Crash
 
-BLOCK_BYTES: Final = 4096
 FROM_BASE: Final = -1
 """In the place of a slot: the block is as in the base."""
 _RECORDINGS_MAX: Final = 16

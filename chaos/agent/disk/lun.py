@@ -20,9 +20,9 @@ from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
-from chaos.agent.disk.base import BLOCK_BYTES, FROM_BASE, Base, FileBase, is_run, runs
+from chaos.agent.disk.base import FROM_BASE, Base, FileBase, is_run, runs
 from chaos.agent.disk.log import WriteLog
-from chaos.agent.recording import DATA_SUFFIX, LOG_SUFFIX
+from chaos.agent.recording import BLOCK_BYTES, DATA_SUFFIX, LOG_SUFFIX
 
 SECTOR_BYTES = 512
 """What a disk writes whole or not at all."""

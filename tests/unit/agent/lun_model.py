@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from chaos.agent.disk import log, lun
-from chaos.agent.disk.base import BLOCK_BYTES, FileBase, RecordedBase
+from chaos.agent.disk.base import FileBase, RecordedBase
 from chaos.agent.disk.lun import SECTOR_BYTES, Lun
-from chaos.agent.recording import CUT, DATA_SUFFIX, LOG_SUFFIX, WRITE, Recording
+from chaos.agent.recording import BLOCK_BYTES, CUT, DATA_SUFFIX, LOG_SUFFIX, WRITE, Recording
 
 BLOCKS = 12
 SIZE = BLOCKS * BLOCK_BYTES

@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 
 from chaos.agent.disk import fuse
-from chaos.agent.disk.base import BLOCK_BYTES
+from chaos.agent.recording import BLOCK_BYTES
 from chaos.agent.request import Done
 from chaos.agent.service import Agent
 from chaos.agent.states import Effect, Fail, Hold, LunState, Operation

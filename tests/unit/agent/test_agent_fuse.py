@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from chaos.agent.disk import fuse
-from chaos.agent.disk.base import BLOCK_BYTES
 from chaos.agent.disk.fuse import Front
 from chaos.agent.disk.lun import Lun
 from chaos.agent.disk.state import Port, Target
+from chaos.agent.recording import BLOCK_BYTES
 from chaos.agent.states import Effect, Fail, Hold, Operation
 
 SIZE = 16 * BLOCK_BYTES

@@ -11,8 +11,8 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from chaos.agent.disk import log
-from chaos.agent.disk.base import BLOCK_BYTES
 from chaos.agent.disk.lun import Lun
+from chaos.agent.recording import BLOCK_BYTES
 from tests.unit.agent.lun_model import (
     SIZE,
     Early,

@@ -18,10 +18,10 @@ import pytest
 from chaos.agent import __main__ as main
 from chaos.agent import service, states, wire, wire_states
 from chaos.agent.disk import filesystems, loop, mounted
-from chaos.agent.disk.base import BLOCK_BYTES
 from chaos.agent.disk.effects import Effect, FailEffect, Fate, Io
 from chaos.agent.disk.fuse import Front
 from chaos.agent.network import links, namespaces
+from chaos.agent.recording import BLOCK_BYTES
 from chaos.agent.request import REQUESTS, Done
 from chaos.agent.service import Agent
 from chaos.agent.states import Fail, LunState

@@ -1,0 +1,61 @@
+"""What an exploration keeps of what it finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from chaos.explore.campaign import STATES_FILE, VIOLATION_FOLDER, Exploration, Explored, Progress
+from chaos.explore.state import Found, Outcome
+from chaos.explore.telling import exit_code, told
+from chaos.reporting.result import HISTORY_FILE
+
+
+def found(number: int, instant: int, taken: int, outcome: Outcome = "violated") -> Found:
+    return Found(number, instant, "data", 3, taken + 1, (("data", 1),), outcome, "1 of 2 records is lost")
+
+
+def explored(*states: Found) -> Explored:
+    return Explored(Path("here"), 9, 1 << 60, len(states), None, 300, states, len(states), 6.0)
+
+
+@pytest.mark.parametrize(
+    "order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)], ids=["as they come", "backwards", "side by side"]
+)
+def test_the_history_that_is_kept_is_that_of_the_violation_which_is_told_as_the_earliest(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    states = [found(1, 5, 9), found(2, 5, 2), found(3, 8, 1), found(4, 2, 0, "kept")]
+    exploration = Exploration.__new__(Exploration)
+    vars(exploration).update(_folder=tmp_path, progress=Progress(len(states)))
+    for place in order:
+        history = tmp_path / "history of one state"
+        history.write_text(str(states[place].number))
+        exploration._take(states[place], history)
+    result = explored(*exploration.progress.checked)
+    assert result.earliest == states[1]
+    assert result.smallest == states[2]
+    assert (tmp_path / VIOLATION_FOLDER / HISTORY_FILE).read_text() == "2"
+    kept = (tmp_path / STATES_FILE).read_bytes().splitlines()
+    assert [orjson.loads(line)["number"] for line in kept] == [states[place].number for place in order]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [(("kept", "kept"), 0), (("kept", "undecided"), 2), (("undecided", "violated"), 1)],
+)
+def test_the_exit_code_tells_the_worst_state(outcomes: tuple[Outcome, ...], code: int) -> None:
+    assert exit_code(explored(*(found(n, n, 1, outcome) for n, outcome in enumerate(outcomes)))) == code
+
+
+def test_the_lines_tell_how_many_are_wrong_and_where_the_first_is() -> None:
+    lines = told(explored(found(1, 5, 2), found(2, 8, 1), found(3, 9, 0, "undecided")))
+    assert lines[1] == (
+        "3 states checked: 0 have everything that was acknowledged before, 2 do not, 1 could not be read"
+    )
+    where = "state 1, just before flush 3 of data, 2 of 3 blocks that are not flushed gone"
+    assert lines[2] == f"earliest: {where}: 1 of 2 records is lost"
+    assert lines[3].startswith("smallest: state 2, ")
+    assert lines[-2] == "3 states in 6 s, 30 a minute"
