@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from chaos.agent.states import LinkState, ServiceState
-from chaos.agent.wire import Event
+from chaos.agent.wire import Confine, Event
 from chaos.agent.wire_states import ApplyLinks, ApplyServices, CountDrops
 from chaos.experiment.plan import Target, Trigger
 from chaos.faults.injector import Injector
@@ -67,6 +67,23 @@ async def opens(scene: Scene) -> None:
         return await reach(scene) == ALL
 
     await until(every, "not every link is open", seconds_max=30)
+
+
+def test_a_container_that_two_start_at_once_is_linked_once_and_its_links_can_be_cut(play: Play) -> None:
+    """As a restart policy and the operators may do, who both find that it does not run."""
+
+    async def act(scene: Scene) -> None:
+        running = scene.running
+        pid, subnet = running.running["two"].pid, running._network.subnet
+        both = (running.agent.call(Confine("two", pid, subnet)) for _ in range(2))
+        await asyncio.gather(*both)
+        injector = scene.injector("network.partition", target=Target("isolate", ("two",)))
+        await injector.enter_phase("now")
+        assert await reach(scene) == {"one>three", "three>one"}
+        await injector.heal_all()
+        await opens(scene)
+
+    play(act, trio())
 
 
 ALL = {f"{a}>{b}" for a in NAMES for b in NAMES if a != b}

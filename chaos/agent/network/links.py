@@ -58,6 +58,8 @@ class Links:
     def __init__(self) -> None:
         """No container is known yet, and no link is closed."""
         self._lock = threading.Lock()
+        self._adding = threading.Lock()
+        """Held while a container is added, which takes longer than a fault may wait."""
         self._ends: dict[str, _End] = {}
         self._addresses: dict[str, tuple[bytes, ...]] = {}
         """Hardware addresses by service, also of those that have ended: they are expected back with the same."""
@@ -70,20 +72,30 @@ class Links:
     def add(self, service: str, pid: int) -> None:
         """A container has started: the wanted states of its links are in force when this returns.
 
+        It may be told twice, by a restart policy and by operators who both found that it did not run: the table in a
+        namespace belongs to one socket, and the kernel refuses a second.
+
         Raises:
             OSError: It has ended again, or the kernel refuses.
         """
         namespace = namespaces.of_process(pid)
-        try:
-            table = Table(namespace)
-        except OSError:
-            os.close(namespace)
-            raise
-        with self._lock:
-            self._forget(service)
-            self._ends[service] = _End(namespace, table)
-            self._know({service: namespace}, self._ends)
-            self._sample(service)
+        with self._adding:
+            with self._lock:
+                known = self._ends.get(service)
+                is_linked = known is not None and os.path.sameopenfile(known.namespace, namespace)
+            if is_linked:
+                os.close(namespace)
+                return
+            try:
+                table = Table(namespace)
+            except OSError:
+                os.close(namespace)
+                raise
+            with self._lock:
+                self._forget(service)
+                self._ends[service] = _End(namespace, table)
+                self._know({service: namespace}, self._ends)
+                self._sample(service)
 
     def forget(self, service: str) -> None:
         """A container has ended, or is about to."""
