@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from chaos.preflight.opening import Opened, open_experiment
     from chaos.reporting.recall import judge_again
     from chaos.reporting.result import TrialResult
+    from chaos.search import plans
     from chaos.trials import run_trials
     from chaos.workload.drivers.options import DriverOptions
     from chaos.workload.drivers.plain import ConnectedSession, PlainSession
@@ -62,6 +63,7 @@ __all__ = [
     "fault",
     "judge_again",
     "open_experiment",
+    "plans",
     "run_trials",
     "send_once",
 ]
@@ -76,6 +78,7 @@ _HOMES = {
     "chaos.preflight.opening": ("Opened", "open_experiment"),
     "chaos.reporting.recall": ("judge_again",),
     "chaos.reporting.result": ("TrialResult",),
+    "chaos.search": ("plans",),
     "chaos.trials": ("run_trials",),
     "chaos.workload.drivers.options": ("DriverOptions",),
     "chaos.workload.drivers.plain": ("ConnectedSession", "PlainSession"),
@@ -89,7 +92,7 @@ def __getattr__(name: str) -> Any:
     """Import a public name from where it is defined."""
     if name not in _HOME:
         raise AttributeError(f"module 'chaos' has no attribute {name!r}; `holdfast docs api` has its public names")
-    value = getattr(importlib.import_module(_HOME[name]), name)
+    value = pkgutil.resolve_name(f"{_HOME[name]}.{name}")
     globals()[name] = value
     return value
 

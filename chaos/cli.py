@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chaos.answering import Answer, answered, complain
+from chaos.cli_many import AsJson, Quiet, Seed, explore, search
 from chaos.errors import EXIT_HARNESS, EXIT_HELD, EXIT_VIOLATED, UsageError
 from chaos.reporting.listener import Collector, FanOut
 from chaos.reporting.result import (
@@ -49,19 +50,12 @@ Files = Annotated[
     list[Path],
     typer.Argument(metavar="FILE...", help="Experiments, plans, or folders: of a folder all experiments in it."),
 ]
-Seed = Annotated[
-    int | None, typer.Option(min=0, help="Draw the plan from this number. Default: a fresh one, which is printed.")
-]
 Times = Annotated[
     int, typer.Option(min=1, help="Trials of each file. An experiment is drawn anew for each, with the next seed.")
-]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="One line for each trial or file, and errors; nothing else.")
 ]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Leave nothing out: each phase, reason and cause, files passed over.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, the rest on stderr.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -216,40 +210,8 @@ def run(
     return Answer(exit_code(results, expect=expect), document, "\n".join(lines))
 
 
-@app.command()
-def explore(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="An experiment; or the folder of an exploration, which then goes on.")
-    ],
-    points: Annotated[
-        int, typer.Option(min=1, help="Check at most this many crash states: first the instants, then drawn subsets.")
-    ] = 300,
-    subsets: Annotated[
-        int, typer.Option(min=0, help="At each instant also so many subsets of what is not flushed; the first is all.")
-    ] = 2,
-    representative: Annotated[
-        bool,
-        typer.Option("--representative", help="Check one of the states that are alike; more where one is bad."),
-    ] = False,
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, help="Check them on this many stack copies in parallel.")
-    ] = 2,
-    seed: Seed = None,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop after the first violation.")] = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> Answer:
-    """Record one run, then cut the power at every instant of it and see that nothing acknowledged is gone."""
-    from chaos.explore import telling
-    from chaos.explore.command import Wanted, explore_file
-    from chaos.reporting.logfile import logged_to_file
-    from chaos.stack.cleanup.sweep import sweep
-
-    sweep(all_=False)
-    wanted = Wanted(points, subsets, jobs, representative=representative, fail_fast=fail_fast)
-    with logged_to_file():
-        result = explore_file(file, seed, wanted, sys.stderr if as_json else sys.stdout, quiet=quiet)
-    return Answer(telling.exit_code(result), telling.document(result), "\n".join(telling.told(result)))
+app.command()(explore)
+app.command()(search)
 
 
 @app.command(name="driver-test")

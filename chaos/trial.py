@@ -37,6 +37,7 @@ from chaos.stack.live.mending import mend
 from chaos.stack.live.roles import Roles
 from chaos.stack.live.running import RunningStack
 from chaos.workload import canaries
+from chaos.workload.actions import actions_of
 from chaos.workload.drivers import chosen_driver
 from chaos.workload.drivers.blame import drivers_place
 from chaos.workload.fleet import Fleet, ask_nobody
@@ -199,7 +200,7 @@ class Trial:
         """Phones work, faults strike."""
         fleet = Fleet(
             self._plan.workload,
-            self._plan.seed,
+            actions_of(self._plan),
             self._driver,
             self._front_door,
             self._logbook,

@@ -42,6 +42,7 @@ class Judgement:
         first_told: OWNER/RECORD of the first record of some of the latter, which has no life story here.
         records: The first anomalous records with their life stories, of `records_total`
             of `owners_total` users.
+        toothless: Faults that did not bite, by their places in the schedule.
     """
 
     verdict: Verdict | None
@@ -59,6 +60,7 @@ class Judgement:
     records_total: int
     owners_total: int
     first_told: Mapping[str, str] = field(default_factory=dict)
+    toothless: tuple[int, ...] = ()
 
 
 def judge(history: History, further: Counts | None = None) -> Judgement:
@@ -99,8 +101,9 @@ def conclude(history: History, tally: Tally) -> Judgement:
     anomalies = _anomalies(history, tally, covered)
     violated = _violated(history, tally, anomalies)
     thin = _thin(history, tally, covered, mix)
+    idle = toothless(history, counts.traffic)
     if not violated:  # a loss is proven by itself, however its fault took hold
-        thin = [*toothless(history, counts.traffic), *thin]
+        thin = [*idle.values(), *thin]
     verdict: Verdict | None = "VIOLATED" if violated else "INCONCLUSIVE" if thin else "HELD"
     reasons = [*violated, *thin]
     if seen.blind and not (violated and seen.otherwise):
@@ -126,6 +129,7 @@ def conclude(history: History, tally: Tally) -> Judgement:
         records_total=len(tally.classes),
         owners_total=len({owner for owner, _ in tally.classes}),
         first_told=tally.first_told,
+        toothless=tuple(idle),
     )
 
 

@@ -5,6 +5,7 @@ The faults stand above this package and are not imported here: who loads an expe
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -91,6 +92,16 @@ def schedule_problems(root: Node, faults: FaultCatalogue) -> list[Problem]:
         return []
     entries = [("schedule", i) for i, item in enumerate(schedule.items) if isinstance(item, Table)]
     return [problem for loc in entries for problem in _entry_problems(root, loc, faults)]
+
+
+def search_problems(root: Node, faults: FaultCatalogue) -> list[Problem]:
+    """Problems of the patterns of faults that a search may draw: those that fit no fault."""
+    patterns, _ = find(root, ("search", "faults"))
+    return [
+        item.place.problem(f"no fault is called {shown(item)}", did_you_mean(str(item.value), faults.known))
+        for item in (patterns.items if isinstance(patterns, Items) else ())
+        if isinstance(item, Scalar) and not fnmatch.filter(faults.known, str(item.value))
+    ]
 
 
 def _entry_problems(root: Node, loc: Loc, faults: FaultCatalogue) -> list[Problem]:

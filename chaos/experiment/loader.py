@@ -28,6 +28,7 @@ from chaos.experiment.plan import (
     Plan,
     RecordType,
     ScheduledFault,
+    Search,
     Target,
     Trigger,
     Workload,
@@ -140,7 +141,11 @@ def _plan(document: Document, path: Path, faults: FaultCatalogue, seed: int | No
     folder = _folder(path)
     driver_folder = _absolute(folder, model.driver_folder) if model.driver_folder is not None else None
     plan = _placed(_drawn(model, model.plan, model.seed, folder, driver_folder), document.root)
-    return replace(plan, inputs=_absolute(folder, model.inputs)) if model.inputs is not None else plan
+    return replace(
+        plan,
+        actions=_absolute(folder, model.actions) if model.actions is not None else None,
+        inputs=_absolute(folder, model.inputs) if model.inputs is not None else None,
+    )
 
 
 def load_draft(path: Path, faults: FaultCatalogue) -> tuple[Plan, list[int]] | None:
@@ -199,6 +204,7 @@ def _drawn(model: FileModel, name: str, seed: int, folder: Path, driver_folder: 
         schedule=tuple(_fault(entry, f"{seed}/{i}") for i, entry in enumerate(model.schedule)),
         checks=Checks(**model.checks.model_dump()),
         limits=Limits(**model.limits.model_dump(), stated=frozenset(model.limits.model_fields_set)),
+        search=Search(tuple(model.search.faults), model.search.events),
         expect=model.expect,
         driver=model.driver,
         driver_folder=driver_folder,
@@ -274,12 +280,16 @@ def _as_file(plan: Plan, folder: Path) -> dict[str, object]:
         data["driver"] = plan.driver.as_file()
     if plan.driver_folder is not None:
         data["driver_folder"] = _relative(plan.driver_folder, folder)
+    if plan.actions is not None:
+        data["actions"] = _relative(plan.actions, folder)
     if plan.inputs is not None:
         data["inputs"] = _relative(plan.inputs, folder)
     data["workload"] = dict(plan.workload.settings)
     data["schedule"] = [_entry(fault) for fault in plan.schedule]
     data["checks"] = dict(vars(plan.checks))
     data["limits"] = dict(plan.limits.seconds)
+    if plan.search != Search():
+        data["search"] = {"faults": list(plan.search.faults), "events": plan.search.events}
     return data
 
 

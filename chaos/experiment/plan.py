@@ -1,6 +1,7 @@
 """A plan: an experiment with everything drawn. The same plan with the same images is the same trial.
 
-Operations themselves are a pure function of (`Workload`, `seed`), see `chaos.workload.generator`.
+Operations themselves are a pure function of (`Workload`, `seed`), see `chaos.workload.generator`, or stand in a file
+beside the plan.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ Verdict = Literal["HELD", "VIOLATED", "INCONCLUSIVE"]
 Parameter = str | int | float | bool | list[str] | dict[str, int] | None
 
 
+ACTIONS_FILE = "actions.jsonl"
+"""Beside a plan: what its users do."""
 PHOTO = "photo"
 """The type of records that have a blob."""
 
@@ -197,6 +200,19 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Search:
+    """What `holdfast search` may draw.
+
+    Attributes:
+        faults: Patterns of the names of faults, as "process.*": what the stack promises to survive; none: all faults.
+        events: Faults of a schedule at most.
+    """
+
+    faults: tuple[str, ...] = ()
+    events: int = 3
+
+
+@dataclass(frozen=True)
 class Plan:
     """A fully drawn experiment.
 
@@ -206,6 +222,7 @@ class Plan:
         driver: Overrides the stack's own where set.
         driver_folder: Where the module of a driver `module:Class` is looked for: the experiment's own folder.
         profiles: Compose profiles that are switched on.
+        actions: The file of what users do, `chaos.workload.actions`; None: it is drawn from workload and seed.
         inputs: Of a run folder's plan, the list of what the run read; the files lie beside it.
         file: The experiment or plan that it was loaded from, as the user named it.
     """
@@ -223,5 +240,7 @@ class Plan:
     driver_folder: Path | None = None
     profiles: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    search: Search = Search()
+    actions: Path | None = None
     inputs: Path | None = None
     file: Path | None = field(default=None, compare=False)

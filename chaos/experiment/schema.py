@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from chaos.experiment.catalogue import TargetForm
 from chaos.experiment.driver_form import DriverForm
 from chaos.experiment.explain import fail
-from chaos.experiment.plan import PHOTO, PLAIN_TYPES, Checks, Limits, Verdict, Workload
+from chaos.experiment.plan import PHOTO, PLAIN_TYPES, Checks, Limits, Search, Verdict, Workload
 from chaos.experiment.source import did_you_mean
 
 SEED_MAX = 2**63 - 1
@@ -36,7 +36,7 @@ PhotoBytes = Annotated[int, Field(ge=1_000, le=16_000_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 Text = Annotated[str, Field(min_length=1, max_length=255)]
 
-_W, _C, _L = Workload(), Checks(), Limits()
+_W, _C, _L, _S = Workload(), Checks(), Limits(), Search()
 
 
 def _span(low: float, high: float, *, whole: bool) -> Callable[[object], object]:
@@ -191,6 +191,13 @@ class LimitsModel(Strict):
     door_seconds_max: Seconds = _L.door_seconds_max
 
 
+class SearchModel(Strict):
+    """What `holdfast search` may draw."""
+
+    faults: Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=100)] = []
+    events: Annotated[int, Field(ge=1, le=12)] = _S.events
+
+
 class FileModel(Strict):
     """What an experiment and a plan have in common."""
 
@@ -208,6 +215,7 @@ class FileModel(Strict):
     schedule: Annotated[list[ScheduledFaultModel], Field(max_length=100)] = []
     checks: ChecksModel = ChecksModel()
     limits: LimitsModel = LimitsModel()
+    search: SearchModel = SearchModel()
     expect: Verdict = "HELD"
 
 
@@ -223,6 +231,7 @@ class PlanModel(FileModel):
     plan: Name
     seed: Annotated[int, Field(ge=0, le=SEED_MAX)]
     driver_folder: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    actions: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     inputs: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
 
 

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from chaos.errors import Problem, SourceError
-from chaos.experiment.catalogue import FaultCatalogue, schedule_problems
+from chaos.experiment.catalogue import FaultCatalogue, schedule_problems, search_problems
 from chaos.experiment.explain import problems_of
 from chaos.experiment.schema import FileModel, PlanModel, with_targets
 from chaos.experiment.source import Document, Loc, Node, Plain, cut, find, plain
@@ -35,7 +35,7 @@ def validated(document: Document, model: type[M], faults: FaultCatalogue) -> M:
 
 def made_of(root: Node, model: type[M], faults: FaultCatalogue) -> tuple[M | None, list[Problem]]:
     """The model without what is wrong, if anything is left, and every problem."""
-    problems = schedule_problems(root, faults)
+    problems = schedule_problems(root, faults) + search_problems(root, faults)
     model = with_targets(model, faults.forms)
     data = plain(root, text_at=lambda loc: loc[0] == "variables")
     listed = data.get("schedule") if isinstance(data, dict) else None

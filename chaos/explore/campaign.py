@@ -56,6 +56,11 @@ class Progress:
     begun: float = field(default_factory=time.monotonic)
 
     @property
+    def done(self) -> int:
+        """States that are checked."""
+        return len(self.checked)
+
+    @property
     def violated(self) -> int:
         """States in which something is wrong."""
         return sum(each.outcome == "violated" for each in self.checked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
@@ -12,9 +11,9 @@ from chaos.explore.campaign import Explored, Progress
 from chaos.explore.state import Found, place
 from chaos.reporting.result import Document, jsonable
 from chaos.reporting.words import counted, duration
+from chaos.search import steps
 
-_QUIET_SECONDS_MAX = 9.0
-"""After so long without a line a plain log says how far it is."""
+_TOLD_MAX = 3
 _POSSIBLE_SHOWN_MAX = 10**15
 
 
@@ -78,54 +77,14 @@ def document(explored: Explored) -> Document:
 
 @contextmanager
 def shown(progress: Progress, out: TextIO, *, quiet: bool) -> Iterator[Callable[[Found], None]]:
-    """Take what is found, and show how far it is: a bar where somebody looks on, else sparse lines."""
-    if quiet:
-        yield lambda found: None
-    elif out.isatty():
-        with _bar(progress, out) as tell:
-            yield tell
-    else:
-        yield _lines(progress, out)
+    """Take what is found, and show how far it is; of what is violated the first ones are told."""
 
+    def line(found: Found) -> str:
+        is_told = found.outcome == "undecided" or (found.outcome == "violated" and progress.violated <= _TOLD_MAX)
+        return f"{found.outcome}: {found_line(found)}" if is_told else ""
 
-def _lines(progress: Progress, out: TextIO) -> Callable[[Found], None]:
-    said = time.monotonic()
-
-    def tell(found: Found) -> None:
-        nonlocal said
-        if found.outcome != "kept" and (found.outcome != "violated" or progress.violated <= 3):
-            _say(out, f"  {found.outcome}: {found_line(found)}")
-        elif time.monotonic() - said < _QUIET_SECONDS_MAX:
-            return
-        else:
-            left = f", {duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
-            wrong = f", {progress.violated:,} violated" if progress.violated else ""
-            _say(out, f"  {len(progress.checked):,} of {progress.total:,} states{wrong}{left}")
-        said = time.monotonic()
-
-    return tell
-
-
-@contextmanager
-def _bar(progress: Progress, out: TextIO) -> Iterator[Callable[[Found], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (BarColumn(24), MofNCompleteColumn(), TextColumn("states{task.fields[wrong]}"), TimeRemainingColumn())
-    with Bar(*columns, console=Console(file=out, highlight=False, markup=False)) as bar:
-        task = bar.add_task("", total=progress.total, completed=len(progress.checked), wrong="")
-
-        def tell(found: Found) -> None:
-            wrong = f", {progress.violated:,} violated" if progress.violated else ""
-            bar.update(task, completed=len(progress.checked), wrong=wrong)
-
-        yield tell
-
-
-def _say(out: TextIO, line: str) -> None:
-    out.write(f"{line}\n")
-    out.flush()
+    with steps.shown(progress, "states", out, quiet=quiet) as step:
+        yield lambda found: step(line(found))
 
 
 def _possible(states: int) -> str:

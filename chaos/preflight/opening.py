@@ -19,6 +19,7 @@ from chaos.stack.inputs.manifest import read_manifest
 from chaos.stack.inputs.sources import Sources
 from chaos.stack.patience import with_patience
 from chaos.stack.spec import Stack
+from chaos.workload.actions import read_actions
 from chaos.workload.drivers import chosen_driver
 from chaos.workload.drivers.options import misfits_told
 
@@ -79,6 +80,9 @@ def open_experiment(
             check_targets(plans[0], opened.stack, file, numbers)
         with _kept(wrong):
             opened = _with_driver(opened)
+        with _kept(wrong):
+            if plans[0].actions is not None:
+                read_actions(plans[0].actions, plans[0].workload)
     elif plans[0].driver is not None:  # no stack says what is asked of it
         with _kept(wrong):
             chosen_driver(plans[0].driver, plans[0].driver_folder)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from chaos.errors import DriverError, HarnessError
 from chaos.experiment.plan import PHOTO, Workload
 from chaos.history.events import CANARY_DEVICE, CANARY_OWNER, DoorRead, Policy, Row
 from chaos.workload.device import Device, Habits
 from chaos.workload.drivers.calls import answer_of, close
-from chaos.workload.generator import Action, draw
+from chaos.workload.generator import Action
 from chaos.workload.logbook import Logbook
 from chaos.workload.reads.relay import DEAD_SECONDS_MAX, dead
 from chaos.workload.session import FrontDoor, Session
@@ -37,14 +37,14 @@ class Fleet:
     def __init__(
         self,
         workload: Workload,
-        seed: int,
+        actions: Sequence[Action],
         driver: type[Session],
         front_door: FrontDoor,
         logbook: Logbook,
         policy: Policy = "reject",
     ) -> None:
         """Make the phones; nothing is sent yet."""
-        self._actions = draw(workload, seed)
+        self._actions = actions
         self._logbook = logbook
         self._front_door = front_door
         self._one_by_one = asyncio.Lock()

@@ -17,19 +17,19 @@ from chaos.history.model import INFINITY, History
 _NONE: Final = Traffic()
 
 
-def toothless(history: History, traffic: Mapping[int, Traffic]) -> tuple[str, ...]:
-    """One line for every scheduled fault that did not bite.
+def toothless(history: History, traffic: Mapping[int, Traffic]) -> dict[int, str]:
+    """One line for every scheduled fault that did not bite, by its place in the schedule.
 
     Args:
         history: Its faults, and what phones felt of them.
         traffic: What was known of writes when a fault of the load struck, by the fault's index.
     """
-    lines = []
+    lines: dict[int, str] = {}
     for index, name in enumerate(history.header.faults):
         why = _missing(history, [event for event in history.faults if event.index == index], traffic.get(index, _NONE))
         if why:
-            lines.append(f"{name} (fault {index + 1}) did not bite: {why}")
-    return tuple(lines)
+            lines[index] = f"{name} (fault {index + 1}) did not bite: {why}"
+    return lines
 
 
 def _missing(history: History, events: Sequence[FaultEvent], traffic: Traffic) -> str:

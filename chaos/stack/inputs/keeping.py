@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.experiment.plan import Plan
+from chaos.experiment.plan import ACTIONS_FILE, Plan
 from chaos.stack.images.context import GIVEN
 from chaos.stack.inputs.digests import content, listed, salted, size_of, walked
 from chaos.stack.inputs.manifest import FOLDER, MANIFEST_FILE, Manifest, Unit
@@ -53,11 +53,15 @@ class Kept:
         if folder != self._folder:
             shutil.copyfile(self._folder / MANIFEST_FILE, folder / MANIFEST_FILE)
             _copy(self._folder / FOLDER, sorted(walked(self._folder / FOLDER)), folder / FOLDER, _link)
+        actions = None if plan.actions is None else folder.resolve() / ACTIONS_FILE
+        if plan.actions is not None and plan.actions != actions:
+            shutil.copyfile(plan.actions, folder / ACTIONS_FILE)
         there = Sources(self._manifest.carried(folder))
         has_driver = any(unit.what == "driver" for unit in self._manifest.units)
         return dataclasses.replace(
             plan,
             stack=tuple(there.carried_place(_name(file, self._sources)) for file in plan.stack),
+            actions=actions,
             driver_folder=there.carried_place(_folder_name(plan, self._sources)) if has_driver else None,
             inputs=folder.resolve() / MANIFEST_FILE,
         )

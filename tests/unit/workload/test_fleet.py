@@ -17,6 +17,7 @@ from chaos.history.reader import read_history
 from chaos.history.recorder import Recorder
 from chaos.workload import fleet as module
 from chaos.workload.fleet import DRAIN_PATIENCE_SECONDS, Fleet
+from chaos.workload.generator import draw
 from chaos.workload.logbook import Logbook
 from chaos.workload.session import Changes, FrontDoor, Session
 from tests.unit.workload.fakes import DOOR, Events, Service, session_of
@@ -32,7 +33,7 @@ async def run_load(
     workload: Workload, seed: int, driver: type[Session], front_door: FrontDoor, logbook: Logbook
 ) -> Fleet:
     """Carry out the whole workload; the fleet is closed if that fails."""
-    fleet = Fleet(workload, seed, driver, front_door, logbook, "reject")
+    fleet = Fleet(workload, draw(workload, seed), driver, front_door, logbook, "reject")
     try:
         await fleet.work()
     except BaseException:
@@ -125,7 +126,7 @@ def test_a_load_that_is_awaited_has_patience_with_a_slow_service(awaited: bool) 
         return awaited
 
     async def scene() -> None:
-        fleet = Fleet(LOAD, 7, session_of(service), DOOR, Logbook(Events()))
+        fleet = Fleet(LOAD, draw(LOAD, 7), session_of(service), DOOR, Logbook(Events()))
         loading = asyncio.create_task(fleet.work(awaits))
         await asyncio.sleep(3 * DRAIN_PATIENCE_SECONDS)
         assert loading.done() is not awaited
@@ -142,7 +143,7 @@ def test_an_awaited_load_ends_when_nobody_answers_at_all(monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "AWAITED_PATIENCE_SECONDS", 1.0)
 
     async def scene() -> None:
-        fleet = Fleet(LOAD, 7, session_of(Service(down=True)), DOOR, Logbook(Events()))
+        fleet = Fleet(LOAD, draw(LOAD, 7), session_of(Service(down=True)), DOOR, Logbook(Events()))
         await asyncio.wait_for(fleet.work(lambda unsent: True), SECONDS_MAX)
         assert sum(device.unsent for device in fleet.devices) > 100
         await fleet.close()
@@ -253,7 +254,7 @@ def test_a_witness_reads_beside_the_carrier_what_phones_wait_for() -> None:
     service, sink = Service(), Events()
 
     async def scene() -> None:
-        fleet = Fleet(LOAD, 7, session_of(service), DOOR, Logbook(sink))
+        fleet = Fleet(LOAD, draw(LOAD, 7), session_of(service), DOOR, Logbook(sink))
         waiting, content = fleet.devices[3], fleet.devices[0]
         assert not waiting.unheard
         service.trouble.append("lost answer")

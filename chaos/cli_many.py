@@ -1,0 +1,87 @@
+"""The commands that try one experiment many times: `holdfast explore` and `holdfast search`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chaos.answering import Answer
+
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Draw the plan from this number. Default: a fresh one, which is printed.")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="One line for each trial or file, and errors; nothing else.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, the rest on stderr.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Use this many stack copies in parallel.")]
+
+
+def explore(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="An experiment; or the folder of an exploration, which then goes on.")
+    ],
+    points: Annotated[
+        int, typer.Option(min=1, help="Check at most this many crash states: first the instants, then drawn subsets.")
+    ] = 300,
+    subsets: Annotated[
+        int, typer.Option(min=0, help="At each instant also so many subsets of what is not flushed; the first is all.")
+    ] = 2,
+    representative: Annotated[
+        bool,
+        typer.Option("--representative", help="Check one of the states that are alike; more where one is bad."),
+    ] = False,
+    jobs: Jobs = 2,
+    seed: Seed = None,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop after the first violation.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> Answer:
+    """Record one run, then cut the power at every instant of it and see that nothing acknowledged is gone."""
+    from chaos.explore import telling
+    from chaos.explore.command import Wanted, explore_file
+    from chaos.reporting.logfile import logged_to_file
+    from chaos.stack.cleanup.sweep import sweep
+
+    sweep(all_=False)
+    wanted = Wanted(points, subsets, jobs, representative=representative, fail_fast=fail_fast)
+    with logged_to_file():
+        result = explore_file(file, seed, wanted, sys.stderr if as_json else sys.stdout, quiet=quiet)
+    return Answer(telling.exit_code(result), telling.document(result), "\n".join(telling.told(result)))
+
+
+def search(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="An experiment; or the folder of a search, which then goes on.")
+    ],
+    trials: Annotated[
+        int, typer.Option(min=1, help="Try at most this many schedules, those of earlier ones included.")
+    ] = 50,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Begin no trial after so many minutes. Default: no limit.")
+    ] = None,
+    jobs: Jobs = 2,
+    seed: Seed = None,
+    shrink: Annotated[
+        int, typer.Option(min=0, help="Make each finding smaller in at most so many executions; 0: leave it.")
+    ] = 40,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Try nothing new after the first violation.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> Answer:
+    """Draw fault schedules until one loses a record, then make it as small as it can be."""
+    from chaos.reporting.logfile import logged_to_file
+    from chaos.search import telling
+    from chaos.search.campaign import Budget
+    from chaos.search.command import Wanted, search_file
+    from chaos.stack.cleanup.sweep import sweep
+
+    sweep(all_=False)
+    seconds = None if minutes is None else minutes * 60
+    wanted = Wanted(Budget(trials, seconds, fail_fast), jobs, shrink)
+    with logged_to_file():
+        result = search_file(file, seed, wanted, sys.stderr if as_json else sys.stdout, quiet=quiet)
+    return Answer(telling.exit_code(result), telling.document(result), "\n".join(telling.told(result)))

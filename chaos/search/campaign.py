@@ -1,0 +1,233 @@
+"""A search: plans are drawn and tried on several stack copies side by side, and what came of them is kept.
+
+What was found is written down trial by trial, so a search that was stopped goes on where it was. Every violation is a
+finding, whether it ever comes again; only what comes again is made smaller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from chaos.errors import HarnessError
+from chaos.experiment.loader import write_plan
+from chaos.experiment.plan import ACTIONS_FILE, Plan
+from chaos.preflight.opening import Opened
+from chaos.reporting.page.file import write_report
+from chaos.reporting.result import PLAN_FILE, RESULT_FILE, TrialResult
+from chaos.search.copies import Copies
+from chaos.search.strategies import Drawn, drawn_plans, examples, told
+from chaos.search.tried import Pair, Tried, pairs_of, tried
+from chaos.stack.inputs.keeping import Kept
+from chaos.workload.actions import write_actions
+
+TRIALS_FILE: Final = "trials.jsonl"
+TRIALS_FOLDER: Final = "trials"
+_TRIED: Final = TypeAdapter(Tried)
+_BATCH: Final = 64
+"""Plans that are drawn at once."""
+_LOOKED_AT: Final = 48
+"""Draws of which the one that covers most is tried next."""
+_DRAWN_AGAIN: Final = 3
+"""Times, until that many are there: a small space has not so many."""
+_CRASHES_MAX: Final = 3
+"""Trials that crash one after the other before the search does."""
+_KEPT: Final = (PLAN_FILE, ACTIONS_FILE, RESULT_FILE)
+"""Of a trial that found nothing."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a search may take, the trials of earlier sessions included.
+
+    Attributes:
+        trials: At most.
+        seconds: Of this session; None: as long as it takes.
+        fail_fast: Nothing new is tried after the first violation.
+    """
+
+    trials: int
+    seconds: float | None = None
+    fail_fast: bool = False
+
+
+class Search:
+    """The trials of one search."""
+
+    def __init__(self, opened: Opened, folder: Path, kept: Kept, budget: Budget) -> None:
+        """Read what earlier sessions have tried.
+
+        Raises:
+            UsageError: No fault that may be drawn can strike the stack.
+        """
+        self._opened = opened
+        self._plan: Plan = opened.plans[0]
+        self._folder = folder
+        self._kept = kept
+        self._budget = budget
+        self._strategy = drawn_plans(self._plan, opened.stack)
+        self._draws: list[Drawn] = []
+        self._batches = 0
+        self.tried: list[Tried] = [*_tried_before(folder / TRIALS_FILE)]
+        self._taken = {each.draw for each in self.tried}
+        self._covered: set[Pair] = {pair for each in self.tried for pair in each.pairs}
+        self._last = max((each.number for each in self.tried), default=0)
+        self._crashes = 0
+        self._drawing = asyncio.Lock()
+        self._begun = time.monotonic()
+        self.seconds = 0.0
+        self.here = 0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the pace of this session; None: nothing has been tried in it."""
+        if not self.here:
+            return None
+        took = time.monotonic() - self._begun
+        left = took / self.here * (self.total - self.done)
+        return left if self._budget.seconds is None else min(left, self._budget.seconds - took)
+
+    @property
+    def done(self) -> int:
+        """Trials that are over."""
+        return len(self.tried)
+
+    @property
+    def total(self) -> int:
+        """How many trials there are to be."""
+        return self._budget.trials
+
+    @property
+    def violated(self) -> int:
+        """Findings."""
+        return sum(each.outcome == "VIOLATED" for each in self.tried)
+
+    @property
+    def covered(self) -> int:
+        """Pairs of fault, phase and place that conclusive trials had together."""
+        return len(self._covered)
+
+    async def run(self, copies: Copies, jobs: int, tell: Callable[[Tried], None]) -> None:
+        """Try plans until the budget is used up.
+
+        Raises:
+            HarnessError: Several trials in a row crashed; what was found until then is kept.
+        """
+        self._begun = time.monotonic()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(jobs):
+                    group.create_task(self._some(copies, tell))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            self.seconds = time.monotonic() - self._begun
+
+    def folder_of(self, number: int) -> Path:
+        """The run folder of a trial."""
+        return self._folder / TRIALS_FOLDER / f"{number:04d}"
+
+    @property
+    def _is_over(self) -> bool:
+        gone = self._budget.seconds is not None and time.monotonic() - self._begun >= self._budget.seconds
+        return gone or (self._budget.fail_fast and self.violated > 0) or self._last >= self._budget.trials
+
+    async def _some(self, copies: Copies, tell: Callable[[Tried], None]) -> None:
+        while not self._is_over:
+            async with self._drawing:
+                place = await self._next()
+            if place is None or self._is_over:
+                return
+            self._last += 1
+            self._taken.add(place)
+            found = await self._try(copies, self._last, place)
+            self._take(found)
+            tell(found)
+
+    async def _try(self, copies: Copies, number: int, place: int) -> Tried:
+        folder, drawn, begun = self.folder_of(number), self._draws[place], time.monotonic()
+        plan = placed(self._kept, drawn, folder)
+        try:
+            result = await copies.trial(plan, folder)
+        except HarnessError as error:
+            self._crashes += 1
+            if self._crashes == _CRASHES_MAX:
+                raise
+            schedule = tuple(map(told, plan.schedule))
+            return Tried(number, place, schedule, "crashed", str(error), seconds=round(time.monotonic() - begun, 3))
+        self._crashes = 0
+        found = tried(number, place, result, self._opened.stack, time.monotonic() - begun)
+        await asyncio.to_thread(_keep, result)
+        return found
+
+    def _take(self, found: Tried) -> None:
+        with (self._folder / TRIALS_FILE).open("ab") as kept:
+            kept.write(orjson.dumps(asdict(found)) + b"\n")
+        self.tried.append(found)
+        self._covered.update(found.pairs)
+        self.here += 1
+
+    async def _next(self) -> int | None:
+        """The draw that covers most of what no conclusive trial has covered; None: nothing new can be drawn."""
+        for _ in range(_DRAWN_AGAIN):
+            if len(self._draws) - len(self._taken) < _LOOKED_AT:
+                await asyncio.to_thread(self._draw_more)
+        ahead = [i for i in range(len(self._draws)) if i not in self._taken][:_LOOKED_AT]
+        return max(ahead, key=lambda i: (self._gain(self._draws[i]), -i), default=None)
+
+    def _gain(self, drawn: Drawn) -> int:
+        plan = drawn.plan
+        return len(pairs_of(plan.schedule, plan, self._opened.stack) - self._covered)
+
+    def _draw_more(self) -> None:
+        known = {repr(each) for each in self._draws}
+        for each in examples(self._strategy, _BATCH, self._plan.seed * 1000 + self._batches):
+            if repr(each) not in known:
+                known.add(repr(each))
+                self._draws.append(each)
+        self._batches += 1
+
+
+def placed(kept: Kept, drawn: Drawn, folder: Path) -> Plan:
+    """Make the run folder of a drawn plan, with everything that runs it from there; the plan that runs there."""
+    shutil.rmtree(folder, ignore_errors=True)  # of a session that was stopped meanwhile
+    folder.mkdir(parents=True)
+    write_actions(drawn.actions, folder / ACTIONS_FILE)
+    plan = replace(drawn.plan, actions=folder.resolve() / ACTIONS_FILE)
+    write_plan(kept.into(folder, plan), folder / PLAN_FILE)
+    return plan
+
+
+def _keep(result: TrialResult) -> None:
+    """Of a violation everything, with its page; of all else what makes it again."""
+    if result.verdict == "VIOLATED":
+        write_report(result)
+        return
+    for path in result.run_dir.iterdir():
+        if path.name not in _KEPT:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _tried_before(file: Path) -> Iterator[Tried]:
+    """What an earlier session has written down; a line that it did not get to its end is left out."""
+    for line in file.read_bytes().splitlines() if file.exists() else ():
+        with contextlib.suppress(ValidationError):
+            yield _TRIED.validate_json(line)
+
+
+def findings(trials: Sequence[Tried]) -> list[Tried]:
+    """Of violations with the same classes the one with fewest faults, the first of them."""
+    found: dict[frozenset[str], Tried] = {}
+    for each in sorted(trials, key=lambda each: (len(each.schedule), each.number)):
+        if each.outcome == "VIOLATED":
+            found.setdefault(each.classes, each)
+    return sorted(found.values(), key=lambda each: each.number)

@@ -1,0 +1,118 @@
+"""`holdfast search`: begins a search of an experiment, or goes on with one, and makes what it finds smaller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TextIO
+
+from chaos.errors import UsageError
+from chaos.experiment.loader import write_plan
+from chaos.preflight.opening import Opened, open_experiment
+from chaos.reporting.result import PLAN_FILE
+from chaos.search.campaign import TRIALS_FOLDER, Budget, Search, findings
+from chaos.search.copies import Copies
+from chaos.search.shrink import Counterexample, Shrinking, kept_before
+from chaos.search.telling import Searched, shown
+from chaos.search.tried import Tried
+from chaos.stack.engine.identity import Run
+from chaos.stack.inputs.keeping import Kept, keep
+from chaos.stack.inputs.manifest import MANIFEST_FILE, read_manifest
+from chaos.trials import with_sigterm
+from chaos.workload.drivers.files import driver_files
+
+FOLDER: Final = Path("reports/searches")
+INPUTS_FOLDER: Final = "begun"
+"""Of a search: its plan, and what that runs on."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a search is to do.
+
+    Attributes:
+        jobs: Stack copies at once.
+        shrink: Executions that each finding may take on its way to a counterexample; 0: it stays as it was found.
+    """
+
+    budget: Budget
+    jobs: int
+    shrink: int
+
+
+def search_file(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, quiet: bool) -> Searched:
+    """Search; `out` takes what is told meanwhile.
+
+    Raises:
+        UsageError: The experiment cannot be run, or the folder holds no search.
+        HarnessError: Anything but the service failed, several times; what was found until then is kept.
+    """
+    with asyncio.Runner() as runner:
+        return runner.run(with_sigterm(_searched(file, seed, wanted, out, quiet=quiet)))
+
+
+async def _searched(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, quiet: bool) -> Searched:
+    opened, folder, kept = await asyncio.to_thread(_opened, file, seed)
+
+    def say(line: str) -> None:
+        if not quiet:
+            out.write(f"{line}\n")
+            out.flush()
+
+    plan = opened.plans[0]
+    say(f"{plan.experiment}: seed {plan.seed}, folder {folder}")
+    for line in opened.told_at_begin:
+        say(f"warning: {line}")
+    search = Search(opened, folder, kept, wanted.budget)
+    made: list[Counterexample] = []
+    async with Copies.open(opened, wanted.jobs, say) as copies:
+        with shown(search, out, quiet=quiet) as tell:
+            await search.run(copies, wanted.jobs, tell)
+        for finding in findings(search.tried):
+            made += await _shrunk(opened, kept, copies, finding, folder, wanted, say)
+    return Searched(folder, plan.seed, search.tried, search.covered, made, search.here, search.seconds)
+
+
+async def _shrunk(
+    opened: Opened,
+    kept: Kept,
+    copies: Copies,
+    finding: Tried,
+    folder: Path,
+    wanted: Wanted,
+    say: Callable[[str], None],
+) -> list[Counterexample]:
+    before = kept_before(folder, finding)
+    if before is not None or not wanted.shrink:
+        return [before] if before is not None else []
+    say(f"making trial {finding.number} smaller: {'; '.join(finding.schedule)}")
+    run_folder = folder / TRIALS_FOLDER / f"{finding.number:04d}"
+    shrinking = Shrinking(opened, kept, copies, finding, run_folder, wanted.shrink)
+    return [await shrinking.shrink(lambda line: say(f"  {line}"))]
+
+
+def _opened(file: Path, seed: int | None) -> tuple[Opened, Path, Kept]:
+    """The experiment, the folder of its search (a new one, or the one that was named), and what its trials read."""
+    goes_on = file.is_dir()
+    if goes_on and not (file / INPUTS_FOLDER / PLAN_FILE).is_file():
+        raise UsageError(f"{file} holds no search; name an experiment, or a folder below {FOLDER}")
+    if goes_on and seed is not None:
+        raise UsageError(f"{file} was begun with its own seed; leave --seed out")
+    folder = file if goes_on else _begin(open_experiment(file, seed))
+    begun = folder / INPUTS_FOLDER
+    opened = open_experiment(begun / PLAN_FILE)
+    return opened, folder, Kept(begun, read_manifest(begun / MANIFEST_FILE), opened.sources)
+
+
+def _begin(opened: Opened) -> Path:
+    """Make the folder of a new search, with all that it is run from."""
+    plan = opened.plans[0]
+    folder = FOLDER / Run.begin(plan.seed).id
+    begun = folder / INPUTS_FOLDER
+    begun.mkdir(parents=True)
+    files = driver_files((plan.driver or opened.stack.driver).name, plan.driver_folder)
+    kept = keep(plan, opened.stack, opened.sources, files, begun)
+    write_plan(kept.into(begun, plan), begun / PLAN_FILE)
+    return folder

@@ -1,0 +1,177 @@
+"""What a search tries, counts, keeps and goes on with; and that it makes a finding smaller. No stack is started."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from chaos.errors import HarnessError
+from chaos.experiment.plan import Plan
+from chaos.search import campaign, shrink
+from chaos.search.campaign import TRIALS_FILE, Budget, Search, findings
+from chaos.search.shrink import Shrinking, kept_before
+from chaos.search.telling import Searched, document, exit_code, told
+from chaos.search.tried import Tried, unseen
+from chaos.workload.generator import Action
+from tests.unit.search.simulated import Said, Simulated, kept, minimal
+
+HELD: Said = ("HELD", (), ["all is as it must be"])
+LOST: Said = ("VIOLATED", (), ["3 of 9 records are lost"])
+
+
+def searched(folder: Path, simulated: Simulated, budget: Budget, jobs: int = 2) -> Search:
+    opened = minimal()
+    inputs = folder / "begun"
+    search = Search(opened, folder, kept(opened, inputs if not inputs.exists() else folder / "again"), budget)
+    asyncio.run(search.run(simulated.copies, jobs, lambda tried: None))
+    return search
+
+
+@pytest.fixture(autouse=True)
+def _no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "write_report", lambda result: None)
+
+
+def test_so_many_trials_are_run_and_each_is_another_schedule(tmp_path: Path) -> None:
+    simulated = Simulated(lambda plan, actions: HELD)
+    search = searched(tmp_path, simulated, Budget(30))
+    assert [each.number for each in sorted(search.tried, key=lambda each: each.number)] == [*range(1, 31)]
+    assert len({repr(plan.schedule) for plan in simulated.plans}) == 30
+    assert search.covered > 100
+    assert len((tmp_path / TRIALS_FILE).read_bytes().splitlines()) == 30
+
+
+def test_of_a_trial_that_found_nothing_only_what_makes_it_again_is_kept(tmp_path: Path) -> None:
+    said = iter([HELD, LOST])
+    searched(tmp_path, Simulated(lambda plan, actions: next(said)), Budget(2), jobs=1)
+    assert {path.name for path in (tmp_path / "trials/0001").iterdir()} == {"plan.yaml", "actions.jsonl", "result.json"}
+    assert (tmp_path / "trials/0002/history.jsonl").exists()
+
+
+def test_a_search_that_was_stopped_goes_on_with_other_draws(tmp_path: Path) -> None:
+    first, then = (Simulated(lambda plan, actions: HELD) for _ in range(2))
+    searched(tmp_path, first, Budget(7))
+    with (tmp_path / TRIALS_FILE).open("ab") as file:
+        file.write(b'{"number": 8, "dr')  # it was killed while it wrote
+    search = searched(tmp_path, then, Budget(12))
+    assert len(search.tried) == 12
+    assert search.here == 5
+    assert not {repr(plan.schedule) for plan in first.plans} & {repr(plan.schedule) for plan in then.plans}
+
+
+def test_nothing_new_is_tried_after_the_first_violation_where_one_is_enough(tmp_path: Path) -> None:
+    said = iter([HELD, HELD, LOST, HELD])
+    search = searched(tmp_path, Simulated(lambda plan, actions: next(said)), Budget(50, fail_fast=True), jobs=1)
+    assert [each.outcome for each in search.tried] == ["HELD", "HELD", "VIOLATED"]
+    assert [each.number for each in findings(search.tried)] == [3]
+
+
+def test_a_crashed_trial_is_told_and_the_search_goes_on(tmp_path: Path) -> None:
+    said = iter([HELD, None, None, HELD])
+    search = searched(tmp_path, Simulated(lambda plan, actions: next(said)), Budget(4), jobs=1)
+    assert [each.outcome for each in search.tried] == ["HELD", "crashed", "crashed", "HELD"]
+    assert search.tried[1].why == "no engine answers"
+    assert not search.tried[1].conclusive
+
+
+def test_three_crashes_in_a_row_end_it_and_what_was_found_is_kept(tmp_path: Path) -> None:
+    said = iter([LOST, None, None, None])
+    with pytest.raises(HarnessError, match="no engine answers"):
+        searched(tmp_path, Simulated(lambda plan, actions: next(said)), Budget(9), jobs=1)
+    assert b'"VIOLATED"' in (tmp_path / TRIALS_FILE).read_bytes()
+
+
+def test_a_fault_that_did_not_bite_is_struck_out_and_the_trial_counts_for_the_rest(tmp_path: Path) -> None:
+    def says(plan: Plan, actions: Sequence[Action]) -> Said:
+        idle = (0,) if len(plan.schedule) < 3 else (1,)
+        return "INCONCLUSIVE", idle, [f"fault {i} did not bite" for i in idle]
+
+    search = searched(tmp_path, Simulated(says), Budget(40))
+    for each in search.tried:
+        if len(each.schedule) == 1:  # nothing is left of it
+            assert (each.outcome, each.conclusive, each.pairs) == ("INCONCLUSIVE", False, ())
+        else:
+            assert (each.outcome, each.conclusive, len(each.struck_out)) == ("HELD", True, 1)
+            idle = each.schedule[each.struck_out[0]].partition(" ")[0]
+            bitten = {text.partition(" ")[0] for i, text in enumerate(each.schedule) if i not in each.struck_out}
+            assert (idle in {name for pair in each.pairs for name in pair}) == (idle in bitten)
+    assert {len(each.schedule) for each in search.tried} == {1, 2, 3}
+
+
+def test_a_trial_that_is_inconclusive_for_another_reason_too_does_not_count(tmp_path: Path) -> None:
+    said: Said = ("INCONCLUSIVE", (0,), ["fault 0 did not bite", "3 of 40 doors could not be read"])
+    search = searched(tmp_path, Simulated(lambda plan, actions: said), Budget(10))
+    assert not any(each.conclusive for each in search.tried)
+    assert search.covered == 0
+
+
+def test_what_is_still_unseen_is_the_share_of_outcomes_that_came_once() -> None:
+    def one(number: int, *schedule: str) -> Tried:
+        return Tried(number, number, schedule, "HELD", conclusive=True)
+
+    assert unseen([one(1, "a x")]) is None
+    assert unseen([one(1, "a x"), one(2, "b x")]) == 1.0
+    assert unseen([one(1, "a x"), one(2, "a y"), one(3, "b x"), one(4, "b z")]) == 0.0
+    assert unseen([one(1, "a x"), one(2, "a y"), one(3, "b x"), one(4, "c z")]) == 0.5
+
+
+def test_a_finding_becomes_a_counterexample_that_is_as_small_as_it_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost is a record where the database's disk loses power, whatever else happens, as long as somebody writes."""
+    monkeypatch.setattr(shrink, "write_report", lambda result: None)
+    monkeypatch.setattr(shrink, "recall", lambda folder, faults: None)
+
+    def says(plan: Plan, actions: Sequence[Action]) -> Said:
+        cut = any(each.fault == "disk.power_cut" and "core" in str(each.target) for each in plan.schedule)
+        return LOST if cut and any(each.kind == "create" for each in actions) else HELD
+
+    simulated = Simulated(says)
+    search = searched(tmp_path, simulated, Budget(150, fail_fast=True), jobs=1)
+    [finding] = findings(search.tried)
+    opened = minimal()
+    inputs = kept(opened, tmp_path / "more")
+    folder = search.folder_of(finding.number)
+    steps: list[str] = []
+    found = asyncio.run(Shrinking(opened, inputs, simulated.copies, finding, folder, 40).shrink(steps.append))
+    assert len(found.schedule) == 1
+    assert found.schedule[0].startswith("disk.power_cut")
+    assert found.operations <= 2
+    assert found.users == 1
+    assert (found.came_again, found.measured, found.confirmed) == (5, 5, 3)
+    assert found.executions <= 40
+    assert kept_before(tmp_path, finding) == found
+    files = {path.name for path in Path(found.folder).iterdir()}
+    assert {
+        "plan.yaml",
+        "actions.jsonl",
+        "result.json",
+        "counterexample.json",
+        f"test_lost_{finding.number:04d}.py",
+    } <= files
+    compile(next(Path(found.folder).glob("test_*.py")).read_text(), "test", "exec")
+    assert steps[0] == "it came again 3 of 3 times"
+    result = Searched(tmp_path, 5, search.tried, search.covered, [found], search.here, search.seconds)
+    assert exit_code(result) == 1
+    assert document(result)["verdict"] == "VIOLATED"
+    assert any(line.startswith("lost: 1 fault, ") for line in told(result))
+
+
+def test_a_finding_that_never_comes_again_stays_a_finding_as_it_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shrink, "write_report", lambda result: None)
+    monkeypatch.setattr(shrink, "recall", lambda folder, faults: None)
+    said = iter([HELD, LOST])
+    simulated = Simulated(lambda plan, actions: next(said, HELD))
+    search = searched(tmp_path, simulated, Budget(2), jobs=1)
+    [finding] = findings(search.tried)
+    opened = minimal()
+    inputs = kept(opened, tmp_path / "more")
+    shrinking = Shrinking(opened, inputs, simulated.copies, finding, search.folder_of(2), 40)
+    found = asyncio.run(shrinking.shrink(lambda line: None))
+    assert (found.confirmed, found.came_again, found.measured, found.executions) == (0, 0, 0, 0)
+    assert found.schedule == finding.schedule

@@ -1,0 +1,106 @@
+"""What is drawn can be run, follows from its seed, and keeps to what may be drawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chaos.errors import UsageError
+from chaos.experiment.loader import load_plan, write_plan
+from chaos.experiment.plan import Plan, ScheduledFault, Search, Target, Trigger
+from chaos.faults import catalogue, known_faults
+from chaos.preflight.opening import open_experiment
+from chaos.preflight.targets import check_targets
+from chaos.search.space import narrower, space_of
+from chaos.search.strategies import Drawn, drawn_plans, examples, told
+from chaos.stack.spec import Stack
+
+MINIMAL = open_experiment(Path("experiments/power_cut.yaml"), 1)
+SYNCSTACK = open_experiment(Path("experiments/syncstack/sidekick_2009.yaml"), 1)
+
+
+def plan_of(stack: Stack, **search: object) -> Plan:
+    plan = (MINIMAL if stack is MINIMAL.stack else SYNCSTACK).plans[0]
+    return replace(plan, schedule=(), search=Search(**search))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stack", [MINIMAL.stack, SYNCSTACK.stack], ids=["minimal", "syncstack"])
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_every_drawn_plan_is_valid_on_its_stack_and_survives_its_file(
+    stack: Stack, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    drawn = data.draw(drawn_plans(plan_of(stack), stack))
+    assert 1 <= len(drawn.plan.schedule) <= 3
+    check_targets(drawn.plan, stack)
+    file = tmp_path_factory.mktemp("drawn") / "plan.yaml"
+    write_plan(drawn.plan, file)
+    assert load_plan(file, catalogue()).schedule == drawn.plan.schedule
+
+
+@pytest.mark.parametrize("stack", [MINIMAL.stack, SYNCSTACK.stack], ids=["minimal", "syncstack"])
+def test_every_fault_that_can_strike_a_stack_is_in_its_space(stack: Stack) -> None:
+    names = {each.fault.name for each in space_of(stack)}
+    carrier = {name for name in known_faults() if name.startswith("carrier.")}
+    assert names == known_faults().keys() - (set() if stack.carrier else carrier)
+
+
+def test_a_target_that_means_the_same_is_there_once() -> None:
+    cuts = [each.target for each in space_of(MINIMAL.stack, ["disk.power_cut"])]
+    assert Counter(str(each) for each in cuts).most_common(1)[0][1] == 1
+    assert Target("array", "core") in cuts
+    assert Target("role", "database") not in cuts  # one service, and it never moves
+
+
+def test_draws_follow_from_their_seed_and_another_seed_draws_others() -> None:
+    strategy = drawn_plans(plan_of(MINIMAL.stack), MINIMAL.stack)
+    assert examples(strategy, 20, 3) == examples(strategy, 20, 3)
+    assert examples(strategy, 20, 3) != examples(strategy, 20, 4)
+
+
+def test_only_what_may_be_drawn_is_drawn_and_the_schedule_that_is_given_happens_as_well() -> None:
+    given_ = ScheduledFault("process.kill", Target("service", "db"), Trigger(acknowledged=9))
+    plan = replace(plan_of(MINIMAL.stack, faults=("disk.power_cut", "network.*"), events=2), schedule=(given_,))
+    drawn = examples(drawn_plans(plan, MINIMAL.stack), 60, 5)
+    assert all(each.plan.schedule[0] == given_ for each in drawn)
+    assert {len(each.plan.schedule) for each in drawn} == {2, 3}
+    names = {fault.fault for each in drawn for fault in each.plan.schedule[1:]}
+    assert names == {"disk.power_cut", "network.partition"}
+
+
+def test_what_may_be_drawn_but_strikes_nothing_is_told() -> None:
+    with pytest.raises(UsageError, match=r"none of the faults carrier\.\* can strike minimal; name others"):
+        drawn_plans(plan_of(MINIMAL.stack, faults=("carrier.*",)), MINIMAL.stack)
+
+
+def test_a_partition_comes_first_far_more_often_than_chance_would_have_it() -> None:
+    plan = plan_of(SYNCSTACK.stack, faults=("network.*", "process.kill"), events=2)
+    first = Counter[bool]()
+    for drawn in examples(drawn_plans(plan, SYNCSTACK.stack), 400, 11):
+        found = drawn.plan.schedule
+        kinds = {each.fault for each in found}
+        at = {each.fault: each.at.acknowledged for each in found}
+        if len(kinds) == 2 and all(at.values()):
+            first[at["network.partition"] <= at["process.kill"]] += 1  # type: ignore[operator]
+    assert first[True] > 2 * first[False] > 0
+
+
+def test_a_narrower_target_is_one_that_its_fault_can_strike() -> None:
+    arrays = Target("arrays", ("core", "media"))
+    cut = ScheduledFault("disk.power_cut", arrays, Trigger(acknowledged=1))
+    assert [str(each) for each in narrower(cut, MINIMAL.stack)] == ["core", "media", "pgdata", "photos"]
+    lost = replace(cut, fault="san.lose")
+    assert [str(each) for each in narrower(lost, MINIMAL.stack)] == ["core", "media"]
+    alone = replace(cut, target=Target("lun", "pgdata"))
+    assert [*narrower(alone, MINIMAL.stack)] == []
+
+
+def test_a_drawn_plan_shows_its_schedule_in_words() -> None:
+    fault = ScheduledFault("san.lose", Target("array", "core"), Trigger(acknowledged=1200), None, {"mode": "fail"})
+    assert told(fault) == "san.lose core at ack 1,200, mode fail"
+    assert repr(Drawn(replace(MINIMAL.plans[0], schedule=(fault,)), ())) == f"Drawn({told(fault)})"
