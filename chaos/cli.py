@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chaos.answering import Answer, answered, complain
-from chaos.cli_many import AsJson, Quiet, Seed, explore, search
+from chaos.cli_many import AsJson, Quiet, Seed, audit, explore, search
 from chaos.errors import EXIT_HARNESS, EXIT_HELD, EXIT_VIOLATED, UsageError
 from chaos.reporting.listener import Collector, FanOut
 from chaos.reporting.result import (
@@ -175,7 +175,7 @@ def run(
     """Run experiments, or plans of earlier trials, and judge them."""
     from chaos.reporting.logfile import logged_to_file
     from chaos.reporting.page.file import HtmlReport
-    from chaos.reporting.summary import summary, verdict_line
+    from chaos.reporting.summary import came_again, summary, verdict_line
     from chaos.reporting.terminal import terminal
     from chaos.stack.cleanup.sweep import sweep
     from chaos.trials import run_trials
@@ -204,6 +204,7 @@ def run(
     is_list = times > 1 or asked.several
     if is_list and detail != "quiet":
         lines += summary(results, collector.left_out, by_file=asked.several)
+        lines += came_again(results) if not asked.several else []
         if pages.overview is not None and pages.overview.is_file():
             lines.append(f"  report over all: {pages.overview}")
     document = to_documents(results, collector.left_out, by_file=asked.several) if is_list else to_document(results[0])
@@ -211,6 +212,7 @@ def run(
 
 
 app.command()(explore)
+app.command()(audit)
 app.command()(search)
 
 

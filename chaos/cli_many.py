@@ -1,4 +1,4 @@
-"""The commands that try one experiment many times: `holdfast explore` and `holdfast search`."""
+"""The commands that look for what loses records: `holdfast explore`, `holdfast audit` and `holdfast search`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from chaos.answering import Answer
+from chaos.errors import EXIT_HELD
 
 Seed = Annotated[
     int | None, typer.Option(min=0, help="Draw the plan from this number. Default: a fresh one, which is printed.")
@@ -53,6 +54,23 @@ def explore(
     return Answer(telling.exit_code(result), telling.document(result), "\n".join(telling.told(result)))
 
 
+def audit(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment; its faults are left out.")],
+    seed: Seed = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> Answer:
+    """Record one run, and show where the copies of each record were and which losses would take all of them."""
+    from chaos.audit import command
+    from chaos.reporting.logfile import logged_to_file
+    from chaos.stack.cleanup.sweep import sweep
+
+    sweep(all_=False)
+    with logged_to_file():
+        result = command.audit_file(file, seed, sys.stderr if as_json else sys.stdout, quiet=quiet)
+    return Answer(EXIT_HELD, command.document(result), "\n".join(command.told(result)))
+
+
 def search(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="An experiment; or the folder of a search, which then goes on.")
@@ -68,6 +86,9 @@ def search(
     shrink: Annotated[
         int, typer.Option(min=0, help="Make each finding smaller in at most so many executions; 0: leave it.")
     ] = 40,
+    guided: Annotated[
+        bool, typer.Option("--guided", help="First audit where the copies are, and try what would take all of them.")
+    ] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Try nothing new after the first violation.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -81,7 +102,7 @@ def search(
 
     sweep(all_=False)
     seconds = None if minutes is None else minutes * 60
-    wanted = Wanted(Budget(trials, seconds, fail_fast), jobs, shrink)
+    wanted = Wanted(Budget(trials, seconds, fail_fast), jobs, shrink, guided)
     with logged_to_file():
         result = search_file(file, seed, wanted, sys.stderr if as_json else sys.stdout, quiet=quiet)
     return Answer(telling.exit_code(result), telling.document(result), "\n".join(telling.told(result)))

@@ -156,6 +156,7 @@ class Trial:
         await self._running.disks.keep_logs()
         fleet = await self._load()
         await fleet.close()
+        await self._running.settle()  # the logs are to have what the kernel has not written yet
         await self._save(RECORDING_FOLDER, self._running.disks.save_logs)
         self._recorder.close()
 
@@ -334,8 +335,7 @@ class Trial:
 
     @property
     def _front_door(self) -> FrontDoor:
-        host, port = self._running.front_door
-        return FrontDoor(host, port, self._running.published)
+        return FrontDoor(*self._running.front_door, self._running.published)
 
     def _header(self) -> Header:
         plan, stack = self._plan, self._stack

@@ -84,6 +84,8 @@ def boundaries(recordings: Mapping[str, Recording], begin_ns: int, end_ns: int) 
     window: dict[str, Sequence[int]] = {}
     instant = max((each.first_instant for each in recordings.values()), default=0)
     for io, t_ns, kind, lun, places in heapq.merge(*(_ios(lun, each) for lun, each in recordings.items())):
+        if t_ns > end_ns:
+            break
         if kind == WRITE:
             window[lun] = [*window.get(lun, ()), *places]
         elif kind in (FLUSH, CUT):

@@ -30,6 +30,8 @@ from chaos.workload.reads.doors import Readers
 async def record(opened: Opened, folder: Path, listeners: Sequence[Listener]) -> None:
     """Run the load once, without any fault, and keep its history and the write logs of all LUNs in a folder.
 
+    The logs go on after the load, until all that was written has reached its LUN.
+
     Raises:
         HarnessError: Anything but the service failed.
     """

@@ -9,9 +9,9 @@ from typing import TextIO
 from chaos.errors import EXIT_HELD, EXIT_INCONCLUSIVE, EXIT_VIOLATED
 from chaos.explore.campaign import Explored, Progress
 from chaos.explore.state import Found, place
+from chaos.reporting.progress import steps
 from chaos.reporting.result import Document, jsonable
 from chaos.reporting.words import counted, duration
-from chaos.search import steps
 
 _TOLD_MAX = 3
 _POSSIBLE_SHOWN_MAX = 10**15

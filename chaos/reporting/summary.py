@@ -19,6 +19,18 @@ def verdict_line(result: TrialResult) -> str:
     return f"{result.verdict:<12} {DOT.join([*parts, str(result.run_dir)])}"
 
 
+def came_again(results: Sequence[TrialResult]) -> list[str]:
+    """Of a plan that ran several times how often its verdict was which, and whether its faults fell on the same I/Os."""
+    if len(results) < 2 or results[0].plan.inputs is None:
+        return []
+    violated = sum(result.verdict == "VIOLATED" for result in results)
+    same = [fault.evidence.get("same_io_as_before") for result in results for fault in result.faults]
+    lines = [f"  VIOLATED in {violated} of {len(results)} trials of this plan"]
+    if told := [each for each in same if each is not None]:
+        lines += [f"  faults at an I/O fell on the same one as before in {told.count('yes')} of {len(told)} cases"]
+    return lines
+
+
 def summary(results: Sequence[TrialResult], not_run: Sequence[Plan] = (), *, by_file: bool = False) -> list[str]:
     """Several trials on one line each verdict, worst first, with the seeds that tell them apart.
 

@@ -12,7 +12,7 @@ from chaos.experiment.plan import Plan, Verdict
 from chaos.history.events import FaultEvent
 from chaos.reporting.block import phase_line, verdict_block
 from chaos.reporting.listener import Listener, Silent, Standing
-from chaos.reporting.pace import LOAD, Pace, UnderWay
+from chaos.reporting.progress.pace import LOAD, Pace, UnderWay
 from chaos.reporting.result import TrialResult
 from chaos.reporting.summary import verdict_line
 from chaos.reporting.words import announcement, count, counted, duration, evidence, one_line, phase

@@ -63,8 +63,8 @@ class Budget:
 class Search:
     """The trials of one search."""
 
-    def __init__(self, opened: Opened, folder: Path, kept: Kept, budget: Budget) -> None:
-        """Read what earlier sessions have tried.
+    def __init__(self, opened: Opened, folder: Path, kept: Kept, budget: Budget, first: Sequence[Drawn] = ()) -> None:
+        """Read what earlier sessions have tried; `first` are plans to try before any that are drawn.
 
         Raises:
             UsageError: No fault that may be drawn can strike the stack.
@@ -75,7 +75,8 @@ class Search:
         self._kept = kept
         self._budget = budget
         self._strategy = drawn_plans(self._plan, opened.stack)
-        self._draws: list[Drawn] = []
+        self._draws: list[Drawn] = [*first]
+        self._first = len(first)
         self._batches = 0
         self.tried: list[Tried] = [*_tried_before(folder / TRIALS_FILE)]
         self._taken = {each.draw for each in self.tried}
@@ -178,6 +179,8 @@ class Search:
 
     async def _next(self) -> int | None:
         """The draw that covers most of what no conclusive trial has covered; None: nothing new can be drawn."""
+        if (expected := next((i for i in range(self._first) if i not in self._taken), None)) is not None:
+            return expected
         for _ in range(_DRAWN_AGAIN):
             if len(self._draws) - len(self._taken) < _LOOKED_AT:
                 await asyncio.to_thread(self._draw_more)

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TextIO
 
+from chaos.audit.command import audited, read_audit
 from chaos.errors import UsageError
 from chaos.experiment.loader import write_plan
+from chaos.explore.recorded import RECORDED_FILE
 from chaos.preflight.opening import Opened, open_experiment
 from chaos.reporting.result import PLAN_FILE
 from chaos.search.campaign import TRIALS_FOLDER, Budget, Search, findings
 from chaos.search.copies import Copies
 from chaos.search.shrink import Counterexample, Shrinking, kept_before
+from chaos.search.strategies import Drawn
+from chaos.search.strategies import told as fault_told
 from chaos.search.telling import Searched, shown
 from chaos.search.tried import Tried
 from chaos.stack.engine.identity import Run
 from chaos.stack.inputs.keeping import Kept, keep
 from chaos.stack.inputs.manifest import MANIFEST_FILE, read_manifest
 from chaos.trials import with_sigterm
+from chaos.workload.actions import actions_of
 from chaos.workload.drivers.files import driver_files
 
 FOLDER: Final = Path("reports/searches")
+AUDIT_FOLDER: Final = "audit"
 INPUTS_FOLDER: Final = "begun"
 """Of a search: its plan, and what that runs on."""
 
@@ -34,12 +41,14 @@ class Wanted:
 
     Attributes:
         jobs: Stack copies at once.
+        guided: First an audit, and then what it expects to lose records.
         shrink: Executions that each finding may take on its way to a counterexample; 0: it stays as it was found.
     """
 
     budget: Budget
     jobs: int
     shrink: int
+    guided: bool = False
 
 
 def search_file(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, quiet: bool) -> Searched:
@@ -65,7 +74,8 @@ async def _searched(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *
     say(f"{plan.experiment}: seed {plan.seed}, folder {folder}")
     for line in opened.told_at_begin:
         say(f"warning: {line}")
-    search = Search(opened, folder, kept, wanted.budget)
+    first = await _expected(opened, folder, out, say, quiet=quiet) if wanted.guided else []
+    search = Search(opened, folder, kept, wanted.budget, first)
     made: list[Counterexample] = []
     async with Copies.open(opened, wanted.jobs, say) as copies:
         with shown(search, out, quiet=quiet) as tell:
@@ -73,6 +83,24 @@ async def _searched(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *
         for finding in findings(search.tried):
             made += await _shrunk(opened, kept, copies, finding, folder, wanted, say)
     return Searched(folder, plan.seed, search.tried, search.covered, made, search.here, search.seconds)
+
+
+async def _expected(
+    opened: Opened, folder: Path, out: TextIO, say: Callable[[str], None], *, quiet: bool
+) -> list[Drawn]:
+    """What an audit of the experiment says would lose records, as plans with the load that was recorded."""
+    place = folder / AUDIT_FOLDER
+    if (place / RECORDED_FILE).is_file():
+        audit = await asyncio.to_thread(read_audit, opened, place)
+    else:
+        shutil.rmtree(place, ignore_errors=True)  # of a session that was stopped meanwhile
+        place.mkdir()
+        audit = await audited(opened, place, out, quiet=quiet)
+    plan = opened.plans[0]
+    for each in audit.predictions:
+        say(f"expected to lose records: {'; '.join(map(fault_told, each.schedule))}: {each.why}")
+    actions = actions_of(plan)
+    return [Drawn(replace(plan, schedule=(*plan.schedule, *each.schedule)), actions) for each in audit.predictions]
 
 
 async def _shrunk(

@@ -76,10 +76,17 @@ class Copies:
             scratch = unfinished(cache_folder() / "scratch" / "readers")
             scratch.parent.mkdir(exist_ok=True)
             logs = turn.folder / LOGS_FOLDER / "initialising"
+            is_made = False
+
+            def say_until_made(line: str) -> None:
+                if not is_made:
+                    say(line)
+
             async with (
                 Readers.open(plan.driver or stack.driver, plan.driver_folder, scratch) as readers,
-                lab(stack, Run.begin(plan.seed), plan.limits, diary.agent, say, logs) as made,
+                lab(stack, Run.begin(plan.seed), plan.limits, diary.agent, say_until_made, logs) as made,
             ):
+                is_made = True
                 while True:
                     if not turn.result.cancelled():
                         patient = replace(turn.plan, limits=made.patient(turn.plan.limits))

@@ -17,6 +17,7 @@ Shows = Callable[["Case"], Awaitable[bool]]
 """Whether a case still shows what is looked for."""
 Narrower = Callable[[ScheduledFault], Iterator[Target]]
 """Targets that strike less, for a fault."""
+_PARTS = (8, 2)
 WRITES = {"create": 1, "update": 1, "delete": 1, "contend": 2}
 """Acknowledgements that an action of each kind can bring."""
 
@@ -91,10 +92,14 @@ class Reducer:
         for target in self._narrower(self.best.schedule[place]):
             if await self._try(changed(replace(self.best.schedule[place], target=target))):
                 break
-        while (number := self.best.schedule[place].at.acknowledged) is not None and number > 1:
-            earlier = replace(self.best.schedule[place], at=Trigger(acknowledged=number // 2))
-            if not await self._try(changed(earlier)):
-                break
+
+        def earlier(part: int) -> Case | None:
+            number = self.best.schedule[place].at.acknowledged
+            if number is None or number == 1:
+                return None
+            return changed(replace(self.best.schedule[place], at=Trigger(acknowledged=max(1, number // part))))
+
+        await self._smaller(earlier)
 
     async def _fewer_users(self) -> None:
         """Half of the users that are left, as long as one of the halves is enough."""
@@ -114,10 +119,18 @@ class Reducer:
 
     async def _fewer_actions(self) -> None:
         """The first part of the load, as long as it is enough."""
-        while len(self.best.actions) > 1:
-            kept = self.best.actions[: len(self.best.actions) // 2]
-            if not await self._try(replace(self.best, actions=kept)):
-                return
+
+        def first(part: int) -> Case | None:
+            actions = self.best.actions
+            return replace(self.best, actions=actions[: max(1, len(actions) // part)]) if len(actions) > 1 else None
+
+        await self._smaller(first)
+
+    async def _smaller(self, to_one_in: Callable[[int], Case | None]) -> None:
+        """Make something smaller as long as it shows, in large steps and then in small ones; None: it cannot be."""
+        for part in _PARTS:
+            while (case := to_one_in(part)) is not None and await self._try(case):
+                pass
 
 
 async def minimised(items: Sequence[T], shows: Callable[[Sequence[T]], Awaitable[bool]]) -> Sequence[T]:

@@ -32,7 +32,7 @@ _COUNTS: Final = (1, 3, 10, 100)
 _DRAWS: Final = 9_999
 _PARTITION: Final = "network.partition"
 _WEIGHTS: Final = {"disk.power_cut": 4, _PARTITION: 4, "process.kill": 2}
-"""How often a fault is drawn; all others once. These happen to every machine, and every service has promises for them."""
+"""How often a fault is drawn; all others once. They happen to every machine, and every service promises something."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TextIO
 
 from chaos.errors import EXIT_HELD, EXIT_INCONCLUSIVE, EXIT_VIOLATED
+from chaos.reporting.progress import steps
 from chaos.reporting.result import Document, jsonable
 from chaos.reporting.words import counted, duration
-from chaos.search import steps
 from chaos.search.campaign import Search
 from chaos.search.shrink import Counterexample
 from chaos.search.tried import Tried, unseen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chaos.reporting.listener import Standing
-from chaos.reporting.pace import Pace
+from chaos.reporting.progress.pace import Pace
 
 
 class Clock:

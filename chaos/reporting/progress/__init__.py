@@ -1,0 +1,1 @@
+"""How far a run is, from what it tells of itself."""
