@@ -20,7 +20,7 @@ def verdict_line(result: TrialResult) -> str:
 
 
 def came_again(results: Sequence[TrialResult]) -> list[str]:
-    """Of a plan that ran several times how often its verdict was which, and whether its faults fell on the same I/Os."""
+    """Of a plan that ran several times how often it was violated, and whether its faults fell on the same I/Os."""
     if len(results) < 2 or results[0].plan.inputs is None:
         return []
     violated = sum(result.verdict == "VIOLATED" for result in results)
