@@ -148,7 +148,10 @@ class Agent:
             return
         *lines, self._lines = (self._lines + chunk).split(b"\n")
         for line in lines:
-            self._heard(json.loads(line))
+            try:
+                self._heard(json.loads(line))
+            except Exception as error:  # noqa: BLE001 - the other lines have nothing to do with it
+                self._loop.call_exception_handler({"message": f"the agent said {line!r:.200}", "exception": error})
 
     def _heard(self, message: dict[str, Any]) -> None:
         number = message.get("id")

@@ -133,6 +133,27 @@ def test_who_is_told_of_a_strike_is_told_before_an_answer_that_came_after_it() -
     play(act)
 
 
+def test_a_line_that_cannot_be_taken_is_told_of_and_takes_none_of_those_that_came_with_it() -> None:
+    async def act(container: Container) -> None:
+        wrong: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context))
+
+        def fails(event: Event) -> None:
+            raise ZeroDivisionError
+
+        container.agent.on_struck[3] = fails
+        asking = asyncio.create_task(container.agent.call(Drop("disk")))
+        number = (await container.request())["id"]
+        bad = b'no JSON\n{"event": "struck", "cause": 3}\n{"event": 7, "other": 1}\n'
+        await container.say(bad + f'{{"id": {number}, "ok": {{}}}}\n{{"event": "exited", "service": "db"}}\n'.encode())
+        await asking
+        assert container.events[-1] == Event("exited", service="db")
+        assert [type(each["exception"]).__name__ for each in wrong][:2] == ["JSONDecodeError", "ZeroDivisionError"]
+        assert wrong[0]["message"] == "the agent said b'no JSON'"
+
+    play(act)
+
+
 def test_the_door_is_there_for_one_agent_and_gone_afterwards(tmp_path: Path) -> None:
     folder = tmp_path / ("deep" * 20) / ("deeper" * 20)  # longer than an address may be
     folder.mkdir(parents=True)
