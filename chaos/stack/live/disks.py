@@ -18,6 +18,8 @@ from chaos.stack.spec import Stack
 
 _UNMOUNT_SECONDS_MAX = 30.0
 """Until everything that a file system has in memory is written back, once no container has it."""
+_BAD_OPTION = ("invalid argument", "bad option")
+"""What Docker and Podman say of an option that the kernel does not know, and of a file system that is broken."""
 
 
 class Unrecoverable(HarnessError):
@@ -115,6 +117,15 @@ class Disks:
         """Write every LUN's log into `folder`, a path in the agent."""
         for name in self._luns:
             await self._agent.call(SaveLog(name, f"{folder}/{self._stack.luns[name].file_name}"))
+
+    def about_options(self, refusal: str) -> str:
+        """The remedy where the engine refuses to mount a new LUN for its mount options; else empty."""
+        if not any(words in refusal for words in _BAD_OPTION):
+            return ""
+        options = {lun: self._stack.luns[lun].mount_options for lun, volume in self.names.items() if volume in refusal}
+        given = [f"[{', '.join(each)}] of {lun}" for lun, each in sorted(options.items()) if each]
+        what = f"the kernel does not take one of the mount_options {' or '.join(given)} under x-chaos.arrays"
+        return f"{what}, or its value: correct it or leave it out; `dmesg` names it" if given else ""
 
     async def _make(self, name: str, base: str) -> None:
         await self._create(name, base)

@@ -93,7 +93,12 @@ class Golden:
         try:
             with running.waits.of("the bound folders to be copied"):
                 bases = await self._filled(running, part.name)
-            await running.up(bases, seconds_max)
+            try:
+                await running.up(bases, seconds_max)
+            except HarnessError as error:
+                if remedy := running.disks.about_options(str(error)):
+                    raise HarnessError(f"{error}; {remedy}") from error
+                raise
             await running.shut_down()
             await running.unmounted()
             with running.waits.of("the initialised disks to be copied"):
