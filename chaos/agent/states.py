@@ -75,6 +75,26 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class Flap:
+    """An effect: `operations` go through in turns; in each gap they are held back until it is over, or fail with EIO.
+
+    Attributes:
+        away_ns: How long a gap is. The first one begins with the effect.
+        back_ns: How long I/Os go through, from the end of a gap to the begin of the next one.
+        gaps: How many; None: as long as it stands.
+        fails: Whether I/Os fail in a gap, and are not held.
+    """
+
+    away_ns: int
+    back_ns: int = 0
+    gaps: int | None = None
+    fails: bool = False
+    cause: int = 0
+    operations: frozenset[Operation] = frozenset({"read", "write", "flush"})
+    kind: Literal["flap"] = "flap"
+
+
+@dataclass(frozen=True)
 class Stale(_Some):
     """An effect: have reads return what was there when it came into force."""
 
@@ -121,7 +141,7 @@ class RollBack:
     kind: Literal["roll_back"] = "roll_back"
 
 
-Effect = Fail | Hold | Delay | Lie | Misdirect | Corrupt | Stale | Rot | Full | RollBack
+Effect = Fail | Hold | Flap | Delay | Lie | Misdirect | Corrupt | Stale | Rot | Full | RollBack
 """What happens to I/Os on their way to a LUN. A new one is a class here and one of the same kind in `effects`."""
 
 
@@ -173,8 +193,9 @@ class LunState:
 
     @property
     def serves(self) -> bool:
-        """Whether who writes to it gets an answer: it has power, and nothing holds the answers back."""
-        return self.power and not any(isinstance(effect, Hold) for effect in self.effects)
+        """Whether who writes to it gets an answer at once: it has power, and nothing holds the answers back."""
+        holding = (isinstance(each, Hold) or (isinstance(each, Flap) and not each.fails) for each in self.effects)
+        return self.power and not any(holding)
 
     def with_effect(self, effect: Effect) -> LunState:
         """The same with one more effect."""

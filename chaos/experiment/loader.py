@@ -45,6 +45,7 @@ from chaos.experiment.schema import (
     target_model,
 )
 from chaos.experiment.source import Document, Items, Node, Table, find, plain, read, reads_as_text
+from chaos.experiment.steps import unrolled
 from chaos.experiment.validating import made_of, validated
 
 DRAWN_SEED_MAX = 999_999  # short enough to be typed again
@@ -178,7 +179,7 @@ def _is_plan(root: Node) -> bool:
 
 def _struck(root: Node, faults: FaultCatalogue) -> dict[int, ScheduledFault]:
     """The known faults of a schedule whose targets have a right form, by their numbers, with nothing but that."""
-    schedule, _ = find(root, ("schedule",))
+    schedule, _ = find(unrolled(root), ("schedule",))
     found: dict[int, ScheduledFault] = {}
     for i, item in enumerate(schedule.items if isinstance(schedule, Items) else ()):
         entry = plain(item)
@@ -247,6 +248,7 @@ def _trigger(at: TriggerModel, stream: str) -> Trigger:
 
     return Trigger(
         seconds=_number(at.seconds, f"{stream}/at"),
+        seconds_after_previous=_number(at.seconds_after_previous, f"{stream}/at"),
         acknowledged=count(at.acknowledged),
         phase=at.phase,
         flush=count(at.flush),

@@ -83,10 +83,12 @@ class Workload:
 
 @dataclass(frozen=True)
 class Trigger:
-    """When a fault starts: exactly one of seconds, acknowledged, phase, flush and write is set.
+    """When a fault starts: exactly one of seconds, seconds_after_previous, acknowledged, phase, flush, write is set.
 
     Attributes:
         seconds: After the load began.
+        seconds_after_previous: After the fault before it in the schedule was over, and what it took down was back; of
+            one that stays in force to the end of the load: after it took hold.
         acknowledged: At this many acknowledged creates, updates and deletes.
         phase: At the begin of this phase.
         flush, write: At this many flushes, or writes, that come to a LUN from the begin of the load on.
@@ -95,6 +97,7 @@ class Trigger:
     """
 
     seconds: float | None = None
+    seconds_after_previous: float | None = None
     acknowledged: int | None = None
     phase: str | None = None
     flush: int | None = None
@@ -110,9 +113,12 @@ class Trigger:
         return None if self.write is None else ("write", self.write)
 
     def __str__(self) -> str:
-        """In words: "at ack 1,200", "at 3 s", "at phase converge", "right before flush 12 of pgdata"."""
+        """As "at ack 1,200", "at 3 s", "3 s after the fault before it", "right before flush 12 of pgdata"."""
         if self.io is not None:
             return f"right {self.when} {self.io[0]} {self.io[1]:,} of {self.lun}"
+        if self.seconds_after_previous is not None:
+            after = f"{self.seconds_after_previous:g} s" if self.seconds_after_previous else "right"
+            return f"{after} after the fault before it"
         if self.acknowledged is not None:
             return f"at ack {self.acknowledged:,}"
         return f"at phase {self.phase}" if self.seconds is None else f"at {self.seconds:g} s"
@@ -156,8 +162,8 @@ class ScheduledFault:
 
     Attributes:
         fault: Its registered name, e.g. "disk.power_cut".
-        for_seconds: How long it stays in force; None: until the phase `heal`. What is for good, as san.lose, stays: the
-            operators come then and follow the runbook.
+        for_seconds: How long it stays in force; None: until the phase `heal`, or until it is over by itself. What is
+            for good, as san.lose, stays: the operators come then and follow the runbook.
         parameters: The fault's own, by name.
     """
 

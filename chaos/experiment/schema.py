@@ -26,7 +26,7 @@ TYPE_BYTES_MIN = 200
 PHASES = ("heal", "recover", "converge")
 """Phases at whose begin a fault may start."""
 
-TRIGGERS = ("seconds", "acknowledged", "phase", "flush", "write")
+TRIGGERS = ("seconds", "seconds_after_previous", "acknowledged", "phase", "flush", "write")
 """What may bring a fault about."""
 IOS_MAX = 10_000_000
 
@@ -130,6 +130,7 @@ class TriggerModel(Strict):
     """When a fault starts: exactly one key; of flush and write also whose, and when. A range is drawn by the seed."""
 
     seconds: SecondsSpan | None = None
+    seconds_after_previous: SecondsSpan | None = None
     acknowledged: CountSpan | None = None
     phase: Annotated[Literal["heal", "recover", "converge"] | None, BeforeValidator(_known_phase)] = None
     flush: IoSpan | None = None
@@ -170,6 +171,22 @@ class ScheduledFaultModel(BaseModel):
     target: TargetModel
     at: TriggerModel
     for_seconds: SecondsSpan | None = None
+
+
+class StepModel(BaseModel):
+    """One step of a script, for editors: a fault without a trigger, on the script's target unless it names one."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
+
+    fault: Text
+    target: TargetModel | None = None
+    for_seconds: SecondsSpan | None = None
+
+
+class WaitModel(Strict):
+    """Time between two steps of a script, for editors."""
+
+    wait_seconds: SecondsSpan
 
 
 class ChecksModel(Strict):
@@ -255,17 +272,32 @@ def target_model(forms: tuple[TargetForm, ...]) -> type[TargetModel]:
 @functools.cache
 def with_targets(model: type[M], forms: tuple[TargetForm, ...]) -> type[M]:
     """The model of a file in whose schedule targets have these forms."""
-    target = target_model(forms)
-    entry = create_model(
-        "ScheduledFaultModel", __base__=ScheduledFaultModel, __doc__=ScheduledFaultModel.__doc__, target=(target, ...)
-    )
-    entries = Annotated[list[entry], Field(max_length=100)]  # type: ignore[valid-type]
+    return _with_entries(model, _aimed(ScheduledFaultModel, target_model(forms), ...))
+
+
+def _with_entries(model: type[M], entry: Any) -> type[M]:
+    entries = Annotated[list[entry], Field(max_length=100)]
     return create_model(model.__name__, __base__=model, __doc__=model.__doc__, schedule=(entries, []))
+
+
+def _aimed(entry: type[BaseModel], target: Any, default: Any) -> Any:
+    return create_model(entry.__name__, __base__=entry, __doc__=entry.__doc__, target=(target, default))
 
 
 def json_schema(forms: tuple[TargetForm, ...]) -> dict[str, Any]:
     """The JSON Schema of an experiment file, for editors."""
-    schema = with_targets(ExperimentModel, forms).model_json_schema()
+    target: Any = target_model(forms)
+    step: Any = _aimed(StepModel, target | None, None) | WaitModel
+    script = create_model(
+        "ScriptModel",
+        __base__=Strict,
+        __doc__="Several faults, each after the one before it; `chaos.experiment.steps` unrolls them.",
+        target=(target | None, None),
+        at=(TriggerModel, ...),
+        steps=(Annotated[list[step], Field(min_length=1)], ...),
+    )
+    entry = _aimed(ScheduledFaultModel, target, ...) | script
+    schema = _with_entries(ExperimentModel, entry).model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -12,6 +12,7 @@ from chaos.experiment.catalogue import FaultCatalogue, schedule_problems, search
 from chaos.experiment.explain import problems_of
 from chaos.experiment.schema import FileModel, PlanModel, with_targets
 from chaos.experiment.source import Document, Loc, Node, Plain, cut, find, plain
+from chaos.experiment.steps import step_problems, unrolled
 
 M = TypeVar("M", bound=FileModel)
 
@@ -35,7 +36,9 @@ def validated(document: Document, model: type[M], faults: FaultCatalogue) -> M:
 
 def made_of(root: Node, model: type[M], faults: FaultCatalogue) -> tuple[M | None, list[Problem]]:
     """The model without what is wrong, if anything is left, and every problem."""
-    problems = schedule_problems(root, faults) + search_problems(root, faults)
+    problems = step_problems(root) + search_problems(root, faults)
+    root = unrolled(root)
+    problems += schedule_problems(root, faults)
     model = with_targets(model, faults.forms)
     data = plain(root, text_at=lambda loc: loc[0] == "variables")
     listed = data.get("schedule") if isinstance(data, dict) else None
@@ -91,11 +94,17 @@ def _beyond_the_workload(
         return not any(loc[:1] == (part,) and (len(loc) == 1 or loc[1] in names) for loc in wrong)
 
     found: list[tuple[Loc, str, str]] = []
-    for i, entry in zip(numbers, made.schedule, strict=True):
+    struck = dict(zip(numbers, made.schedule, strict=True))
+    for i, entry in struck.items():
         if entry.at.phase and entry.for_seconds:
             ends = "when converge begins" if entry.at.phase == "recover" else "as soon as it has taken hold"
             message = f"for_seconds has no effect on a fault of the phase {entry.at.phase}: such a fault ends {ends}"
             found.append((("schedule", i, "for_seconds"), message, "leave it out"))
+        before = struck.get(i - 1)
+        if entry.at.seconds_after_previous and (i == 0 or (before and before.at.phase)):
+            what = f"one of the phase {before.at.phase}" if before else "none"
+            message = f"seconds_after_previous comes after a fault of the load, and there is {what} before this one"
+            found.append((("schedule", i, "at"), message, "use acknowledged or seconds"))
         most = entry.at.acknowledged[1] if entry.at.acknowledged else 0
         if most > work.operations and is_right("workload", "operations"):
             message = f"acknowledgement {most} never comes: the workload has {work.operations} operations"
@@ -119,6 +128,7 @@ def _undrawn(made: PlanModel, root: Node, numbers: Sequence[int]) -> list[Proble
         for i, entry in zip(numbers, made.schedule, strict=True)
         for where, span in (
             (("at", "seconds"), entry.at.seconds),
+            (("at", "seconds_after_previous"), entry.at.seconds_after_previous),
             (("at", "acknowledged"), entry.at.acknowledged),
             (("at", "flush"), entry.at.flush),
             (("at", "write"), entry.at.write),

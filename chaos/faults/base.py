@@ -65,6 +65,11 @@ class Fault(Generic[E]):
     needs_witness: ClassVar[bool] = False
     is_felt: ClassVar[bool] = False
 
+    @property
+    def lasts_seconds(self) -> float | None:
+        """After how long in force it is over by itself; None: it lasts until it is healed."""
+        return None
+
     def why_not_bitten(self, evidence: E) -> str:
         """The empty string when the evidence reaches this fault's minimum, else what is missing."""
         raise NotImplementedError

@@ -9,7 +9,7 @@ import asyncio
 import pkgutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -27,7 +27,12 @@ _RENEWAL_SECONDS = LEASE_SECONDS_MAX / 3
 
 @dataclass
 class _Entry:
-    """One scheduled fault, and what became of it."""
+    """One scheduled fault, and what became of it.
+
+    Attributes:
+        followed: What comes after it may begin: it is over and what it took down is back, or it stays in force to the
+            end of the load, or it was missed.
+    """
 
     index: int
     scheduled: ScheduledFault
@@ -38,6 +43,13 @@ class _Entry:
     ended: bool = False
     task: asyncio.Task[None] | None = None
     renewal: asyncio.Task[None] | None = None
+    followed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it stays in force; None: until the load is over."""
+        stated = self.scheduled.for_seconds
+        return self.fault.lasts_seconds if stated is None else stated
 
     @property
     def lies_in_load(self) -> bool:
@@ -147,6 +159,11 @@ class Injector:
                 "machine is slow"
             )
         lasted = (time.monotonic_ns() - self._at.load_began_ns) / 1e9
+        if at.seconds_after_previous is not None:
+            return (
+                f"the load ended after {lasted:.1f} s, before the fault before it had been over for "
+                f"{at.seconds_after_previous:g} s: give more operations, or let the faults before it be shorter"
+            )
         return (
             f"the load ended after {lasted:.1f} s, the trigger asked for {at.seconds:g} s: ask for fewer, or give more "
             "operations"
@@ -191,6 +208,13 @@ class Injector:
             await self._recorder.when_acknowledged(at.acknowledged)
         elif at.seconds is not None:
             await asyncio.sleep(max(0.0, at.seconds - (time.monotonic_ns() - self._at.load_began_ns) / 1e9))
+        elif at.seconds_after_previous is not None:
+            before = self._faults[each.index - 1]
+            await before.followed.wait()
+            if not before.injected_at:
+                self._miss(each, f"the fault before it, {before.fault.name}, did not strike")
+                return
+            await asyncio.sleep(at.seconds_after_previous)
         elif each.strike is not None:
             await each.strike.has_struck()
         strike = each.strike or await self._aimed(each)
@@ -198,10 +222,11 @@ class Injector:
             return
         each.injected_at = time.monotonic_ns()  # from here on the end of the load does not call it missed
         await asyncio.shield(self._inject(each, strike))
-        if each.scheduled.for_seconds is not None:
-            await asyncio.sleep(each.scheduled.for_seconds)
+        if each.seconds is not None:
+            await asyncio.sleep(each.seconds)
             await self._heal(each)
             await self._on_healed()
+        each.followed.set()
 
     async def _aimed(self, each: _Entry) -> Strike | None:
         """Find out what is struck; where that is nothing, the fault is missed."""
@@ -242,6 +267,7 @@ class Injector:
     def _miss(self, each: _Entry, why: str) -> None:
         self._record(each, "missed", why=why)
         each.ended = True
+        each.followed.set()
 
     def _record(
         self,

@@ -8,6 +8,7 @@ from pathlib import Path
 from chaos.errors import Problem, SourceError
 from chaos.experiment.plan import Plan, ScheduledFault
 from chaos.experiment.source import did_you_mean, find, read
+from chaos.experiment.steps import unrolled
 from chaos.faults import known_faults
 from chaos.faults.base import Missing, names_of
 from chaos.stack.spec import ANY, Stack
@@ -33,16 +34,17 @@ def check_targets(plan: Plan, stack: Stack, file: Path | None = None, numbers: S
     if not wrong:
         return
     document = read(file) if file is not None else None
+    root = unrolled(document.root) if document is not None else None
     problems = []
     for i, key, each in wrong:
-        if document is None:
+        if root is None:
             message = f"{plan.schedule[i].fault}: {each.message}"
             problems.append(Problem(plan.experiment, 0, 0, message, each.hint))
         else:
             number = i if numbers is None else numbers[i]
-            place = find(document.root, ("schedule", number, key, *each.where))[1]
+            place = find(root, ("schedule", number, key, *each.where))[1]
             problems.append(place.problem(each.message, each.hint))
-    raise SourceError(problems, document.text if document else "")
+    raise SourceError([*dict.fromkeys(problems)], document.text if document else "")
 
 
 def _missing_at(scheduled: ScheduledFault, stack: Stack) -> list[Missing]:

@@ -7,7 +7,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from chaos.agent.states import Fail, Hold, LinkState, LunState, ServiceState
+from chaos.agent.states import Fail, Flap, Hold, LinkState, LunState, ServiceState
 from chaos.agent.wire_states import ApplyLinks, ApplyLuns, ApplyServices, CountIos
 from chaos.faults.lun.disk import ALL
 from tests.contract.stage import DATA, WRITE, scene, service, stack_of, until
@@ -16,8 +16,14 @@ LEASE_SECONDS = 60.0
 
 
 async def main(folder: Path) -> None:
-    """Have every kind of fault in force, one with a write that hangs, say so, and wait for the end."""
-    stack = stack_of(service(), service("other", "second"), service("mute", "third"), service("still", "fourth"))
+    """Have every kind of fault in force, two with a write that hangs, say so, and wait for the end."""
+    stack = stack_of(
+        service(),
+        service("other", "second"),
+        service("mute", "third"),
+        service("still", "fourth"),
+        service("stalled", "fifth"),
+    )
     stack = dataclasses.replace(stack, carrier=True)
     async with scene(stack, folder) as made:
         await made.does(f"echo dirty > {DATA}/dirty", "other")
@@ -26,20 +32,21 @@ async def main(folder: Path) -> None:
             "disk": LunState(power=False),
             "second": LunState(effects=(Fail(ALL),)),
             "third": LunState(effects=(Hold(ALL),)),
+            "fifth": LunState(effects=(Flap(600 * 10**9),)),
         }
         await agent.call(ApplyLuns(wanted, LEASE_SECONDS, kill=("box",)))
         await agent.call(ApplyServices({"still": ServiceState(paused=True)}, LEASE_SECONDS))
         await agent.call(ApplyLinks(((("other", "mute"), cut), (("mute", "other"), cut)), LEASE_SECONDS))
         assert made.running.carrier is not None
         await made.running.carrier.apply(False, [])
-        writing = asyncio.create_task(made.tries(WRITE, "mute"))
+        writing = [asyncio.create_task(made.tries(WRITE, name)) for name in ("mute", "stalled")]
 
-        async def hangs() -> bool:
-            counts = await agent.call(CountIos(("third",)))
-            return counts.luns["third"].ios.get("held_ios", 0) > 0
+        async def hang() -> bool:
+            counts = await agent.call(CountIos(("third", "fifth")))
+            return all(each.ios.get("held_ios", 0) > 0 for each in counts.luns.values())
 
-        await until(hangs, "nothing hangs")
-        assert not writing.done()
+        await until(hang, "nothing hangs")
+        assert not any(each.done() for each in writing)
         sys.stdout.write("in force\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)

@@ -41,7 +41,7 @@ def client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture
 def controller(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that holds a stack with a power cut, I/O errors, a hang, a pause and a partition in force."""
+    """A process that holds a stack with a power cut, I/O errors, a hang, a stall, a pause and a partition in force."""
     process = subprocess.Popen(
         [sys.executable, "-m", CONTROLLER, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

@@ -128,6 +128,38 @@ class HoldEffect(Effect):
         return Fate.WAITS
 
 
+class FlapEffect(Effect):
+    """See `states.Flap`. `gaps` counts those in which an I/O came, `longest_wait_ms` is of I/Os that went on then."""
+
+    def begins(self, lun: Lun, now_ns: int) -> None:
+        """The first gap does, too."""
+        self._began_ns = now_ns
+        self._gap = -1
+
+    def meets(self, io: Io) -> Fate:
+        """Hold it back or fail it in a gap; the number that is remembered of one held is when that was."""
+        wanted: states.Flap = self.wanted
+        if io.operation not in wanted.operations:
+            return Fate.PASSES
+        now = time.monotonic_ns()
+        gap, since_ns = divmod(now - self._began_ns, wanted.away_ns + wanted.back_ns)
+        if since_ns >= wanted.away_ns or (wanted.gaps is not None and gap >= wanted.gaps):
+            if held_ns := io.counted.get(self):
+                self.counts["longest_wait_ms"] = max(self.counts["longest_wait_ms"], (now - held_ns) // 1_000_000)
+                io.counted = {**io.counted, self: 0}
+            return Fate.PASSES
+        if gap > self._gap:
+            self._gap = gap
+            self.counts["gaps"] += 1
+        if wanted.fails:
+            self.counts[FAILED[io.operation]] += 1
+            return Fate.FAILS
+        if self not in io.counted:
+            self.count(io, "held_ios", now)
+        io.due_ns = now - since_ns + wanted.away_ns
+        return Fate.WAITS
+
+
 class DelayEffect(SomeEffect):
     """See `states.Delay`. One after the other passes a limit of bytes, in the order in which they come."""
 
@@ -257,6 +289,7 @@ _WRONG_EVERY_BYTES: Final = 4096
 _MADE_OF: dict[type[Any], Callable[[Any, Counter[str]], Effect]] = {
     states.Fail: FailEffect,
     states.Hold: HoldEffect,
+    states.Flap: FlapEffect,
     states.Delay: DelayEffect,
     states.Lie: LieEffect,
     states.Misdirect: MisdirectEffect,

@@ -16,7 +16,7 @@ from chaos.experiment.plan import Target, Trigger
 from chaos.faults.aim import NobodyThere, moved, services_named, with_notes
 from chaos.faults.base import Fault
 from chaos.faults.live import LEASE_SECONDS_MAX, LiveMedium, Strike, require_applied
-from chaos.faults.lun.medium import LunEvidence, LunFault, luns_named
+from chaos.faults.lun.medium import LARGEST, LunEvidence, LunFault, luns_named
 from chaos.stack.live.mending import Damage
 
 
@@ -183,7 +183,8 @@ class LunStrike(Strike):
         names = ("failed_reads", "failed_writes", "failed_flushes")
         ios = {name: sum(counts[lun].get(name, 0) for lun in self.luns) for name in names}
         more = sorted(set().union(*(counts[lun] for lun in self.luns)) - set(names))
-        ios |= {name: sum(counts[lun].get(name, 0) for lun in self.luns) for name in more}
+        of_all = {name: max if name in LARGEST else sum for name in more}
+        ios |= {name: whole(counts[lun].get(name, 0) for lun in self.luns) for name, whole in of_all.items()}
         return LunEvidence(
             luns=len(self.luns),
             dirty_bytes=sum(applied.dirty.values()),

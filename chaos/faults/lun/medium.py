@@ -13,6 +13,8 @@ from chaos.faults.base import Evidence, Fault, Medium, Missing, places
 from chaos.stack.spec import Stack
 
 RECENT_WRITE_SECONDS = 5.0
+LARGEST = frozenset({"gaps", "longest_wait_ms", "rolled_back_ms"})
+"""Counts of `LunEvidence.ios` that are the largest of any LUN, and no sum over them."""
 _ON_A_LUN = "name a service on a LUN; a volume that its image alone declares counts once `volumes` has its path, too"
 
 
@@ -25,7 +27,7 @@ class LunEvidence(Evidence):
             of a loss those that write to no other LUN.
         closed: LUNs that it closed, of `luns` aimed at.
         ios: What its effects and the ports that it closed did to I/Os afterwards, by name: "failed_reads",
-            "failed_writes", "failed_flushes", "held_ios".
+            "failed_writes", "failed_flushes", "held_ios"; of `LARGEST` that of one LUN, of all else the sum.
         discarded_bytes: Unflushed bytes dropped by a cut; 0 right after a flush.
         kept_bytes: Unflushed bytes that survived it.
         killed: Services whose processes were killed, of `services` that should be.

@@ -1,7 +1,8 @@
 """Faults of a whole array: what its LUNs have in common.
 
-Injected: the loss of every LUN at one instant; the loss of every path to them, for a while. Never injected here: the
-loss of one LUN alone (see `disk.lose`), or of one path of several, which multipath hides.
+Injected: the loss of every LUN at one instant; the loss of every path to them, once or again and again; the time that a
+second controller takes to take over. Never injected here: the loss of one LUN alone (see `disk.lose`), or of one path
+of several, which multipath hides.
 
 A target that names a service or a role means the arrays under it, whatever else is on them.
 """
@@ -10,12 +11,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from chaos.agent.states import Fail, Hold, LunState, RollBack
+from chaos.agent.states import Fail, Flap, Hold, LunState, RollBack
 from chaos.experiment.catalogue import ParameterInfo
 from chaos.faults.lun import disk
 from chaos.faults.lun.medium import LunEvidence, LunFault
 from chaos.faults.lun.wrong import SECONDS
 from chaos.faults.registry import fault
+
+_MODE = ParameterInfo("text", choices=("hang", "fail"), default="hang")
+
+
+def _seconds(default: float) -> ParameterInfo:
+    return ParameterInfo("number", minimum=0.01, maximum=600, default=default)
 
 
 @fault("san.lose")
@@ -47,9 +54,7 @@ class Unavailable(LunFault):
 
     targets = ("array", "arrays", "service", "role")
     whole_arrays = True
-    parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
-        "mode": ParameterInfo("text", choices=("hang", "fail"), default="hang"),
-    }
+    parameters = {"mode": _MODE}  # noqa: RUF012 - a mapping by annotation of the base class
 
     mode: Literal["hang", "fail"] = "hang"
 
@@ -62,6 +67,85 @@ class Unavailable(LunFault):
         if self.mode == "hang":
             return "" if evidence.held_ios else "no I/O was held"
         return "" if evidence.failed_ios else "no I/O was failed"
+
+
+@fault("san.path_flapping")
+class PathFlapping(LunFault):
+    """All paths to an array go away and come back, again and again; nothing that the array has taken is lost.
+
+    In each gap I/Os wait for its end, or fail, as under `san.unavailable`; between the gaps all goes on as before.
+
+    Bites when an I/O was held, or failed, in at least two gaps.
+
+    Attributes:
+        mode: hang or fail.
+        times: How many gaps; it is over with the last one. None: until healed.
+        away_seconds: How long each is.
+        back_seconds: From its end to the next one.
+    """
+
+    targets = ("array", "arrays", "service", "role")
+    whole_arrays = True
+    parameters = {  # noqa: RUF012 - a mapping by annotation of the base class
+        "mode": _MODE,
+        "times": ParameterInfo("integer", minimum=2, maximum=100_000, optional=True),
+        "away_seconds": _seconds(1.0),
+        "back_seconds": _seconds(1.0),
+    }
+
+    mode: Literal["hang", "fail"] = "hang"
+    times: int | None = None
+    away_seconds: float = 1.0
+    back_seconds: float = 1.0
+
+    @property
+    def lasts_seconds(self) -> float | None:
+        """To the end of the last gap."""
+        if self.times is None:
+            return None
+        return self.times * (self.away_seconds + self.back_seconds) - self.back_seconds
+
+    def wanted(self, lun: LunState, cause: int) -> LunState:
+        """I/Os held, or failed, in turns."""
+        away_ns, back_ns = round(self.away_seconds * 1e9), round(self.back_seconds * 1e9)
+        return lun.with_effect(Flap(away_ns, back_ns, self.times, fails=self.mode == "fail", cause=cause))
+
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
+        """I/Os in two gaps: with one alone it would be an outage."""
+        gaps = evidence.ios.get("gaps", 0)
+        return "" if gaps >= 2 else f"I/Os came in {gaps} of its gaps, and less than 2 are no flapping"
+
+
+@fault("san.controller_failover")
+class ControllerFailover(LunFault):
+    """The controller of an array fails: all I/Os wait until the other one has taken over, then go on by themselves.
+
+    Nothing that the array has taken is lost, and nobody sees an error.
+
+    Bites when at least one I/O waited.
+
+    Attributes:
+        stall_seconds: How long that takes; then it is over.
+    """
+
+    targets = ("array", "arrays", "service", "role")
+    whole_arrays = True
+    parameters = {"stall_seconds": _seconds(5.0)}  # noqa: RUF012 - a mapping by annotation of the base class
+
+    stall_seconds: float = 5.0
+
+    @property
+    def lasts_seconds(self) -> float:
+        """Until the other one has taken over."""
+        return self.stall_seconds
+
+    def wanted(self, lun: LunState, cause: int) -> LunState:
+        """One gap in which I/Os wait."""
+        return lun.with_effect(Flap(round(self.stall_seconds * 1e9), gaps=1, cause=cause))
+
+    def why_not_bitten(self, evidence: LunEvidence) -> str:
+        """One I/O that waited."""
+        return "" if evidence.held_ios else "no I/O waited"
 
 
 @fault("san.cache_loss")

@@ -14,7 +14,7 @@ import pytest
 from chaos.agent import states
 from chaos.agent.disk import effects, fuse
 from chaos.agent.disk.effects import Effect, FailEffect, Fate, HoldEffect, Io
-from chaos.agent.states import Corrupt, Delay, Fail, Full, Hold, Lie, Misdirect, Operation, RollBack, Rot, Stale
+from chaos.agent.states import Corrupt, Delay, Fail, Flap, Full, Hold, Lie, Misdirect, Operation, RollBack, Rot, Stale
 from tests.unit.agent.test_agent_fuse import Kernel
 
 READS: frozenset[Operation] = frozenset({"read"})
@@ -62,7 +62,7 @@ def test_an_effect_of_no_operation_is_refused() -> None:
 
 def test_every_wanted_effect_can_be_made() -> None:
     some = (Delay(READS), Lie(WRITES), Misdirect(WRITES), Corrupt(READS), Stale(READS))
-    for wanted in (Fail(READS), Hold(READS), *some, Rot(1), Full()):
+    for wanted in (Fail(READS), Hold(READS), Flap(1), *some, Rot(1), Full()):
         assert effects.make(wanted, Counter()).wanted == wanted
     assert isinstance(effects.make(Hold(READS), Counter()), HoldEffect)
 
@@ -161,6 +161,65 @@ def test_a_limit_of_bytes_lets_one_io_pass_after_the_other(monkeypatch: pytest.M
     monkeypatch.setattr(time, "monotonic_ns", lambda: 2 * 10**9)
     assert (effect.meets(late), late.due_ns) == (Fate.WAITS, 2_100_000_005)
     assert effect.meets(ios[0]) is Fate.PASSES
+
+
+SECOND = 10**9
+
+
+def at(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """It is so many seconds after some instant."""
+    monkeypatch.setattr(time, "monotonic_ns", lambda: round((1000 + seconds) * SECOND))
+
+
+def test_paths_that_flap_hold_what_comes_in_a_gap_until_its_end_and_nothing_after_the_last_one(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(monkeypatch, 0)
+    kernel.want(Flap(2 * SECOND, SECOND, gaps=2, cause=7))
+    waited = []
+    for comes, ends in ((0.5, 2.0), (4.9, 5.0)):
+        at(monkeypatch, comes)
+        asked = kernel.tell(fuse._FSYNC, kernel.node, bytes(16))
+        assert kernel.is_silent()
+        assert kernel.front.seconds_until_due == pytest.approx(ends - comes)
+        at(monkeypatch, ends)
+        kernel.front.reconsider()
+        assert kernel.answer(asked)[0] == 0
+        waited.append(kernel.target.counts[7]["longest_wait_ms"])
+        assert kernel.write(0, b"x" * 512) == 0, "the paths are back"
+    at(monkeypatch, 6.5)
+    assert kernel.read(0, 512) == (0, b"x" * 512), "there is no third gap"
+    assert waited == [1500, 1500]
+    assert kernel.target.counts == {7: {"gaps": 2, "held_ios": 2, "longest_wait_ms": 1500}}
+
+
+def test_paths_that_flap_and_fail_do_so_in_each_gap_for_as_long_as_it_stands(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(monkeypatch, 0)
+    kernel.want(Flap(SECOND, 2 * SECOND, fails=True, cause=7))
+    seen = []
+    for seconds in (0, 0.5, 1, 2.5, 3, 300, 301.5):
+        at(monkeypatch, seconds)
+        seen.append(kernel.read(0, 512)[0])
+    assert seen == [errno.EIO, errno.EIO, 0, 0, errno.EIO, errno.EIO, 0]
+    assert kernel.target.counts == {7: {"gaps": 3, "failed_reads": 4}}
+    kernel.want()
+    at(monkeypatch, 303)
+    assert kernel.read(0, 512)[0] == 0
+
+
+def test_what_others_hold_back_when_paths_are_back_is_no_wait_for_them(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(monkeypatch, 0)
+    kernel.want(Flap(SECOND, gaps=1, cause=7))
+    (effect,), io = kernel.target.chain, Io("flush")
+    assert effect.meets(io) is Fate.WAITS
+    for seconds in (1, 61):
+        at(monkeypatch, seconds)
+        assert effect.meets(io) is Fate.PASSES
+    assert kernel.target.counts[7]["longest_wait_ms"] == 1000
 
 
 def test_stale_reads_return_what_was_there_however_often_it_is_written_and_the_log_does_not_reuse_it(

@@ -95,6 +95,8 @@ def test_evidence_that_reaches_the_minimum_is_a_bite(name: str, evidence: Eviden
         ("san.cache_loss", LunEvidence(luns=2, closed=2), "nothing had been written in that time"),
         ("san.cache_loss", LunEvidence(luns=2, closed=1, ios={"rolled_back_bytes": 1}), "1 of 2 LUNs were closed"),
         ("san.unavailable", LOST, "no I/O was held"),
+        ("san.path_flapping", LunEvidence(luns=2, ios={"gaps": 1, "held_ios": 9}), "I/Os came in 1 of its gaps"),
+        ("san.controller_failover", LunEvidence(luns=2, ios={"longest_wait_ms": 9}), "no I/O waited"),
         ("san.lose", dataclasses.replace(LOST, seconds_since_write=None), "so nobody was writing to what was lost"),
         ("san.lose", dataclasses.replace(LOST, seconds_since_write=5.01), "so nobody was writing to what was lost"),
         ("san.lose", dataclasses.replace(LOST, closed=1), "1 of 2 LUNs were closed"),

@@ -411,6 +411,105 @@ def test_a_fault_with_a_length_heals_by_itself_and_what_it_took_down_is_brought_
     play(ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=1), for_seconds=2), act=act)
 
 
+def test_a_fault_that_is_over_by_itself_is_healed_then_unless_it_is_said_when(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(20)
+        await bench.injector.end_load()
+        assert bench.happened() == ["injected", "injected", "healed", "healed", "injected", "healed"]
+        assert bench.mended == [4.5, 5.0, 9.0]
+
+    play(
+        ScheduledFault("san.controller_failover", ARRAY, Trigger(seconds=1), parameters={"stall_seconds": 3.5}),
+        ScheduledFault("san.controller_failover", ARRAY, Trigger(seconds=3), 2.0, {"stall_seconds": 60}),
+        ScheduledFault(
+            "san.path_flapping",
+            ARRAY,
+            Trigger(seconds=6),
+            parameters={"times": 2, "away_seconds": 0.5, "back_seconds": 2},
+        ),
+        act=act,
+    )
+
+
+def test_the_evidence_of_several_luns_is_a_sum_but_for_what_happens_to_all_of_them_at_once(
+    play: Callable[..., None],
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1.5)
+        bench.agent.counts[("pgdata", 0)] = {"gaps": 1, "held_ios": 4, "longest_wait_ms": 70}
+        bench.agent.counts[("wal", 0)] = {"gaps": 1, "held_ios": 5, "longest_wait_ms": 50}
+        await bench.injector.end_load()
+        await bench.injector.heal_all()
+        assert bench.told[-1].evidence == {"luns": 2, "gaps": 1, "held_ios": 9, "longest_wait_ms": 70}
+        assert "I/Os came in 1 of its gaps" in bench.told[-1].why, "two LUNs in one gap are no flapping"
+
+    play(ScheduledFault("san.path_flapping", ARRAY, Trigger(seconds=1)), act=act)
+
+
+def after_previous(fault: str = "disk.io_error", seconds: float = 0.0, **more: Any) -> ScheduledFault:
+    return ScheduledFault(fault, ARRAY, Trigger(seconds_after_previous=seconds), **more)
+
+
+def test_a_fault_after_another_one_waits_until_that_is_over_and_what_it_took_down_is_back(
+    play: Callable[..., None],
+) -> None:
+    async def act(bench: Bench) -> None:
+        async def mend() -> None:
+            bench.mended.append(bench.since())
+            await asyncio.sleep(10)
+
+        bench.injector._on_healed = mend
+        bench.injector.begin_load()
+        assert bench.injector.awaits(1)
+        await asyncio.sleep(100)
+        await bench.injector.end_load()
+        told = [(each.index, each.happened, round(each.t / 1e9 - bench.began, 3)) for each in bench.told]
+        assert told == [
+            *((0, "injected", 1.0), (0, "healed", 3.0)),
+            *((1, "injected", 15.0), (1, "healed", 20.0)),
+            *((2, "injected", 30.0), (3, "injected", 30.5)),
+        ]
+        await bench.injector.heal_all()
+        assert bench.happened()[-2:] == ["healed", "healed"], "without an end they stay until the load is over"
+
+    play(
+        ScheduledFault("disk.power_cut", ARRAY, Trigger(seconds=1), 2.0),
+        after_previous("san.controller_failover", 2.0, parameters={"stall_seconds": 5}),
+        after_previous(),
+        after_previous(seconds=0.5),
+        act=act,
+    )
+
+
+def test_what_comes_after_a_fault_that_was_missed_is_missed_too(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(1)
+        await bench.injector.end_load()
+        assert [(each.happened, each.why.partition(",")[0]) for each in bench.told[:1]] == [
+            ("missed", "the load ended after 0 acknowledgements")
+        ]
+        assert bench.happened() == ["missed"] * 3
+        assert "the load ended after 1.0 s, before the fault before it had been over for 2 s" in bench.told[1].why
+
+    play(io_error(Trigger(acknowledged=5)), after_previous(seconds=2.0), after_previous(), act=act)
+
+
+def test_what_comes_after_a_fault_that_nobody_met_is_missed_at_once(play: Callable[..., None]) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        await asyncio.sleep(60)
+        assert bench.happened() == ["missed", "missed"]
+        assert bench.told[1].why == "the fault before it, disk.io_error, did not strike"
+        assert not bench.injector.awaits(1)
+        await bench.injector.end_load()
+        assert bench.happened() == ["missed", "missed"]
+
+    play(io_error(Trigger(seconds=0), Target("role", "none")), after_previous(), act=act)
+
+
 def test_the_end_of_the_load_waits_for_a_fault_that_is_in_force(play: Callable[..., None]) -> None:
     async def act(bench: Bench) -> None:
         bench.injector.begin_load()
