@@ -104,6 +104,8 @@ def _loop(
     ticked = 0.0
     while time.monotonic() - heard < beat_seconds_max:
         ready = [handle for handle, _ in waiting.poll(min(_TICK_SECONDS, front.seconds_until_due))]
+        if front.seconds_until_due == 0:  # first: who asks now is told of what has waited until now
+            front.reconsider()
         if line.fileno() in ready:
             requests = line.requests()
             if requests is None:
@@ -113,8 +115,6 @@ def _loop(
                 _handle(agent, workers, line, request)
         if device in ready:
             front.serve(_REQUESTS_A_TURN)
-        if front.seconds_until_due == 0:
-            front.reconsider()
         if time.monotonic() - ticked >= _TICK_SECONDS:
             ticked = time.monotonic()
             for event in agent.tick():
