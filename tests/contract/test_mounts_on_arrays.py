@@ -11,7 +11,7 @@ from chaos.stack.compose import load_stack
 from chaos.stack.live.mending import Damage
 from chaos.stack.spec import Stack
 from tests.contract.stage import LISTENER, Play, Scene
-from tests.contract.test_servers_on_local_disks import REDIS
+from tests.contract.test_servers_on_local_disks import FIRST_AND_SECOND, REDIS
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("own_cache")]
 COMPOSE = """\
@@ -88,18 +88,17 @@ def test_a_bound_folder_on_an_array_is_one_lun_for_all_who_bind_it_and_is_lost_w
 def test_redis_in_the_volume_of_its_image_on_an_array(appendfsync: str, kept: str, tmp_path: Path, play: Play) -> None:
     (tmp_path / "Dockerfile").write_text(REDIS)
     stack = loaded(tmp_path, WITH_REDIS, APPENDFSYNC=appendfsync)
-    get = "until redis-cli ping > /dev/null; do sleep 0.1; done; redis-cli get note"
+    get = "until redis-cli -e get note 2> /dev/null; do sleep 0.1; done"
 
     async def act(scene: Scene) -> None:
         assert scene.stack.arrays == {"core": ("box:/data",)}
-        first = "redis-cli set note first && sync /data/appendonlydir/*"
         cut = scene.injector("disk.power_cut", target=Target("array", "core"))
-        await scene.does(f"{first} && redis-cli set note second")
+        await scene.does(FIRST_AND_SECOND)
         await cut.enter_phase("now")
         await cut.heal_all()
         await scene.mend()
         assert await scene.does(get) == kept
-        await lose(scene, "redis-cli set note third && sync -f /data")
+        await lose(scene, "redis-cli -e set note third && sync -f /data")
         assert await scene.does(f"stat -c %U /data && {get}") == "redis"
         assert await scene.running.not_covered() == ()
 
