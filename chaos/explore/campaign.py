@@ -147,31 +147,30 @@ class Exploration:
         )
         self._acknowledged = len(answers)
         every = most if not representative else (1 + subsets) * len(self._boundaries)
-        self._states = list(states(self._boundaries, every, subsets, self._recorded.seed))
-        self._patterns: Patterns | None = None
-        chosen = self._states
+        self.states = list(states(self._boundaries, every, subsets, self._recorded.seed))
+        self.patterns: Patterns | None = None
+        chosen = self.states
         if representative:
-            self._patterns = Patterns(self._boundaries, _places(folder, recordings), answers)
-            chosen = self._patterns.representatives(self._states)[:most]
+            self.patterns = Patterns(self._boundaries, _places(folder, recordings), answers)
+            chosen = self.patterns.representatives(self.states)[:most]
         self._known = {found.key: found for found in _found_before(folder / STATES_FILE)}
         self._wanted = dict.fromkeys(key_of(each) for each in chosen)
+        self._representatives = frozenset(self._wanted) if representative else frozenset()
         self._most = most
         found = [self._known[key] for key in self._wanted if key in self._known]
         self.progress = Progress(len(self._wanted), found)
         left = [each for each in chosen if key_of(each) not in self._known]
         self._left = deque(sorted(left, key=lambda each: (bool(each.survivors), each.boundary.instant)))
-        if representative:
-            for each in self._states:
-                if key_of(each) in self._wanted and self._is_violated(key_of(each)):
-                    self._want_beside(each)
+        for each in chosen:
+            if key_of(each) in self._known:
+                self._want_beside(each, self._known[key_of(each)])
         self._stopped = False
 
-    def _is_violated(self, key: tuple[int, tuple[Block, ...]]) -> bool:
-        return key in self._known and self._known[key].outcome == "violated"
-
-    def _want_beside(self, state: State) -> None:
-        """Have the states beside one in which something is wrong checked as well."""
-        for each in beside(state, self._states):
+    def _want_beside(self, state: State, found: Found) -> None:
+        """Have the states beside a representative in which something is wrong checked, and none beside these."""
+        if found.outcome != "violated" or key_of(state) not in self._representatives:
+            return
+        for each in beside(state, self.states):
             key = key_of(each)
             if key in self._wanted or len(self._wanted) == self._most:
                 continue
@@ -212,7 +211,7 @@ class Exploration:
             boundaries=len(self._boundaries),
             possible=possible(self._boundaries),
             wanted=self.progress.total,
-            patterns=None if self._patterns is None else len({self._patterns.of(each) for each in self._states}),
+            patterns=None if self.patterns is None else len({self.patterns.of(each) for each in self.states}),
             acknowledged=self._acknowledged,
             found=sorted(self.progress.checked, key=lambda each: (each.instant, each.number)),
             checked_here=self.progress.here,
@@ -239,8 +238,7 @@ class Exploration:
                     state = self._left.popleft()
                     found = await unless_the_agent_dies(made.running, checks.check(state, file), self._folder)
                     self._take(found, file)
-                    if self._patterns is not None and found.outcome == "violated":
-                        self._want_beside(state)
+                    self._want_beside(state, found)
                     self._stopped = self._stopped or (fail_fast and found.outcome == "violated")
                     tell(found)
 

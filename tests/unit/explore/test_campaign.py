@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
 import orjson
 import pytest
 
 from chaos.explore.campaign import STATES_FILE, VIOLATION_FOLDER, Exploration, Explored, Progress
-from chaos.explore.state import Found, Outcome
+from chaos.explore.points import Boundary, State
+from chaos.explore.state import Found, Outcome, key_of
 from chaos.explore.telling import exit_code, told
 from chaos.reporting.result import HISTORY_FILE
 
@@ -40,6 +42,23 @@ def test_the_history_that_is_kept_is_that_of_the_violation_which_is_told_as_the_
     assert (tmp_path / VIOLATION_FOLDER / HISTORY_FILE).read_text() == "2"
     kept = (tmp_path / STATES_FILE).read_bytes().splitlines()
     assert [orjson.loads(line)["number"] for line in kept] == [states[place].number for place in order]
+
+
+def test_beside_a_representative_in_which_something_is_wrong_states_are_checked_and_none_beside_these() -> None:
+    """Else a run of violated states, as fsync=off leaves, would be checked from end to end."""
+    of = [Boundary(instant, 10 * instant, "data", instant, {"data": (instant,)}) for instant in range(1, 8)]
+    every = [State(number, each) for number, each in enumerate(of, start=1)]
+    chosen, other = every[3], every[0]
+    exploration = Exploration.__new__(Exploration)
+    keys = dict.fromkeys([key_of(chosen), key_of(other)])
+    vars(exploration).update(states=every, progress=Progress(2), _most=99, _known={}, _left=deque(), _wanted=keys)
+    vars(exploration).update(_representatives=frozenset(keys))
+    exploration._want_beside(other, found(1, 1, 1, "kept"))
+    assert not exploration._left
+    exploration._want_beside(chosen, found(4, 4, 1))
+    assert list(exploration._left) == [every[2], every[4]]
+    exploration._want_beside(every[4], found(5, 5, 1))
+    assert (len(exploration._left), exploration.progress.total) == (2, 4)
 
 
 @pytest.mark.parametrize(
