@@ -25,6 +25,8 @@ SETTINGS = (
     "etcd/power_cut_unsafe_no_fsync",
     "postgresql/power_cut",
     "postgresql/power_cut_synchronous_commit_off",
+    "postgresql/power_cut_torn_pages",
+    "postgresql/power_cut_torn_pages_full_page_writes_off",
     "mariadb/power_cut",
     "mariadb/power_cut_flush_log_0",
     "radicale/power_cut",
@@ -35,7 +37,7 @@ SETTINGS = (
     "sqlite/wal_normal_power_cut",
 )
 """Experiments with one power cut, in which a setting alone decides. It is safe where they expect HELD."""
-HEAD = f"{'setting':44} {'known as':8} {'cuts':>5} {'taking':>6} {'HELD':>5} {'VIOLATED':>8} {'INCONCLUSIVE':>12}"
+HEAD = f"{'setting':52} {'known as':8} {'cuts':>5} {'taking':>6} {'HELD':>5} {'VIOLATED':>8} {'INCONCLUSIVE':>12}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Row:
             sum(each.verdict == verdict for each in self.trials) for verdict in ("HELD", "VIOLATED", "INCONCLUSIVE")
         )
         known = "safe" if self.expect == "HELD" else "unsafe"
-        told = f"{self.name:44} {known:8} {cuts:5} {taking:6} {held:5} {violated:8} {thin:12}"
+        told = f"{self.name:52} {known:8} {cuts:5} {taking:6} {held:5} {violated:8} {thin:12}"
         return f"{told}  {'MISS: ' + '; '.join(self.misses) if self.misses else 'ok'}"
 
 
