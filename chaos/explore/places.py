@@ -1,8 +1,8 @@
 """What the blocks of a recorded LUN are to its file system: which file they belong to, the journal, its own tables.
 
 The file system is looked at as it is at the end of the recording, in a copy of the LUN, with `debugfs` and `dumpe2fs`.
-A block that belongs to nothing then was of a file that is gone. Paths are told with their digits as "#", so that the
-segments of a log are one place.
+A block that belongs to nothing then was of a file that is gone. Paths are told with their numbers as "#", those in base
+16 too, so that the segments of a log are one place, and so are files that are called after a digest of their contents.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from chaos.errors import HarnessError
 
 JOURNAL, TABLES, GONE, UNKNOWN = "the journal", "tables of the file system", "files that are gone", "the disk"
 _JOURNAL_INODE: Final = 8
+_NUMBER: Final = re.compile(r"[0-9A-Fa-f]*\d[0-9A-Fa-f]*|(?<=/)[0-9a-f]{2}(?=/)")
+"""A run of digits of base 16, one of base 10 among them; or two as a folder, as where files are spread by a digest."""
 _AT_ONCE: Final = 1000
 """Blocks, or inodes, in one command of debugfs."""
 _SECONDS_MAX: Final = 120.0
@@ -87,7 +89,7 @@ def _inodes(image: Path, blocks: Iterable[int]) -> dict[int, int]:
 def _paths(image: Path, inodes: Iterable[int]) -> Mapping[int, str]:
     lines = _debugfs(image, "ncheck", inodes)
     found = re.findall(r"^(\d+)\t(.+)$", lines, re.MULTILINE)
-    return {int(inode): re.sub(r"[0-9A-F]*\d[0-9A-F]*", "#", path.replace("//", "/")) for inode, path in found}
+    return {int(inode): _NUMBER.sub("#", path.replace("//", "/")) for inode, path in found}
 
 
 def _debugfs(image: Path, command: str, numbers: Iterable[int]) -> str:

@@ -65,10 +65,11 @@ def test_beside_a_state_are_those_before_and_after_it_with_as_much_surviving() -
 
 
 def image(folder: Path) -> Path:
-    """An ext4 with two files."""
-    files = folder / "files" / "log"
-    files.mkdir(parents=True)
-    (files / "0000A1").write_bytes(b"x" * 9000)
+    """An ext4 with three files."""
+    for name in ("log/0000A1", "objects/fe/c0ffee12ab"):
+        path = folder / "files" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x" * 9000)
     (folder / "files" / "notes.db").write_bytes(b"y" * 9000)
     path = folder / "base.img"
     with path.open("wb") as file:
@@ -95,10 +96,16 @@ def rewritten(path: Path, blocks: list[int], folder: Path) -> tuple[Recording, P
 
 def test_blocks_are_told_by_the_files_that_they_belong_to(tmp_path: Path) -> None:
     base = image(tmp_path)
-    log, table, journal = blocks_of(base, "/log/0000A1"), blocks_of(base, "/notes.db"), blocks_of(base, "<8>")
+    names = {
+        "/log/0000A1": "/log/#",
+        "/objects/fe/c0ffee12ab": "/objects/#/#",
+        "/notes.db": "/notes.db",
+        "<8>": JOURNAL,
+    }
+    of_files = {blocks_of(base, name)[-1]: place for name, place in names.items()}
     free = SIZE // 4096 - 1
-    found = places(*rewritten(base, [0, log[0], table[-1], journal[0], free], tmp_path), base)
-    assert found == {0: TABLES, log[0]: "/log/#", table[-1]: "/notes.db", journal[0]: JOURNAL, free: GONE}
+    found = places(*rewritten(base, [0, *of_files, free], tmp_path), base)
+    assert found == {0: TABLES, **of_files, free: GONE}
 
 
 def test_of_another_file_system_all_blocks_are_alike(tmp_path: Path) -> None:
