@@ -1,9 +1,9 @@
-"""Which crash states are alike: those in which the same places are taken and survive, with or without an answer since.
+"""Which crash states are alike: those in which the same places are taken and survive, as long after an answer.
 
 The *pattern* of a state is what its un-flushed blocks are to the file system (`places`), those that the cut takes and
-those that survive, and whether anything was acknowledged since the boundary before. One state of each pattern is
-checked, that with most acknowledgements since; then, of each in which something is wrong, the states of the boundaries
-beside it.
+those that survive, and at how many boundaries before it the last answer was: what a cut loses depends on how many of its
+flushes a write has had. One state of each pattern is checked, that with most acknowledgements then; after it, where
+something is wrong in it, the states of the boundaries beside it.
 """
 
 from __future__ import annotations
@@ -11,24 +11,21 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from chaos.explore.points import Block, Boundary, State
+
+LONG_AGO: Final = 3
+"""Boundaries since the last answer; more are no other pattern."""
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """What is taken, what survives, each as (LUN, place), and whether anything was acknowledged since."""
+    """What is taken, what survives, each as (LUN, place), and at how many boundaries before the last answer was."""
 
     taken: frozenset[tuple[str, str]]
     survives: frozenset[tuple[str, str]]
-    acknowledged: bool
-
-    def __str__(self) -> str:
-        """In words."""
-        taken = ", ".join(f"{place} of {lun}" for lun, place in sorted(self.taken)) or "nothing on a disk"
-        survives = ", ".join(f"{place} of {lun}" for lun, place in sorted(self.survives))
-        told = f"taken: {taken}" + (f"; surviving: {survives}" if survives else "")
-        return told + ("; acknowledged since: some" if self.acknowledged else "; acknowledged since: nothing")
+    answered: int
 
 
 class Patterns:
@@ -39,11 +36,14 @@ class Patterns:
     ) -> None:
         """`places` are those of blocks by (LUN, place in the log); `acknowledged_at` the times of answers, rising."""
         self._places = places
-        times = [0, *(each.t_ns for each in boundaries)]
-        self._since = {
-            each.instant: bisect_left(acknowledged_at, each.t_ns) - bisect_left(acknowledged_at, before)
-            for each, before in zip(boundaries, times, strict=False)
-        }
+        answers = [bisect_left(acknowledged_at, each.t_ns) for each in boundaries]
+        since = [now - before for now, before in zip(answers, [0, *answers], strict=False)]
+        self._last: dict[int, tuple[int, int]] = {}
+        """By instant, at how many boundaries before it the last answers were, and how many."""
+        for at, each in enumerate(boundaries):
+            recent = since[max(0, at + 1 - LONG_AGO) : at + 1][::-1]
+            ago = next((ago for ago, answered in enumerate(recent) if answered), LONG_AGO)
+            self._last[each.instant] = ago, recent[ago] if ago < LONG_AGO else 0
 
     def of(self, state: State) -> Pattern:
         """The pattern of a state."""
@@ -52,7 +52,7 @@ class Patterns:
             for block in blocks:
                 to = survives if (lun, block) in state.survivors else taken
                 to.add((lun, self._places[lun, block]))
-        return Pattern(frozenset(taken), frozenset(survives), bool(self._since[state.boundary.instant]))
+        return Pattern(frozenset(taken), frozenset(survives), self._last[state.boundary.instant][0])
 
     def representatives(self, states: Sequence[State]) -> list[State]:
         """One state of each pattern, in their order."""
@@ -60,12 +60,12 @@ class Patterns:
         for state in states:
             pattern = self.of(state)
             known = chosen.get(pattern)
-            if known is None or self._acknowledged(state) > self._acknowledged(known):
+            if known is None or self._answers(state) > self._answers(known):
                 chosen[pattern] = state
         return [state for state in states if chosen[self.of(state)] is state]
 
-    def _acknowledged(self, state: State) -> int:
-        return self._since[state.boundary.instant]
+    def _answers(self, state: State) -> int:
+        return self._last[state.boundary.instant][1]
 
 
 def beside(state: State, states: Sequence[State]) -> list[State]:

@@ -10,7 +10,7 @@ import pytest
 
 from chaos.agent.recording import WRITE, Recording
 from chaos.errors import UsageError
-from chaos.explore.patterns import Pattern, Patterns, beside
+from chaos.explore.patterns import LONG_AGO, Pattern, Patterns, beside
 from chaos.explore.places import GONE, JOURNAL, TABLES, UNKNOWN, places
 from chaos.explore.points import Boundary, State, states
 from chaos.explore.recorded import read_places, write_places
@@ -33,27 +33,28 @@ def patterns(boundaries: list[Boundary], blocks: str, acknowledged_at: list[int]
     return Patterns(boundaries, {("data", at): named[each] for at, each in enumerate(blocks)}, acknowledged_at)
 
 
-def test_states_are_alike_when_the_same_places_are_taken_with_or_without_an_answer_since() -> None:
-    of = windows("ww", "w", "w", "wt")
-    found = patterns(of, "wwwwwt", [5, 25])
+def test_states_are_alike_when_the_same_places_are_taken_as_many_instants_after_an_answer() -> None:
+    of = windows("ww", "w", "w", "wt", "w", "w")
+    found = patterns(of, "wwwwwtww", [5, 25])
     of_each = [found.of(State(1, each)) for each in of]
     taken = frozenset({WAL})
     assert of_each == [
-        Pattern(taken, frozenset(), acknowledged=True),
-        Pattern(taken, frozenset(), acknowledged=False),
-        Pattern(taken, frozenset(), acknowledged=True),
-        Pattern(frozenset({WAL, TABLE}), frozenset(), acknowledged=False),
+        Pattern(taken, frozenset(), 0),
+        Pattern(taken, frozenset(), 1),
+        Pattern(taken, frozenset(), 0),
+        Pattern(frozenset({WAL, TABLE}), frozenset(), 1),
+        Pattern(taken, frozenset(), 2),
+        Pattern(taken, frozenset(), LONG_AGO),
     ]
     half = State(1, of[3], frozenset({("data", 5)}))
-    assert found.of(half) == Pattern(taken, frozenset({TABLE}), acknowledged=False)
-    assert str(found.of(half)) == "taken: /wal of data; surviving: /table of data; acknowledged since: nothing"
+    assert found.of(half) == Pattern(taken, frozenset({TABLE}), 1)
 
 
 def test_of_each_pattern_that_state_is_taken_which_has_most_to_lose() -> None:
-    of = windows("w", "w", "t", "w")
+    of = windows("w", "w", "t", "w", "t")
     every = list(states(of, 99, 0, 1))
-    chosen = patterns(of, "wwtw", [5, 15, 16, 17, 35]).representatives(every)
-    assert sorted(each.boundary.instant for each in chosen) == [2, 3]
+    chosen = patterns(of, "wwtwt", [5, 15, 16, 17, 35, 36]).representatives(every)
+    assert sorted(each.boundary.instant for each in chosen) == [2, 3], "of four, two and two with three and two answers"
 
 
 def test_beside_a_state_are_those_before_and_after_it_with_as_much_surviving() -> None:
