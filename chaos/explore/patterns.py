@@ -1,8 +1,8 @@
 """Which crash states are alike: those in which the same places are taken and survive, as long after an answer.
 
 The *pattern* of a state is what its un-flushed blocks are to the file system (`places`), those that the cut takes and
-those that survive, and at how many boundaries before it the last answer was: what a cut loses depends on how many of its
-flushes a write has had. One state of each pattern is checked, that with most acknowledgements then; after it, where
+those that survive, and at how many boundaries before it the last answer was: what a cut loses depends on how many of
+its flushes a write has had. One state of each pattern is checked, that with most acknowledgements then; after it, where
 something is wrong in it, the states of the boundaries beside it.
 """
 
