@@ -69,8 +69,10 @@ class Patterns:
 
 
 def beside(state: State, states: Sequence[State]) -> list[State]:
-    """The states of the boundaries before and after one, with as much surviving: nothing, or something."""
-    alike = [each for each in states if bool(each.survivors) == bool(state.survivors)]
-    alike.sort(key=lambda each: (each.boundary.instant, each.number))
-    place = alike.index(state)
-    return [*alike[max(0, place - 1) : place], *alike[place + 1 : place + 2]]
+    """Of the boundaries before and after it one state each, with as much surviving: nothing, or something."""
+    instant, alike = state.boundary.instant, [each for each in states if bool(each.survivors) == bool(state.survivors)]
+    before = [each for each in alike if each.boundary.instant < instant]
+    after = [each for each in alike if each.boundary.instant > instant]
+    last = max(before, key=lambda each: (each.boundary.instant, -each.number), default=None)
+    first = min(after, key=lambda each: (each.boundary.instant, each.number), default=None)
+    return [each for each in (last, first) if each is not None]

@@ -58,9 +58,9 @@ def test_of_each_pattern_that_state_is_taken_which_has_most_to_lose() -> None:
 
 
 def test_beside_a_state_are_those_before_and_after_it_with_as_much_surviving() -> None:
-    every = list(states(windows("ww", "ww", "ww"), 99, 1, 1))
+    every = list(states(windows("ww", "ww", "ww"), 99, 2, 1))
     nothing = {each.boundary.instant: each for each in every if not each.survivors}
-    everything = {each.boundary.instant: each for each in every if each.survivors}
+    everything = {each.boundary.instant: each for each in every if len(each.survivors) == 2}
     assert beside(nothing[2], every) == [nothing[1], nothing[3]]
     assert beside(everything[3], every) == [everything[2]]
 
