@@ -125,7 +125,7 @@ class Exploration:
         """Read the recording, and what an earlier session has found.
 
         Of the states that there are with so many subsets at each boundary, at most so many are checked; with
-        `representative` at first one of each pattern.
+        `representative` a few of each pattern.
 
         Raises:
             UsageError, HarnessError: They cannot be read.
@@ -148,38 +148,42 @@ class Exploration:
         self._acknowledged = len(answers)
         every = most if not representative else (1 + subsets) * len(self._boundaries)
         self.states = list(states(self._boundaries, every, subsets, self._recorded.seed))
-        self.patterns: Patterns | None = None
-        chosen = self.states
-        if representative:
-            self.patterns = Patterns(self._boundaries, _places(folder, recordings), answers)
-            chosen = self.patterns.representatives(self.states)[:most]
-        self._known = {found.key: found for found in _found_before(folder / STATES_FILE)}
-        self._wanted = dict.fromkeys(key_of(each) for each in chosen)
-        self._representatives = frozenset(self._wanted) if representative else frozenset()
+        self.patterns = Patterns(self._boundaries, _places(folder, recordings), answers) if representative else None
+        rankings = self.patterns.representatives(self.states) if self.patterns else [[each] for each in self.states]
+        self._next = {key_of(first): rest for first, *rest in rankings} if representative else {}
+        self._known = {found.key: found for found in found_before(folder / STATES_FILE)}
+        self._wanted = set[tuple[int, tuple[Block, ...]]]()
+        self._left = deque[State]()
         self._most = most
-        found = [self._known[key] for key in self._wanted if key in self._known]
-        self.progress = Progress(len(self._wanted), found)
-        left = [each for each in chosen if key_of(each) not in self._known]
-        self._left = deque(sorted(left, key=lambda each: (bool(each.survivors), each.boundary.instant)))
-        for each in chosen:
-            if key_of(each) in self._known:
-                self._want_beside(each, self._known[key_of(each)])
+        self.progress = Progress(0)
+        for first, *_ in sorted(rankings, key=lambda each: (bool(each[0].survivors), each[0].boundary.instant)):
+            self._want(first)
         self._stopped = False
 
-    def _want_beside(self, state: State, found: Found) -> None:
-        """Have the states beside a representative in which something is wrong checked, and none beside these."""
-        if found.outcome != "violated" or key_of(state) not in self._representatives:
-            return
-        for each in beside(state, self.states):
-            key = key_of(each)
-            if key in self._wanted or len(self._wanted) == self._most:
-                continue
-            self._wanted[key] = None
+    def _want(self, state: State) -> None:
+        """Have a state checked, if there may be more; what is known of it already counts as checked here."""
+        key = key_of(state)
+        if key not in self._wanted and len(self._wanted) < self._most:
+            self._wanted.add(key)
             self.progress.total += 1
             if key in self._known:
                 self.progress.checked.append(self._known[key])
             else:
-                self._left.append(each)
+                self._left.append(state)
+        if key in self._wanted and key in self._known:
+            self._follow(state, self._known[key])
+
+    def _follow(self, state: State, found: Found) -> None:
+        """Of a representative what is checked after it: with something wrong those beside it, else the next one."""
+        rest = self._next.pop(key_of(state), None)
+        if rest is None:
+            return
+        if found.outcome == "violated":
+            for each in beside(state, self.states):
+                self._want(each)
+        elif rest:
+            self._next[key_of(rest[0])] = rest[1:]
+            self._want(rest[0])
 
     async def check(self, jobs: int, *, fail_fast: bool, tell: Callable[[Found], None]) -> Explored:
         """Check the states that have not been checked yet.
@@ -238,7 +242,7 @@ class Exploration:
                     state = self._left.popleft()
                     found = await unless_the_agent_dies(made.running, checks.check(state, file), self._folder)
                     self._take(found, file)
-                    self._want_beside(state, found)
+                    self._follow(state, found)
                     self._stopped = self._stopped or (fail_fast and found.outcome == "violated")
                     tell(found)
 
@@ -252,6 +256,7 @@ class Exploration:
             shutil.copyfile(file, folder / HISTORY_FILE)
         self.progress.checked.append(found)
         self.progress.here += 1
+        self._known[found.key] = found
 
     def _keep_violation(self) -> None:
         """Make the earliest violation a run folder of its own, with its page."""
@@ -276,7 +281,7 @@ def _nowhere(line: str) -> None:
     """What there is to say of the stack was said when it was recorded."""
 
 
-def _found_before(file: Path) -> Iterator[Found]:
+def found_before(file: Path) -> Iterator[Found]:
     """What an earlier session has written down; a line that it did not get to its end is left out."""
     if not file.exists():
         return

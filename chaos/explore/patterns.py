@@ -2,8 +2,9 @@
 
 The *pattern* of a state is what its un-flushed blocks are to the file system (`places`), those that the cut takes and
 those that survive, and at how many boundaries before it the last answer was: what a cut loses depends on how many of
-its flushes a write has had. One state of each pattern is checked, that with most acknowledgements then; after it, where
-something is wrong in it, the states of the boundaries beside it.
+its flushes a write has had. Of each pattern that state is checked first whose boundary is longest after the one before,
+since by then most of what was on its way has been answered. Where something is wrong in it, the states of the
+boundaries beside it follow; where nothing is, the next ones of its pattern, until there were `TRIES`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from chaos.explore.points import Block, Boundary, State
 
 LONG_AGO: Final = 3
 """Boundaries since the last answer; more are no other pattern."""
+TRIES: Final = 3
+"""States of one pattern that are checked, as long as nothing is wrong in them."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,12 @@ class Patterns:
         self._places = places
         answers = [bisect_left(acknowledged_at, each.t_ns) for each in boundaries]
         since = [now - before for now, before in zip(answers, [0, *answers], strict=False)]
-        self._last: dict[int, tuple[int, int]] = {}
-        """By instant, at how many boundaries before it the last answers were, and how many."""
+        self._ago: dict[int, int] = {}
+        self._open_ns: dict[int, int] = {}
         for at, each in enumerate(boundaries):
             recent = since[max(0, at + 1 - LONG_AGO) : at + 1][::-1]
-            ago = next((ago for ago, answered in enumerate(recent) if answered), LONG_AGO)
-            self._last[each.instant] = ago, recent[ago] if ago < LONG_AGO else 0
+            self._ago[each.instant] = next((ago for ago, answered in enumerate(recent) if answered), LONG_AGO)
+            self._open_ns[each.instant] = each.t_ns - boundaries[at - 1].t_ns if at else 0
 
     def of(self, state: State) -> Pattern:
         """The pattern of a state."""
@@ -52,20 +55,14 @@ class Patterns:
             for block in blocks:
                 to = survives if (lun, block) in state.survivors else taken
                 to.add((lun, self._places[lun, block]))
-        return Pattern(frozenset(taken), frozenset(survives), self._last[state.boundary.instant][0])
+        return Pattern(frozenset(taken), frozenset(survives), self._ago[state.boundary.instant])
 
-    def representatives(self, states: Sequence[State]) -> list[State]:
-        """One state of each pattern, in their order."""
-        chosen: dict[Pattern, State] = {}
-        for state in states:
-            pattern = self.of(state)
-            known = chosen.get(pattern)
-            if known is None or self._answers(state) > self._answers(known):
-                chosen[pattern] = state
-        return [state for state in states if chosen[self.of(state)] is state]
-
-    def _answers(self, state: State) -> int:
-        return self._last[state.boundary.instant][1]
+    def representatives(self, states: Sequence[State]) -> list[list[State]]:
+        """Of each pattern the states to check, one after the other until something is wrong in one."""
+        by_pattern: dict[Pattern, list[State]] = {}
+        for state in sorted(states, key=lambda each: -self._open_ns[each.boundary.instant]):
+            by_pattern.setdefault(self.of(state), []).append(state)
+        return [alike[:TRIES] for alike in by_pattern.values()]
 
 
 def beside(state: State, states: Sequence[State]) -> list[State]:

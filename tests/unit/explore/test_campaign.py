@@ -31,7 +31,7 @@ def test_the_history_that_is_kept_is_that_of_the_violation_which_is_told_as_the_
 ) -> None:
     states = [found(1, 5, 9), found(2, 5, 2), found(3, 8, 1), found(4, 2, 0, "kept")]
     exploration = Exploration.__new__(Exploration)
-    vars(exploration).update(_folder=tmp_path, progress=Progress(len(states)))
+    vars(exploration).update(_folder=tmp_path, progress=Progress(len(states)), _known={})
     for place in order:
         history = tmp_path / "history of one state"
         history.write_text(str(states[place].number))
@@ -44,21 +44,46 @@ def test_the_history_that_is_kept_is_that_of_the_violation_which_is_told_as_the_
     assert [orjson.loads(line)["number"] for line in kept] == [states[place].number for place in order]
 
 
+def chosen(rankings: list[list[State]], every: list[State], known: dict[int, Outcome], most: int = 99) -> Exploration:
+    """An exploration of representatives, of which those at these instants are known."""
+    exploration = Exploration.__new__(Exploration)
+    of = {(instant, ()): found(instant, instant, 1, outcome) for instant, outcome in known.items()}
+    vars(exploration).update(states=every, progress=Progress(0), _known=of, _left=deque(), _wanted=set(), _most=most)
+    vars(exploration).update(_next={key_of(first): rest for first, *rest in rankings})
+    for first, *_ in rankings:
+        exploration._want(first)
+    return exploration
+
+
+def line(length: int) -> list[State]:
+    of = [Boundary(instant, 10 * instant, "data", instant, {"data": (instant,)}) for instant in range(1, length + 1)]
+    return [State(number, each) for number, each in enumerate(of, start=1)]
+
+
 def test_beside_a_representative_in_which_something_is_wrong_states_are_checked_and_none_beside_these() -> None:
     """Else a run of violated states, as fsync=off leaves, would be checked from end to end."""
-    of = [Boundary(instant, 10 * instant, "data", instant, {"data": (instant,)}) for instant in range(1, 8)]
-    every = [State(number, each) for number, each in enumerate(of, start=1)]
-    chosen, other = every[3], every[0]
-    exploration = Exploration.__new__(Exploration)
-    keys = dict.fromkeys([key_of(chosen), key_of(other)])
-    vars(exploration).update(states=every, progress=Progress(2), _most=99, _known={}, _left=deque(), _wanted=keys)
-    vars(exploration).update(_representatives=frozenset(keys))
-    exploration._want_beside(other, found(1, 1, 1, "kept"))
-    assert not exploration._left
-    exploration._want_beside(chosen, found(4, 4, 1))
-    assert list(exploration._left) == [every[2], every[4]]
-    exploration._want_beside(every[4], found(5, 5, 1))
-    assert (len(exploration._left), exploration.progress.total) == (2, 4)
+    every = line(7)
+    exploration = chosen([[every[3]]], every, {4: "violated", 5: "violated"})
+    assert [each.boundary.instant for each in exploration._left] == [3]
+    assert [each.instant for each in exploration.progress.checked] == [4, 5]
+    exploration._follow(every[2], found(3, 3, 1))
+    assert (len(exploration._left), exploration.progress.total) == (1, 3)
+
+
+def test_where_nothing_is_wrong_in_a_representative_the_next_one_of_its_pattern_is_checked() -> None:
+    every = line(9)
+    exploration = chosen([[every[0], every[4], every[8]]], every, {1: "kept"})
+    assert [each.boundary.instant for each in exploration._left] == [5]
+    exploration._follow(every[4], found(5, 5, 1, "undecided"))
+    assert [each.boundary.instant for each in exploration._left] == [5, 9]
+    exploration._follow(every[8], found(9, 9, 1, "kept"))
+    assert exploration.progress.total == 3
+
+
+def test_there_are_no_more_states_than_were_asked_for() -> None:
+    every = line(9)
+    exploration = chosen([[every[0], every[4]], [every[7]]], every, {1: "kept"}, most=2)
+    assert [each.boundary.instant for each in exploration._left] == [5]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from array import array
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,11 +51,11 @@ def test_states_are_alike_when_the_same_places_are_taken_as_many_instants_after_
     assert found.of(half) == Pattern(taken, frozenset({TABLE}), 1)
 
 
-def test_of_each_pattern_that_state_is_taken_which_has_most_to_lose() -> None:
-    of = windows("w", "w", "t", "w", "t")
-    every = list(states(of, 99, 0, 1))
-    chosen = patterns(of, "wwtwt", [5, 15, 16, 17, 35, 36]).representatives(every)
-    assert sorted(each.boundary.instant for each in chosen) == [2, 3], "of four, two and two with three and two answers"
+def test_of_each_pattern_the_states_come_first_whose_window_was_open_longest() -> None:
+    times = [10, 30, 35, 36, 46, 76, 77]
+    of = [replace(each, t_ns=t) for each, t in zip(windows("w", "w", "w", "w", "t", "w", "w"), times, strict=True)]
+    ranked = patterns(of, "wwwwtww", []).representatives(list(states(of, 99, 0, 1)))
+    assert [[each.boundary.instant for each in alike] for alike in ranked] == [[6, 2, 3], [5]]
 
 
 def test_beside_a_state_are_those_before_and_after_it_with_as_much_surviving() -> None:

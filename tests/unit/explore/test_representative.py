@@ -21,13 +21,13 @@ WAL, TABLE, BOTH = (frozenset({("data", each)}) for each in ("/wal", "/table", "
 def test_enough_are_nearly_all_sets_of_lost_writes_with_a_tenth_of_the_states(
     checked: int, found: set[frozenset[tuple[str, str]]], is_enough: bool
 ) -> None:
-    score = Score("name", 100, 50, frozenset({WAL, TABLE}), frozenset(), checked, frozenset(found), frozenset())
+    score = Score("name", 100, 100, 50, frozenset({WAL, TABLE}), frozenset(), checked, frozenset(found), frozenset())
     assert score.is_enough == is_enough
     assert str(score).endswith("ok" if is_enough else "MISS")
 
 
 def test_an_exploration_in_which_nothing_is_wrong_scores_nothing() -> None:
-    assert not Score("name", 100, 0, frozenset(), frozenset(), 1, frozenset(), frozenset()).is_enough
+    assert not Score("name", 100, 100, 0, frozenset(), frozenset(), 1, frozenset(), frozenset()).is_enough
 
 
 def test_sets_are_those_of_the_writes_that_were_taken_in_violated_states() -> None:
