@@ -33,7 +33,7 @@ def explore(
     ] = 2,
     representative: Annotated[
         bool,
-        typer.Option("--representative", help="Check one of the states that are alike; more where one is bad."),
+        typer.Option("--representative", help="Check a few of the states that are alike."),
     ] = False,
     jobs: Jobs = 2,
     seed: Seed = None,

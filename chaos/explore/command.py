@@ -26,7 +26,7 @@ class Wanted:
     """What is to be checked: at most so many states, with so many subsets at each instant, on so many stack copies.
 
     Attributes:
-        representative: One state of those that are alike, at first.
+        representative: A few of the states that are alike.
         fail_fast: Nothing after the first violation.
     """
 
