@@ -100,7 +100,7 @@ ALLOWED = {
     "answering": {"errors", "reporting", "stack"},
     "manual": {"errors"},
     "__main__": {"cli"},
-    "cli_many": {"answering", "reporting", "stack", "explore", "search", "audit"},
+    "cli_many": {"answering", "errors", "reporting", "stack", "explore", "search", "audit"},
     "cli": {
         "answering",
         "errors",
