@@ -47,7 +47,9 @@ def _benches(quick: bool) -> list[_Bench]:
         _Bench(("takehold.partition.p99_ms",), lambda: asyncio.run(stops.partition(20 if quick else 120))),
         _Bench(("takehold.carrier.p99_ms",), lambda: asyncio.run(carrier.takehold(15 if quick else 60))),
         _Bench(("pgbench.lun_vs_loop", "fdatasync"), lambda: asyncio.run(database.against_plain(rounds))),
+        _Bench(("pgbench.log_kept_vs_not",), lambda: asyncio.run(database.log_kept(rounds))),
         _Bench(("recovery.cut_to_first_row",), lambda: asyncio.run(database.recovery(rounds))),
+        _Bench(("agent.memory_mib",), lambda: asyncio.run(database.memory(20 if quick else 600))),
         _Bench(("trials_per_minute.minimal",), lambda: trials.per_minute(4 if quick else 16)),
         _Bench(("trials_per_minute.syncstack",), lambda: trials.syncstack(4 if quick else 8)),
         _Bench(

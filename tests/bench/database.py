@@ -1,4 +1,5 @@
-"""PostgreSQL on a LUN: against the same file system on a plain loop device, and how soon it is back after a cut.
+"""PostgreSQL on a LUN: against the same file system on a plain loop device, and with its write log kept against
+without; how soon it is back after a cut, and how much memory the agent takes for it.
 
 Both sides start from one and the same disk, initialised by pgbench on a LUN; both containers run all the time, and
 short runs alternate between them, so that what the machine does meanwhile meets both. A ratio is that of two
@@ -13,15 +14,17 @@ import contextlib
 import re
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import asyncpg
 import docker
 
 from chaos.agent.states import LunState
+from chaos.agent.wire import KeepLog
 from chaos.agent.wire_states import ApplyLuns, CountIos
 from chaos.errors import HarnessError
 from chaos.stack.cache import CACHE_IN_AGENT, cache_folder
@@ -35,10 +38,14 @@ from tests.bench.figures import Bound, Figure, median
 from tests.bench.plain import on_plain_loop
 
 _LUN, _SERVICE, _USER, _PORT = "pgdata", "db", "bench", 5432
+_OTHER_LUN, _OTHER = "pgdata2", "db2"
 _DATA = "/var/lib/postgresql/data"
 _SCALE = 20
 _KEPT = "scratch/pgbench"
-_BOUND = Bound("at least", 0.70)
+_BOUND = Bound("at least", 0.80)
+_BACK = Bound("at most", 0.8)
+_MEMORY = Bound("at most", 1024)
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 _FSYNC_WRITES = 1500
 _CUT_AFTER_FLUSHES = 200
 _LEASE_SECONDS = 30.0
@@ -105,14 +112,45 @@ async def recovery(rounds: Rounds) -> list[Figure]:
     async with _bench("memory") as (made, base):
         await made.running.up({_LUN: base}, READY_SECONDS_MAX)
         samples = [await _cut_and_ask(made) for _ in range(rounds.cuts)]
-    return [median("recovery.cut_to_first_row", samples, "s")]
+    return [median("recovery.cut_to_first_row", samples, "s", _BACK)]
+
+
+async def log_kept(rounds: Rounds) -> list[Figure]:
+    """pgbench on a LUN of which every instant is kept, as for an exploration, against one that forgets."""
+    async with _bench("memory", {_SERVICE: _LUN, _OTHER: _OTHER_LUN}) as (made, base):
+        running = made.running
+        await running.up({_LUN: base, _OTHER_LUN: base}, READY_SECONDS_MAX)
+        await running.agent.call(KeepLog((_LUN,)))
+        with contextlib.closing(connect(timeout_seconds=120)) as client:
+            sides = _Sides(client, running.running[_SERVICE], running.running[_OTHER])
+            await asyncio.to_thread(sides.alternately, 1, _pgbench(sides, 8, 2))  # fills the caches
+            many = await asyncio.to_thread(
+                sides.alternately, rounds.pairs_beside, _pgbench(sides, 8, rounds.run_seconds)
+            )
+    return [_ratio("pgbench.log_kept_vs_not", many)]
+
+
+async def memory(seconds: int) -> list[Figure]:
+    """The most that the agent takes while pgbench runs on a LUN of which every instant is kept."""
+    async with _bench("disk") as (made, base):
+        running = made.running
+        await running.up({_LUN: base}, READY_SECONDS_MAX)
+        await running.disks.keep_logs()
+        with contextlib.closing(connect(timeout_seconds=seconds + READY_SECONDS_MAX)) as client:
+            db = running.running[_SERVICE]
+            rate = await asyncio.to_thread(_pgbench(_Sides(client, db, db), 8, seconds), db)
+            most = _peak_mib(client.api.inspect_container(running.agent.container)["State"]["Pid"])
+    note = f"{seconds} s of pgbench with 8 clients, {rate:.0f} transactions/s, the write log kept"
+    return [Figure("agent.memory_mib", most, "MiB", _MEMORY, note=note)]
 
 
 @asynccontextmanager
-async def _bench(storage: Storage) -> AsyncIterator[tuple[Lab, str]]:
-    """A lab, and the path (in the agent) of a disk with the initialised tables on it."""
+async def _bench(
+    storage: Storage, luns: Mapping[str, str] = MappingProxyType({_SERVICE: _LUN})
+) -> AsyncIterator[tuple[Lab, str]]:
+    """A lab, and the path (in the agent) of a disk with the initialised tables on it; `luns` are by service."""
     with cache_on(storage) as folder:
-        async with bed(_stack()) as made:
+        async with bed(_stack(luns)) as made:
             running = made.running
             await running.up(made.golden.bases(), READY_SECONDS_MAX)
             initialise = ["pgbench", "-q", "-i", "-s", str(_SCALE), "-U", _USER, _USER]
@@ -126,18 +164,21 @@ async def _bench(storage: Storage) -> AsyncIterator[tuple[Lab, str]]:
             yield made, f"{CACHE_IN_AGENT}/{_KEPT}/{_LUN}.img"
 
 
-def _stack() -> Stack:
-    service = Service(
-        _SERVICE,
-        build=Build(ROOT / "fixtures/images/postgres"),  # as it comes: PostgreSQL's own defaults
-        environment={"POSTGRES_USER": _USER, "POSTGRES_HOST_AUTH_METHOD": "trust"},
-        mounts=(Mount("lun", _LUN, _DATA),),
-        ports=(Port(_PORT),),
-        healthcheck=Healthcheck(("pg_isready", "-q", "-h", "127.0.0.1", "-U", _USER)),
-        stop_grace_seconds=30,
-    )
-    lun = Lun(_LUN, "bench", 2 << 30)
-    return Stack("bench-pgbench", ROOT, {_SERVICE: service}, {_LUN: lun}, (), (_SERVICE, _PORT))
+def _stack(luns: Mapping[str, str]) -> Stack:
+    services = {
+        name: Service(
+            name,
+            build=Build(ROOT / "fixtures/images/postgres"),  # as it comes: PostgreSQL's own defaults
+            environment={"POSTGRES_USER": _USER, "POSTGRES_HOST_AUTH_METHOD": "trust"},
+            mounts=(Mount("lun", lun, _DATA),),
+            ports=(Port(_PORT),),
+            healthcheck=Healthcheck(("pg_isready", "-q", "-h", "127.0.0.1", "-U", _USER)),
+            stop_grace_seconds=30,
+        )
+        for name, lun in luns.items()
+    }
+    disks = {lun: Lun(lun, "bench", 2 << 30) for lun in luns.values()}
+    return Stack("bench-pgbench", ROOT, services, disks, (), (_SERVICE, _PORT))
 
 
 @asynccontextmanager
@@ -192,6 +233,13 @@ def _ratio(name: str, rates: tuple[list[float], list[float]], bound: Bound | Non
     lun, plain = rates
     note = f"{statistics.median(lun):.0f} against {statistics.median(plain):.0f} transactions/s"
     return median(name, [a / b for a, b in zip(lun, plain, strict=True)], "ratio", bound, note)
+
+
+def _peak_mib(pid: int) -> float:
+    """The most memory that a process of this host has had so far."""
+    peak = _PEAK.search(Path(f"/proc/{pid}/status").read_text())
+    assert peak is not None
+    return int(peak[1]) / 1024
 
 
 async def _cut_and_ask(made: Lab) -> float:

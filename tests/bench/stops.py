@@ -44,7 +44,7 @@ async def san(times: int) -> list[Figure]:
             for state in (LunState().with_effect(Hold(ALL)), LunState())
         )
         samples = [await _sample(made, logs, taken, given) for _ in range(times)]
-    return _figures("san", samples, 5.0)
+    return _figures("san", samples, 2.0)
 
 
 async def pause(times: int) -> list[Figure]:

@@ -38,7 +38,7 @@ _ACKNOWLEDGED_MIN = 300
 _PHASES = frozenset(
     {"reset", "load", "heal", "recover", "converge", "fresh devices", "caches", "cold restart", "reset devices"}
 )
-_BOUND = Bound("at least", 12.0)
+_BOUND = Bound("at least", 24.0)
 _REST = "check and removal"
 
 
