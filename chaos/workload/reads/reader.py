@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import os
 import shutil
@@ -260,6 +261,8 @@ def _fork_readers(control: socket.socket, home: Path, choice: DriverChoice, fold
         driver = chosen_driver(choice, folder)
     except UsageError as error:
         trouble = orjson.dumps({"error": str(error)}, option=orjson.OPT_APPEND_NEWLINE)
+    gc.collect()
+    gc.freeze()  # a reader that collects garbage would have the kernel copy all that was imported
     for number in itertools.count(1):
         message, handles, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
