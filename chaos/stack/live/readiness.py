@@ -21,6 +21,9 @@ _COMMAND_SECONDS_MAX = 10.0
 """Of one run of a command that tells whether a service is in its steady state."""
 
 _ANY_FAILURE = 1
+_SOONER = 0.95
+_FIRST_SECONDS_MAX = 2.0
+"""A service that ends before it is asked for the first time is not noticed until then."""
 
 Failure = type[HarnessError]
 
@@ -47,6 +50,8 @@ class Readiness:
         self._is_restarted = is_restarted
         self._hush = hush
         self._waits = waits
+        self._first: dict[str, float] = {}
+        """By service, how long after its start it is asked for the first time."""
 
     async def start_in_order(
         self,
@@ -88,7 +93,7 @@ class Readiness:
             await asyncio.shield(starts[-1])
             started[service.name].set()
             if wait or service.name in awaited:
-                wait_until = self.completed if self._stack.is_job(service.name) else self.healthy
+                wait_until = self.completed if self._stack.is_job(service.name) else self._healthy_after_start
                 await wait_until(service, deadline, error)
 
         try:
@@ -105,12 +110,26 @@ class Readiness:
             for each in starts:
                 each.cancel()
 
-    async def healthy(self, service: Service, deadline: float, error: Failure) -> None:
-        """Wait until the service's own health check succeeds."""
-        code = 0
+    async def _healthy_after_start(self, service: Service, deadline: float, error: Failure) -> None:
+        """As `healthy`, of a service that was just started: it is not asked long before it can be ready.
+
+        Each time the engine runs a program in the container, and while a service starts that takes the processor time
+        which its start needs. So the first question comes a little sooner than the first good answer came last time.
+        """
+        begun = time.monotonic()
+        first = max(0.0, min(self._first.get(service.name, 0.0), deadline - begun))
+        await asyncio.sleep(first)
+        asked = await self.healthy(service, deadline, error)
+        took = first if asked == 1 else time.monotonic() - begun
+        self._first[service.name] = min(_FIRST_SECONDS_MAX, _SOONER * took)
+
+    async def healthy(self, service: Service, deadline: float, error: Failure) -> int:
+        """Wait until the service's own health check succeeds; return how often it was asked."""
+        code = asked = 0
 
         async def is_healthy() -> bool:
-            nonlocal code
+            nonlocal code, asked
+            asked += 1
             container, left = self._running[service.name], deadline - time.monotonic()
             if await asyncio.to_thread(containers.is_healthy, self._client, container, service, left):
                 return True
@@ -127,6 +146,7 @@ class Readiness:
 
         with self._waits.of(f"{service.name} to get healthy", deadline, self._words_of(service.name)):
             await poll(is_healthy, deadline, expired)
+        return asked
 
     async def completed(self, service: Service, deadline: float, error: Failure) -> None:
         """Wait until a job has ended successfully; while its policy starts it again, a failure is not its end."""

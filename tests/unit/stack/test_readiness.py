@@ -13,9 +13,11 @@ from chaos.errors import HarnessError
 from chaos.stack import waiting
 from chaos.stack.engine import containers
 from chaos.stack.engine.containers import Container
+from chaos.stack.live import readiness
 from chaos.stack.live.readiness import Behind, Failure, Readiness
 from chaos.stack.spec import Condition, Lun, Mount, Service, Stack
 from chaos.stack.waiting import Waits
+from tests.unit.faults import jumping
 
 NAMES = ("pg1", "pg2")
 STACK = Stack(
@@ -150,6 +152,49 @@ def test_an_engine_that_boots_starts_what_has_a_restart_policy_at_once_and_nothi
     asyncio.run(act())
     did.remove("migrate")
     assert did == order
+
+
+def test_a_service_is_first_asked_shortly_before_it_was_ready_last_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not after the deadline; where it is ready sooner from then on, that is found out little by little."""
+    asked: list[float] = []
+    seconds = 1.0
+
+    async def act() -> None:
+        nonlocal seconds
+        loop = asyncio.get_running_loop()
+        ready = Readiness(cast(Any, None), STACK, {}, lambda name, code: False, cast(Any, None), Waits())
+        begun = 0.0
+
+        async def start(name: str) -> None:
+            nonlocal begun
+            begun = loop.time()
+
+        async def healthy(service: Service, deadline: float, error: Failure) -> int:
+            times = 1
+            asked.append(loop.time() - begun)
+            while loop.time() < begun + seconds:
+                await asyncio.sleep(0.1)
+                times += 1
+            return times
+
+        async def first_ask(seconds_max: float = 60.0) -> float:
+            asked.clear()
+            await ready.start_in_order(["pg1"], start, seconds_max, HarnessError)
+            return asked[0]
+
+        monkeypatch.setattr(ready, "healthy", healthy)
+        assert await first_ask() == 0.0
+        assert 0.9 < await first_ask() < 1.0
+        assert await first_ask(0.5) == pytest.approx(0.5)
+        seconds = 0.2
+        for _ in range(60):
+            last = await first_ask()
+        assert 0.15 < last < 0.35
+        seconds = 30.0
+        await first_ask()
+        assert await first_ask() == readiness._FIRST_SECONDS_MAX
+
+    jumping.run(act(), monkeypatch, readiness)
 
 
 def test_of_what_is_waited_for_the_last_words_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
