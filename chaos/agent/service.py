@@ -23,6 +23,7 @@ from chaos.agent.disk.fuse import Front
 from chaos.agent.disk.lun import Lun
 from chaos.agent.disk.state import Port, Target
 from chaos.agent.network import links, namespaces
+from chaos.agent.network.kept import KeptNamespaces
 from chaos.agent.network.links import Links
 from chaos.agent.process.processes import Processes
 from chaos.agent.request import Done
@@ -50,6 +51,7 @@ class Agent:
             wire.SaveLog,
             wire.Check,
             wire.Confine,
+            wire.Tidy,
             wire.Format,
             wire.Show,
             wire.Hide,
@@ -86,6 +88,7 @@ class Agent:
         self._generation = 0
         self._processes = Processes()
         self._links = Links()
+        self._kept = KeptNamespaces()
         self._arming = Arming(self.do_apply_luns, tell)
         self._shown: dict[str, tuple[str, int]] = {}
         """Loop devices over files, each with a handle, by path."""
@@ -307,13 +310,9 @@ class Agent:
 
     def do_count_ios(self, asked: wire_states.CountIos) -> wire_states.Counts:
         """What was done to I/Os for one cause."""
-        targets = {name: self._luns[name] for name in asked.luns}
-        return wire_states.Counts(
-            {
-                name: wire_states.LunCounts(each.traffic, dict(each.counts[asked.cause]))
-                for name, each in targets.items()
-            }
-        )
+        luns = {name: self._luns[name] for name in asked.luns}.items()
+        counts = {name: wire_states.LunCounts(each.traffic, dict(each.counts[asked.cause])) for name, each in luns}
+        return wire_states.Counts(counts)
 
     def do_count_drops(self, asked: wire_states.CountDrops) -> wire_states.Drops:
         """Packets that were dropped so far."""
@@ -333,6 +332,10 @@ class Agent:
             if namespaces.exists(asked.pid):
                 raise
         return Done()
+
+    def do_tidy(self, asked: wire.Tidy) -> wire.Tidied:
+        """Close sockets, and compare."""
+        return wire.Tidied(self._kept.tidy(asked.pid))
 
     def do_ask(self, asked: wire.Ask) -> wire.Answers:
         """Ask services over HTTP."""

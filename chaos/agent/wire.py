@@ -190,6 +190,23 @@ class Watch(Request[Done]):
 
 
 @dataclass(frozen=True)
+class Tidied:
+    """What of a network namespace is not as it was when this was first asked for; empty: it can be used again."""
+
+    left: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tidy(Request[Tidied]):
+    """Have nothing left in a network namespace of services that have ended; `pid` is that of the process that keeps it.
+
+    Asked for before the first service has it, this takes note of what is there.
+    """
+
+    pid: int
+
+
+@dataclass(frozen=True)
 class Confine(Request[Done]):
     """Link a container that has started as is wanted now, and confine it to its run's own subnet."""
 

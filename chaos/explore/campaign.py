@@ -230,7 +230,7 @@ class Exploration:
             diary.open(self._folder)
             async with (
                 Readers.open(plan.driver or stack.driver, plan.driver_folder, scratch) as readers,
-                lab(stack, run, plan.limits, diary.agent, _nowhere) as made,
+                lab(stack, run, plan.limits, diary.agent, _nowhere, repeats=True) as made,
             ):
                 self._recorded.require_bases(bases(made), self._folder)
                 logs = scratch_of(run.id) / RECORDING_FOLDER

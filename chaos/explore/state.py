@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from chaos.agent.recording import BLOCK_BYTES
 from chaos.agent.states import Crash
 from chaos.checks.file import judge_file
 from chaos.checks.verdict import Judgement
-from chaos.errors import AgentError, HarnessError
+from chaos.errors import HarnessError
 from chaos.experiment.plan import Limits, ScheduledFault, Target, Trigger
 from chaos.explore.points import Block, State
 from chaos.explore.recorded import CutHistory
@@ -121,17 +120,13 @@ class StateCheck:
         self._owners = owners
 
     async def check(self, state: State, file: Path) -> Found:
-        """Recover a state, read it, judge it; its history is left in a file. The copy is cleared afterwards.
+        """Recover a state, read it, judge it; its history is left in a file. The next check removes what runs then.
 
         Raises:
             HarnessError: Anything but the service failed, or the check is blind.
         """
         begun = time.monotonic()
-        try:
-            outcome, why, judgement = await self._found(state, file)
-        finally:
-            with contextlib.suppress(AgentError):  # the agent's loss is the error
-                await self._lab.running.clear()
+        outcome, why, judgement = await self._found(state, file)
         boundary = state.boundary
         violated = outcome == "violated"
         bad = judgement.records if violated else ()

@@ -388,6 +388,11 @@ class Stack:
             if any(mount.kind == "lun" and mount.source in luns for mount in service.mounts)
         )
 
+    def places_of(self, lun: str) -> tuple[tuple[str, str], ...]:
+        """Where it is mounted, as (service, path)."""
+        mounts = ((each.name, mount) for each in self.services.values() for mount in each.mounts if mount.kind == "lun")
+        return tuple((service, mount.target) for service, mount in mounts if mount.source == lun)
+
     def joined(self, luns: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Services and LUNs that are one machine with these LUNs: (services, LUNs), in the order of the file.
 

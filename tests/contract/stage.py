@@ -175,12 +175,14 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds_max
 
 
 @asynccontextmanager
-async def scene(stack: Stack, folder: Path, log: Callable[[str], None] = lambda line: None) -> AsyncIterator[Scene]:
+async def scene(
+    stack: Stack, folder: Path, log: Callable[[str], None] = lambda line: None, *, repeats: bool = False
+) -> AsyncIterator[Scene]:
     """A lab with a copy of the stack running in it; bounded in time. `log` gets what it says."""
     events: list[Event] = []
     async with asyncio.timeout(SCENE_SECONDS_MAX):
         run = Run.begin(1)
-        async with lab(stack, run, Limits(ready_seconds_max=30.0), events.append, log) as made:
+        async with lab(stack, run, Limits(ready_seconds_max=30.0), events.append, log, repeats=repeats) as made:
             recorder = Recorder(folder / f"{run.id}.jsonl")
             try:
                 made.running.hostnames.take(made.golden.hostnames())

@@ -68,6 +68,8 @@ class Links:
         """What was counted by rules that were replaced since."""
         self._turn = 0
         self._written = 0
+        self._closing: dict[tuple[int, int], threading.Thread] = {}
+        """Who lets go of a table, by its namespace: the next container may have the same one."""
 
     def add(self, service: str, pid: int) -> None:
         """A container has started: the wanted states of its links are in force when this returns.
@@ -83,9 +85,12 @@ class Links:
             with self._lock:
                 known = self._ends.get(service)
                 is_linked = known is not None and os.path.sameopenfile(known.namespace, namespace)
+                closing = self._closing.get(_identity(namespace))
             if is_linked:
                 os.close(namespace)
                 return
+            if closing is not None:
+                closing.join()
             try:
                 table = Table(namespace)
             except OSError:
@@ -163,8 +168,11 @@ class Links:
         end = self._ends.pop(name, None)
         if end is not None:
             self._before |= {(sender, name): count for sender, count in self._counted(name, end).items()}
+            closing = threading.Thread(target=end.table.close, daemon=True)  # nobody else should wait for that
+            closing.start()
+            under_way = {key: each for key, each in self._closing.items() if each.is_alive()}
+            self._closing = under_way | {_identity(end.namespace): closing}
             os.close(end.namespace)
-            threading.Thread(target=end.table.close, daemon=True).start()  # nobody should wait for that
 
     def _know(self, senders: Mapping[str, int], receivers: Iterable[str]) -> dict[str, defaultdict[str, Count]]:
         """Look up the addresses of some senders, by their namespace: they may be others than before.
@@ -232,6 +240,11 @@ class Links:
         known = {sender: addresses for sender, addresses in self._addresses.items() if addresses}
         standing = {sender for sender, addresses in known.items() if dropped.issuperset(addresses)}
         return standing | (wanted - known.keys())
+
+
+def _identity(namespace: int) -> tuple[int, int]:
+    found = os.fstat(namespace)
+    return found.st_dev, found.st_ino
 
 
 def _addresses(namespace: int) -> tuple[bytes, ...]:

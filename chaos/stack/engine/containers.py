@@ -20,7 +20,7 @@ from typing import Any
 import docker.types
 
 from chaos.errors import EngineError
-from chaos.stack.engine.client import Engine, Refusal, status_of
+from chaos.stack.engine.client import Engine, Refusal, engine_errors, status_of
 from chaos.stack.engine.identity import Run
 from chaos.stack.engine.network import Network
 from chaos.stack.spec import NOCOPY, Mount, Service
@@ -58,9 +58,13 @@ class ServicePlace:
     """Where containers of a run live: what is the same for all of a service's incarnations.
 
     Attributes:
+        host_ports: By port of the container that of 127.0.0.1 at which it is reached.
         hosts: The fixed address of every name in the stack. Written into /etc/hosts: the engine's name server knows
             only containers that run, and asks the host's name server, outside the run's network, for those that do
             not, which takes 10 s where nobody answers.
+        publishes: Whether it is, as phones reach it; else each port is reached at the container's own address, which
+            spares the engine a proxy for each, and its rules.
+        frame: The container whose network namespace it has; empty: it has one of its own.
     """
 
     run: Run
@@ -69,6 +73,12 @@ class ServicePlace:
     image: str
     host_ports: Mapping[int, int]
     hosts: Mapping[str, str]
+    publishes: bool = True
+    frame: str = ""
+
+    def door(self, port: int) -> tuple[str, int]:
+        """Where this host reaches a port of the container."""
+        return ("127.0.0.1", self.host_ports[port]) if self.publishes else (self.network.address(self.index), port)
 
 
 def create(
@@ -85,11 +95,11 @@ def create(
     """
     api = client.api
     limits = service.limits
+    of_host, own = _network(client, service, place, hostname)
     host = api.create_host_config(
         binds=[_bind(mount, sources) for mount in service.mounts if mount.kind != "tmpfs"]
         + [f"{path}:{PurePosixPath('/run/secrets', name)}:ro" for name, path in service.secrets.items()],
         tmpfs={mount.target: mount.options for mount in service.mounts if mount.kind == "tmpfs"},
-        port_bindings={port: ("127.0.0.1", host_port) for port, host_port in place.host_ports.items()},
         cap_add=list(service.cap_add),
         cap_drop=list(service.cap_drop),
         security_opt=list(service.security_opt) or None,
@@ -108,32 +118,25 @@ def create(
         shm_size=service.shm_size_bytes or None,
         nano_cpus=int(service.cpus * _NANO_CPUS) or None,
         mem_limit=service.memory_bytes or None,
-        network_mode=place.network.name,
-        extra_hosts=_hosts(service, place),
         log_config=docker.types.LogConfig(type="json-file", config={"max-size": f"{LOG_BYTES_MAX}"}),
+        **of_host,
     )
-    names = [service.name, *service.aliases, *(() if service.hostname else (hostname,))]
-    endpoint = place.network.endpoint(client, place.index, names)
-    networks: Any = {place.network.name: endpoint}  # the stubs forget that it is by name
     try:
         made = api.create_container(
             place.image,
             command=None if service.command is None else list(service.command),
             entrypoint=None if service.entrypoint is None else list(service.entrypoint),
             environment=dict(service.environment),
-            hostname=hostname,
             user=service.user or None,
             working_dir=service.working_dir or None,
-            domainname=service.domainname or None,
             tty=service.tty,
             stdin_open=service.stdin_open,
             stop_signal=service.stop_signal or None,
-            ports=list(place.host_ports),
             healthcheck={"test": ["NONE"]},  # asked by us, while somebody waits for the answer
             labels=place.run.labels("service"),
             name=f"holdfast-{place.run.id}-{service.name}-{attempt}",
             host_config=host,
-            networking_config=api.create_networking_config(networks),
+            **own,
         )
         if service.texts:
             api.put_archive(made["Id"], "/", _archive(service.texts))
@@ -146,6 +149,56 @@ def create(
         )
         raise _refusal(f"the engine refuses to create {service.name}: {reason}", remedy) from error
     return Container(made["Id"], service.name)
+
+
+def create_frame(
+    client: Engine, service: Service, place: ServicePlace, attempt: int, image: str, hostname: str
+) -> Container:
+    """Start a container that does nothing but keep a network namespace, as the service's own container would have it.
+
+    `image` is one that has `sleep`.
+    """
+    api = client.api
+    host, own = _network(client, service, place, hostname)
+    with engine_errors(f"making the network namespace of {service.name}"):
+        made = api.create_container(
+            image,
+            entrypoint=["sleep", "infinity"],
+            command=[],
+            labels=place.run.labels("frame"),
+            name=f"holdfast-{place.run.id}-{service.name}-frame-{attempt}",
+            host_config=api.create_host_config(
+                cap_drop=["ALL"], log_config=docker.types.LogConfig(type="none"), **host
+            ),
+            **own,
+        )["Id"]
+        api.start(made)
+        return Container(made, service.name, int(api.inspect_container(made)["State"]["Pid"]))
+
+
+def _network(
+    client: Engine, service: Service, place: ServicePlace, hostname: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How a container is in the network, as the engine's API takes it: for its host's side, and for its own."""
+    if place.frame:
+        return {"network_mode": f"container:{place.frame}"}, {}
+    published = place.host_ports if place.publishes else {}
+    names = [service.name, *service.aliases, *(() if service.hostname else (hostname,))]
+    networks: Any = {
+        place.network.name: place.network.endpoint(client, place.index, names)
+    }  # the stubs forget the name
+    host = {
+        "port_bindings": {port: ("127.0.0.1", host_port) for port, host_port in published.items()},
+        "network_mode": place.network.name,
+        "extra_hosts": _hosts(service, place),
+    }
+    own = {
+        "hostname": hostname,
+        "domainname": service.domainname or None,
+        "ports": list(published),
+        "networking_config": client.api.create_networking_config(networks),
+    }
+    return host, own
 
 
 def start(client: Engine, container: Container) -> Container:

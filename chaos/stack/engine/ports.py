@@ -14,6 +14,8 @@ import socket
 from collections import deque
 from pathlib import Path
 
+from chaos.stack.spec import Service
+
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _FIRST, _LAST = 10_000, 65_535
 _ATTEMPTS = 1000
@@ -21,6 +23,11 @@ _KEPT = 512
 """Of a process that runs very many stacks, one after the other, the newest."""
 _taken: deque[int] = deque()
 """Each is a socket whose name only one process of this host can have, until it is closed or this process ends."""
+
+
+def host_ports(service: Service) -> dict[int, int]:
+    """By port of its container that of 127.0.0.1: the one that is stated, or a free one."""
+    return {port.container_port: port.host_port or free_port() for port in service.ports}
 
 
 def free_port() -> int:

@@ -7,12 +7,26 @@ import itertools
 from collections.abc import Iterable, Mapping
 
 from chaos.agent.states import Crash
-from chaos.agent.wire import Attach, AwaitUnmount, Check, Create, Drop, Format, Hide, KeepLog, Save, SaveLog, Show
+from chaos.agent.wire import (
+    Attach,
+    AwaitUnmount,
+    Check,
+    Create,
+    Drop,
+    Format,
+    Health,
+    Hide,
+    KeepLog,
+    Save,
+    SaveLog,
+    Show,
+)
 from chaos.errors import HarnessError
 from chaos.stack.agent.link import Agent
 from chaos.stack.engine import volumes
 from chaos.stack.engine.client import Engine
 from chaos.stack.engine.identity import Run
+from chaos.stack.live.readiness import all_over
 from chaos.stack.programs import in_own_thread
 from chaos.stack.spec import Stack
 
@@ -44,19 +58,28 @@ class Disks:
         """Clone LUNs from files (paths in the agent) and attach them; one of the same name is dropped."""
         await asyncio.gather(*(self._make(name, base) for name, base in bases.items()))
 
-    async def make_crashed(self, bases: Mapping[str, str], crashes: Mapping[str, Crash]) -> list[str]:
+    async def make_crashed(self, bases: Mapping[str, str], crashes: Mapping[str, Crash]) -> None:
         """As `make`, of what a power cut would have left of LUNs over these files; then as `reattach`."""
-        return list(
-            await asyncio.gather(*(self._make_crashed(name, base, crashes[name]) for name, base in bases.items()))
-        )
+        await all_over(self._make_crashed(name, base, crashes[name]) for name, base in bases.items())
 
-    async def reattach(self, luns: Iterable[str]) -> list[str]:
+    async def reattach(self, luns: Iterable[str], unmounting: asyncio.Future[None]) -> list[str]:
         """Attach LUNs anew after a boot-time check, which replays the journal; return what the checks said.
+
+        Args:
+            luns: Their names.
+            unmounting: Whatever ends with nobody having them mounted. One that had no power is not waited for: nothing
+                that is still written to its old port arrives.
 
         Raises:
             Unrecoverable: A file system needs more than that.
         """
-        return list(await asyncio.gather(*(self._reattach(name) for name in luns)))
+
+        async def reattach(name: str) -> str:
+            if not (await self._agent.call(Health(name))).closed:
+                await asyncio.shield(unmounting)
+            return await self._reattach(name)
+
+        return list(await asyncio.gather(*(reattach(name) for name in luns)))
 
     async def fill(self, name: str, image: str, path: str) -> None:
         """Make a file, a path in the agent, of which a LUN is cloned that has what its bound folder has.
@@ -72,17 +95,20 @@ class Disks:
         await self._agent.call(Format(path, lun.size_bytes, lun.filesystem))
         await self._mount(name, (await self._agent.call(Show(path))).device)
         await in_own_thread(volumes.copy_folder, self._client, self._run, image, lun.contents, self.names[name])
-        await self.remove([name])
+        await self.remove_volumes(self.set_aside([name]))
         await self._agent.call(Hide(path))
 
-    async def remove(self, names: Iterable[str]) -> None:
-        """Remove volumes whose containers are gone; the LUNs stay."""
-        gone = [self.names.pop(name) for name in list(names) if name in self.names]
+    def set_aside(self, names: Iterable[str]) -> list[str]:
+        """The engine's names of the volumes of these LUNs, which have none from now on."""
+        return [self.names.pop(name) for name in list(names) if name in self.names]
+
+    async def remove_volumes(self, gone: Iterable[str]) -> None:
+        """Remove volumes whose containers are gone, by the engine's names."""
         await asyncio.gather(*(asyncio.to_thread(volumes.remove, self._client, self._run, name) for name in gone))
 
     async def clear(self) -> None:
         """Remove every volume and drop every LUN."""
-        await self.remove(list(self.names))
+        await self.remove_volumes(self.set_aside(list(self.names)))
         await asyncio.gather(*(self._agent.call(Drop(name)) for name in self._luns))
         self._luns.clear()
 
@@ -131,9 +157,9 @@ class Disks:
         await self._create(name, base)
         await self._mount(name, (await self._agent.call(Attach(name))).device)
 
-    async def _make_crashed(self, name: str, base: str, crash: Crash) -> str:
+    async def _make_crashed(self, name: str, base: str, crash: Crash) -> None:
         await self._create(name, base, crash)
-        return await self._reattach(name)
+        await self._reattach(name)
 
     async def _create(self, name: str, base: str, crash: Crash | None = None) -> None:
         if name in self._luns:

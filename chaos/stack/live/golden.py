@@ -19,9 +19,9 @@ from pathlib import Path
 
 from chaos.agent.wire import Format, Inspect, Save
 from chaos.errors import AgentError, HarnessError
+from chaos.stack import contents
 from chaos.stack.agent.link import Agent
 from chaos.stack.cache import CACHE_IN_AGENT, GOLDEN_FILE, unfinished
-from chaos.stack.live import contents
 from chaos.stack.live.running import RunningStack
 from chaos.stack.local import what_is_bound
 from chaos.stack.spec import Lun, Service, Stack

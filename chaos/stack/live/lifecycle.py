@@ -70,12 +70,14 @@ async def lab(
     log: Callable[[str], None],
     logs: Path | None = None,
     doing: Say = quiet,
+    *,
+    repeats: bool = False,
 ) -> AsyncIterator[Lab]:
     """Start guard, images, network and agent, make the golden LUNs where there are none, and yield.
 
     What services say while the golden LUNs are made is kept in the folder `logs`. `doing` takes what is just under way,
     from any thread, since an image may take minutes. On leaving, by any exception too, every object of the run is
-    removed. The guard does the same when this process is killed.
+    removed. The guard does the same when this process is killed. `repeats` is that of `RunningStack`.
 
     Raises:
         HarnessError: Something cannot be had; nothing is left.
@@ -102,7 +104,7 @@ async def lab(
         (folder / "scratch").mkdir(parents=True, exist_ok=True)
         agent = await Agent.start(client, agent_image, run, str(folder), heard)
         stack = on_local_disks(stack, await asyncio.to_thread(_image_volumes, client, images))
-        running = RunningStack(client, stack, images, run, agent, net, carrier_image, agent_image)
+        running = RunningStack(client, stack, images, run, agent, net, carrier_image, agent_image, repeats=repeats)
         running.waits.say = running.ends.say = log
         golden = await asyncio.to_thread(Golden, stack, images, folder)
         if golden.exists and (problem := await golden.problem(agent)):

@@ -11,8 +11,9 @@ import contextlib
 import itertools
 import signal
 import time
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Coroutine, Iterable, Mapping, Set
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -28,11 +29,12 @@ from chaos.stack.engine.client import Engine, Refusal
 from chaos.stack.engine.containers import Container, ServicePlace
 from chaos.stack.engine.identity import Run
 from chaos.stack.engine.network import Network, addresses
-from chaos.stack.engine.ports import free_port
+from chaos.stack.engine.ports import host_ports
 from chaos.stack.hush import Hush
 from chaos.stack.live import layers
 from chaos.stack.live.disks import Disks, Unrecoverable
 from chaos.stack.live.files import BoundFiles
+from chaos.stack.live.frames import Frames
 from chaos.stack.live.hostnames import Hostnames
 from chaos.stack.live.readiness import Behind, Readiness, all_over, raised_as
 from chaos.stack.live.restarts import Ends, Restarts
@@ -56,6 +58,8 @@ class RunningStack:
         net: Network,
         carrier_image: str = "",
         copy_image: str = "",
+        *,
+        repeats: bool = False,
     ) -> None:
         """Nothing runs yet.
 
@@ -68,6 +72,7 @@ class RunningStack:
             net: Where the containers are.
             carrier_image: Of the carrier, where the stack has one.
             copy_image: One that has `cp`, where the stack binds folders that may be written to.
+            repeats: Services are started very often: their network namespaces are kept, and their ports not published.
         """
         self.stack = stack
         self.agent = agent
@@ -81,8 +86,7 @@ class RunningStack:
         self._client = client
         self._run = run
         self._network = net
-        self._attempts = itertools.count(1)
-        self._copy_image = copy_image
+        self._attempts, self._copy_image = itertools.count(1), copy_image
         self.disks = Disks(client, stack, run, agent)
         self.files = BoundFiles(stack, scratch_of(run.id) / "files")
         self.hostnames = Hostnames(stack)
@@ -95,10 +99,14 @@ class RunningStack:
         self.behind = Behind(stack, self._ready)
         hosts = addresses(stack, net)
         self._places = {
-            service.name: ServicePlace(run, net, index, images[service.name], _host_ports(service), hosts)
-            for index, service in enumerate(stack.services.values())
+            each.name: ServicePlace(run, net, index, images[each.name], host_ports(each), hosts, not repeats)
+            for index, each in enumerate(stack.services.values())
         }
-        self.carrier = Carrier(client, agent, self._carrier_place(carrier_image)) if stack.carrier else None
+        self._frames = Frames(client, agent, copy_image, self._places) if repeats else None
+        name, port = stack.front_door
+        upstream = f"{net.address(self._places[name].index)}:{port}"
+        place = CarrierPlace(run, net, carrier_image, len(self._places), upstream)
+        self.carrier = Carrier(client, agent, place) if stack.carrier else None
 
     @property
     def front_door(self) -> tuple[str, int]:
@@ -109,22 +117,13 @@ class RunningStack:
     def service_door(self) -> tuple[str, int]:
         """The front door itself, past the carrier: for what the harness must see even when phones cannot."""
         service, port = self.stack.front_door
-        return "127.0.0.1", self._places[service].host_ports[port]
-
-    def _carrier_place(self, image: str) -> CarrierPlace:
-        service, port = self.stack.front_door
-        place = self._places[service]
-        upstream = f"{place.network.address(place.index)}:{port}"
-        return CarrierPlace(self._run, place.network, image, len(self._places), upstream)
+        return self._places[service].door(port)
 
     @property
     def published(self) -> dict[str, tuple[str, int]]:
         """Every published port, by "service:port"."""
-        return {
-            f"{name}:{port}": ("127.0.0.1", host)
-            for name, place in self._places.items()
-            for port, host in place.host_ports.items()
-        }
+        places = self._places.items()
+        return {f"{name}:{port}": place.door(port) for name, place in places for port in place.host_ports}
 
     async def up(self, bases: Mapping[str, str], seconds_max: float) -> None:
         """Attach LUNs cloned from `bases` (paths in the agent), start every service and wait until all is steady.
@@ -134,22 +133,31 @@ class RunningStack:
         """
         deadline = time.monotonic() + seconds_max
         await asyncio.gather(self.disks.make(bases), asyncio.to_thread(self.files.lay_out))
+        await self._make(self.stack.services, HarnessError)
         await self._up(deadline, HarnessError)
 
     async def up_after_crash(self, bases: Mapping[str, str], crashes: Mapping[str, Crash], seconds_max: float) -> None:
         """As `up`, on what a power cut would have left of LUNs over these files; file systems are checked first.
 
+        What there is of the copy is removed meanwhile: its LUNs are dropped first, so nothing that it writes arrives.
+
         Raises:
             Unrecoverable: A file system needs more than a boot-time check, or a service does not get ready.
         """
-        deadline = time.monotonic() + seconds_max
-        await asyncio.gather(self.disks.make_crashed(bases, crashes), asyncio.to_thread(self.files.lay_out))
-        await self._up(deadline, Unrecoverable)
+        self.behind.clear()
+        self.ends.clear()
+        await self.agent.call(Release())
+        removal = self._remove(self.running, self.disks.set_aside(self.disks.names))
+        await all_over([removal, self.disks.make_crashed(bases, crashes)])
+        await asyncio.to_thread(self.files.lay_out)
+        await self._make(self.stack.services, Unrecoverable)
+        if self.carrier:
+            await self.carrier.remove(self.logs, self.hush)
+        await self._up(time.monotonic() + seconds_max, Unrecoverable)
 
     async def _up(self, deadline: float, error: type[HarnessError]) -> None:
         seconds_max = deadline - time.monotonic()
         carrier = [self.carrier.start(seconds_max)] if self.carrier else []
-        await self._make(self.stack.services, error)
         start = self._ready.start_in_order(self.stack.services, self._start, seconds_max, error)
         await asyncio.gather(start, *carrier)
         await self._open(deadline)
@@ -238,13 +246,18 @@ class RunningStack:
             Unrecoverable: A file system needs more than a boot-time check, or a container cannot be made.
         """
         anew, checked, blanks = list(anew), list(checked), blanks or {}
-        await self._remove(anew)
-        await self.disks.remove([*blanks, *checked])
-        await self.disks.make(blanks)
-        with self.waits.of("the file systems to be checked"):
-            said = await self.disks.reattach(checked)
-        self.hostnames.draw(self.stack.services_on(tuple(blanks)))
-        await self._make(anew, Unrecoverable)
+        # meanwhile the disks of machines without power are checked, and the next containers made
+        removal = asyncio.create_task(self._remove(anew, self.disks.set_aside([*blanks, *checked])))
+        try:
+            with self.waits.of("the file systems to be checked"):
+                said = await self.disks.reattach(checked, removal)
+            if blanks:
+                await asyncio.shield(removal)
+                await self.disks.make(blanks)
+            self.hostnames.draw(self.stack.services_on(tuple(blanks)))
+            await self._make(anew, Unrecoverable)
+        finally:
+            await removal
         return said
 
     async def start(self, names: Iterable[str], seconds_max: float, *, wait: bool = True) -> None:
@@ -343,8 +356,7 @@ class RunningStack:
 
     async def _steady(self, deadline: float, error: type[HarnessError]) -> None:
         """Wait until each command of `x-chaos.steady` succeeds."""
-        steady = self.stack.steady.items()
-        await asyncio.gather(*(self._ready.steady(name, command, deadline, error) for name, command in steady))
+        await asyncio.gather(*(self._ready.steady(*each, deadline, error) for each in self.stack.steady.items()))
 
     async def heard(self) -> tuple[int, int]:
         """Packets that came so far by the phones' ways: to published ports, and from the carrier to the front door.
@@ -360,12 +372,7 @@ class RunningStack:
 
     async def settle(self) -> None:
         """Write back what is dirty on every LUN, so that what a LUN takes from now on is the workload's."""
-        places: dict[str, list[tuple[str, str]]] = {}
-        for service in self.stack.services.values():
-            for mount in service.mounts:
-                if mount.kind == "lun":
-                    places.setdefault(mount.source, []).append((service.name, mount.target))
-        await asyncio.gather(*(self.agent.call(Sync(tuple(each))) for each in places.values()))
+        await asyncio.gather(*(self.agent.call(Sync(self.stack.places_of(lun))) for lun in self.stack.luns))
 
     async def not_covered(self) -> tuple[str, ...]:
         """Paths that services wrote and that are on no LUN, as "service:/path"."""
@@ -376,8 +383,6 @@ class RunningStack:
         found = await asyncio.to_thread(containers.events, self._client, self._run, since, time.time())
         (folder / "engine.jsonl").write_bytes(b"".join(orjson.dumps(event) + b"\n" for event in found))
 
-    # --- containers
-
     async def _make(self, names: Iterable[str], error: type[HarnessError]) -> None:
         """Make containers; none is started. Those that could be made are known, also where another could not."""
         attempt = next(self._attempts)
@@ -385,8 +390,9 @@ class RunningStack:
             await all_over(self._create(name, attempt) for name in names)
 
     async def _create(self, name: str, attempt: int) -> None:
-        service, place = self.stack.services[name], self._places[name]
-        sources, hostname = {**self.disks.names, **self.files.paths}, self.hostnames[name]
+        service, hostname = self.stack.services[name], self.hostnames[name]
+        place = await self._frames.place(service, hostname) if self._frames else self._places[name]
+        sources = {**self.disks.names, **self.files.paths}
         create = asyncio.to_thread(containers.create, self._client, service, place, attempt, sources, hostname)
         self.running[name] = await create
 
@@ -408,6 +414,8 @@ class RunningStack:
         with contextlib.suppress(Refusal):  # it was removed meanwhile
             running, code = await asyncio.to_thread(containers.state, self._client, self.running[name])
             if not running and not self.stack.is_done(name, code):
+                if self._frames:
+                    await self._frames.tidy(name)
                 await self._start(name)
 
     async def healthy(self, services: Iterable[str], seconds_max: float) -> None:
@@ -424,19 +432,19 @@ class RunningStack:
         """As `healthy`, of every service that runs on."""
         await self.healthy((name for name in self.running if not self.stack.is_job(name)), seconds_max)
 
-    async def _remove(self, names: Iterable[str]) -> None:
-        async def remove(name: str) -> None:
-            container = self.running.pop(name, None)
-            if container is None:
-                return
-            self.restarts.cancel((name,))
-            await self.agent.call(Forget(name))
+    def _remove(self, names: Iterable[str], volumes: Iterable[str] = ()) -> Coroutine[Any, Any, None]:
+        """Remove containers, and then these volumes of theirs; from the call on, their services have none."""
+        found = [self.running.pop(name) for name in list(names) if name in self.running]
+
+        async def remove(container: Container) -> None:
+            self.restarts.cancel((container.service,))
+            await self.agent.call(Forget(container.service))
             if self.logs is not None:
                 await asyncio.to_thread(containers.save_log, self._client, container, self.logs, self.hush)
             await asyncio.to_thread(containers.remove, self._client, container)
 
-        await asyncio.gather(*(remove(name) for name in list(names)))
+        async def remove_all() -> None:
+            await asyncio.gather(*map(remove, found))
+            await self.disks.remove_volumes(volumes)
 
-
-def _host_ports(service: Service) -> dict[int, int]:
-    return {port.container_port: port.host_port or free_port() for port in service.ports}
+        return remove_all()

@@ -16,7 +16,7 @@ from chaos.errors import HarnessError
 from chaos.experiment.drivers import DriverChoice
 from chaos.stack.agent.link import Agent
 from chaos.stack.cache import CACHE_IN_AGENT
-from chaos.stack.live.contents import digest
+from chaos.stack.contents import digest
 from chaos.stack.live.files import BoundFiles
 from chaos.stack.live.golden import Golden
 from chaos.stack.live.hostnames import Hostnames

@@ -11,16 +11,16 @@ from typing import Any, cast
 import pytest
 
 from chaos.agent.request import Done
-from chaos.agent.wire import Alive, Confine, FindAlive, Watch
+from chaos.agent.wire import Alive, Attach, Check, Checked, Confine, Device, FindAlive, Health, LunHealth, Watch
 from chaos.errors import AgentError, EngineError
 from chaos.stack.agent.link import Agent
-from chaos.stack.engine import containers
+from chaos.stack.engine import containers, volumes
 from chaos.stack.engine.containers import Container, Unstartable
 from chaos.stack.engine.identity import Run
 from chaos.stack.engine.network import Network
 from chaos.stack.live.disks import Unrecoverable
 from chaos.stack.live.running import RunningStack
-from chaos.stack.spec import Service, Stack
+from chaos.stack.spec import Lun, Mount, Service, Stack
 from tests.unit.stack.engines import refusal
 
 
@@ -193,3 +193,67 @@ def test_a_service_of_which_only_the_agent_knows_that_it_was_killed_does_not_run
 
     play(monkeypatch, Knows(Watch), act)
     assert found == ["db"]
+
+
+class Disk(ItEnded):
+    """An agent of one LUN, whose port is closed or not; it keeps what it is asked."""
+
+    def __init__(self, *, closed: bool, is_removed: threading.Event) -> None:
+        super().__init__(Watch)
+        self.closed = closed
+        self.is_removed = is_removed
+        self.asked: list[tuple[str, bool]] = []
+        """By kind, with whether the old container was gone then."""
+
+    async def call(self, request: object) -> Any:
+        self.asked.append((type(request).__name__, self.is_removed.is_set()))
+        match request:
+            case Health():
+                return LunHealth(closed=self.closed, gave_up=True)
+            case Attach():
+                return Device("/dev/loop9")
+            case Check():
+                return Checked("clean", ok=True)
+        return Done()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_the_disk_of_a_machine_without_power_is_checked_while_the_old_container_goes_and_any_other_one_afterwards(
+    monkeypatch: pytest.MonkeyPatch, closed: bool
+) -> None:
+    is_removed, is_made = threading.Event(), threading.Event()
+    agent, did = Disk(closed=closed, is_removed=is_removed), list[str]()
+
+    def create(client: object, service: Service, place: object, attempt: int, sources: object, *_: object) -> Container:
+        assert sources == {"data": "holdfast-run-data-1"}
+        is_made.set()
+        return Container("new", service.name)
+
+    def remove(client: object, container: Container) -> None:
+        assert container.id == "old"
+        if closed:
+            assert is_made.wait(5), "it was waited for"
+        is_removed.set()
+
+    def remove_volume(client: object, run: Run, name: str) -> None:
+        assert is_removed.is_set()
+        did.append(name)
+
+    async def scene() -> None:
+        service = Service("db", mounts=(Mount("lun", "data", "/data"),))
+        stack = Stack("unit", Path("x"), {"db": service}, {"data": Lun("data", "core", 4096)}, (), ("db", 1))
+        net = Network("", "", "198.18.0.0/24")
+        running = RunningStack(cast(Any, None), stack, {"db": ""}, Run("run", ""), cast(Agent, agent), net)
+        running.running["db"] = Container("old", "db")
+        running.disks.names["data"] = "the old volume"
+        assert await running.put_in_place(anew=["db"], checked=["data"]) == ["data: clean"]
+        assert running.running == {"db": Container("new", "db")}
+        assert is_removed.is_set(), "the next one could be started while the old one has its address"
+
+    monkeypatch.setattr(containers, "create", create)
+    monkeypatch.setattr(containers, "remove", remove)
+    monkeypatch.setattr(volumes, "create_on_lun", lambda *_: None)
+    monkeypatch.setattr(volumes, "remove", remove_volume)
+    asyncio.run(scene())
+    assert did == ["the old volume"]
+    assert [gone for kind, gone in agent.asked if kind in ("Attach", "Check")] == [not closed] * 2
