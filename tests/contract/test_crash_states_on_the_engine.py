@@ -32,11 +32,11 @@ class States:
     async def record(self) -> None:
         """Have a file on the LUN, and the log up to there."""
         folder = scratch_of(self.at.lab.run.id) / "log"
-        folder.mkdir()
+        folder.mkdir(parents=True, exist_ok=True)
         await self.at.running.disks.keep_logs()
         await self.at.does(f"echo recorded > {DATA}/recorded && sync {DATA}/recorded {DATA}")
         await self.at.running.disks.save_logs(in_agent(folder))
-        self.crashes = {"disk": Crash(f"{in_agent(folder)}/disk", 1 << 40, ())}
+        self.crashes = {"disk": Crash(f"{in_agent(folder)}/{self.at.stack.luns['disk'].file_name}", 1 << 40, ())}
 
     async def next(self) -> set[str]:
         """Recover the state, and connect to its service, which remembers that; return what the service sees."""
