@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from chaos.agent.request import Done
+from chaos.agent.states import Crash
 from chaos.agent.wire import Alive, Attach, Check, Checked, Confine, Device, FindAlive, Health, LunHealth, Watch
 from chaos.errors import AgentError, EngineError
 from chaos.stack.agent.link import Agent
@@ -202,6 +203,7 @@ class Disk(ItEnded):
         super().__init__(Watch)
         self.closed = closed
         self.is_removed = is_removed
+        self.is_checked = threading.Event()
         self.asked: list[tuple[str, bool]] = []
         """By kind, with whether the old container was gone then."""
 
@@ -213,6 +215,7 @@ class Disk(ItEnded):
             case Attach():
                 return Device("/dev/loop9")
             case Check():
+                self.is_checked.set()
                 return Checked("clean", ok=True)
         return Done()
 
@@ -257,3 +260,40 @@ def test_the_disk_of_a_machine_without_power_is_checked_while_the_old_container_
     asyncio.run(scene())
     assert did == ["the old volume"]
     assert [gone for kind, gone in agent.asked if kind in ("Attach", "Check")] == [not closed] * 2
+
+
+def test_a_crash_state_is_made_while_the_one_before_it_goes_and_its_containers_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    is_removed, did = threading.Event(), list[str]()
+    agent = Disk(closed=False, is_removed=is_removed)
+
+    def create(client: object, service: Service, *_: object) -> Container:
+        assert is_removed.is_set(), "it would join the network of one that still runs"
+        return Container("new", service.name)
+
+    def remove(client: object, container: Container) -> None:
+        assert container.id == "old"
+        assert agent.is_checked.wait(5), "it was waited for"
+        is_removed.set()
+
+    async def up(deadline: float, error: object) -> None:
+        did.append("up")
+
+    async def scene() -> None:
+        service = Service("db", mounts=(Mount("lun", "data", "/data"),))
+        stack = Stack("unit", Path("x"), {"db": service}, {"data": Lun("data", "core", 4096)}, (), ("db", 1))
+        net = Network("", "", "198.18.0.0/24")
+        running = RunningStack(cast(Any, None), stack, {"db": ""}, Run("run", ""), cast(Agent, agent), net)
+        running.running["db"] = Container("old", "db")
+        running.disks.names["data"] = "the old volume"
+        monkeypatch.setattr(running, "_up", up)
+        await running.up_after_crash({"data": "/base"}, {"data": Crash("/log", 7, ())}, 10.0)
+        assert running.running == {"db": Container("new", "db")}
+
+    monkeypatch.setattr(containers, "create", create)
+    monkeypatch.setattr(containers, "remove", remove)
+    monkeypatch.setattr(volumes, "create_on_lun", lambda *_: None)
+    monkeypatch.setattr(volumes, "remove", lambda client, run, name: did.append(name))
+    asyncio.run(scene())
+    assert did == ["the old volume", "up"]
