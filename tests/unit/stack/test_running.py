@@ -265,16 +265,17 @@ def test_the_disk_of_a_machine_without_power_is_checked_while_the_old_container_
 def test_a_crash_state_is_made_while_the_one_before_it_goes_and_its_containers_afterwards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    is_removed, did = threading.Event(), list[str]()
+    is_removed, is_made, did = threading.Event(), threading.Event(), list[str]()
     agent = Disk(closed=False, is_removed=is_removed)
 
     def create(client: object, service: Service, *_: object) -> Container:
-        assert is_removed.is_set(), "it would join the network of one that still runs"
+        is_made.set()
         return Container("new", service.name)
 
     def remove(client: object, container: Container) -> None:
         assert container.id == "old"
         assert agent.is_checked.wait(5), "it was waited for"
+        assert not is_made.wait(0.1), "it would join the network of one that still runs"
         is_removed.set()
 
     async def up(deadline: float, error: object) -> None:
