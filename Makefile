@@ -10,7 +10,7 @@ TESTED := $(wildcard experiments/*.yaml) experiments/plain_postgres \
     experiments/syncstack/sidekick_2009.yaml experiments/syncstack/san_loss.yaml \
     experiments/incident/s3_one_array.yaml experiments/incident/s2_cache_loss_standby.yaml
 
-.PHONY: setup browser demo test test-full test-fast check bench experiments calibrate soak engines clean
+.PHONY: setup browser demo test test-full test-fast check bench experiments calibrate zoo soak engines clean
 
 setup:                  ## .venv, dependencies, engine, images; quick when all is there
 	@.ci/setup
@@ -47,6 +47,9 @@ experiments: setup      ## every experiment with SEEDS seeds against its expecte
 
 calibrate: setup        ## known-safe settings never alarm, known-unsafe ones always do: CUTS power cuts of each
 	$(BIN)/python -m tests.calibration --cuts $(CUTS) --jobs $(JOBS) $(NAMES)
+
+zoo: setup              ## the bugs of fixtures/zoo lose in their own way, their fixed twins hold: SEEDS trials of each
+	$(BIN)/python -m tests.zoo --seeds $(SEEDS) --jobs $(JOBS) $(NAMES)
 
 soak: setup             ## kill -9 of the controller at N random instants; nothing may be left
 	$(BIN)/python tests/soak.py $(N)

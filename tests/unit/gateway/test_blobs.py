@@ -68,20 +68,25 @@ def test_a_missing_photo_is_none_and_an_unreadable_one_an_error(tmp_path: Path) 
 
 def test_every_default_is_safe_and_a_misspelt_variant_is_refused() -> None:
     safe = from_environment({})
-    assert (safe.blob_sync, safe.cursor_by_sequence, safe.keys, safe.acknowledge_early) == (True, False, True, False)
+    assert (safe.blob_sync, safe.cursor_by_sequence, safe.keys, safe.acknowledge_early) == (True, False, "on", False)
+    assert (safe.photo_last, safe.unlogged, safe.collects) == (False, False, "nothing")
     unsafe = from_environment(
         {
             "GATEWAY_BLOB_SYNC": "off",
             "GATEWAY_CURSOR": "sequence",
             "GATEWAY_KEYS": "off",
             "GATEWAY_ACK": "early",
+            "GATEWAY_PHOTO": "last",
+            "GATEWAY_TABLES": "unlogged",
+            "GATEWAY_COLLECTS": "orphans",
         }
     )
     assert (unsafe.blob_sync, unsafe.cursor_by_sequence, unsafe.keys, unsafe.acknowledge_early) == (
         False,
         True,
-        False,
+        "off",
         True,
     )
+    assert (unsafe.photo_last, unsafe.unlogged, unsafe.collects) == (True, True, "orphans")
     with pytest.raises(SystemExit, match="GATEWAY_ACK=erly"):
         from_environment({"GATEWAY_ACK": "erly"})
