@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def test_a_twin_differs_in_its_fix_alone_and_its_stack_can_be_loaded(variant: Va
     with beside(variant, variant.twin) as file:
         twin = load(file, 1, catalogue())
     assert twin.expect == "HELD"
-    assert (twin.schedule, twin.workload, twin.checks) == (shown.schedule, shown.workload, shown.checks)
+    assert (twin.schedule, twin.workload) == (shown.schedule, shown.workload)
+    assert replace(twin.checks, require_mix=True) == replace(shown.checks, require_mix=True)
     assert (twin.stack, twin.variables) != (shown.stack, shown.variables)
     for plan in (shown, twin):
         load_stack(plan.stack, plan.variables, plan.profiles, {})
@@ -51,7 +53,7 @@ def test_what_is_looked_for_has_no_schedule_and_its_space_tells_nothing_of_the_b
     write(list(VARIANTS.values()), tmp_path)
     for name, variant in VARIANTS.items():
         plan = load(tmp_path / f"{name}.yaml", 1, catalogue())
-        assert (plan.schedule, plan.expect, plan.variables) == ((), "VIOLATED", variant.shown.get("variables", {}))
+        assert (plan.schedule, plan.variables) == ((), variant.shown.get("variables", {}))
     assert {key for variant in VARIANTS.values() for key in variant.space} <= {"workload", "checks", "driver", "limits"}
 
 
