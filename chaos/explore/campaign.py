@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import time
 from collections import deque
@@ -24,8 +23,7 @@ from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.explore.patterns import Patterns, beside
 from chaos.explore.points import Block, Boundary, State, boundaries, possible, states
-from chaos.explore.record import bases
-from chaos.explore.recorded import CutHistory, Recorded, read_places
+from chaos.explore.recorded import CutHistory, Recorded, have, read_places
 from chaos.explore.state import Found, StateCheck, cut_of, key_of
 from chaos.history.events import CANARY_OWNER
 from chaos.history.model import INFINITY
@@ -232,11 +230,11 @@ class Exploration:
                 Readers.open(plan.driver or stack.driver, plan.driver_folder, scratch) as readers,
                 lab(stack, run, plan.limits, diary.agent, _nowhere, repeats=True) as made,
             ):
-                self._recorded.require_bases(bases(made), self._folder)
+                self._recorded.require_golden(made.golden.name, self._folder)
                 logs = scratch_of(run.id) / RECORDING_FOLDER
                 await asyncio.to_thread(_linked, self._folder / RECORDING_FOLDER, logs)
                 paths = {lun: f"{in_agent(logs)}/{name}" for lun, name in self._recorded.luns.items()}
-                checks = StateCheck(made, readers, plan.limits, paths, self._history, self._owners)
+                checks = StateCheck(made, readers, plan.limits, self._recorded, paths, self._history, self._owners)
                 file = scratch_of(run.id) / HISTORY_FILE
                 while self._left and not self._stopped:
                     state = self._left.popleft()
@@ -292,10 +290,7 @@ def found_before(file: Path) -> Iterator[Found]:
 
 
 def _linked(folder: Path, to: Path) -> None:
-    """Have the files of a folder in another one, by links where the two are on one disk."""
+    """Have the files of a folder in another one."""
     to.mkdir(parents=True)
     for path in folder.iterdir():
-        try:
-            os.link(path, to / path.name)
-        except OSError:
-            shutil.copyfile(path, to / path.name)
+        have(path, to / path.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from chaos.agent.recording import DATA_SUFFIX
 from chaos.errors import HarnessError
 from chaos.experiment.loader import write_plan
 from chaos.explore.places import places
-from chaos.explore.recorded import Recorded, identity, write_places
+from chaos.explore.recorded import BASE_SUFFIX, Recorded, have, write_places
 from chaos.history.reader import read_history
 from chaos.preflight.opening import Opened
 from chaos.reporting.listener import FanOut, Listener, Teller
@@ -63,25 +63,28 @@ async def record(opened: Opened, folder: Path, listeners: Sequence[Listener]) ->
                 begin_ns=begin[0],
                 end_ns=end[0],
                 luns={lun.name: lun.file_name for lun in luns},
-                bases={lun: identity(path) for lun, path in bases(made).items()},
+                golden=made.golden.name,
+                hostnames=made.golden.hostnames(),
                 seed=plan.seed,
             )
+            await asyncio.to_thread(_keep_bases, recorded, folder, made)
             try:
-                await asyncio.to_thread(_keep_places, recorded, folder, bases(made))
+                await asyncio.to_thread(_keep_places, recorded, folder)
             except HarnessError as error:
                 told.log(f"warning: not known what the blocks are to their file systems: {error}")
             recorded.write(folder)
 
 
-def _keep_places(recorded: Recorded, folder: Path, golden: Mapping[str, Path]) -> None:
+def _keep_bases(recorded: Recorded, folder: Path, made: Lab) -> None:
+    for lun, path in made.golden.bases().items():
+        kept = folder / RECORDING_FOLDER / f"{recorded.luns[lun]}{BASE_SUFFIX}"
+        have(cache_folder() / path.removeprefix(f"{CACHE_IN_AGENT}/"), kept)
+
+
+def _keep_places(recorded: Recorded, folder: Path) -> None:
     """Write down what each block that was written is to its file system."""
     found = {}
     for lun, log in recorded.recordings(folder).items():
-        data = folder / RECORDING_FOLDER / f"{recorded.luns[lun]}{DATA_SUFFIX}"
-        found[lun] = places(log, data, golden[lun])
+        data, base = (folder / RECORDING_FOLDER / f"{recorded.luns[lun]}{each}" for each in (DATA_SUFFIX, BASE_SUFFIX))
+        found[lun] = places(log, data, base)
     write_places(folder, found)
-
-
-def bases(made: Lab) -> dict[str, Path]:
-    """The golden files on the host, by LUN."""
-    return {lun: cache_folder() / path.removeprefix(f"{CACHE_IN_AGENT}/") for lun, path in made.golden.bases().items()}

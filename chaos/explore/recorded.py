@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +21,9 @@ from chaos.trial import RECORDING_FOLDER
 RECORDED_FILE: Final = "recording.json"
 """Written last: where it is there, the recording is whole."""
 PLACES_FILE: Final = "places.json"
-_FORMAT: Final = 1
+BASE_SUFFIX: Final = ".base"
+"""Of the golden file of a LUN, beside its log: of those in the cache only the last few stacks' stay."""
+_FORMAT: Final = 2
 _REMEDY: Final = "begin a new exploration of the experiment"
 
 
@@ -30,14 +34,16 @@ class Recorded:
     Attributes:
         begin_ns, end_ns: When the load began and was over, of CLOCK_MONOTONIC.
         luns: By LUN the name of its log's files, without suffix.
-        bases: By LUN what identifies the golden file that it lies over.
+        golden: The name of the golden LUNs that these lie over; the files themselves are kept beside the logs.
+        hostnames: What services that state no host name were called when these were made.
         seed: From which subsets are drawn.
     """
 
     begin_ns: int
     end_ns: int
     luns: Mapping[str, str]
-    bases: Mapping[str, tuple[int, ...]]
+    golden: str
+    hostnames: Mapping[str, str]
     seed: int
 
     def write(self, folder: Path) -> None:
@@ -56,7 +62,6 @@ class Recorded:
             kept = json.loads(file.read_text())
             if kept.pop("format") != _FORMAT:
                 raise UsageError(f"{file}: of another version of Holdfast; {_REMEDY}")
-            kept["bases"] = {lun: tuple(each) for lun, each in kept["bases"].items()}
             return cls(**kept)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{file}: no recording that can be read ({error}); {_REMEDY}") from None
@@ -75,18 +80,14 @@ class Recorded:
         except (OSError, ValueError) as error:
             raise HarnessError(f"the write logs cannot be read: {error}; {_REMEDY}") from error
 
-    def require_bases(self, bases: Mapping[str, Path], folder: Path) -> None:
-        """A log means something over its own base alone.
+    def require_golden(self, name: str, folder: Path) -> None:
+        """What is started on its disks has to be what wrote them.
 
         Raises:
-            UsageError: The golden files are no longer those of the recording.
+            UsageError: The golden LUNs of the stack are others now.
         """
-        found = {lun: identity(path) for lun, path in bases.items()}
-        if found != dict(self.bases):
-            raise UsageError(
-                f"{folder}: the golden disks are no longer those of the recording, since the stack or its images have "
-                f"changed or `holdfast clean` has removed them; {_REMEDY}"
-            )
+        if name != self.golden:
+            raise UsageError(f"{folder}: the stack or its images have changed since it was recorded; {_REMEDY}")
 
 
 def write_places(folder: Path, places: Mapping[str, Mapping[int, str]]) -> None:
@@ -115,10 +116,20 @@ def read_places(folder: Path) -> dict[str, dict[int, str]]:
     return {lun: {b: place for place, blocks in of_lun.items() for b in blocks} for lun, of_lun in kept.items()}
 
 
-def identity(base: Path) -> tuple[int, ...]:
-    """What tells a golden file from one that was made later in its place."""
-    found = base.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+def have(path: Path, to: Path) -> None:
+    """Have a file in another place too: by a link where the two are on one disk, else as a copy with its holes.
+
+    Raises:
+        HarnessError: It cannot be copied.
+    """
+    try:
+        os.link(path, to)
+    except OSError:
+        done = subprocess.run(
+            ["cp", "--sparse=always", str(path), str(to)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise HarnessError(f"{path} cannot be copied: {done.stderr.strip()}") from None
 
 
 class CutHistory:

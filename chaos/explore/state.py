@@ -16,7 +16,7 @@ from chaos.checks.verdict import Judgement
 from chaos.errors import HarnessError
 from chaos.experiment.plan import Limits, ScheduledFault, Target, Trigger
 from chaos.explore.points import Block, State
-from chaos.explore.recorded import CutHistory
+from chaos.explore.recorded import BASE_SUFFIX, CutHistory, Recorded
 from chaos.history.events import DoorRead, FaultEvent, Note
 from chaos.stack.live.disks import Unrecoverable
 from chaos.stack.live.lifecycle import Lab
@@ -107,14 +107,16 @@ class StateCheck:
         lab: Lab,
         readers: Readers,
         limits: Limits,
+        recorded: Recorded,
         logs: Mapping[str, str],
         history: CutHistory,
         owners: Sequence[str],
     ) -> None:
-        """`logs` are the paths of the LUNs' write logs in the agent, without suffix."""
+        """`logs` are the paths of the LUNs' write logs, and of their bases, in the agent, without suffix."""
         self._lab = lab
         self._readers = readers
         self._limits = limits
+        self._recorded = recorded
         self._logs = logs
         self._history = history
         self._owners = owners
@@ -167,11 +169,12 @@ class StateCheck:
 
     async def _recover(self, state: State) -> None:
         """Start everything on what is left."""
-        running, golden = self._lab.running, self._lab.golden
-        running.hostnames.take(golden.hostnames())
+        running = self._lab.running
+        running.hostnames.take(dict(self._recorded.hostnames))
         instant = state.boundary.instant
+        bases = {lun: f"{log}{BASE_SUFFIX}" for lun, log in self._logs.items()}
         crashes = {lun: Crash(log, instant, state.surviving(lun)) for lun, log in self._logs.items()}
-        await running.up_after_crash(golden.bases(), crashes, self._limits.recover_seconds_max)
+        await running.up_after_crash(bases, crashes, self._limits.recover_seconds_max)
 
     def _judge(self, state: State, then: Sequence[DoorRead | Note], file: Path) -> tuple[Outcome, str, Judgement]:
         self._history.write(file, self._cut(state), then)

@@ -33,7 +33,11 @@ _KEPT = 12
 
 
 class Golden:
-    """The golden LUNs of one stack."""
+    """The golden LUNs of one stack.
+
+    Attributes:
+        name: Another one when anything that they depend on is.
+    """
 
     def __init__(self, stack: Stack, images: dict[str, str], cache: Path) -> None:
         """`cache` is the host's folder that the agent sees as CACHE_IN_AGENT.
@@ -42,11 +46,11 @@ class Golden:
         """
         self._stack = stack
         self._cache = cache
-        self._name = _digest(stack, images)
+        self.name = _digest(stack, images)
 
     @property
     def _folder(self) -> Path:
-        return self._cache / "golden" / self._name
+        return self._cache / "golden" / self.name
 
     @property
     def exists(self) -> bool:
@@ -69,7 +73,7 @@ class Golden:
         """Paths of the golden files, in the agent, by LUN."""
         (self._folder / GOLDEN_FILE).touch()
         luns = self._stack.luns.values()
-        return {lun.name: f"{CACHE_IN_AGENT}/golden/{self._name}/{lun.file_name}.img" for lun in luns}
+        return {lun.name: f"{CACHE_IN_AGENT}/golden/{self.name}/{lun.file_name}.img" for lun in luns}
 
     @property
     def files(self) -> Path:
@@ -142,7 +146,7 @@ class Golden:
     async def blanks(self, agent: Agent) -> dict[str, str]:
         """Paths of the file systems of new LUNs, in the agent: empty, or with what a bound folder has."""
         bound = [lun for lun in self._stack.luns.values() if lun.contents]
-        return await self._empty(agent) | {lun.name: _first(self._name, lun) for lun in bound}
+        return await self._empty(agent) | {lun.name: _first(self.name, lun) for lun in bound}
 
     async def _filled(self, running: RunningStack, part: str) -> dict[str, str]:
         """The same, while this set is made in a folder: what bound folders have is copied there."""

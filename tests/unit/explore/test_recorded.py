@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 
 from chaos.checks.file import judge_file
 from chaos.errors import HarnessError, UsageError
-from chaos.explore.recorded import RECORDED_FILE, CutHistory, Recorded, identity
+from chaos.explore.recorded import RECORDED_FILE, CutHistory, Recorded, have
 from chaos.history.events import CANARY_OWNER, Act, Back, DoorRead, End, Event, FaultEvent, Header, Note, Row, Send
 from chaos.history.recorder import encode
 
-RECORDED = Recorded(10, 90, {"data": "data"}, {"data": (1, 2, 3)}, 7)
+RECORDED = Recorded(10, 90, {"data": "data"}, "1a2b", {"box": "4c2e"}, 7)
 CUT = FaultEvent(0, 50, "disk.power_cut", "core", "injected", struck=("data",))
 
 
@@ -80,7 +79,7 @@ def test_a_recording_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert Recorded.read(tmp_path) == RECORDED
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 1}', '{"format": 2}'])
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 1}', '{"format": 3}'])
 def test_what_is_no_recording_is_told_with_its_remedy(tmp_path: Path, content: str) -> None:
     (tmp_path / RECORDED_FILE).write_text(content)
     with pytest.raises(UsageError, match="begin a new exploration"):
@@ -94,13 +93,27 @@ def test_logs_that_are_cut_short_are_told(tmp_path: Path) -> None:
         RECORDED.recordings(tmp_path)
 
 
-def test_golden_disks_that_were_made_anew_are_no_base_for_an_old_log(tmp_path: Path) -> None:
-    golden = tmp_path / "data.img"
-    golden.write_text("as it was")
-    recorded = dataclasses.replace(RECORDED, bases={"data": identity(golden)})
-    recorded.require_bases({"data": golden}, tmp_path)
-    again = tmp_path / "again"
-    again.write_text("as it was")
-    again.replace(golden)
-    with pytest.raises(UsageError, match="golden disks are no longer those of the recording"):
-        recorded.require_bases({"data": golden}, tmp_path)
+def test_disks_are_recovered_by_the_stack_that_wrote_them_and_by_no_other(tmp_path: Path) -> None:
+    RECORDED.require_golden("1a2b", tmp_path)
+    with pytest.raises(UsageError, match="the stack or its images have changed"):
+        RECORDED.require_golden("3c4d", tmp_path)
+
+
+def test_a_file_is_there_twice_also_where_it_cannot_be_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "data.img"
+    with path.open("wb") as file:
+        file.write(b"as it was")
+        file.truncate(1 << 20)
+    have(path, tmp_path / "linked")
+    assert (tmp_path / "linked").samefile(path)
+
+    def refuse(*_: object) -> None:
+        raise OSError("Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    have(path, tmp_path / "copied")
+    path.unlink()
+    assert (tmp_path / "copied").read_bytes() == (tmp_path / "linked").read_bytes()
+    assert (tmp_path / "copied").stat().st_blocks < 100, "its holes are none any more"
+    with pytest.raises(HarnessError, match="cannot be copied"):
+        have(path, tmp_path / "nothing")
