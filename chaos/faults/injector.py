@@ -6,6 +6,7 @@ What is struck and how is the media's business (`live`); here is when.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pkgutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
@@ -46,10 +47,9 @@ class _Entry:
     followed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def seconds(self) -> float | None:
-        """How long it stays in force; None: until the load is over."""
-        stated = self.scheduled.for_seconds
-        return self.fault.lasts_seconds if stated is None else stated
+    def ends_by_itself(self) -> bool:
+        """Whether it is over before the load is, though nobody said when it is to be healed."""
+        return self.scheduled.for_seconds is None and self.fault.lasts_seconds is not None
 
     @property
     def lies_in_load(self) -> bool:
@@ -89,6 +89,7 @@ class Injector:
         self._tell = tell
         self._on_healed = on_healed
         self._fell_before = fell_before
+        self._load_over = asyncio.Event()
         self._faults = [_Entry(index, each, make(each)) for index, each in enumerate(schedule)]
         media = dict.fromkeys(each.fault.medium for each in self._faults)
         self._media: dict[str, LiveMedium[Any]] = {each.name: pkgutil.resolve_name(each.live)(at) for each in media}
@@ -127,6 +128,7 @@ class Injector:
         Raises:
             AgentError: An injection failed.
         """
+        self._load_over.set()
         load = [each for each in self._faults if each.lies_in_load]
         for each in load:
             why = each.waits_for
@@ -142,8 +144,10 @@ class Injector:
                 raise result
 
     def awaits(self, unsent: int) -> bool:
-        """Whether a trigger of the load can still come when phones have so many writes left to send."""
+        """Whether a trigger of the load can still come, or a fault end by itself, when so many writes are unsent."""
         have = self._recorder.acknowledged
+        if any(each.in_force and not each.ended and each.ends_by_itself for each in self._faults):
+            return True
         return any(
             unsent > 0 if at.io is not None else at.acknowledged is None or at.acknowledged - have <= unsent
             for each, at in ((each, each.scheduled.at) for each in self._faults if each.lies_in_load)
@@ -222,11 +226,20 @@ class Injector:
             return
         each.injected_at = time.monotonic_ns()  # from here on the end of the load does not call it missed
         await asyncio.shield(self._inject(each, strike))
-        if each.seconds is not None:
-            await asyncio.sleep(each.seconds)
+        if await self._has_ended(each):
             await self._heal(each)
             await self._on_healed()
         each.followed.set()
+
+    async def _has_ended(self, each: _Entry) -> bool:
+        """Wait until its time in force is over; False where it stays until the load is."""
+        if each.scheduled.for_seconds is not None:
+            await asyncio.sleep(each.scheduled.for_seconds)
+        elif each.ends_by_itself:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._load_over.wait(), each.fault.lasts_seconds)
+                return False
+        return each.scheduled.for_seconds is not None or each.ends_by_itself
 
     async def _aimed(self, each: _Entry) -> Strike | None:
         """Find out what is struck; where that is nothing, the fault is missed."""

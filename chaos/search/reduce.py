@@ -5,7 +5,7 @@ Pure: who calls says whether a smaller case still shows it, by trials on a stack
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -73,10 +73,12 @@ class Reducer:
         return True
 
     async def _fewer_events(self) -> None:
-        async def shows(events: Sequence[ScheduledFault]) -> bool:
-            return await self._try(replace(self.best, schedule=tuple(events)))
+        whole = self.best.schedule
 
-        await minimised(self.best.schedule, shows)
+        async def shows(places: Sequence[int]) -> bool:
+            return await self._try(replace(self.best, schedule=part_of(whole, places)))
+
+        await minimised(range(len(whole)), shows)
 
     async def _simpler(self, place: int) -> None:
         """One event: without its parameters, until it is healed, on less, and earlier."""
@@ -158,6 +160,18 @@ async def minimised(items: Sequence[T], shows: Callable[[Sequence[T]], Awaitable
         else:
             parts = min(len(items), 2 * parts)
     return items
+
+
+def part_of(schedule: Sequence[ScheduledFault], places: Collection[int]) -> tuple[ScheduledFault, ...]:
+    """Some faults of a schedule. One that comes after another that is left out comes when that one would have."""
+    found = []
+    at = Trigger()
+    for place, fault in enumerate(schedule):
+        if fault.at.seconds_after_previous is None or place - 1 in places:
+            at = fault.at
+        if place in places:
+            found.append(replace(fault, at=at))
+    return tuple(found)
 
 
 def scaled(fault: ScheduledFault, share: float) -> ScheduledFault:

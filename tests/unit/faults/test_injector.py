@@ -432,6 +432,24 @@ def test_a_fault_that_is_over_by_itself_is_healed_then_unless_it_is_said_when(pl
     )
 
 
+def test_a_fault_that_would_be_over_by_itself_ends_with_the_load_that_waits_for_it_as_long_as_it_waits_for_a_trigger(
+    play: Callable[..., None],
+) -> None:
+    async def act(bench: Bench) -> None:
+        bench.injector.begin_load()
+        assert bench.injector.awaits(1)
+        await asyncio.sleep(2)
+        assert bench.injector.awaits(1), "its end"
+        await bench.injector.end_load()
+        assert (bench.since(), bench.happened()) == (2.0, ["injected", "missed"])
+        await bench.injector.heal_all()
+        assert bench.happened() == ["injected", "missed", "healed"]
+        assert bench.mended == []
+
+    stall = ScheduledFault("san.controller_failover", ARRAY, Trigger(seconds=1), parameters={"stall_seconds": 500})
+    play(stall, after_previous(), act=act)
+
+
 def test_the_evidence_of_several_luns_is_a_sum_but_for_what_happens_to_all_of_them_at_once(
     play: Callable[..., None],
 ) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import random
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.experiment.plan import ScheduledFault, Target, Trigger, Workload
-from chaos.search.reduce import Case, OutOfBudget, Reducer, minimised
+from chaos.search.reduce import Case, OutOfBudget, Reducer, minimised, part_of
 from chaos.workload.actions import draw_by_user
 
 LOAD = Workload(users=8, devices_per_user=2, operations=160)
@@ -69,6 +70,19 @@ def test_events_users_and_operations_that_are_not_needed_go() -> None:
     assert all(each.at.acknowledged == 1 for each in best.schedule)
     assert {device // 2 for device in best.devices} == {5}
     assert len(best.actions) == 1
+
+
+def test_a_step_whose_step_before_is_left_out_comes_when_that_one_would_have() -> None:
+    first, other = event(1), event(9)
+    second, third = (
+        ScheduledFault("disk.hang", Target("array", name), Trigger(seconds_after_previous=wait))
+        for name, wait in (("b", 2.0), ("c", 3.0))
+    )
+    whole = (first, second, third, other)
+    assert part_of(whole, range(4)) == whole
+    assert part_of(whole, (1, 2)) == (replace(second, at=first.at), third)
+    assert part_of(whole, (0, 2)) == (first, replace(third, at=second.at))
+    assert part_of(whole, (2, 3)) == (replace(third, at=first.at), other)
 
 
 def test_a_trigger_that_is_needed_late_stays_late_in_what_is_left() -> None:
