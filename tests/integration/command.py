@@ -42,7 +42,12 @@ class Outcome:
         return Path(self.document["run_dir"]).name
 
 
-def holdfast(*arguments: str | Path, cwd: Path, environment: Mapping[str, str] | None = None) -> Outcome:
+def holdfast(
+    *arguments: str | Path,
+    cwd: Path,
+    environment: Mapping[str, str] | None = None,
+    seconds_max: float = COMMAND_SECONDS_MAX,
+) -> Outcome:
     """Run a command to its end."""
     began = time.monotonic()
     done = subprocess.run(
@@ -52,7 +57,7 @@ def holdfast(*arguments: str | Path, cwd: Path, environment: Mapping[str, str] |
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=COMMAND_SECONDS_MAX,
+        timeout=seconds_max,
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
