@@ -43,6 +43,6 @@ def test_only_stacks_with_all_on_one_array_have_a_common_cause() -> None:
         stack = load_stack(plan.stack, plan.variables, plan.profiles, {})
         said = [line for line in warnings(plan, stack) if "one failure takes them" in line]
         names = {path.name for path in plan.stack}
-        one_copy = len(plan.stack) == 1 and plan.stack[0].parent.name == "incident" or "busy-pages.yaml" in names
+        one_copy = (len(plan.stack) == 1 and plan.stack[0].parent.name == "incident") or "busy-pages.yaml" in names
         shared = "one-array.yaml" in names  # the others have two LUNs of one server
         assert bool(said) == (one_copy or shared), file
