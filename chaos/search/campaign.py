@@ -25,7 +25,7 @@ from chaos.preflight.opening import Opened
 from chaos.reporting.page.file import write_report
 from chaos.reporting.result import PLAN_FILE, RESULT_FILE, TrialResult
 from chaos.search.copies import Copies
-from chaos.search.strategies import Drawn, drawn_plans, examples, told
+from chaos.search.strategies import Drawn, drawn_plans, examples
 from chaos.search.tried import Pair, Tried, pairs_of, tried
 from chaos.stack.inputs.keeping import Kept
 from chaos.workload.actions import write_actions
@@ -75,11 +75,11 @@ class Search:
         self._kept = kept
         self._budget = budget
         self._strategy = drawn_plans(self._plan, opened.stack)
-        self._draws: list[Drawn] = [*first]
-        self._first = len(first)
         self._batches = 0
         self.tried: list[Tried] = [*_tried_before(folder / TRIALS_FILE)]
-        self._taken = {each.draw for each in self.tried}
+        self._known = {each.schedule for each in self.tried}
+        self._expected = [each for each in first if each.schedule not in self._known]
+        self._ahead: list[Drawn] = []
         self._covered: set[Pair] = {pair for each in self.tried for pair in each.pairs}
         self._last = max((each.number for each in self.tried), default=0)
         self._crashes = 0
@@ -145,17 +145,16 @@ class Search:
     async def _some(self, copies: Copies, tell: Callable[[Tried], None]) -> None:
         while not self._is_over:
             async with self._drawing:
-                place = await self._next()
-            if place is None or self._is_over:
+                drawn = await self._next()
+            if drawn is None or self._is_over:
                 return
             self._last += 1
-            self._taken.add(place)
-            found = await self._try(copies, self._last, place)
+            found = await self._try(copies, self._last, drawn)
             self._take(found)
             tell(found)
 
-    async def _try(self, copies: Copies, number: int, place: int) -> Tried:
-        folder, drawn, begun = self.folder_of(number), self._draws[place], time.monotonic()
+    async def _try(self, copies: Copies, number: int, drawn: Drawn) -> Tried:
+        folder, begun = self.folder_of(number), time.monotonic()
         plan = placed(self._kept, drawn, folder)
         try:
             result = await copies.trial(plan, folder)
@@ -163,10 +162,9 @@ class Search:
             self._crashes += 1
             if self._crashes == _CRASHES_MAX:
                 raise
-            schedule = tuple(map(told, plan.schedule))
-            return Tried(number, place, schedule, "crashed", str(error), seconds=round(time.monotonic() - begun, 3))
+            return Tried(number, drawn.schedule, "crashed", str(error), seconds=round(time.monotonic() - begun, 3))
         self._crashes = 0
-        found = tried(number, place, result, self._opened.stack, time.monotonic() - begun)
+        found = tried(number, result, self._opened.stack, time.monotonic() - begun)
         await asyncio.to_thread(_keep, result)
         return found
 
@@ -177,26 +175,28 @@ class Search:
         self._covered.update(found.pairs)
         self.here += 1
 
-    async def _next(self) -> int | None:
+    async def _next(self) -> Drawn | None:
         """The draw that covers most of what no conclusive trial has covered; None: nothing new can be drawn."""
-        if (expected := next((i for i in range(self._first) if i not in self._taken), None)) is not None:
-            return expected
+        if self._expected:
+            return self._expected.pop(0)
         for _ in range(_DRAWN_AGAIN):
-            if len(self._draws) - len(self._taken) < _LOOKED_AT:
+            if len(self._ahead) < _LOOKED_AT:
                 await asyncio.to_thread(self._draw_more)
-        ahead = [i for i in range(len(self._draws)) if i not in self._taken][:_LOOKED_AT]
-        return max(ahead, key=lambda i: (self._gain(self._draws[i]), -i), default=None)
+        if not self._ahead:
+            return None
+        best = max(self._ahead[:_LOOKED_AT], key=self._gain)  # of several the first
+        self._ahead.remove(best)
+        return best
 
     def _gain(self, drawn: Drawn) -> int:
         plan = drawn.plan
         return len(pairs_of(plan.schedule, plan, self._opened.stack) - self._covered)
 
     def _draw_more(self) -> None:
-        known = {repr(each) for each in self._draws}
         for each in examples(self._strategy, _BATCH, self._plan.seed * 1000 + self._batches):
-            if repr(each) not in known:
-                known.add(repr(each))
-                self._draws.append(each)
+            if each.schedule not in self._known:
+                self._known.add(each.schedule)
+                self._ahead.append(each)
         self._batches += 1
 
 

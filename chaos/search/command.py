@@ -19,7 +19,6 @@ from chaos.search.campaign import TRIALS_FOLDER, Budget, Search, findings
 from chaos.search.copies import Copies
 from chaos.search.shrink import Counterexample, Shrinking, kept_before
 from chaos.search.strategies import Drawn
-from chaos.search.strategies import told as fault_told
 from chaos.search.telling import Searched, shown
 from chaos.search.tried import Tried
 from chaos.stack.engine.identity import Run
@@ -97,10 +96,12 @@ async def _expected(
         place.mkdir()
         audit = await audited(opened, place, out, quiet=quiet)
     plan = opened.plans[0]
+    actions, found = actions_of(plan), []
     for each in audit.predictions:
-        say(f"expected to lose records: {'; '.join(map(fault_told, each.schedule))}: {each.why}")
-    actions = actions_of(plan)
-    return [Drawn(replace(plan, schedule=(*plan.schedule, *each.schedule)), actions) for each in audit.predictions]
+        drawn = Drawn(replace(plan, schedule=(*plan.schedule, *each.schedule)), actions)
+        say(f"expected to lose records: {'; '.join(drawn.schedule)}: {each.why}")
+        found.append(drawn)
+    return found
 
 
 async def _shrunk(

@@ -68,7 +68,12 @@ class Drawn:
 
     def __repr__(self) -> str:
         """The schedule: all that a person reads of a property test that failed."""
-        return f"Drawn({'; '.join(map(told, self.plan.schedule)) or 'no fault'})"
+        return f"Drawn({'; '.join(self.schedule) or 'no fault'})"
+
+    @property
+    def schedule(self) -> tuple[str, ...]:
+        """Its faults in words, by which it is told from other draws."""
+        return tuple(map(told, self.plan.schedule))
 
 
 def told(scheduled: ScheduledFault) -> str:

@@ -23,7 +23,6 @@ class Tried:
 
     Attributes:
         number: From 1.
-        draw: Its place among the draws.
         schedule: Its faults in words.
         outcome: The verdict; "crashed": Holdfast or the host failed, which says nothing about the service.
         why: The reason of the verdict, or the error.
@@ -35,7 +34,6 @@ class Tried:
     """
 
     number: int
-    draw: int
     schedule: tuple[str, ...]
     outcome: Outcome
     why: str = ""
@@ -57,7 +55,7 @@ class Tried:
         return self.outcome, *sorted(self.classes), *sorted(set(names))
 
 
-def tried(number: int, draw: int, result: TrialResult, stack: Stack, seconds: float) -> Tried:
+def tried(number: int, result: TrialResult, stack: Stack, seconds: float) -> Tried:
     """What a finished trial comes to. A fault that did not bite is struck out, and the trial counts for the rest."""
     judgement = result.judgement
     struck_out = judgement.toothless if judgement is not None else ()
@@ -69,7 +67,6 @@ def tried(number: int, draw: int, result: TrialResult, stack: Stack, seconds: fl
     anomalies = violating(result) if result.verdict == "VIOLATED" else {}
     return Tried(
         number=number,
-        draw=draw,
         schedule=tuple(map(told, schedule)),
         outcome="HELD" if only_that else result.verdict,
         why=result.reason,

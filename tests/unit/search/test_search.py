@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from chaos.experiment.plan import Plan
 from chaos.search import campaign, shrink
 from chaos.search.campaign import TRIALS_FILE, Budget, Search, findings
 from chaos.search.shrink import Shrinking, kept_before
+from chaos.search.strategies import Drawn, drawn_plans, examples
 from chaos.search.telling import Searched, document, exit_code, told
 from chaos.search.tried import Tried, unseen
 from chaos.workload.generator import Action
@@ -22,10 +24,10 @@ HELD: Said = ("HELD", (), ["all is as it must be"])
 LOST: Said = ("VIOLATED", (), ["3 of 9 records are lost"])
 
 
-def searched(folder: Path, simulated: Simulated, budget: Budget, jobs: int = 2) -> Search:
+def searched(folder: Path, simulated: Simulated, budget: Budget, jobs: int = 2, first: Sequence[Drawn] = ()) -> Search:
     opened = minimal()
     inputs = folder / "begun"
-    search = Search(opened, folder, kept(opened, inputs if not inputs.exists() else folder / "again"), budget)
+    search = Search(opened, folder, kept(opened, inputs if not inputs.exists() else folder / "again"), budget, first)
     asyncio.run(search.run(simulated.copies, jobs, lambda tried: None))
     return search
 
@@ -60,6 +62,18 @@ def test_a_search_that_was_stopped_goes_on_with_other_draws(tmp_path: Path) -> N
     assert len(search.tried) == 12
     assert search.here == 5
     assert not {repr(plan.schedule) for plan in first.plans} & {repr(plan.schedule) for plan in then.plans}
+
+
+def test_what_is_expected_is_tried_first_and_once_whether_the_search_goes_on_with_it_or_not(tmp_path: Path) -> None:
+    opened = minimal()
+    expected = examples(drawn_plans(opened.plans[0], opened.stack), 3, 99)
+    simulated = Simulated(lambda plan, actions: HELD)
+    searched(tmp_path, simulated, Budget(5), jobs=1, first=expected)
+    assert [each.schedule for each in simulated.plans[:3]] == [each.plan.schedule for each in expected]
+    searched(tmp_path, simulated, Budget(9), jobs=1)
+    shutil.rmtree(tmp_path / "again")
+    search = searched(tmp_path, simulated, Budget(12), jobs=1, first=expected)
+    assert len({each.schedule for each in search.tried}) == 12
 
 
 def test_nothing_new_is_tried_after_the_first_violation_where_one_is_enough(tmp_path: Path) -> None:
@@ -110,7 +124,7 @@ def test_a_trial_that_is_inconclusive_for_another_reason_too_does_not_count(tmp_
 
 def test_what_is_still_unseen_is_the_share_of_outcomes_that_came_once() -> None:
     def one(number: int, *schedule: str) -> Tried:
-        return Tried(number, number, schedule, "HELD", conclusive=True)
+        return Tried(number, schedule, "HELD", conclusive=True)
 
     assert unseen([one(1, "a x")]) is None
     assert unseen([one(1, "a x"), one(2, "b x")]) == 1.0
