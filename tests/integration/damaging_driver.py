@@ -45,9 +45,11 @@ class Forgetful(PlainPostgres):
     async def put(self, record: Record, base: WriteId | None, key: str) -> Ack:
         ack = await super().put(record, base, key)
         if record.blob is not None:
-            self._forgotten[record.owner, record.name] = record
-            async with self.connected() as link:
-                await link.execute(FORGET, record.owner, record.name)
+            try:
+                async with self.connected() as link:
+                    await link.execute(FORGET, record.owner, record.name)
+            finally:  # not before: who remembers it first would have it forgotten for good
+                self._forgotten[record.owner, record.name] = record
         return ack
 
     async def changes(self, cursor: str | None) -> Changes:
