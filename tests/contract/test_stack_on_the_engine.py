@@ -9,6 +9,7 @@ import os
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -390,7 +391,9 @@ def gateway(of: Scene) -> str:
 def default_gateway() -> str:
     client = connect()
     try:
-        return str(client.api.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"])
+        config = client.api.inspect_network("bridge")["IPAM"]["Config"][0]
+        # an engine says so only once it has been started a second time; it is the first address all the same
+        return str(config.get("Gateway") or ip_network(config["Subnet"])[1])
     finally:
         client.close()
 
