@@ -79,7 +79,8 @@ def search(
         int, typer.Option(min=1, help="Try at most this many schedules, those of earlier ones included.")
     ] = 50,
     minutes: Annotated[
-        float | None, typer.Option(min=0.1, help="Begin no trial after so many minutes. Default: no limit.")
+        float | None,
+        typer.Option(min=0.1, help="Draw nothing new after so many minutes; what was found is still made smaller."),
     ] = None,
     jobs: Jobs = 2,
     seed: Seed = None,

@@ -17,10 +17,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.explore.campaign import STATES_FILE, Exploration, found_before
+from chaos.explore.campaign import STATES_FILE, Exploration
 from chaos.explore.patterns import beside
 from chaos.explore.state import Found, key_of
 from chaos.preflight.opening import open_experiment
+from chaos.reporting.progress.kept import KeptLines
 from chaos.reporting.result import PLAN_FILE
 
 MOST = 1_000_000
@@ -81,7 +82,7 @@ def scored(folder: Path, subsets: int) -> Score:
     opened = open_experiment(folder / PLAN_FILE, None)
     every = Exploration(opened, folder, MOST, subsets, representative=True)
     assert every.patterns is not None
-    known = {found.key: found for found in found_before(folder / STATES_FILE)}
+    known = {found.key: found for found in KeptLines(folder / STATES_FILE, Found).read()}
     states = [state for state in every.states if key_of(state) in known]
     chosen = []
     for ranking in every.patterns.representatives(states):

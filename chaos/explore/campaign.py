@@ -10,12 +10,10 @@ import contextlib
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
-
-import orjson
 
 from chaos.agent.recording import Recording
 from chaos.checks.file import judge_file
@@ -30,6 +28,7 @@ from chaos.history.model import INFINITY
 from chaos.history.reader import read_history
 from chaos.preflight.opening import Opened
 from chaos.reporting.page.file import write_report
+from chaos.reporting.progress.kept import KeptLines
 from chaos.reporting.recall import result_of
 from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, write_result
 from chaos.stack.agent.diary import Diary
@@ -149,7 +148,8 @@ class Exploration:
         self.patterns = Patterns(self._boundaries, _places(folder, recordings), answers) if representative else None
         rankings = self.patterns.representatives(self.states) if self.patterns else [[each] for each in self.states]
         self._next = {key_of(first): rest for first, *rest in rankings} if representative else {}
-        self._known = {found.key: found for found in found_before(folder / STATES_FILE)}
+        self._kept = KeptLines(folder / STATES_FILE, Found)
+        self._known = {found.key: found for found in self._kept.read()}
         self._wanted = set[tuple[int, tuple[Block, ...]]]()
         self._left = deque[State]()
         self._most = most
@@ -245,8 +245,7 @@ class Exploration:
                     tell(found)
 
     def _take(self, found: Found, file: Path) -> None:
-        with (self._folder / STATES_FILE).open("ab") as kept:
-            kept.write(orjson.dumps(asdict(found)) + b"\n")
+        self._kept.add(found)
         earliest = min((each.order for each in self.progress.checked if each.outcome == "violated"), default=None)
         if found.outcome == "violated" and (earliest is None or found.order < earliest):
             folder = self._folder / VIOLATION_FOLDER
@@ -277,16 +276,6 @@ def _places(folder: Path, recordings: Mapping[str, Recording]) -> dict[Block, st
 
 def _nowhere(line: str) -> None:
     """What there is to say of the stack was said when it was recorded."""
-
-
-def found_before(file: Path) -> Iterator[Found]:
-    """What an earlier session has written down; a line that it did not get to its end is left out."""
-    if not file.exists():
-        return
-    for line in file.read_bytes().splitlines():
-        with contextlib.suppress(orjson.JSONDecodeError):
-            kept = orjson.loads(line)
-            yield Found(**{**kept, "survivors": tuple(map(tuple, kept["survivors"])), "lost": tuple(kept["lost"])})
 
 
 def _linked(folder: Path, to: Path) -> None:

@@ -7,22 +7,19 @@ finding, whether it ever comes again; only what comes again is made smaller.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-
-import orjson
-from pydantic import TypeAdapter, ValidationError
 
 from chaos.errors import HarnessError
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import ACTIONS_FILE, Plan
 from chaos.preflight.opening import Opened
 from chaos.reporting.page.file import write_report
+from chaos.reporting.progress.kept import KeptLines
 from chaos.reporting.result import PLAN_FILE, RESULT_FILE, TrialResult
 from chaos.search.copies import Copies
 from chaos.search.strategies import Drawn, drawn_plans, examples
@@ -32,7 +29,6 @@ from chaos.workload.actions import write_actions
 
 TRIALS_FILE: Final = "trials.jsonl"
 TRIALS_FOLDER: Final = "trials"
-_TRIED: Final = TypeAdapter(Tried)
 _BATCH: Final = 64
 """Plans that are drawn at once."""
 _LOOKED_AT: Final = 48
@@ -76,7 +72,8 @@ class Search:
         self._budget = budget
         self._strategy = drawn_plans(self._plan, opened.stack)
         self._batches = 0
-        self.tried: list[Tried] = [*_tried_before(folder / TRIALS_FILE)]
+        self._lines = KeptLines(folder / TRIALS_FILE, Tried)
+        self.tried: list[Tried] = [*self._lines.read()]
         self._known = {each.schedule for each in self.tried}
         self._expected = [each for each in first if each.schedule not in self._known]
         self._ahead: list[Drawn] = []
@@ -169,8 +166,7 @@ class Search:
         return found
 
     def _take(self, found: Tried) -> None:
-        with (self._folder / TRIALS_FILE).open("ab") as kept:
-            kept.write(orjson.dumps(asdict(found)) + b"\n")
+        self._lines.add(found)
         self.tried.append(found)
         self._covered.update(found.pairs)
         self.here += 1
@@ -218,13 +214,6 @@ def _keep(result: TrialResult) -> None:
     for path in result.run_dir.iterdir():
         if path.name not in _KEPT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _tried_before(file: Path) -> Iterator[Tried]:
-    """What an earlier session has written down; a line that it did not get to its end is left out."""
-    for line in file.read_bytes().splitlines() if file.exists() else ():
-        with contextlib.suppress(ValidationError):
-            yield _TRIED.validate_json(line)
 
 
 def findings(trials: Sequence[Tried]) -> list[Tried]:

@@ -95,7 +95,7 @@ class Shrinking:
         """Confirm, reduce, measure, and write it down; `tell` hears of each step.
 
         Raises:
-            HarnessError: Nothing can be run any more.
+            HarnessError: An execution crashed twice; the finding stays as it was found.
         """
         best = Case(self._plan.schedule, actions_of(self._plan))
         confirmed, came_again, measured = await self._count(best, CONFIRMED_BY), 0, 0
@@ -143,15 +143,14 @@ class Shrinking:
         return sum(await asyncio.gather(*(self._violates(case) for _ in range(times))))
 
     async def _violates(self, case: Case) -> bool:
-        """Run it once. What crashes shows nothing; what shows it is kept until something smaller does."""
+        """Run it once; one that crashes is run again. What shows it is kept until something smaller does."""
         self._runs += 1
         folder = self._scratch / f"{self._runs:03d}"
         drawn = Drawn(replace(self._plan, schedule=case.schedule, inputs=None), actions=case.actions)
-        plan = placed(self._kept, drawn, folder)
         try:
-            result = await self._copies.trial(plan, folder)
+            result = await self._copies.trial(placed(self._kept, drawn, folder), folder)
         except HarnessError:
-            return False
+            result = await self._copies.trial(placed(self._kept, drawn, folder), folder)
         if result.verdict != "VIOLATED" or not self._finding.classes & violating(result).keys():
             shutil.rmtree(folder, ignore_errors=True)
             return False

@@ -43,8 +43,8 @@ def space_of(stack: Stack, faults: Sequence[str] = ()) -> tuple[Choice, ...]:
         for target in (each for key in fault.targets for each in _targets(forms[key], stack)):
             if fault.medium.missing(fault, target, stack):
                 continue
-            same = name, fault.medium.strikes(target, stack) or str(target)
-            if forms[target.key].shape == "sets" or forms[target.key].key == "isolate":
+            same = name, fault.medium.strikes(target, stack)
+            if target.key in ("between", "isolate"):
                 same = name, f"{target.key} {target}"
             found.setdefault(same, Choice(fault, target, _io(fault, target, stack)))
     return tuple(found.values())

@@ -116,8 +116,9 @@ def _line(tried: Tried) -> str:
 
 
 def _counterexample(found: Counterexample) -> list[str]:
-    again = f"came again {found.came_again} of {found.measured} times" if found.measured else (
-        "never came again, so it is as it was found")  # fmt: skip
+    again = "never came again, so it is as it was found"
+    if found.measured:
+        again = f"came again {found.came_again} of {found.measured} times"
     return [
         f"{', '.join(found.classes)}: {counted(len(found.schedule), 'fault')}, {found.operations:,} operations of "
         f"{counted(found.users, 'user')}, {again}; {counted(found.executions, 'execution')}",

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from chaos.checks.classes import OF_SESSIONS, VIOLATING
 from chaos.experiment.plan import Plan, ScheduledFault, Trigger
+from chaos.faults.registry import known_faults
 from chaos.reporting.result import TrialResult
 from chaos.search.strategies import told
 from chaos.stack.spec import Stack
@@ -105,9 +106,10 @@ def phase_of(at: Trigger, operations: int) -> str:
 
 
 def place_of(scheduled: ScheduledFault, stack: Stack) -> str:
-    """Where it strikes: the roles of the services there, or the target itself."""
-    roles = [role for role, members in stack.roles.items() if set(scheduled.target.names) & set(members)]
-    return f"role {roles[0]}" if roles else str(scheduled.target)
+    """Where it strikes: the roles of the services that it reaches, or the target itself."""
+    reached = set(known_faults()[scheduled.fault].medium.services(scheduled.target, stack))
+    roles = [role for role, members in stack.roles.items() if reached & set(members)]
+    return ", ".join(roles) or str(scheduled.target)
 
 
 UNSEEN_FROM: Final = 2

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from pathlib import Path
 
-import orjson
 import pytest
 
 from chaos.explore.campaign import STATES_FILE, VIOLATION_FOLDER, Exploration, Explored, Progress
 from chaos.explore.points import Boundary, State
 from chaos.explore.state import Found, Outcome, key_of
 from chaos.explore.telling import exit_code, told
+from chaos.reporting.progress.kept import KeptLines
 from chaos.reporting.result import HISTORY_FILE
 
 
@@ -30,8 +30,9 @@ def test_the_history_that_is_kept_is_that_of_the_violation_which_is_told_as_the_
     tmp_path: Path, order: tuple[int, ...]
 ) -> None:
     states = [found(1, 5, 9), found(2, 5, 2), found(3, 8, 1), found(4, 2, 0, "kept")]
+    kept = KeptLines(tmp_path / STATES_FILE, Found)
     exploration = Exploration.__new__(Exploration)
-    vars(exploration).update(_folder=tmp_path, progress=Progress(len(states)), _known={})
+    vars(exploration).update(_folder=tmp_path, progress=Progress(len(states)), _known={}, _kept=kept)
     for place in order:
         history = tmp_path / "history of one state"
         history.write_text(str(states[place].number))
@@ -40,8 +41,7 @@ def test_the_history_that_is_kept_is_that_of_the_violation_which_is_told_as_the_
     assert result.earliest == states[1]
     assert result.smallest == states[2]
     assert (tmp_path / VIOLATION_FOLDER / HISTORY_FILE).read_text() == "2"
-    kept = (tmp_path / STATES_FILE).read_bytes().splitlines()
-    assert [orjson.loads(line)["number"] for line in kept] == [states[place].number for place in order]
+    assert [*kept.read()] == [states[place] for place in order]
 
 
 def chosen(rankings: list[list[State]], every: list[State], known: dict[int, Outcome], most: int = 99) -> Exploration:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chaos.experiment.plan import Verdict
 from chaos.reporting.result import TrialResult
-from chaos.reporting.summary import summary, verdict_line
+from chaos.reporting.summary import came_again, summary, verdict_line
 from tests.unit.reporting.samples import plan, result
 
 
@@ -54,3 +54,18 @@ def test_a_trial_on_one_line_names_its_file_and_what_was_expected() -> None:
     assert verdict_line(of("a.yaml", "INCONCLUSIVE", expect="VIOLATED")) == (
         "INCONCLUSIVE a.yaml · seed 1 · expected VIOLATED: san.lose did not bite · reports/runs/20261122-191512-4711"
     )
+
+
+def test_of_a_plan_that_ran_again_is_told_how_often_it_was_violated_and_on_which_ios() -> None:
+    def again(verdict: Verdict, same: str) -> TrialResult:
+        found = result(verdict)
+        fault = replace(found.faults[0], evidence={"same_io_as_before": same} if same else {})
+        return replace(found, plan=replace(found.plan, inputs=Path("inputs.json")), faults=(fault,))
+
+    assert came_again([again("VIOLATED", "yes"), again("HELD", "no, it was write 3"), again("VIOLATED", "yes")]) == [
+        "  VIOLATED in 2 of 3 trials of this plan",
+        "  faults at an I/O fell on the same one as before in 2 of 3 cases",
+    ]
+    assert came_again([again("HELD", ""), again("HELD", "")]) == ["  VIOLATED in 0 of 2 trials of this plan"]
+    assert came_again([again("HELD", "")]) == []
+    assert came_again([result(), result()]) == [], "an experiment is drawn anew for each trial"

@@ -11,6 +11,7 @@ import pytest
 
 from chaos.errors import HarnessError
 from chaos.experiment.plan import Plan
+from chaos.reporting.progress.kept import KeptLines
 from chaos.search import campaign, shrink
 from chaos.search.campaign import TRIALS_FILE, Budget, Search, findings
 from chaos.search.shrink import Shrinking, kept_before
@@ -61,6 +62,8 @@ def test_a_search_that_was_stopped_goes_on_with_other_draws(tmp_path: Path) -> N
     search = searched(tmp_path, then, Budget(12))
     assert len(search.tried) == 12
     assert search.here == 5
+    kept = [*KeptLines(tmp_path / TRIALS_FILE, Tried).read()]
+    assert kept == search.tried, "what came after the half line is kept, too"
     assert not {repr(plan.schedule) for plan in first.plans} & {repr(plan.schedule) for plan in then.plans}
 
 
@@ -189,3 +192,23 @@ def test_a_finding_that_never_comes_again_stays_a_finding_as_it_was_found(
     found = asyncio.run(shrinking.shrink(lambda line: None))
     assert (found.confirmed, found.came_again, found.measured, found.executions) == (0, 0, 0, 0)
     assert found.schedule == finding.schedule
+
+
+def test_an_execution_that_crashes_is_run_again_and_counts_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shrink, "write_report", lambda result: None)
+    monkeypatch.setattr(shrink, "recall", lambda folder, faults: None)
+    said = iter([LOST, LOST, None, LOST, LOST])
+    simulated = Simulated(lambda plan, actions: next(said, LOST))
+    search = searched(tmp_path, simulated, Budget(1), jobs=1)
+    opened = minimal()
+    inputs = kept(opened, tmp_path / "more")
+    [finding] = findings(search.tried)
+    found = asyncio.run(
+        Shrinking(opened, inputs, simulated.copies, finding, search.folder_of(1), 2).shrink(lambda line: None)
+    )
+    assert (found.confirmed, found.came_again) == (3, 5)
+    simulated.says = lambda plan, actions: None
+    with pytest.raises(HarnessError, match="no engine answers"):
+        asyncio.run(Shrinking(opened, inputs, simulated.copies, finding, search.folder_of(1), 2).shrink(print))

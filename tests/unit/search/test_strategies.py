@@ -18,6 +18,7 @@ from chaos.preflight.opening import open_experiment
 from chaos.preflight.targets import check_targets
 from chaos.search.space import narrower, space_of
 from chaos.search.strategies import Drawn, drawn_plans, examples, told
+from chaos.search.tried import place_of
 from chaos.stack.spec import Stack
 
 MINIMAL = open_experiment(Path("experiments/power_cut.yaml"), 1)
@@ -104,3 +105,11 @@ def test_a_drawn_plan_shows_its_schedule_in_words() -> None:
     fault = ScheduledFault("san.lose", Target("array", "core"), Trigger(acknowledged=1200), None, {"mode": "fail"})
     assert told(fault) == "san.lose core at ack 1,200, mode fail"
     assert repr(Drawn(replace(MINIMAL.plans[0], schedule=(fault,)), ())) == f"Drawn({told(fault)})"
+
+
+def test_the_place_of_a_fault_is_the_roles_that_it_reaches_however_its_target_is_written() -> None:
+    for target in (Target("lun", "pgdata"), Target("array", "core"), Target("service", "db")):
+        cut = ScheduledFault("disk.power_cut", target, Trigger(acknowledged=1))
+        assert place_of(cut, MINIMAL.stack) == "database"
+    down = ScheduledFault("carrier.down", Target("carrier", True), Trigger(acknowledged=1))
+    assert place_of(down, SYNCSTACK.stack) == "carrier"
