@@ -3,6 +3,10 @@ N ?= 20
 SEEDS ?= 5
 CUTS ?= 100
 JOBS ?= 2
+# bugs of the zoo on which ways of choosing schedules are compared, and those of the sample
+COMPARED := fsync_off acknowledged_before_commit photo_not_synced row_before_photo commit_not_waited_for \
+    written_back_later unlinked_without_the_folder flush_retried
+SAMPLE := fsync_off written_back_later disk_errors_answered
 # tests at once: those on the engine mostly wait
 WORKERS ?= 2
 # of the full stack's experiments those of the demo: the others are for `make experiments`
@@ -10,7 +14,7 @@ TESTED := $(wildcard experiments/*.yaml) experiments/plain_postgres \
     experiments/syncstack/sidekick_2009.yaml experiments/syncstack/san_loss.yaml \
     experiments/incident/s3_one_array.yaml experiments/incident/s2_cache_loss_standby.yaml
 
-.PHONY: setup browser demo test test-full test-fast check bench experiments calibrate zoo soak engines clean
+.PHONY: setup browser demo test test-full test-fast check bench experiments calibrate zoo zoo-shown zoo-uniform zoo-sample soak engines clean
 
 setup:                  ## .venv, dependencies, engine, images; quick when all is there
 	@.ci/setup
@@ -48,8 +52,19 @@ experiments: setup      ## every experiment with SEEDS seeds against its expecte
 calibrate: setup        ## known-safe settings never alarm, known-unsafe ones always do: CUTS power cuts of each
 	$(BIN)/python -m tests.calibration --cuts $(CUTS) --jobs $(JOBS) $(NAMES)
 
-zoo: setup              ## the bugs of fixtures/zoo lose in their own way, their fixed twins hold: SEEDS trials of each
-	$(BIN)/python -m tests.zoo --seeds $(SEEDS) --jobs $(JOBS) $(NAMES)
+zoo: setup              ## search finds the bugs of fixtures/zoo, and nothing in their fixed twins; goes on where it was
+	$(BIN)/python -m tests.zoo search --jobs $(JOBS) $(NAMES)
+
+zoo-uniform: setup      ## search against uniform random schedules, on eight bugs with five seeds each; goes on where it was
+	$(BIN)/python -m tests.zoo search --way guided uniform --seeds 5 --trials 100 --twin-trials 0 --shrink 0 \
+	    --results reports/zoo/uniform --jobs $(JOBS) $(or $(NAMES),$(COMPARED))
+
+zoo-sample:             ## a few bugs, found within ten minutes
+	$(BIN)/python -m tests.zoo search --trials 20 --twin-trials 3 --shrink 10 --jobs $(JOBS) \
+	    --results $$(mktemp -d) $(SAMPLE)
+
+zoo-shown: setup        ## the bugs of fixtures/zoo and their twins under the schedules that show them: SEEDS trials of each
+	$(BIN)/python -m tests.zoo show --seeds $(SEEDS) --jobs $(JOBS) $(NAMES)
 
 soak: setup             ## kill -9 of the controller at N random instants; nothing may be left
 	$(BIN)/python tests/soak.py $(N)

@@ -90,6 +90,9 @@ def search(
     guided: Annotated[
         bool, typer.Option("--guided", help="First audit where the copies are, and try what would take all of them.")
     ] = False,
+    uniform: Annotated[
+        bool, typer.Option("--uniform", help="Draw everything with the same chance: what priors are measured against.")
+    ] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Try nothing new after the first violation.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -103,7 +106,7 @@ def search(
 
     sweep(all_=False)
     seconds = None if minutes is None else minutes * 60
-    wanted = Wanted(Budget(trials, seconds, fail_fast), jobs, shrink, guided)
+    wanted = Wanted(Budget(trials, seconds, fail_fast), jobs, shrink, guided, uniform)
     with logged_to_file():
         result = search_file(file, seed, wanted, sys.stderr if as_json else sys.stdout, quiet=quiet)
     return Answer(telling.exit_code(result), telling.document(result), "\n".join(telling.told(result)))

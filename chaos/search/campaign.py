@@ -22,7 +22,7 @@ from chaos.reporting.page.file import write_report
 from chaos.reporting.progress.kept import KeptLines
 from chaos.reporting.result import PLAN_FILE, RESULT_FILE, TrialResult
 from chaos.search.copies import Copies
-from chaos.search.strategies import Drawn, drawn_plans, examples
+from chaos.search.strategies import PRIORS, UNIFORM, Drawn, drawn_plans, examples
 from chaos.search.tried import Pair, Tried, pairs_of, tried
 from chaos.stack.inputs.keeping import Kept
 from chaos.workload.actions import write_actions
@@ -59,8 +59,25 @@ class Budget:
 class Search:
     """The trials of one search."""
 
-    def __init__(self, opened: Opened, folder: Path, kept: Kept, budget: Budget, first: Sequence[Drawn] = ()) -> None:
-        """Read what earlier sessions have tried; `first` are plans to try before any that are drawn.
+    def __init__(
+        self,
+        opened: Opened,
+        folder: Path,
+        kept: Kept,
+        budget: Budget,
+        first: Sequence[Drawn] = (),
+        *,
+        uniform: bool = False,
+    ) -> None:
+        """Read what earlier sessions have tried.
+
+        Args:
+            opened: The experiment.
+            folder: That of the search.
+            kept: What its trials read.
+            budget: How much it may take.
+            first: Plans to try before any that are drawn.
+            uniform: Draw everything with the same chance, and try it in the order of the draws.
 
         Raises:
             UsageError: No fault that may be drawn can strike the stack.
@@ -70,7 +87,8 @@ class Search:
         self._folder = folder
         self._kept = kept
         self._budget = budget
-        self._strategy = drawn_plans(self._plan, opened.stack)
+        self._strategy = drawn_plans(self._plan, opened.stack, UNIFORM if uniform else PRIORS)
+        self._looked_at = 1 if uniform else _LOOKED_AT
         self._batches = 0
         self._lines = KeptLines(folder / TRIALS_FILE, Tried)
         self.tried: list[Tried] = [*self._lines.read()]
@@ -176,11 +194,11 @@ class Search:
         if self._expected:
             return self._expected.pop(0)
         for _ in range(_DRAWN_AGAIN):
-            if len(self._ahead) < _LOOKED_AT:
+            if len(self._ahead) < self._looked_at:
                 await asyncio.to_thread(self._draw_more)
         if not self._ahead:
             return None
-        best = max(self._ahead[:_LOOKED_AT], key=self._gain)  # of several the first
+        best = max(self._ahead[: self._looked_at], key=self._gain)  # of several the first
         self._ahead.remove(best)
         return best
 

@@ -37,7 +37,7 @@ def space_of(stack: Stack, faults: Sequence[str] = ()) -> tuple[Choice, ...]:
     """
     found: dict[tuple[str, str], Choice] = {}
     for name, fault in sorted(known_faults().items()):
-        if faults and not any(fnmatchcase(name, pattern) for pattern in faults):
+        if not may_be_drawn(name, faults):
             continue
         forms = {form.key: form for form in fault.medium.forms}
         for target in (each for key in fault.targets for each in _targets(forms[key], stack)):
@@ -48,6 +48,11 @@ def space_of(stack: Stack, faults: Sequence[str] = ()) -> tuple[Choice, ...]:
                 same = name, f"{target.key} {target}"
             found.setdefault(same, Choice(fault, target, _io(fault, target, stack)))
     return tuple(found.values())
+
+
+def may_be_drawn(fault: str, patterns: Sequence[str]) -> bool:
+    """Whether a fault is one of those that patterns such as "process.*" name; none: all."""
+    return not patterns or any(fnmatchcase(fault, pattern) for pattern in patterns)
 
 
 def narrower(scheduled: ScheduledFault, stack: Stack) -> Iterator[Target]:

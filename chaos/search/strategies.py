@@ -17,22 +17,46 @@ from hypothesis import strategies as st
 from chaos.errors import UsageError
 from chaos.experiment.catalogue import ParameterInfo
 from chaos.experiment.plan import Parameter, Plan, ScheduledFault, Trigger, Workload
+from chaos.faults.base import Fault
 from chaos.search.space import Choice, space_of
 from chaos.stack.spec import Stack
 from chaos.workload.actions import draw_by_user
 from chaos.workload.generator import Action
 
 SEED_MAX: Final = 2**32 - 1
-PARTITION_FIRST, ISOLATES, ONE_WAY = 84, 88, 2
-"""In per cent."""
-_AT_IO, _AT_PHASE, _AT_SECONDS = 25, 10, 5
-"""In per cent, of triggers; all others are right after an acknowledgement."""
 _FACTORS: Final = (1.0, 0.25, 4.0, 16.0)
 _COUNTS: Final = (1, 3, 10, 100)
 _DRAWS: Final = 9_999
+_DRAWS_MAX: Final = 100_000
+"""Of one seed."""
 _PARTITION: Final = "network.partition"
-_WEIGHTS: Final = {"disk.power_cut": 4, _PARTITION: 4, "process.kill": 2}
-"""How often a fault is drawn; all others once. They happen to every machine, and every service promises something."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How often what is drawn, in per cent where nothing else is said.
+
+    Attributes:
+        weights: By the name of a fault, how often it is drawn; all others once.
+        partition_first: Of schedules with a partition, those that begin with it; None: as it comes.
+        isolates: Of partitions, those of one service from all others; None: every target as often as any other.
+        one_way: Of partitions, those that drop what goes one way alone.
+        at_io, at_phase, at_seconds: Of triggers; all others are right after an acknowledgement.
+    """
+
+    weights: Mapping[str, int]
+    partition_first: int | None
+    isolates: int | None
+    one_way: int
+    at_io: int
+    at_phase: int
+    at_seconds: int
+
+
+PRIORS: Final = Shares({"disk.power_cut": 4, _PARTITION: 4, "process.kill": 2}, 84, 88, 2, 25, 10, 5)
+"""Power cuts, partitions and kills happen to every machine, and every service promises something of them."""
+UNIFORM: Final = Shares({}, None, None, 50, 25, 25, 25)
+"""Every fault, target and kind of trigger as often as any other: what the priors are measured against."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +107,13 @@ def told(scheduled: ScheduledFault) -> str:
     return f"{scheduled.fault} {scheduled.target} {scheduled.at}{lasting}{given_}"
 
 
-def drawn_plans(plan: Plan, stack: Stack) -> st.SearchStrategy[Drawn]:
+def drawn_plans(plan: Plan, stack: Stack, shares: Shares = PRIORS) -> st.SearchStrategy[Drawn]:
     """Plans of one stack and workload: a schedule and a seed for each user are drawn.
 
     Args:
         plan: Gives everything else, also what may be drawn. Where it has a schedule, this happens as well.
         stack: Its stack.
+        shares: How often what is drawn.
 
     Raises:
         UsageError: None of the faults that may be drawn can strike this stack.
@@ -105,17 +130,19 @@ def drawn_plans(plan: Plan, stack: Stack) -> st.SearchStrategy[Drawn]:
             f"none of the faults {', '.join(plan.search.faults)} can strike {stack.name}; name others under "
             "search.faults, or leave it out for all"
         )
-    return st.builds(made, schedules(space, plan.workload.operations, plan.search.events), seeds)
+    return st.builds(made, schedules(space, plan.workload.operations, plan.search.events, shares), seeds)
 
 
 @st.composite
-def schedules(draw: st.DrawFn, space: Sequence[Choice], operations: int, most: int) -> tuple[ScheduledFault, ...]:
+def schedules(
+    draw: st.DrawFn, space: Sequence[Choice], operations: int, most: int, shares: Shares = PRIORS
+) -> tuple[ScheduledFault, ...]:
     """Schedules of one to `most` faults of a space, for a workload of so many operations."""
-    names = [name for name in sorted({each.fault.name for each in space}) for _ in range(_WEIGHTS.get(name, 1))]
+    names = [name for name in sorted({each.fault.name for each in space}) for _ in range(shares.weights.get(name, 1))]
     count = draw(st.integers(1, most))
-    found = [draw(_faults(space, names, operations)) for _ in range(count)]
+    found = [draw(_faults(space, names, operations, shares)) for _ in range(count)]
     partitions = [i for i, each in enumerate(found) if each.fault == _PARTITION]
-    if partitions and count > 1 and draw(_chance(PARTITION_FIRST)):
+    if shares.partition_first is not None and partitions and count > 1 and draw(_chance(shares.partition_first)):
         first = min(range(count), key=lambda i: _order(found[i].at, operations))
         mine, other = found[partitions[0]], found[first]
         if first != partitions[0] and other.at.io is None:
@@ -125,42 +152,44 @@ def schedules(draw: st.DrawFn, space: Sequence[Choice], operations: int, most: i
 
 
 @st.composite
-def _faults(draw: st.DrawFn, space: Sequence[Choice], names: Sequence[str], operations: int) -> ScheduledFault:
+def _faults(
+    draw: st.DrawFn, space: Sequence[Choice], names: Sequence[str], operations: int, shares: Shares
+) -> ScheduledFault:
     name = draw(st.sampled_from(names))
     choices = [each for each in space if each.fault.name == name]
-    if name == _PARTITION:
-        alone = draw(_chance(ISOLATES))
+    if name == _PARTITION and shares.isolates is not None:
+        alone = draw(_chance(shares.isolates))
         choices = [each for each in choices if (each.target.key == "isolate") == alone] or choices
     choice = draw(st.sampled_from(choices))
-    at = draw(_triggers(choice, operations))
+    at = draw(_triggers(choice, operations, shares))
     lasting = None if at.phase or choice.fault.for_good else draw(st.sampled_from([None, 0.3, 1.0, 2.0]))
-    return ScheduledFault(name, choice.target, at, lasting, draw(_parameters(name, choice.fault.parameters)))
+    return ScheduledFault(name, choice.target, at, lasting, draw(_parameters(choice.fault, shares)))
 
 
 @st.composite
-def _triggers(draw: st.DrawFn, choice: Choice, operations: int) -> Trigger:
+def _triggers(draw: st.DrawFn, choice: Choice, operations: int, shares: Shares) -> Trigger:
     roll = draw(st.integers(0, 99))
-    if choice.io and roll >= 100 - _AT_IO:
+    if choice.io and roll >= 100 - shares.at_io:
         number = draw(st.integers(0, max(1, operations.bit_length() - 1)))  # powers of two: nobody knows how many come
         spread = (1 << number) + draw(st.integers(0, (1 << number) - 1))
         lun, is_flush = draw(st.sampled_from(choice.io)), draw(st.booleans())
         when: Literal["before", "after"] = "before" if draw(st.booleans()) else "after"
         return Trigger(flush=spread if is_flush else None, write=None if is_flush else spread, lun=lun, when=when)
-    if roll < _AT_SECONDS:
+    if roll < shares.at_seconds:
         return Trigger(seconds=draw(st.integers(1, 40)) / 10)
-    if roll < _AT_SECONDS + _AT_PHASE:
+    if roll < shares.at_seconds + shares.at_phase:
         return Trigger(phase=draw(st.sampled_from(["heal", "recover", "converge"])))
     least, most = max(1, operations // 20), max(1, operations * 8 // 10)
     return Trigger(acknowledged=draw(st.integers(least, most)))
 
 
 @st.composite
-def _parameters(draw: st.DrawFn, name: str, known: Mapping[str, ParameterInfo]) -> Mapping[str, Parameter]:
+def _parameters(draw: st.DrawFn, fault: type[Fault[Any]], shares: Shares) -> Mapping[str, Parameter]:
     """Mostly as the fault has them by itself."""
     found: dict[str, Parameter] = {}
-    for parameter, info in known.items():
-        if name == _PARTITION and parameter == "one_way":
-            value: Parameter = draw(_chance(ONE_WAY))
+    for parameter, info in fault.parameters.items():
+        if fault.name == _PARTITION and parameter == "one_way":
+            value: Parameter = draw(_chance(shares.one_way))
         else:
             value = draw(_values(parameter, info))
         if value != info.default:
@@ -203,16 +232,24 @@ def _order(at: Trigger, operations: int) -> tuple[int, float]:
 
 
 def examples(strategy: st.SearchStrategy[Drawn], count: int, from_seed: int) -> list[Drawn]:
-    """So many draws of a strategy, or all that it has; they follow from the seed, with one version of Hypothesis."""
-    found: list[Drawn] = []
+    """So many draws of a strategy, each by itself; they follow from the seed, with one version of Hypothesis.
 
-    @seed(from_seed)
-    @settings(
-        max_examples=count, phases=[Phase.generate], database=None, deadline=None, suppress_health_check=[*HealthCheck]
-    )
-    @given(strategy)
-    def collect(drawn: Drawn) -> None:
-        found.append(drawn)
+    Hypothesis varies a draw some six times before it makes a new one. So each is the second of a run of its own; the
+    first is the simplest, from which the second must differ: it does so in a number that is thrown away.
+    """
 
-    collect()
-    return found
+    def draw(number: int) -> Drawn:
+        found: list[Drawn] = []
+
+        @seed(from_seed * _DRAWS_MAX + number)
+        @settings(
+            max_examples=2, phases=[Phase.generate], database=None, deadline=None, suppress_health_check=[*HealthCheck]
+        )
+        @given(st.integers(0, SEED_MAX), strategy)
+        def collect(thrown_away: int, drawn: Drawn) -> None:
+            found.append(drawn)
+
+        collect()
+        return found[-1]
+
+    return [draw(number) for number in range(count)]

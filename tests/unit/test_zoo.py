@@ -13,8 +13,9 @@ from chaos.checks.classes import OF_SESSIONS, VIOLATING
 from chaos.experiment.loader import load
 from chaos.faults import catalogue
 from chaos.stack.compose.load import load_stack
-from tests import zoo
-from tests.zoo import Variant, beside, table, write
+from tests.zoo import shown as showing
+from tests.zoo.__main__ import main
+from tests.zoo.table import Variant, beside, table, write
 
 ROOT = Path(__file__).parents[2]
 VARIANTS = table()
@@ -71,13 +72,13 @@ def test_a_loss_of_another_class_and_a_twin_that_is_not_held_are_missed(
     def documents(file: Path, first_seed: int, seeds: int, jobs: int) -> tuple[list[dict[str, Any]], str]:
         return [trials["twin" if file.name.startswith(".zoo-") else "shown"]] * seeds, ""
 
-    monkeypatch.setattr(zoo, "documents", documents)
-    assert zoo.main(["fsync_off"]) == 0
+    monkeypatch.setattr(showing, "documents", documents)
+    assert main(["show", "fsync_off"]) == 0
     trials["shown"] = _trial("VIOLATED", "duplicated")
-    assert zoo.main(["fsync_off"]) == 1
+    assert main(["show", "fsync_off"]) == 1
     trials["shown"], trials["twin"] = _trial("VIOLATED", "duplicated", "lost"), _trial("INCONCLUSIVE")
-    assert zoo.main(["fsync_off"]) == 1
-    assert zoo.main(["no_such_name"]) == 1
+    assert main(["show", "fsync_off"]) == 1
+    assert main(["show", "no_such_name"]) == 1
     assert "missed: fsync_off" in capsys.readouterr().out
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from chaos.audit.predicted import Prediction
 from chaos.errors import HarnessError
-from chaos.experiment.plan import Plan
+from chaos.experiment.plan import Plan, ScheduledFault, Target, Trigger
+from chaos.experiment.plan import Search as SearchSpace
 from chaos.reporting.progress.kept import KeptLines
-from chaos.search import campaign, shrink
+from chaos.search import campaign, command, shrink
 from chaos.search.campaign import TRIALS_FILE, Budget, Search, findings
 from chaos.search.shrink import Shrinking, kept_before
 from chaos.search.strategies import Drawn, drawn_plans, examples
@@ -77,6 +82,27 @@ def test_what_is_expected_is_tried_first_and_once_whether_the_search_goes_on_wit
     shutil.rmtree(tmp_path / "again")
     search = searched(tmp_path, simulated, Budget(12), jobs=1, first=expected)
     assert len({each.schedule for each in search.tried}) == 12
+
+
+@pytest.mark.parametrize(("patterns", "tried"), [((), 2), (("disk.*",), 1), (("process.*", "san.lose"), 1)])
+def test_what_is_expected_and_not_promised_is_told_and_not_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patterns: tuple[str, ...], tried: int
+) -> None:
+    opened = minimal()
+    opened = replace(opened, plans=(replace(opened.plans[0], schedule=(), search=SearchSpace(patterns)),))
+    at, core = Trigger(acknowledged=5), Target("array", "core")
+    faults = [ScheduledFault(name, core, at) for name in ("disk.power_cut", "san.lose")]
+    found = SimpleNamespace(predictions=[Prediction((each,), 3, "u/a-1", "why") for each in faults])
+
+    async def audited(*_: object, **__: object) -> SimpleNamespace:
+        return found
+
+    monkeypatch.setattr(command, "audited", audited)
+    said: list[str] = []
+    drawn = asyncio.run(command._expected(opened, tmp_path, sys.stdout, said.append, quiet=True))
+    assert len(drawn) == tried
+    assert len(said) == 2
+    assert sum("not tried" in line for line in said) == 2 - tried
 
 
 def test_nothing_new_is_tried_after_the_first_violation_where_one_is_enough(tmp_path: Path) -> None:

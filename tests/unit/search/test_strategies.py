@@ -17,7 +17,7 @@ from chaos.faults import catalogue, known_faults
 from chaos.preflight.opening import open_experiment
 from chaos.preflight.targets import check_targets
 from chaos.search.space import narrower, space_of
-from chaos.search.strategies import Drawn, drawn_plans, examples, told
+from chaos.search.strategies import PRIORS, UNIFORM, Drawn, Shares, drawn_plans, examples, told
 from chaos.search.tried import place_of
 from chaos.stack.spec import Stack
 
@@ -113,3 +113,16 @@ def test_the_place_of_a_fault_is_the_roles_that_it_reaches_however_its_target_is
         assert place_of(cut, MINIMAL.stack) == "database"
     down = ScheduledFault("carrier.down", Target("carrier", True), Trigger(acknowledged=1))
     assert place_of(down, SYNCSTACK.stack) == "carrier"
+
+
+def test_the_priors_draw_power_cuts_more_often_and_without_them_all_faults_are_drawn_alike() -> None:
+    def drawn(shares: Shares) -> Counter[str]:
+        plans = drawn_plans(plan_of(MINIMAL.stack, events=1), MINIMAL.stack, shares)
+        return Counter(each.plan.schedule[0].fault for each in examples(plans, 300, 5))
+
+    names = {each.fault.name for each in space_of(MINIMAL.stack)}
+    alike = 300 / len(names)
+    assert drawn(PRIORS)["disk.power_cut"] > 2 * alike
+    counted = drawn(UNIFORM)
+    assert counted.keys() == names
+    assert max(counted.values()) < 2 * alike, "draws do not come in bunches"
