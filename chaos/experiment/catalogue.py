@@ -96,9 +96,9 @@ def schedule_problems(root: Node, faults: FaultCatalogue) -> list[Problem]:
 
 def search_problems(root: Node, faults: FaultCatalogue) -> list[Problem]:
     """Problems of the patterns of faults that a search may draw: those that fit no fault."""
-    patterns, _ = find(root, ("search", "faults"))
     return [
         item.place.problem(f"no fault is called {shown(item)}", did_you_mean(str(item.value), faults.known))
+        for patterns, _ in (find(root, ("search", key)) for key in ("faults", "one_of"))
         for item in (patterns.items if isinstance(patterns, Items) else ())
         if isinstance(item, Scalar) and not fnmatch.filter(faults.known, str(item.value))
     ]

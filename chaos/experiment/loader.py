@@ -205,7 +205,7 @@ def _drawn(model: FileModel, name: str, seed: int, folder: Path, driver_folder: 
         schedule=tuple(_fault(entry, f"{seed}/{i}") for i, entry in enumerate(model.schedule)),
         checks=Checks(**model.checks.model_dump()),
         limits=Limits(**model.limits.model_dump(), stated=frozenset(model.limits.model_fields_set)),
-        search=Search(tuple(model.search.faults), model.search.events),
+        search=Search(tuple(model.search.faults), tuple(model.search.one_of), model.search.events),
         expect=model.expect,
         driver=model.driver,
         driver_folder=driver_folder,
@@ -291,7 +291,8 @@ def _as_file(plan: Plan, folder: Path) -> dict[str, object]:
     data["checks"] = dict(vars(plan.checks))
     data["limits"] = dict(plan.limits.seconds)
     if plan.search != Search():
-        data["search"] = {"faults": list(plan.search.faults), "events": plan.search.events}
+        one_of = {"one_of": list(plan.search.one_of)} if plan.search.one_of else {}
+        data["search"] = {"faults": list(plan.search.faults), **one_of, "events": plan.search.events}
     return data
 
 

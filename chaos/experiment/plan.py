@@ -210,11 +210,14 @@ class Search:
     """What `holdfast search` may draw.
 
     Attributes:
-        faults: Patterns of the names of faults, as "process.*": what the stack promises to survive; none: all faults.
+        faults: Patterns of the names of faults, as "process.*": what the stack promises to survive; none here and none
+            in `one_of`: all faults.
+        one_of: The same, of faults of which it survives any one, on one array, LUN or service.
         events: Faults of a schedule at most.
     """
 
     faults: tuple[str, ...] = ()
+    one_of: tuple[str, ...] = ()
     events: int = 3
 
 

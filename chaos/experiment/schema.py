@@ -208,10 +208,14 @@ class LimitsModel(Strict):
     door_seconds_max: Seconds = _L.door_seconds_max
 
 
+FaultPatterns = Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=100)]
+
+
 class SearchModel(Strict):
     """What `holdfast search` may draw."""
 
-    faults: Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=100)] = []
+    faults: FaultPatterns = []
+    one_of: FaultPatterns = []
     events: Annotated[int, Field(ge=1, le=12)] = _S.events
 
 

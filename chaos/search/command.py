@@ -18,7 +18,7 @@ from chaos.reporting.result import PLAN_FILE
 from chaos.search.campaign import TRIALS_FOLDER, Budget, Search, findings
 from chaos.search.copies import Copies
 from chaos.search.shrink import Counterexample, Shrinking, kept_before
-from chaos.search.space import may_be_drawn
+from chaos.search.space import is_promised
 from chaos.search.strategies import Drawn
 from chaos.search.telling import Searched, shown
 from chaos.search.tried import Tried
@@ -105,8 +105,8 @@ async def _expected(
     actions, found = actions_of(plan), []
     for each in audit.predictions:
         drawn = Drawn(replace(plan, schedule=(*plan.schedule, *each.schedule)), actions)
-        promised = all(may_be_drawn(fault.fault, plan.search.faults) for fault in each.schedule)
-        untried = "" if promised else " (not tried: search.faults leaves it out)"
+        promised = is_promised(each.schedule, plan.search)
+        untried = "" if promised else " (not tried: `search` of the experiment leaves it out)"
         say(f"expected to lose records: {'; '.join(drawn.schedule)}: {each.why}{untried}")
         found += [drawn] if promised else []
     return found

@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Any
 
 from chaos.experiment.catalogue import TargetForm
-from chaos.experiment.plan import ScheduledFault, Target
+from chaos.experiment.plan import ScheduledFault, Search, Target
 from chaos.faults.base import Fault, names_of
 from chaos.faults.registry import known_faults
 from chaos.stack.spec import ANY, Stack
@@ -28,20 +28,13 @@ class Choice:
     io: tuple[str, ...] = ()
 
 
-def space_of(stack: Stack, faults: Sequence[str] = ()) -> tuple[Choice, ...]:
-    """Every choice on a stack, in a fixed order; of targets that mean the same there the first alone.
-
-    Args:
-        stack: The stack.
-        faults: Patterns of the names of faults, as "process.*"; none: all.
-    """
+def space_of(stack: Stack, search: Search) -> tuple[Choice, ...]:
+    """Every choice on a stack that may be drawn, in a fixed order; of targets that mean the same the first alone."""
     found: dict[tuple[str, str], Choice] = {}
     for name, fault in sorted(known_faults().items()):
-        if not may_be_drawn(name, faults):
-            continue
         forms = {form.key: form for form in fault.medium.forms}
         for target in (each for key in fault.targets for each in _targets(forms[key], stack)):
-            if fault.medium.missing(fault, target, stack):
+            if not may_be_drawn(name, target, search) or fault.medium.missing(fault, target, stack):
                 continue
             same = name, fault.medium.strikes(target, stack)
             if target.key in ("between", "isolate"):
@@ -50,9 +43,26 @@ def space_of(stack: Stack, faults: Sequence[str] = ()) -> tuple[Choice, ...]:
     return tuple(found.values())
 
 
-def may_be_drawn(fault: str, patterns: Sequence[str]) -> bool:
-    """Whether a fault is one of those that patterns such as "process.*" name; none: all."""
-    return not patterns or any(fnmatchcase(fault, pattern) for pattern in patterns)
+def is_promised(schedule: Sequence[ScheduledFault], search: Search) -> bool:
+    """Whether a search may draw this: what the stack promises to survive."""
+    drawn = all(may_be_drawn(each.fault, each.target, search) for each in schedule)
+    return drawn and sum(is_one_of(each.fault, search) for each in schedule) <= 1
+
+
+def may_be_drawn(fault: str, target: Target, search: Search) -> bool:
+    """Whether a schedule may have this fault on this target."""
+    if is_one_of(fault, search):
+        return len(target.names) == 1
+    return _is_named(fault, search.faults) or not (search.faults or search.one_of)
+
+
+def is_one_of(fault: str, search: Search) -> bool:
+    """Whether this is a fault that a schedule may have only one of."""
+    return _is_named(fault, search.one_of)
+
+
+def _is_named(fault: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(fault, pattern) for pattern in patterns)
 
 
 def narrower(scheduled: ScheduledFault, stack: Stack) -> Iterator[Target]:

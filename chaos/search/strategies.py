@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from chaos.errors import UsageError
 from chaos.experiment.catalogue import ParameterInfo
-from chaos.experiment.plan import Parameter, Plan, ScheduledFault, Trigger, Workload
+from chaos.experiment.plan import Parameter, Plan, ScheduledFault, Search, Trigger, Workload
 from chaos.faults.base import Fault
-from chaos.search.space import Choice, space_of
+from chaos.search.space import Choice, is_one_of, space_of
 from chaos.stack.spec import Stack
 from chaos.workload.actions import draw_by_user
 from chaos.workload.generator import Action
@@ -124,26 +124,30 @@ def drawn_plans(plan: Plan, stack: Stack, shares: Shares = PRIORS) -> st.SearchS
         return Drawn(replace(plan, schedule=(*plan.schedule, *schedule)), ByUser(plan.workload, tuple(seeds)))
 
     seeds = st.lists(st.integers(0, SEED_MAX), min_size=users, max_size=users)
-    space = space_of(stack, plan.search.faults)
+    space = space_of(stack, plan.search)
     if not space:
         raise UsageError(
-            f"none of the faults {', '.join(plan.search.faults)} can strike {stack.name}; name others under "
-            "search.faults, or leave it out for all"
+            f"none of the faults {', '.join((*plan.search.faults, *plan.search.one_of))} can strike {stack.name}; name "
+            "others under search.faults, or leave it out for all"
         )
-    return st.builds(made, schedules(space, plan.workload.operations, plan.search.events, shares), seeds)
+    return st.builds(made, schedules(space, plan.workload.operations, plan.search, shares), seeds)
 
 
 @st.composite
 def schedules(
-    draw: st.DrawFn, space: Sequence[Choice], operations: int, most: int, shares: Shares = PRIORS
+    draw: st.DrawFn, space: Sequence[Choice], operations: int, search: Search, shares: Shares = PRIORS
 ) -> tuple[ScheduledFault, ...]:
-    """Schedules of one to `most` faults of a space, for a workload of so many operations."""
+    """Schedules of a space, for a workload of so many operations, of at most so many faults as a search may draw."""
     names = [name for name in sorted({each.fault.name for each in space}) for _ in range(shares.weights.get(name, 1))]
-    count = draw(st.integers(1, most))
-    found = [draw(_faults(space, names, operations, shares)) for _ in range(count)]
+    found: list[ScheduledFault] = []
+    for _ in range(draw(st.integers(1, search.events))):
+        if any(is_one_of(each.fault, search) for each in found):
+            names = [name for name in names if not is_one_of(name, search)]
+        if names:
+            found.append(draw(_faults(space, names, operations, shares)))
     partitions = [i for i, each in enumerate(found) if each.fault == _PARTITION]
-    if shares.partition_first is not None and partitions and count > 1 and draw(_chance(shares.partition_first)):
-        first = min(range(count), key=lambda i: _order(found[i].at, operations))
+    if shares.partition_first is not None and partitions and len(found) > 1 and draw(_chance(shares.partition_first)):
+        first = min(range(len(found)), key=lambda i: _order(found[i].at, operations))
         mine, other = found[partitions[0]], found[first]
         if first != partitions[0] and other.at.io is None:
             found[partitions[0]] = replace(mine, at=other.at, for_seconds=None)

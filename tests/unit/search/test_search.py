@@ -15,7 +15,7 @@ import pytest
 from chaos.audit.predicted import Prediction
 from chaos.errors import HarnessError
 from chaos.experiment.plan import Plan, ScheduledFault, Target, Trigger
-from chaos.experiment.plan import Search as SearchSpace
+from chaos.experiment.plan import Search as Promise
 from chaos.reporting.progress.kept import KeptLines
 from chaos.search import campaign, command, shrink
 from chaos.search.campaign import TRIALS_FILE, Budget, Search, findings
@@ -84,14 +84,23 @@ def test_what_is_expected_is_tried_first_and_once_whether_the_search_goes_on_wit
     assert len({each.schedule for each in search.tried}) == 12
 
 
-@pytest.mark.parametrize(("patterns", "tried"), [((), 2), (("disk.*",), 1), (("process.*", "san.lose"), 1)])
+@pytest.mark.parametrize(
+    ("promise", "tried"),
+    [
+        (Promise(), 3),
+        (Promise(("disk.*",)), 1),
+        (Promise(("process.*", "san.lose")), 2),
+        (Promise(("disk.*",), ("san.lose",)), 2),
+    ],
+)
 def test_what_is_expected_and_not_promised_is_told_and_not_tried(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patterns: tuple[str, ...], tried: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, promise: Promise, tried: int
 ) -> None:
     opened = minimal()
-    opened = replace(opened, plans=(replace(opened.plans[0], schedule=(), search=SearchSpace(patterns)),))
-    at, core = Trigger(acknowledged=5), Target("array", "core")
-    faults = [ScheduledFault(name, core, at) for name in ("disk.power_cut", "san.lose")]
+    opened = replace(opened, plans=(replace(opened.plans[0], schedule=(), search=promise),))
+    core, both = Target("array", "core"), Target("arrays", ("core", "media"))
+    expected = (("disk.power_cut", core), ("san.lose", core), ("san.lose", both))
+    faults = [ScheduledFault(name, target, Trigger(acknowledged=5)) for name, target in expected]
     found = SimpleNamespace(predictions=[Prediction((each,), 3, "u/a-1", "why") for each in faults])
 
     async def audited(*_: object, **__: object) -> SimpleNamespace:
@@ -101,8 +110,8 @@ def test_what_is_expected_and_not_promised_is_told_and_not_tried(
     said: list[str] = []
     drawn = asyncio.run(command._expected(opened, tmp_path, sys.stdout, said.append, quiet=True))
     assert len(drawn) == tried
-    assert len(said) == 2
-    assert sum("not tried" in line for line in said) == 2 - tried
+    assert len(said) == 3
+    assert sum("not tried" in line for line in said) == 3 - tried
 
 
 def test_nothing_new_is_tried_after_the_first_violation_where_one_is_enough(tmp_path: Path) -> None:

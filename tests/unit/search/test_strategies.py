@@ -46,13 +46,13 @@ def test_every_drawn_plan_is_valid_on_its_stack_and_survives_its_file(
 
 @pytest.mark.parametrize("stack", [MINIMAL.stack, SYNCSTACK.stack], ids=["minimal", "syncstack"])
 def test_every_fault_that_can_strike_a_stack_is_in_its_space(stack: Stack) -> None:
-    names = {each.fault.name for each in space_of(stack)}
+    names = {each.fault.name for each in space_of(stack, Search())}
     carrier = {name for name in known_faults() if name.startswith("carrier.")}
     assert names == known_faults().keys() - (set() if stack.carrier else carrier)
 
 
 def test_a_target_that_means_the_same_is_there_once() -> None:
-    cuts = [each.target for each in space_of(MINIMAL.stack, ["disk.power_cut"])]
+    cuts = [each.target for each in space_of(MINIMAL.stack, Search(("disk.power_cut",)))]
     assert Counter(str(each) for each in cuts).most_common(1)[0][1] == 1
     assert Target("array", "core") in cuts
     assert Target("role", "database") not in cuts  # one service, and it never moves
@@ -115,12 +115,22 @@ def test_the_place_of_a_fault_is_the_roles_that_it_reaches_however_its_target_is
     assert place_of(down, SYNCSTACK.stack) == "carrier"
 
 
+def test_of_faults_of_which_any_one_is_survived_a_schedule_has_at_most_one_on_one_array_or_disk() -> None:
+    promise = Search(("process.*",), ("san.lose", "disk.lose"), 3)
+    plans = examples(drawn_plans(replace(plan_of(SYNCSTACK.stack), search=promise), SYNCSTACK.stack), 60, 5)
+    schedules = [each.plan.schedule for each in plans]
+    lost = [[each for each in schedule if each.fault.endswith(".lose")] for schedule in schedules]
+    assert {len(each) for each in lost} == {0, 1}
+    assert {len(each[0].target.names) for each in lost if each} == {1}
+    assert {len(schedule) for schedule in schedules} == {1, 2, 3}
+
+
 def test_the_priors_draw_power_cuts_more_often_and_without_them_all_faults_are_drawn_alike() -> None:
     def drawn(shares: Shares) -> Counter[str]:
         plans = drawn_plans(plan_of(MINIMAL.stack, events=1), MINIMAL.stack, shares)
         return Counter(each.plan.schedule[0].fault for each in examples(plans, 300, 5))
 
-    names = {each.fault.name for each in space_of(MINIMAL.stack)}
+    names = {each.fault.name for each in space_of(MINIMAL.stack, Search())}
     alike = 300 / len(names)
     assert drawn(PRIORS)["disk.power_cut"] > 2 * alike
     counted = drawn(UNIFORM)
