@@ -82,7 +82,10 @@ def search(
         float | None,
         typer.Option(min=0.1, help="Draw nothing new after so many minutes; what was found is still made smaller."),
     ] = None,
-    jobs: Jobs = 2,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="So many trials at once. Default: 2, or 1 for each worker."),
+    ] = None,
     seed: Seed = None,
     shrink: Annotated[
         int, typer.Option(min=0, help="Make each finding smaller in at most so many executions; 0: leave it.")
@@ -93,6 +96,12 @@ def search(
     uniform: Annotated[
         bool, typer.Option("--uniform", help="Draw everything with the same chance: what priors are measured against.")
     ] = False,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="Run the trials on the workers of this Dask scheduler, as tcp://HOST:8786."
+        ),
+    ] = "",
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Try nothing new after the first violation.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -104,9 +113,10 @@ def search(
     from chaos.search.command import Wanted, search_file
     from chaos.stack.cleanup.sweep import sweep
 
-    sweep(all_=False)
+    if guided or not scheduler:  # else no engine is needed here
+        sweep(all_=False)
     seconds = None if minutes is None else minutes * 60
-    wanted = Wanted(Budget(trials, seconds, fail_fast), jobs, shrink, guided, uniform)
+    wanted = Wanted(Budget(trials, seconds, fail_fast), jobs, shrink, guided, uniform, scheduler)
     with logged_to_file():
         result = search_file(file, seed, wanted, sys.stderr if as_json else sys.stdout, quiet=quiet)
     return Answer(telling.exit_code(result), telling.document(result), "\n".join(telling.told(result)))

@@ -1,4 +1,4 @@
-"""A search: plans are drawn and tried on several stack copies side by side, and what came of them is kept.
+"""A search: plans are drawn and tried, several side by side, and what came of them is kept.
 
 What was found is written down trial by trial, so a search that was stopped goes on where it was. Every violation is a
 finding, whether it ever comes again; only what comes again is made smaller.
@@ -19,15 +19,14 @@ from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import ACTIONS_FILE, Plan
 from chaos.preflight.opening import Opened
 from chaos.reporting.page.file import write_report
-from chaos.reporting.progress.kept import KeptLines
 from chaos.reporting.result import PLAN_FILE, RESULT_FILE, TrialResult
-from chaos.search.copies import Copies
+from chaos.search.executors.executor import Executor
+from chaos.search.store import Store
 from chaos.search.strategies import PRIORS, UNIFORM, Drawn, drawn_plans, examples
-from chaos.search.tried import Pair, Tried, pairs_of, tried
+from chaos.search.tried import Tried, pairs_of, tried
 from chaos.stack.inputs.keeping import Kept
 from chaos.workload.actions import write_actions
 
-TRIALS_FILE: Final = "trials.jsonl"
 TRIALS_FOLDER: Final = "trials"
 _BATCH: Final = 64
 """Plans that are drawn at once."""
@@ -90,13 +89,12 @@ class Search:
         self._strategy = drawn_plans(self._plan, opened.stack, UNIFORM if uniform else PRIORS)
         self._looked_at = 1 if uniform else _LOOKED_AT
         self._batches = 0
-        self._lines = KeptLines(folder / TRIALS_FILE, Tried)
-        self.tried: list[Tried] = [*self._lines.read()]
+        self._store = Store(folder)
         self._known = {each.schedule for each in self.tried}
         self._expected = [each for each in first if each.schedule not in self._known]
         self._ahead: list[Drawn] = []
-        self._covered: set[Pair] = {pair for each in self.tried for pair in each.pairs}
-        self._last = max((each.number for each in self.tried), default=0)
+        self._last = self._store.last
+        self._left = budget.trials - self.done
         self._crashes = 0
         self._drawing = asyncio.Lock()
         self._begun = time.monotonic()
@@ -111,6 +109,11 @@ class Search:
         took = time.monotonic() - self._begun
         left = took / self.here * (self.total - self.done)
         return left if self._budget.seconds is None else min(left, self._budget.seconds - took)
+
+    @property
+    def tried(self) -> Sequence[Tried]:
+        """Every trial that is over, those of earlier sessions first."""
+        return self._store.tried
 
     @property
     def done(self) -> int:
@@ -130,9 +133,9 @@ class Search:
     @property
     def covered(self) -> int:
         """Pairs of fault, phase and place that conclusive trials had together."""
-        return len(self._covered)
+        return len(self._store.covered)
 
-    async def run(self, copies: Copies, jobs: int, tell: Callable[[Tried], None]) -> None:
+    async def run(self, executor: Executor, jobs: int, tell: Callable[[Tried], None]) -> None:
         """Try plans until the budget is used up.
 
         Raises:
@@ -142,7 +145,7 @@ class Search:
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(jobs):
-                    group.create_task(self._some(copies, tell))
+                    group.create_task(self._some(executor, tell))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
@@ -155,24 +158,26 @@ class Search:
     @property
     def _is_over(self) -> bool:
         gone = self._budget.seconds is not None and time.monotonic() - self._begun >= self._budget.seconds
-        return gone or (self._budget.fail_fast and self.violated > 0) or self._last >= self._budget.trials
+        return gone or (self._budget.fail_fast and self.violated > 0) or self._left <= 0
 
-    async def _some(self, copies: Copies, tell: Callable[[Tried], None]) -> None:
+    async def _some(self, executor: Executor, tell: Callable[[Tried], None]) -> None:
         while not self._is_over:
             async with self._drawing:
                 drawn = await self._next()
             if drawn is None or self._is_over:
                 return
             self._last += 1
-            found = await self._try(copies, self._last, drawn)
-            self._take(found)
-            tell(found)
+            self._left -= 1
+            found = await self._try(executor, self._last, drawn)
+            if self._store.take(found):
+                self.here += 1
+                tell(found)
 
-    async def _try(self, copies: Copies, number: int, drawn: Drawn) -> Tried:
+    async def _try(self, executor: Executor, number: int, drawn: Drawn) -> Tried:
         folder, begun = self.folder_of(number), time.monotonic()
         plan = placed(self._kept, drawn, folder)
         try:
-            result = await copies.trial(plan, folder)
+            result = await executor.trial(plan, folder)
         except HarnessError as error:
             self._crashes += 1
             if self._crashes == _CRASHES_MAX:
@@ -182,12 +187,6 @@ class Search:
         found = tried(number, result, self._opened.stack, time.monotonic() - begun)
         await asyncio.to_thread(_keep, result)
         return found
-
-    def _take(self, found: Tried) -> None:
-        self._lines.add(found)
-        self.tried.append(found)
-        self._covered.update(found.pairs)
-        self.here += 1
 
     async def _next(self) -> Drawn | None:
         """The draw that covers most of what no conclusive trial has covered; None: nothing new can be drawn."""
@@ -204,7 +203,7 @@ class Search:
 
     def _gain(self, drawn: Drawn) -> int:
         plan = drawn.plan
-        return len(pairs_of(plan.schedule, plan, self._opened.stack) - self._covered)
+        return len(pairs_of(plan.schedule, plan, self._opened.stack) - self._store.covered)
 
     def _draw_more(self) -> None:
         for each in examples(self._strategy, _BATCH, self._plan.seed * 1000 + self._batches):

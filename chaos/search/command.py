@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TextIO
@@ -16,7 +17,8 @@ from chaos.explore.recorded import RECORDED_FILE
 from chaos.preflight.opening import Opened, open_experiment
 from chaos.reporting.result import PLAN_FILE
 from chaos.search.campaign import TRIALS_FOLDER, Budget, Search, findings
-from chaos.search.copies import Copies
+from chaos.search.executors.copies import Copies
+from chaos.search.executors.executor import Executor
 from chaos.search.shrink import Counterexample, Shrinking, kept_before
 from chaos.search.space import is_promised
 from chaos.search.strategies import Drawn
@@ -30,6 +32,8 @@ from chaos.workload.actions import actions_of
 from chaos.workload.drivers.files import driver_files
 
 FOLDER: Final = Path("reports/searches")
+COPIES: Final = 2
+"""On this machine, where nothing else is asked for."""
 AUDIT_FOLDER: Final = "audit"
 INPUTS_FOLDER: Final = "begun"
 """Of a search: its plan, and what that runs on."""
@@ -40,17 +44,19 @@ class Wanted:
     """What a search is to do.
 
     Attributes:
-        jobs: Stack copies at once.
+        jobs: Trials at once; None: two, or one for each worker of the scheduler.
         shrink: Executions that each finding may take on its way to a counterexample; 0: it stays as it was found.
         guided: First an audit, and then what it expects to lose records.
         uniform: Draw everything with the same chance, and try it in the order of the draws.
+        scheduler: The address of a Dask scheduler, on whose workers the trials run; "": on this machine.
     """
 
     budget: Budget
-    jobs: int
+    jobs: int | None
     shrink: int
     guided: bool = False
     uniform: bool = False
+    scheduler: str = ""
 
 
 def search_file(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, quiet: bool) -> Searched:
@@ -60,6 +66,8 @@ def search_file(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, qu
         UsageError: The experiment cannot be run, or the folder holds no search.
         HarnessError: Anything but the service failed, several times; what was found until then is kept.
     """
+    if wanted.scheduler:
+        import chaos.search.executors.scheduled  # noqa: F401 - where it is not installed, nothing is begun
     with asyncio.Runner() as runner:
         return runner.run(with_sigterm(_searched(file, seed, wanted, out, quiet=quiet)))
 
@@ -76,15 +84,30 @@ async def _searched(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *
     say(f"{plan.experiment}: seed {plan.seed}, folder {folder}")
     for line in opened.told_at_begin:
         say(f"warning: {line}")
-    first = await _expected(opened, folder, out, say, quiet=quiet) if wanted.guided else []
-    search = Search(opened, folder, kept, wanted.budget, first, uniform=wanted.uniform)
     made: list[Counterexample] = []
-    async with Copies.open(opened, wanted.jobs, say) as copies:
+    async with _executor(opened, folder, wanted, say) as executor:
+        first = await _expected(opened, folder, out, say, quiet=quiet) if wanted.guided else []
+        search = Search(opened, folder, kept, wanted.budget, first, uniform=wanted.uniform)
         with shown(search, out, quiet=quiet) as tell:
-            await search.run(copies, wanted.jobs, tell)
+            await search.run(executor, wanted.jobs or executor.at_once, tell)
         for finding in findings(search.tried):
-            made += await _shrunk(opened, kept, copies, finding, folder, wanted, say)
+            made += await _shrunk(opened, kept, executor, finding, folder, wanted, say)
     return Searched(folder, plan.seed, search.tried, search.covered, made, search.here, search.seconds)
+
+
+@asynccontextmanager
+async def _executor(
+    opened: Opened, folder: Path, wanted: Wanted, say: Callable[[str], None]
+) -> AsyncIterator[Executor]:
+    """What runs the trials, until the search is over."""
+    if wanted.scheduler:
+        from chaos.search.executors.scheduled import Scheduled  # an extra
+
+        async with Scheduled.open(wanted.scheduler, folder, say) as scheduled:
+            yield scheduled
+    else:
+        async with Copies.open(opened, wanted.jobs or COPIES, say) as copies:
+            yield copies
 
 
 async def _expected(
@@ -115,7 +138,7 @@ async def _expected(
 async def _shrunk(
     opened: Opened,
     kept: Kept,
-    copies: Copies,
+    executor: Executor,
     finding: Tried,
     folder: Path,
     wanted: Wanted,
@@ -126,7 +149,7 @@ async def _shrunk(
         return [before] if before is not None else []
     say(f"making trial {finding.number} smaller: {'; '.join(finding.schedule)}")
     run_folder = folder / TRIALS_FOLDER / f"{finding.number:04d}"
-    shrinking = Shrinking(opened, kept, copies, finding, run_folder, wanted.shrink)
+    shrinking = Shrinking(opened, kept, executor, finding, run_folder, wanted.shrink)
     return [await shrinking.shrink(lambda line: say(f"  {line}"))]
 
 

@@ -1,4 +1,4 @@
-"""A finding made smaller on stack copies: confirmed, reduced step by step, and written down as a counterexample."""
+"""A finding made smaller by trials: confirmed, reduced step by step, and written down as a counterexample."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from chaos.faults import catalogue
 from chaos.preflight.opening import Opened
 from chaos.reporting.page.file import write_report
 from chaos.reporting.recall import recall
-from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, RESULT_FILE
+from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, RESULT_FILE, TrialResult
 from chaos.search.campaign import placed
-from chaos.search.copies import Copies
+from chaos.search.executors.executor import Executor
 from chaos.search.reduce import Case, OutOfBudget, Reducer
 from chaos.search.space import narrower
 from chaos.search.strategies import Drawn, told
@@ -75,11 +75,11 @@ class Counterexample:
 class Shrinking:
     """One finding on its way to a counterexample."""
 
-    def __init__(self, opened: Opened, kept: Kept, copies: Copies, finding: Tried, folder: Path, most: int) -> None:
+    def __init__(self, opened: Opened, kept: Kept, executor: Executor, finding: Tried, folder: Path, most: int) -> None:
         """Nothing is run yet; `folder` is that of the trial that found it, `most` how many executions it may take."""
         self._opened = opened
         self._kept = kept
-        self._copies = copies
+        self._executor = executor
         self._finding = finding
         self._plan = load_plan(folder / PLAN_FILE, catalogue())
         self._most = most
@@ -144,13 +144,12 @@ class Shrinking:
 
     async def _violates(self, case: Case) -> bool:
         """Run it once; one that crashes is run again. What shows it is kept until something smaller does."""
-        self._runs += 1
-        folder = self._scratch / f"{self._runs:03d}"
         drawn = Drawn(replace(self._plan, schedule=case.schedule, inputs=None), actions=case.actions)
         try:
-            result = await self._copies.trial(placed(self._kept, drawn, folder), folder)
+            result = await self._run(drawn)
         except HarnessError:
-            result = await self._copies.trial(placed(self._kept, drawn, folder), folder)
+            result = await self._run(drawn)
+        folder = result.run_dir
         if result.verdict != "VIOLATED" or not self._finding.classes & violating(result).keys():
             shutil.rmtree(folder, ignore_errors=True)
             return False
@@ -158,6 +157,11 @@ class Shrinking:
         if before.parent == self._scratch:
             shutil.rmtree(before, ignore_errors=True)
         return True
+
+    async def _run(self, drawn: Drawn) -> TrialResult:
+        self._runs += 1
+        folder = self._scratch / f"{self._runs:03d}"
+        return await self._executor.trial(placed(self._kept, drawn, folder), folder)
 
     def _write(self, best: Case, found: Counterexample) -> None:
         """A run folder with what the last execution showed, and the test."""

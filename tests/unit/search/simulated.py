@@ -6,13 +6,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from chaos.errors import HarnessError
 from chaos.experiment.plan import Plan, Search, Verdict
 from chaos.preflight.opening import Opened, open_experiment
 from chaos.reporting.result import TrialResult, write_result
-from chaos.search.copies import Copies
 from chaos.stack.inputs.keeping import Kept, keep
 from chaos.workload.actions import actions_of
 from chaos.workload.generator import Action
@@ -37,6 +35,8 @@ def kept(opened: Opened, folder: Path) -> Kept:
 
 class Simulated:
     """Counts the trials; `says` is the verdict on a plan and what its users do, or None: the trial crashes."""
+
+    at_once = 2
 
     def __init__(self, says: Callable[[Plan, Sequence[Action]], Said | None]) -> None:
         """No trial yet."""
@@ -63,8 +63,3 @@ class Simulated:
         write_result(found)
         (folder / "history.jsonl").write_text("")
         return found
-
-    @property
-    def copies(self) -> Copies:
-        """Itself."""
-        return cast(Copies, self)

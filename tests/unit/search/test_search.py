@@ -18,8 +18,9 @@ from chaos.experiment.plan import Plan, ScheduledFault, Target, Trigger
 from chaos.experiment.plan import Search as Promise
 from chaos.reporting.progress.kept import KeptLines
 from chaos.search import campaign, command, shrink
-from chaos.search.campaign import TRIALS_FILE, Budget, Search, findings
+from chaos.search.campaign import Budget, Search, findings
 from chaos.search.shrink import Shrinking, kept_before
+from chaos.search.store import TRIALS_FILE, Store
 from chaos.search.strategies import Drawn, drawn_plans, examples
 from chaos.search.telling import Searched, document, exit_code, told
 from chaos.search.tried import Tried, unseen
@@ -34,7 +35,7 @@ def searched(folder: Path, simulated: Simulated, budget: Budget, jobs: int = 2, 
     opened = minimal()
     inputs = folder / "begun"
     search = Search(opened, folder, kept(opened, inputs if not inputs.exists() else folder / "again"), budget, first)
-    asyncio.run(search.run(simulated.copies, jobs, lambda tried: None))
+    asyncio.run(search.run(simulated, jobs, lambda tried: None))
     return search
 
 
@@ -70,6 +71,19 @@ def test_a_search_that_was_stopped_goes_on_with_other_draws(tmp_path: Path) -> N
     kept = [*KeptLines(tmp_path / TRIALS_FILE, Tried).read()]
     assert kept == search.tried, "what came after the half line is kept, too"
     assert not {repr(plan.schedule) for plan in first.plans} & {repr(plan.schedule) for plan in then.plans}
+
+
+def test_a_trial_is_taken_once_however_often_it_is_delivered(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first, again = (Tried(7, ("a x",), outcome, pairs=((outcome, "x"),)) for outcome in ("HELD", "VIOLATED"))
+    assert store.take(first)
+    assert not store.take(again)
+    assert (store.tried, store.covered) == ([first], {("HELD", "x")})
+    assert len((tmp_path / TRIALS_FILE).read_bytes().splitlines()) == 1
+
+    KeptLines(tmp_path / TRIALS_FILE, Tried).add(again)  # by another session at the same time
+    then = Store(tmp_path)
+    assert (then.tried, then.covered, then.last) == ([first], {("HELD", "x")}, 7)
 
 
 def test_what_is_expected_is_tried_first_and_once_whether_the_search_goes_on_with_it_or_not(tmp_path: Path) -> None:
@@ -188,7 +202,7 @@ def test_a_finding_becomes_a_counterexample_that_is_as_small_as_it_can_be(
     inputs = kept(opened, tmp_path / "more")
     folder = search.folder_of(finding.number)
     steps: list[str] = []
-    found = asyncio.run(Shrinking(opened, inputs, simulated.copies, finding, folder, 40).shrink(steps.append))
+    found = asyncio.run(Shrinking(opened, inputs, simulated, finding, folder, 40).shrink(steps.append))
     assert len(found.schedule) == 1
     assert found.schedule[0].startswith("disk.power_cut")
     assert found.operations <= 2
@@ -223,7 +237,7 @@ def test_a_finding_that_never_comes_again_stays_a_finding_as_it_was_found(
     [finding] = findings(search.tried)
     opened = minimal()
     inputs = kept(opened, tmp_path / "more")
-    shrinking = Shrinking(opened, inputs, simulated.copies, finding, search.folder_of(2), 40)
+    shrinking = Shrinking(opened, inputs, simulated, finding, search.folder_of(2), 40)
     found = asyncio.run(shrinking.shrink(lambda line: None))
     assert (found.confirmed, found.came_again, found.measured, found.executions) == (0, 0, 0, 0)
     assert found.schedule == finding.schedule
@@ -240,10 +254,8 @@ def test_an_execution_that_crashes_is_run_again_and_counts_for_nothing(
     opened = minimal()
     inputs = kept(opened, tmp_path / "more")
     [finding] = findings(search.tried)
-    found = asyncio.run(
-        Shrinking(opened, inputs, simulated.copies, finding, search.folder_of(1), 2).shrink(lambda line: None)
-    )
+    found = asyncio.run(Shrinking(opened, inputs, simulated, finding, search.folder_of(1), 2).shrink(lambda line: None))
     assert (found.confirmed, found.came_again) == (3, 5)
     simulated.says = lambda plan, actions: None
     with pytest.raises(HarnessError, match="no engine answers"):
-        asyncio.run(Shrinking(opened, inputs, simulated.copies, finding, search.folder_of(1), 2).shrink(print))
+        asyncio.run(Shrinking(opened, inputs, simulated, finding, search.folder_of(1), 2).shrink(print))

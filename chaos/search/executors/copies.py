@@ -31,8 +31,9 @@ class _Turn:
 class Copies:
     """Runs trials of plans of one stack, at most so many at once as there are copies."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, at_once: int) -> None:
         """No copy is made yet."""
+        self.at_once = at_once
         self._opened = opened
         self._turns: asyncio.Queue[_Turn] = asyncio.Queue()
 
@@ -40,7 +41,7 @@ class Copies:
     @asynccontextmanager
     async def open(cls, opened: Opened, jobs: int, say: Callable[[str], None]) -> AsyncIterator[Copies]:
         """Have so many copies, each made when there is a trial for it, and removed at the end."""
-        copies = cls(opened)
+        copies = cls(opened, jobs)
         says = [say, *[lambda line: None] * (jobs - 1)]  # what takes long is told once, and not by every copy
         workers = [asyncio.create_task(copies._work(each)) for each in says]
         try:
