@@ -21,7 +21,7 @@ from chaos.preflight.opening import Opened
 from chaos.reporting.page.file import write_report
 from chaos.reporting.result import PLAN_FILE, RESULT_FILE, TrialResult
 from chaos.search.executors.executor import Executor
-from chaos.search.store import Store
+from chaos.search.results import Results
 from chaos.search.strategies import PRIORS, UNIFORM, Drawn, drawn_plans, examples
 from chaos.search.tried import Tried, pairs_of, tried
 from chaos.stack.inputs.keeping import Kept
@@ -89,11 +89,11 @@ class Search:
         self._strategy = drawn_plans(self._plan, opened.stack, UNIFORM if uniform else PRIORS)
         self._looked_at = 1 if uniform else _LOOKED_AT
         self._batches = 0
-        self._store = Store(folder)
+        self._results = Results(folder)
         self._known = {each.schedule for each in self.tried}
         self._expected = [each for each in first if each.schedule not in self._known]
         self._ahead: list[Drawn] = []
-        self._last = self._store.last
+        self._last = self._results.last
         self._left = budget.trials - self.done
         self._crashes = 0
         self._drawing = asyncio.Lock()
@@ -113,7 +113,7 @@ class Search:
     @property
     def tried(self) -> Sequence[Tried]:
         """Every trial that is over, those of earlier sessions first."""
-        return self._store.tried
+        return self._results.tried
 
     @property
     def done(self) -> int:
@@ -133,7 +133,7 @@ class Search:
     @property
     def covered(self) -> int:
         """Pairs of fault, phase and place that conclusive trials had together."""
-        return len(self._store.covered)
+        return len(self._results.covered)
 
     async def run(self, executor: Executor, jobs: int, tell: Callable[[Tried], None]) -> None:
         """Try plans until the budget is used up.
@@ -169,7 +169,7 @@ class Search:
             self._last += 1
             self._left -= 1
             found = await self._try(executor, self._last, drawn)
-            if self._store.take(found):
+            if self._results.take(found):
                 self.here += 1
                 tell(found)
 
@@ -203,7 +203,7 @@ class Search:
 
     def _gain(self, drawn: Drawn) -> int:
         plan = drawn.plan
-        return len(pairs_of(plan.schedule, plan, self._opened.stack) - self._store.covered)
+        return len(pairs_of(plan.schedule, plan, self._opened.stack) - self._results.covered)
 
     def _draw_more(self) -> None:
         for each in examples(self._strategy, _BATCH, self._plan.seed * 1000 + self._batches):

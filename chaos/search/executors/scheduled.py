@@ -50,7 +50,7 @@ class Scheduled:
         """`folder` is that of the search."""
         self.at_once = at_once
         self._client = client
-        self._campaign = folder.resolve()
+        self._search = folder.resolve()
         self._say = say
         self._said: set[str] = set()
         self._worker_seen = time.monotonic()
@@ -87,7 +87,7 @@ class Scheduled:
             HarnessError: Anything but the service failed, or worker after worker was lost; the trial says nothing.
             UsageError: A worker lacks something, such as a secret or the same version of Holdfast.
         """
-        name = trial_id(self._campaign, folder)
+        name = trial_id(self._search, folder)
         parcel = await asyncio.to_thread(packed, folder)
         try:
             ran = await self._ran(name, parcel)
@@ -109,13 +109,13 @@ class Scheduled:
             return
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(_LET_GO_SECONDS_MAX):
-                await self._client.run(let_go, self._campaign.name, on_error="ignore")
+                await self._client.run(let_go, self._search.name, on_error="ignore")
 
     async def _ran(self, name: str, parcel: bytes) -> Ran:
         """Have a worker run a trial; a scheduler without workers would let it wait for ever."""
         future = self._client.submit(
             run_trial,
-            self._campaign.name,
+            self._search.name,
             _HERE,
             parcel,
             key=name,
@@ -145,10 +145,10 @@ class Scheduled:
             self._say(line)
 
 
-def trial_id(campaign: Path, folder: Path) -> str:
-    """The same for the same trial, whoever asks for it how often: its campaign, its place there, its plan's digest."""
+def trial_id(search: Path, folder: Path) -> str:
+    """The same for the same trial, whoever asks for it how often: its search, its place there, its plan's digest."""
     plan = hashlib.sha256((folder / PLAN_FILE).read_bytes() + (folder / ACTIONS_FILE).read_bytes())
-    return f"holdfast-{campaign.name}/{folder.resolve().relative_to(campaign)}/{plan.hexdigest()[:_SHORT]}"
+    return f"holdfast-{search.name}/{folder.resolve().relative_to(search)}/{plan.hexdigest()[:_SHORT]}"
 
 
 async def _connected(client: Client, address: str) -> None:

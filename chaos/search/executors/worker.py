@@ -18,6 +18,7 @@ from typing import Final
 
 from chaos.errors import HoldfastError, UsageError
 from chaos.experiment.loader import load_plan
+from chaos.experiment.plan import ACTIONS_FILE
 from chaos.faults import catalogue
 from chaos.preflight.opening import Opened, open_experiment
 from chaos.reporting.result import PLAN_FILE
@@ -25,9 +26,12 @@ from chaos.search.executors.copies import Copies
 from chaos.search.executors.parcel import packed, unpacked
 from chaos.stack.cache import cache_folder, unfinished
 from chaos.stack.cleanup.sweep import sweep
+from chaos.stack.inputs.manifest import FOLDER, MANIFEST_FILE
 
 KEPT_SECONDS: Final = 120.0
 """A stack copy is removed when no trial has come for so long: whoever searched may have been killed."""
+_GIVEN: Final = (PLAN_FILE, ACTIONS_FILE, MANIFEST_FILE, FOLDER)
+"""Of a run folder: what it had before its trial."""
 _log = logging.getLogger("distributed.holdfast")
 """Shown beside what the worker itself says."""
 
@@ -51,59 +55,58 @@ class Ran:
     warnings: tuple[str, ...] = ()
 
 
-async def run_trial(campaign: str, holdfast: str, parcel: bytes) -> Ran:
-    """Run a trial of a campaign; `parcel` is its run folder, `holdfast` the version of Holdfast that packed it."""
-    return await _host.trial(campaign, holdfast, parcel)
+async def run_trial(search: str, holdfast: str, parcel: bytes) -> Ran:
+    """Run a trial of the search of this name; `parcel` is its run folder, `holdfast` the version that packed it."""
+    return await _host.trial(search, holdfast, parcel)
 
 
-async def let_go(campaign: str) -> None:
-    """Remove the stack copy of a campaign, where there is one; its trial ends."""
-    await _host.let_go(campaign)
+async def let_go(search: str) -> None:
+    """Remove the stack copy of a search, where there is one; its trial ends."""
+    await _host.let_go(search)
 
 
 class Host:
-    """This process as a place for trials: one at a time, and of one campaign until another one's come."""
+    """This process as a place for trials: one at a time, and of one search until another one's come."""
 
     def __init__(self) -> None:
         """Nothing is there yet."""
         self._turn = asyncio.Lock()
-        self._campaign = ""
+        self._search = ""
         self._stay: _Stay | None = None
         self._waiting: asyncio.TimerHandle | None = None
         self._leaving: asyncio.Task[None] | None = None
 
-    async def trial(self, campaign: str, holdfast: str, parcel: bytes) -> Ran:
-        """Run a trial on the stack copy of its campaign."""
+    async def trial(self, search: str, holdfast: str, parcel: bytes) -> Ran:
+        """Run a trial on the stack copy of its search."""
         if holdfast != (here := version("holdfast")):
             wrong = f"Holdfast is {here} on this worker, and {holdfast} where the search runs; install the same"
             return Ran(socket.gethostname(), b"", wrong, is_usage=True)
         async with self._turn:
             if self._waiting is not None:
                 self._waiting.cancel()
-            if campaign != self._campaign or self._stay is None:
-                await self.let_go(self._campaign)
-                await asyncio.to_thread(sweep)
-                self._campaign, self._stay = campaign, _Stay()
+            if search != self._search or self._stay is None:
+                await self.let_go(self._search)
+                self._search, self._stay = search, _Stay()
             try:
                 return await self._stay.trial(parcel)
             except asyncio.CancelledError:  # the worker is closed
-                await self.let_go(campaign)
+                await self.let_go(search)
                 raise
             finally:
                 self._waiting = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._leave)
 
-    async def let_go(self, campaign: str) -> None:
-        """Remove the stack copy of a campaign, where there is one; its trial ends."""
-        if campaign == self._campaign and self._stay is not None:
+    async def let_go(self, search: str) -> None:
+        """Remove the stack copy of a search, where there is one; its trial ends."""
+        if search == self._search and self._stay is not None:
             stay, self._stay = self._stay, None
             await stay.close()
 
     def _leave(self) -> None:
-        self._leaving = asyncio.get_running_loop().create_task(self.let_go(self._campaign))
+        self._leaving = asyncio.get_running_loop().create_task(self.let_go(self._search))
 
 
 class _Stay:
-    """What is here of one campaign: the files of its stack, and a copy of the stack."""
+    """What is here of one search: the files of its stack, and a copy of the stack."""
 
     def __init__(self) -> None:
         """Nothing is opened yet."""
@@ -120,24 +123,24 @@ class _Stay:
         """Run one; the folder of the first stays, since the stack is made of its files."""
         self._trials += 1
         folder = self._folder / f"{self._trials:04d}"
-        await asyncio.to_thread(unpacked, parcel, folder)
-        given = {path.name for path in folder.iterdir()}
         host = socket.gethostname()
-        self._doing = asyncio.ensure_future(self._run(folder))
+        self._doing = asyncio.ensure_future(self._run(parcel, folder))
         await asyncio.wait([self._doing])
         if self._doing.cancelled():
             return Ran(host, b"", "nobody waits for it any more")
         error = self._doing.exception()
         if error is not None and not isinstance(error, HoldfastError | OSError):
             raise error
-        made = await asyncio.to_thread(packed, folder, given)
+        made = await asyncio.to_thread(packed, folder, _GIVEN)
         if folder != self._opened_in:
             await asyncio.to_thread(shutil.rmtree, folder)
         warnings = () if self._opened is None else tuple(self._opened.differing)
         return Ran(host, made, "" if error is None else str(error), isinstance(error, UsageError), warnings)
 
-    async def _run(self, folder: Path) -> None:
+    async def _run(self, parcel: bytes, folder: Path) -> None:
+        await asyncio.to_thread(unpacked, parcel, folder)
         if self._opened is None or self._copies is None:
+            await asyncio.to_thread(sweep)
             self._opened, self._opened_in = await asyncio.to_thread(open_experiment, folder / PLAN_FILE), folder
             self._copies = await self._using.enter_async_context(Copies.open(self._opened, 1, _log.info))
         plan = await asyncio.to_thread(load_plan, folder / PLAN_FILE, catalogue())

@@ -24,7 +24,7 @@ from chaos.search.executors import scheduled
 from chaos.search.executors.parcel import packed, unpacked
 from chaos.search.executors.scheduled import Scheduled, trial_id
 from chaos.search.executors.worker import Ran
-from chaos.search.store import TRIALS_FILE
+from chaos.search.results import TRIALS_FILE
 from chaos.search.strategies import Drawn, drawn_plans, examples
 from tests.unit.checks.files import written
 from tests.unit.checks.service import Load, legal_history

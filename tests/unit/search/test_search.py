@@ -19,8 +19,8 @@ from chaos.experiment.plan import Search as Promise
 from chaos.reporting.progress.kept import KeptLines
 from chaos.search import campaign, command, shrink
 from chaos.search.campaign import Budget, Search, findings
+from chaos.search.results import TRIALS_FILE, Results
 from chaos.search.shrink import Shrinking, kept_before
-from chaos.search.store import TRIALS_FILE, Store
 from chaos.search.strategies import Drawn, drawn_plans, examples
 from chaos.search.telling import Searched, document, exit_code, told
 from chaos.search.tried import Tried, unseen
@@ -74,15 +74,15 @@ def test_a_search_that_was_stopped_goes_on_with_other_draws(tmp_path: Path) -> N
 
 
 def test_a_trial_is_taken_once_however_often_it_is_delivered(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    results = Results(tmp_path)
     first, again = (Tried(7, ("a x",), outcome, pairs=((outcome, "x"),)) for outcome in ("HELD", "VIOLATED"))
-    assert store.take(first)
-    assert not store.take(again)
-    assert (store.tried, store.covered) == ([first], {("HELD", "x")})
+    assert results.take(first)
+    assert not results.take(again)
+    assert (results.tried, results.covered) == ([first], {("HELD", "x")})
     assert len((tmp_path / TRIALS_FILE).read_bytes().splitlines()) == 1
 
     KeptLines(tmp_path / TRIALS_FILE, Tried).add(again)  # by another session at the same time
-    then = Store(tmp_path)
+    then = Results(tmp_path)
     assert (then.tried, then.covered, then.last) == ([first], {("HELD", "x")}, 7)
 
 

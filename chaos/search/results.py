@@ -11,7 +11,7 @@ from chaos.search.tried import Pair, Tried
 TRIALS_FILE: Final = "trials.jsonl"
 
 
-class Store:
+class Results:
     """The trials of one search; a trial is known by its number.
 
     Attributes:
