@@ -26,6 +26,7 @@ OF_EXTRAS = {
     "allure_commons": "allure",
     "asyncmy": "mariadb",
     "asyncpg": "postgresql",
+    "distributed": "scheduler",
     "numba": "large",
     "numpy": "large",
     "pyarrow": "export",
@@ -36,12 +37,14 @@ AT_HOME = (
     "checks/bulk/",
     "history/export.py",
     "reporting/allure.py",
+    "search/executors/scheduled.py",
     "workload/drivers/copies.py",
     "workload/drivers/sql/mariadb.py",
     "workload/drivers/sql/postgresql.py",
     "workload/drivers/redis.py",
 )
 """Where they may be imported: nothing else imports these modules before it needs them."""
+_AFRESH = ("chaos.checks.bulk", "chaos.history.export", "chaos.search.executors.scheduled")
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if no extra were installed."""
     for name in OF_EXTRAS:
         monkeypatch.setitem(sys.modules, name, None)
-    for name in [each for each in sys.modules if each.startswith(("chaos.checks.bulk", "chaos.history.export"))]:
+    for name in [each for each in sys.modules if each.startswith(_AFRESH)]:
         monkeypatch.delitem(sys.modules, name)
 
 
@@ -108,6 +111,17 @@ def test_a_table_without_the_extra_is_refused_before_anything_is_judged(
 
     assert cli.main(["check", str(tmp_path), "--export", "x.parquet"]) == 64
     assert capsys.readouterr().err.endswith("install it with: pip install 'holdfast[export]'\n")
+
+
+@pytest.mark.usefixtures("without")
+def test_a_search_on_a_scheduler_without_the_extra_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = ROOT / "experiments" / "search" / "minimal.yaml"
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["search", str(experiment), "--scheduler", "tcp://127.0.0.1:1"]) == 64
+    assert capsys.readouterr().err.endswith("install it with: pip install 'holdfast[scheduler]'\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("without")

@@ -23,6 +23,7 @@ from chaos.experiment.plan import ACTIONS_FILE, Plan
 from chaos.faults import catalogue
 from chaos.reporting.recall import recall
 from chaos.reporting.result import PLAN_FILE, TrialResult
+from chaos.reporting.words import counted
 from chaos.search.executors.parcel import packed, unpacked
 from chaos.search.executors.worker import Ran, let_go, run_trial
 
@@ -71,7 +72,7 @@ class Scheduled:
             if not workers:
                 raise HarnessError(f"the scheduler at {address} has no worker with the resource {RESOURCE!r}; {_START}")
             await _require_one_version(client, workers)
-            say(f"{len(workers)} workers on {', '.join(sorted(set(workers.values())))}")
+            say(f"{counted(len(workers), 'worker')} on {', '.join(sorted(set(workers.values())))}")
             scheduled = cls(client, folder, len(workers), say)
             try:
                 yield scheduled

@@ -74,7 +74,7 @@ class Cluster:
             for number in range(workers):
                 offer = {"holdfast": 1} if offered is None or number < offered else {}
                 worker = Worker(
-                    self.scheduler.address, nthreads=1, resources=offer, local_directory=str(folder), **here
+                    self.scheduler.address, nthreads=4, resources=offer, local_directory=str(folder), **here
                 )
                 await using.enter_async_context(worker)
             yield self.scheduler.address
@@ -136,7 +136,7 @@ class Searching:
         self.taken = asyncio.Event()
 
     async def run(self, address: str, jobs: int | None = None) -> None:
-        async with Scheduled.open(address, self.folder, self.said.append) as there:
+        async with asyncio.timeout(60), Scheduled.open(address, self.folder, self.said.append) as there:
             await self.search.run(there, jobs or there.at_once, lambda tried: self.taken.set())
 
     def on(self, workers: int, jobs: int | None = None, *, offered: int | None = None) -> None:
@@ -160,8 +160,15 @@ class Searching:
 
 
 def test_every_trial_comes_back_into_the_folder_of_the_search(tmp_path: Path, drawn: Sequence[Drawn]) -> None:
+    used = set()
+
+    async def noted(run: int) -> None:
+        used.add(get_worker().address)
+
+    here.meanwhile = noted
     searching = Searching(tmp_path, drawn)
     searching.on(workers=3, offered=2)
+    assert len(used) == 2, "the third offers nothing"
     assert searching.numbers == [1, 2, 3, 4, 5, 6]
     assert {each.outcome for each in searching.search.tried} <= {"HELD", "INCONCLUSIVE"}
     assert [each.schedule for each in sorted(searching.search.tried, key=lambda each: each.number)] == [

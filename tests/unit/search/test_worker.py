@@ -122,7 +122,8 @@ def test_a_copy_for_which_no_trial_comes_is_removed(
     async def abandoned() -> None:
         host = Host()
         await host.trial("a", HERE, parcel)
-        await copies.is_removed.wait()
+        async with asyncio.timeout(20):
+            await copies.is_removed.wait()
         await host.trial("a", HERE, parcel)
         await host.let_go("a")
 
@@ -141,8 +142,9 @@ def test_a_trial_ends_when_its_search_lets_go(copies: Copies, parcel: bytes) -> 
         copies.trial_is = for_ever
         running = asyncio.create_task(host.trial("a", HERE, parcel))
         await is_begun.wait()
-        await host.let_go("a")
-        return await running
+        async with asyncio.timeout(20):
+            await host.let_go("a")
+            return await running
 
     assert asyncio.run(interrupted()).error == "nobody waits for it any more"
     assert copies.happened == ["swept", "made", "removed"]
