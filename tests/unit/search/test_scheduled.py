@@ -227,14 +227,14 @@ def test_what_the_scheduler_runs_again_though_it_was_finished_is_taken_once(
         if run == 1:
             [key] = [key for key in here.scheduler.tasks if "/trials/0001/" in key]
             here.scheduler.client_desires_keys(keys=[key], client=somebody[0])
-        elif here.begun.count(here.begun[run - 1]) == 2:
+        elif here.begun[run - 1] == here.begun[0]:
             is_again.set()
         else:
             await is_again.wait()
 
     async def run() -> None:
         async with (
-            here.running(tmp_path, 3) as address,
+            here.running(tmp_path, 4) as address,
             Client(address, asynchronous=True, set_as_default=False) as other,
             asyncio.TaskGroup() as group,
         ):
@@ -246,10 +246,9 @@ def test_what_the_scheduler_runs_again_though_it_was_finished_is_taken_once(
     here.meanwhile = meanwhile
     searching = Searching(tmp_path, drawn[:4])
     asyncio.run(run())
-    assert sorted(Counter(here.begun).values()) == [1, 1, 1, 2], "it was run again"
+    assert here.begun.count(here.begun[0]) == 2, "it was run again"
     assert searching.numbers == [1, 2, 3, 4]
     assert searching.run_of(1) == "1"
-    assert len(searching.search.tried) == 4
 
 
 def test_a_trial_that_takes_worker_after_worker_with_it_is_a_crashed_one(
