@@ -82,7 +82,7 @@ class Scheduled:
             await client.close()
 
     async def trial(self, plan: Plan, folder: Path) -> TrialResult:
-        """Run a trial in a run folder that has its inputs, as soon as a worker is free.
+        """Run the trial whose run folder this is, as soon as a worker is free; the folder has its plan and its inputs.
 
         Raises:
             HarnessError: Anything but the service failed, or worker after worker was lost; the trial says nothing.
