@@ -22,6 +22,7 @@ from chaos.reporting.listener import Collector, FanOut
 from chaos.reporting.result import (
     EXIT_CODES,
     Document,
+    Report,
     TrialResult,
     dumps,
     jsonable,
@@ -169,10 +170,17 @@ def run(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop after the first trial that makes the exit code other than 0.")
     ] = False,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write JUnit's XML, a case for each trial.")
+    ] = None,
+    allure: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Add Allure's results, one for each trial.")
+    ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> Answer:
     """Run experiments, or plans of earlier trials, and judge them."""
+    from chaos.reporting.formats.chosen import chosen
     from chaos.reporting.logfile import logged_to_file
     from chaos.reporting.page.file import HtmlReport
     from chaos.reporting.summary import came_again, summary, verdict_line
@@ -183,12 +191,12 @@ def run(
     detail = _detail(quiet, verbose)
     asked = _open_all(files, seed, times, detail)
     plans = [plan for opened in asked.opened for plan in opened.plans]
+    out = sys.stderr if as_json else sys.stdout
+    pages, shown, others = HtmlReport(), terminal(out, detail), chosen(junit, allure, out, os.environ)
     sweep(all_=False)
     collector: Collector = context.obj
     collector.by_file = asked.several
-    shown = terminal(sys.stderr if as_json else sys.stdout, detail)
-    pages = HtmlReport()
-    fan = FanOut([collector, pages, shown])
+    fan = FanOut([collector, pages, *others, shown])
     with logged_to_file():
         results = run_trials(
             plans,
@@ -257,6 +265,10 @@ def driver_test(
 def check(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run folder, such as reports/runs/latest.")],
     as_json: AsJson = False,
+    report: Annotated[
+        Report,
+        typer.Option(help="Write this report into the run folder again; the page is written in any case."),
+    ] = "html",
     record: Annotated[
         str, typer.Option(metavar="NAME", help="Show a record's life story and the rule that judged it.")
     ] = "",
@@ -267,16 +279,16 @@ def check(
         Path | None, typer.Option(metavar="FILE.parquet", help="Write the history as a table, for DuckDB or Polars.")
     ] = None,
 ) -> Answer:
-    """Judge a finished trial again from its history, and write its report.html again."""
+    """Judge a finished trial again from its history, and write its reports again."""
     from chaos.faults import catalogue
     from chaos.reporting.block import verdict_block
-    from chaos.reporting.page.file import report_again
+    from chaos.reporting.formats.chosen import FILES, report_again
     from chaos.reporting.result import HISTORY_FILE
 
     if export is not None:
         from chaos.history.export import export as write_table  # first: it may be refused
 
-    result = report_again(run_dir, catalogue(), complain)
+    result = report_again(run_dir, catalogue(), complain, report)
     history, told = result.run_dir / HISTORY_FILE, verdict_block(result)
     if record or why:
         from chaos.checks.explain import explain_record, explain_verdict, find_record
@@ -286,6 +298,8 @@ def check(
         if record:
             whole = read_history(history)
             told += explain_record(whole, find_record(whole, record))
+    if report != "html":
+        told.append(f"  {report}: {result.run_dir / FILES[report]}")
     if export is not None:
         told.append(f"{write_table(history, export):,} lines in {export}")
     return Answer(EXIT_CODES[result.verdict], to_document(result), "\n".join(told))

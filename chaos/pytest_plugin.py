@@ -121,13 +121,14 @@ class ExperimentItem(pytest.Item):
         return open_experiment(self.path, seed).plans
 
     def _listeners(self) -> list[Listener]:
+        from chaos.reporting.formats.chosen import chosen
         from chaos.reporting.page.file import HtmlReport
 
-        listeners: list[Listener] = [HtmlReport()]
-        if self.config.pluginmanager.hasplugin("allure_listener"):
-            from chaos.reporting.allure import AllureListener
+        listeners: list[Listener] = [HtmlReport(), *chosen(None, None, None, os.environ)]
+        if allure := self.config.pluginmanager.getplugin("allure_listener"):
+            from chaos.reporting.formats.allure import AllureInPytest
 
-            listeners.append(AllureListener())  # after the page, which it attaches
+            listeners.append(AllureInPytest(allure))  # after the page, which it attaches
         return listeners
 
     def _require(self, plan: Plan) -> None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from chaos.errors import EXIT_HARNESS, EXIT_SIGINT, EXIT_SIGTERM, HoldfastError, Terminated
 from chaos.experiment.plan import Plan
 from chaos.history.events import FaultEvent
-from chaos.reporting.result import TrialResult
+from chaos.reporting.result import Broken, TrialResult
 
 PREPARING = "prepare"
 """What stands for a phase while a stack copy is made, before the first one of a trial."""
@@ -97,6 +98,53 @@ class Silent:
 
     def not_run(self, plan: Plan) -> None:
         """Ignore."""
+
+
+class AtTheEnd(Silent):
+    """The base of listeners that tell of a trial once it is over, with a verdict or without one.
+
+    What they write is made from the result and the run folder alone, so `holdfast check` can make it again.
+    """
+
+    def __init__(self) -> None:
+        """Begin with no trial under way."""
+        self._under_way: dict[Path, Plan] = {}
+
+    def started(self, plan: Plan, seed: int, trial: int, times: int, run_dir: Path) -> None:
+        """Remember which trial is under way."""
+        self._under_way[run_dir] = plan
+
+    def finished(self, result: TrialResult) -> None:
+        """Tell of it; what goes wrong with the stack afterwards is not this trial's."""
+        self._under_way.pop(result.run_dir, None)
+        self.over(result)
+
+    def failed(self, error: BaseException) -> None:
+        """Tell of those that were under way."""
+        reason, code = why_broken(error)
+        broken = [Broken(plan, run_dir, reason) for run_dir, plan in self._under_way.items()]
+        self._under_way.clear()
+        for each in broken:
+            self.broke_off(each, code)
+
+    def broke_off(self, trial: Broken, exit_code: int) -> None:
+        """A trial broke off with an error of this exit code; by itself, it is told as any other."""
+        self.over(trial)
+
+    def over(self, trial: TrialResult | Broken) -> None:
+        """A trial is over."""
+        raise NotImplementedError
+
+
+def why_broken(error: BaseException) -> tuple[str, int]:
+    """Why a trial broke off, and the exit code that goes with it."""
+    if isinstance(error, HoldfastError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted (SIGINT)", EXIT_SIGINT
+    if isinstance(error, Terminated):
+        return "terminated (SIGTERM)", EXIT_SIGTERM
+    return f"{type(error).__name__}: {error}", EXIT_HARNESS
 
 
 class Collector(Silent):

@@ -40,15 +40,25 @@ def recall(run_dir: Path, faults: FaultCatalogue) -> TrialResult:
         UsageError: It is no run folder, or its trial never wrote a history.
         HarnessError: The history cannot be judged, or the check is blind on it.
     """
-    if run_dir.is_symlink():  # `latest` will be another run tomorrow: the report names this one
-        run_dir = run_dir.parent / run_dir.readlink()
-    for name in (PLAN_FILE, HISTORY_FILE):
-        if not (run_dir / name).is_file():
-            raise UsageError(f"{run_dir} holds no {name}; name a folder that `holdfast run` has made")
+    run_dir = run_folder(run_dir)
     plan = load_plan(run_dir / PLAN_FILE, faults)
     history, judgement = judge_file(run_dir / HISTORY_FILE)
     not_covered, images = _kept(run_dir / RESULT_FILE)
     return result_of(plan, run_dir, history, judgement, not_covered, images)
+
+
+def run_folder(run_dir: Path) -> Path:
+    """The run folder that a user names; `latest` will be another one tomorrow, so it is the one that it leads to.
+
+    Raises:
+        UsageError: It is no run folder, or its trial never wrote a history.
+    """
+    if run_dir.is_symlink():
+        run_dir = run_dir.parent / run_dir.readlink()
+    for name in (PLAN_FILE, HISTORY_FILE):
+        if not (run_dir / name).is_file():
+            raise UsageError(f"{run_dir} holds no {name}; name a folder that `holdfast run` has made")
+    return run_dir
 
 
 def kept_images(run_dir: Path) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from chaos.errors import EXIT_HELD, EXIT_INCONCLUSIVE, EXIT_VIOLATED
 from chaos.experiment.plan import Plan, Verdict
@@ -23,13 +23,15 @@ if TYPE_CHECKING:  # the check is heavy, and a document of an error needs none
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 Document = Mapping[str, Json]
 
+Report = Literal["html", "junit", "allure", "summary"]
+"""What `holdfast check` can make again from a run folder."""
 EXIT_CODES: Mapping[Verdict, int] = {
     "HELD": EXIT_HELD,
     "VIOLATED": EXIT_VIOLATED,
     "INCONCLUSIVE": EXIT_INCONCLUSIVE,
 }
 WORST_FIRST: tuple[Verdict, ...] = ("VIOLATED", "INCONCLUSIVE", "HELD")
-_NUMBERED = re.compile(r"(\d{8}-\d{6}-\d+-[0-9a-f]{4})-\d{2,}")
+_NUMBERED = re.compile(r"(\d{8}-\d{6}-\d+-[0-9a-f]{4})-(\d{2,})")
 RECORDS_MAX = 20
 """So many life stories are in the document; the page has more of them."""
 RESULT_FILE = "result.json"
@@ -102,6 +104,15 @@ class TrialResult:
         return again(self.run_dir)
 
 
+@dataclass(frozen=True)
+class Broken:
+    """A trial that broke off without a verdict."""
+
+    plan: Plan
+    run_dir: Path
+    reason: str
+
+
 def again(run_dir: Path) -> str:
     """The command that runs the trial of a run folder again."""
     return f"holdfast run {run_dir / PLAN_FILE}"
@@ -111,6 +122,29 @@ def overview_path(run_dir: Path) -> Path | None:
     """The page over all trials of a run, beside their folders `<id>-01`, `<id>-02` ...; None for a trial alone."""
     numbered = _NUMBERED.fullmatch(run_dir.name)
     return run_dir.with_name(f"{numbered[1]}.html") if numbered else None
+
+
+def number_in_run(trial: TrialResult | Broken) -> int:
+    """Which trial of its experiment it is within its run, from 1: the same in a run and from the run folders later.
+
+    What compares one run with the next, as JUnit's names and Allure's history do, knows a trial by this, since its seed
+    is another one each time.
+    """
+    own = _NUMBERED.fullmatch(trial.run_dir.name)
+    if own is None:
+        return 1
+    beside = [(_NUMBERED.fullmatch(each.name), each) for each in trial.run_dir.parent.glob(f"{own[1]}-*")]
+    earlier = [folder for found, folder in beside if found is not None and int(found[2]) < int(own[2])]
+    return 1 + [_plans_name(each) for each in earlier].count(_plans_name(trial.run_dir))
+
+
+def _plans_name(run_dir: Path) -> str:
+    """The first line of a run folder's plan, which has the experiment's name."""
+    try:
+        with (run_dir / PLAN_FILE).open(encoding="utf-8") as file:
+            return file.readline()
+    except OSError:
+        return ""
 
 
 def worst(results: Sequence[TrialResult]) -> TrialResult:

@@ -18,9 +18,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from chaos.faults import catalogue
 from chaos.history.events import Event, FaultEvent, Header, Note, PhaseEvent
-from chaos.reporting.page.file import HtmlReport, report_again
-from chaos.reporting.page.overview import Broken, overview
-from chaos.reporting.result import WORST_FIRST
+from chaos.reporting.formats.chosen import report_again
+from chaos.reporting.page.file import HtmlReport
+from chaos.reporting.page.overview import overview
+from chaos.reporting.result import WORST_FIRST, Broken
 from tests.unit.checks.plant import PLANTS
 from tests.unit.checks.service import Load, legal_history
 from tests.unit.reporting.runs import made, recorded

@@ -28,6 +28,7 @@ from chaos.stack.cleanup import kept, sweep
 from chaos.stack.cleanup.kept import Kept
 from chaos.stack.cleanup.sweep import SweepReport
 from chaos.workload.tryout.findings import Finding as Tried
+from tests.unit.reporting.runs import made, recorded
 from tests.unit.reporting.samples import STACK, plan, result
 
 
@@ -92,18 +93,36 @@ class Trials:
 
 @pytest.fixture
 def trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trials:
-    made = Trials()
+    fakes = Trials()
     trial = types.ModuleType("chaos.trials")
-    trial.run_trials = made.run_trials  # type: ignore[attr-defined]
+    trial.run_trials = fakes.run_trials  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "chaos.trials", trial)
-    monkeypatch.setattr(sweep, "sweep", made.sweep)
-    monkeypatch.setattr(kept, "look", lambda: made.keeps)
+    monkeypatch.setattr(sweep, "sweep", fakes.sweep)
+    monkeypatch.setattr(kept, "look", lambda: fakes.keeps)
     monkeypatch.setattr(opening, "load_stack", lambda *given: STACK)
-    monkeypatch.setattr(opening, "load_trials", made.load)
+    monkeypatch.setattr(opening, "load_trials", fakes.load)
     monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.yaml").write_text("experiment: x\n", encoding="utf-8")
-    return made
+    return fakes
+
+
+def test_a_run_writes_junit_allure_and_what_github_reads_beside_the_terminal(
+    trials: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials.verdicts = ["VIOLATED"]
+    (tmp_path / trials.run_dir).mkdir(parents=True)
+    made(recorded(), tmp_path / trials.run_dir)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    assert cli.main(["run", "x.yaml", "--junit", "out/junit.xml", "--allure", "out/allure", "--json"]) == 1
+
+    told = capsys.readouterr()
+    assert json.loads(told.out)["verdict"] == "VIOLATED"
+    assert "::error file=x.yaml,line=1,title=VIOLATED%3A sidekick_2009::" in told.err
+    assert '<failure type="VIOLATED"' in (tmp_path / "out" / "junit.xml").read_text()
+    assert len(list((tmp_path / "out" / "allure").glob("*-result.json"))) == 1
+    assert (tmp_path / "summary.md").read_text().startswith("- **VIOLATED**")
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("HELD", 0), ("VIOLATED", 1), ("INCONCLUSIVE", 2)])

@@ -36,7 +36,7 @@ OF_EXTRAS = {
 AT_HOME = (
     "checks/bulk/",
     "history/export.py",
-    "reporting/allure.py",
+    "reporting/formats/allure.py",
     "search/executors/scheduled.py",
     "workload/drivers/copies.py",
     "workload/drivers/sql/mariadb.py",
@@ -107,7 +107,7 @@ def test_a_large_history_is_judged_the_same_without_the_extra(
 def test_a_table_without_the_extra_is_refused_before_anything_is_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("chaos.reporting.page.file.report_again", lambda *given: pytest.fail("it was judged"))
+    monkeypatch.setattr("chaos.reporting.formats.chosen.report_again", lambda *given: pytest.fail("it was judged"))
 
     assert cli.main(["check", str(tmp_path), "--export", "x.parquet"]) == 64
     assert capsys.readouterr().err.endswith("install it with: pip install 'holdfast[export]'\n")

@@ -15,11 +15,14 @@ import pytest
 
 from chaos.errors import EngineError, Terminated
 from chaos.experiment.plan import Plan, Verdict
+from chaos.history.events import PhaseEvent
 from chaos.preflight import opening
-from chaos.reporting import allure, block  # noqa: F401 - once here, not again in every inner session
+from chaos.reporting import block  # noqa: F401 - once here, not again in every inner session
+from chaos.reporting.formats import allure  # noqa: F401 - as above
 from chaos.reporting.listener import FanOut, Listener
 from chaos.reporting.result import TrialResult
 from chaos.stack.cleanup import sweep
+from tests.unit.reporting.runs import made, recorded
 from tests.unit.reporting.samples import STACK, plan, result
 
 pytest_plugins = ["pytester"]
@@ -77,22 +80,22 @@ class Trials:
 
 @pytest.fixture
 def trials(monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester) -> Trials:
-    made = Trials()
+    fakes = Trials()
     trial, doctor = types.ModuleType("chaos.trials"), types.ModuleType("chaos.doctor")
-    trial.run_trials = made.run_trials  # type: ignore[attr-defined]
-    doctor.examine = made.examine  # type: ignore[attr-defined]
+    trial.run_trials = fakes.run_trials  # type: ignore[attr-defined]
+    doctor.examine = fakes.examine  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "chaos.trials", trial)
     monkeypatch.setitem(sys.modules, "chaos.doctor", doctor)
     monkeypatch.setattr(opening, "load_stack", lambda *given: STACK)
-    monkeypatch.setattr(sweep, "sweep", made.sweep)
-    monkeypatch.setattr(opening, "load_trials", made.load)
+    monkeypatch.setattr(sweep, "sweep", fakes.sweep)
+    monkeypatch.setattr(opening, "load_trials", fakes.load)
     for variable in ("CI", "HOLDFAST_REQUIRED"):
         monkeypatch.delenv(variable, raising=False)
     # Its summary would import the whole of Hypothesis anew in each of these sessions.
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
     experiments = pytester.mkdir("experiments")
     (experiments / "power_cut.yaml").write_text("# why\nexperiment: power_cut\nstack: compose.yaml\n", encoding="utf-8")
-    return made
+    return fakes
 
 
 @pytest.mark.parametrize("verdict", ["HELD", "VIOLATED", "INCONCLUSIVE"])
@@ -247,20 +250,25 @@ def test_allure_gets_steps_parameters_and_the_runs_evidence(trials: Trials, pyte
     trials.verdict = "VIOLATED"
     run_dir = pytester.path / "reports" / "runs" / "20261122-191512-4711"
     (run_dir / "logs").mkdir(parents=True)
-    for name in ("plan.yaml", "history.jsonl", "logs/db.log"):
-        (run_dir / name).write_text("content\n", encoding="utf-8")
+    (run_dir / "logs" / "db.log").write_text("content\n", encoding="utf-8")
+    made(recorded(), run_dir)
 
     pytester.runpytest_inprocess("experiments", "--alluredir=allure")
 
     written = _allure_result(pytester)
     assert written["status"] == "failed"
     assert [step["name"] for step in written["steps"]] == ["load"]
+    assert [step["name"] for step in written["steps"][0]["steps"]] == [
+        "san.lose core injected",
+        "san.lose core healed: failed writes 3",
+    ]
     parameters = {each["name"]: each["value"] for each in written["parameters"]}
     assert (parameters["seed"], parameters["users"]) == ("4711", "40")
     assert parameters["fault 1"] == "'san.lose core at ack 1,200'"
     assert {each["name"] for each in written["attachments"]} == {
         "verdict",
         "faults and their evidence",
+        "report.html",
         "plan.yaml",
         "history.jsonl",
         "db.log",
@@ -269,6 +277,9 @@ def test_allure_gets_steps_parameters_and_the_runs_evidence(trials: Trials, pyte
 
 def test_allure_calls_a_harness_error_broken(trials: Trials, pytester: pytest.Pytester) -> None:
     trials.breaks = EngineError("no engine answers")
+    run_dir = pytester.path / "reports" / "runs" / "20261122-191512-4711"
+    run_dir.mkdir(parents=True)
+    made([each for each in recorded() if not (isinstance(each, PhaseEvent) and each.happened == "ended")], run_dir)
 
     pytester.runpytest_inprocess("experiments", "--alluredir=allure")
 

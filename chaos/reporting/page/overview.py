@@ -12,21 +12,12 @@ from typing import Final
 from chaos.checks.classes import OF_SESSIONS, THIN, VIOLATING
 from chaos.experiment.plan import Plan
 from chaos.reporting.page.page import NO_VERDICT, environment
-from chaos.reporting.result import REPORT_FILE, FaultOutcome, TrialResult
+from chaos.reporting.result import REPORT_FILE, Broken, FaultOutcome, TrialResult
 from chaos.reporting.words import counted, date, one_line
 
 ROWS_MAX: Final = 2_000
 _WORST_FIRST: Final = ("VIOLATED", NO_VERDICT, "INCONCLUSIVE", "HELD")
 _FAULTS_MAX: Final = 3
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A trial that broke off without a verdict."""
-
-    plan: Plan
-    run_dir: Path
-    reason: str
 
 
 @dataclass(frozen=True)

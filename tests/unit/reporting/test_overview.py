@@ -12,9 +12,10 @@ import pytest
 from chaos.errors import AgentError
 from chaos.experiment.plan import Verdict
 from chaos.faults import catalogue
-from chaos.reporting.page.file import HtmlReport, report_again
-from chaos.reporting.page.overview import ROWS_MAX, Broken, overview
-from chaos.reporting.result import TrialResult, overview_path
+from chaos.reporting.formats.chosen import report_again
+from chaos.reporting.page.file import HtmlReport
+from chaos.reporting.page.overview import ROWS_MAX, overview
+from chaos.reporting.result import Broken, TrialResult, overview_path
 from tests.unit.reporting.runs import made, recorded
 from tests.unit.reporting.samples import judged, plan, result
 from tests.unit.reporting.test_page import HOSTILE, seen

@@ -18,10 +18,11 @@ from chaos.errors import AgentError, HarnessError, MalformedHistory, Terminated
 from chaos.experiment.plan import ScheduledFault, Target, Trigger
 from chaos.faults import catalogue
 from chaos.history.events import Act, DoorRead, Event, FaultEvent, Header, Note, PhaseEvent, Row
+from chaos.reporting.formats.chosen import report_again
 from chaos.reporting.meanings import meaning
 from chaos.reporting.page import file
 from chaos.reporting.page.course import course_of
-from chaos.reporting.page.file import HtmlReport, report_again
+from chaos.reporting.page.file import HtmlReport
 from chaos.reporting.page.page import STORIES_MAX, page
 from chaos.reporting.result import TrialResult
 from tests.unit.checks.plant import PLANTS
