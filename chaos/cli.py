@@ -7,8 +7,10 @@ they need when they run, so that `holdfast --help` answers at once.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +19,7 @@ import typer
 
 from chaos.answering import Answer, answered, complain
 from chaos.cli_many import AsJson, Quiet, Seed, audit, explore, search
-from chaos.errors import EXIT_HARNESS, EXIT_HELD, EXIT_VIOLATED, UsageError
+from chaos.errors import EXIT_HARNESS, EXIT_HELD, EXIT_INCONCLUSIVE, EXIT_VIOLATED, UsageError
 from chaos.reporting.listener import Collector, FanOut
 from chaos.reporting.result import (
     EXIT_CODES,
@@ -135,6 +137,7 @@ def validate(
 ) -> Answer:
     """Check experiments and show what a run would touch and draw, with warnings. Touches nothing."""
     from chaos.preflight.preview import preview, warnings
+    from chaos.reporting.progress.estimate import estimate
     from chaos.reporting.words import DOT, counted
 
     detail = _detail(quiet, verbose)
@@ -144,13 +147,14 @@ def validate(
     for opened in asked.opened:
         plan, stack, before = opened.plans[0], opened.stack, (*opened.differing, *opened.doubtful)
         wary = [*before, *warnings(plan, stack)]
-        document = _previewed(opened, wary)
+        took = estimate(plan)
+        document = {**_previewed(opened, wary), "estimate": jsonable(took)}
         documents.append({"file": str(plan.file), **document} if asked.several else document)
         if detail == "quiet":
             lines.append(f"{plan.file}{DOT}ok{DOT}{counted(len(wary), 'warning')}")
         else:
             lines += [f"{plan.file}:"] if asked.several else []
-            lines += preview(opened.plans, stack, before)
+            lines += [*preview(opened.plans, stack, before), f"  {took.told(times)}"]
     found: Document = {"files": documents} if asked.several else documents[0]
     return Answer(EXIT_HELD, _without_verdict("", found), "\n".join(lines))
 
@@ -170,6 +174,10 @@ def run(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop after the first trial that makes the exit code other than 0.")
     ] = False,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="Begin no trial after so many minutes.")] = None,
+    image: Annotated[
+        list[str] | None, typer.Option(metavar="SERVICE=REF", help="Run a service with this image, in every stack.")
+    ] = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write JUnit's XML, a case for each trial.")
     ] = None,
@@ -189,7 +197,7 @@ def run(
     from chaos.trials import run_trials
 
     detail = _detail(quiet, verbose)
-    asked = _open_all(files, seed, times, detail)
+    asked = _open_all(files, seed, times, detail, image or ())
     plans = [plan for opened in asked.opened for plan in opened.plans]
     out = sys.stderr if as_json else sys.stdout
     pages, shown, others = HtmlReport(), terminal(out, detail), chosen(junit, allure, out, os.environ)
@@ -197,14 +205,13 @@ def run(
     collector: Collector = context.obj
     collector.by_file = asked.several
     fan = FanOut([collector, pages, *others, shown])
+    until = math.inf if minutes is None else time.monotonic() + minutes * 60
+
+    def stop_after(result: TrialResult) -> bool:
+        return time.monotonic() >= until or (fail_fast and exit_code([result], expect=expect) != EXIT_HELD)
+
     with logged_to_file():
-        results = run_trials(
-            plans,
-            jobs=jobs,
-            keep=keep,
-            listeners=(fan,),
-            stop_after=lambda result: fail_fast and exit_code([result], expect=expect) != EXIT_HELD,
-        )
+        results = run_trials(plans, jobs=jobs, keep=keep, listeners=(fan,), stop_after=stop_after)
     for crash in fan.crashes:
         complain(str(crash))
     unshown = any(crash.listener == type(shown).__name__ for crash in fan.crashes)
@@ -216,7 +223,13 @@ def run(
         if pages.overview is not None and pages.overview.is_file():
             lines.append(f"  report over all: {pages.overview}")
     document = to_documents(results, collector.left_out, by_file=asked.several) if is_list else to_document(results[0])
-    return Answer(exit_code(results, expect=expect), document, "\n".join(lines))
+    code = exit_code(results, expect=expect)
+    if code == EXIT_HELD and (
+        untried := {plan.file for plan in collector.left_out} - {each.plan.file for each in results}
+    ):
+        complain(f"no trial of {', '.join(sorted(map(str, untried)))} was run, so nothing is known of it")
+        code = EXIT_INCONCLUSIVE
+    return Answer(code, document, "\n".join(lines))
 
 
 app.command()(explore)
@@ -388,11 +401,12 @@ def _detail(quiet: bool, verbose: bool) -> Detail:
     return "quiet" if quiet else "verbose" if verbose else "usual"
 
 
-def _open_all(files: Sequence[Path], seed: int | None, times: int, detail: Detail) -> Asked:
+def _open_all(files: Sequence[Path], seed: int | None, times: int, detail: Detail, images: Sequence[str] = ()) -> Asked:
     """Open every file with its driver before anything begins, and tell what a folder has that is not run."""
+    from chaos.preflight.opening import images_by_service
     from chaos.preflight.several import open_all
 
-    asked = open_all(files, seed, times=times)
+    asked = open_all(files, seed, times=times, images=images_by_service(images))
     for passed_over in asked.passed_over:
         if detail == "verbose" or passed_over.kind == "unfinished":
             complain(str(passed_over))

@@ -338,7 +338,16 @@ def _series_of(plans: Sequence[Plan]) -> list[list[Plan]]:
 
     def same(plan: Plan) -> object:
         ready = plan.limits.ready_seconds_max
-        return plan.stack, plan.profiles, plan.variables, plan.inputs, plan.driver, plan.driver_folder, ready
+        return (
+            plan.stack,
+            plan.images,
+            plan.profiles,
+            plan.variables,
+            plan.inputs,
+            plan.driver,
+            plan.driver_folder,
+            ready,
+        )
 
     return [list(each) for _, each in groupby(plans, same)]
 

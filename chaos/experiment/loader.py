@@ -144,6 +144,7 @@ def _plan(document: Document, path: Path, faults: FaultCatalogue, seed: int | No
     plan = _placed(_drawn(model, model.plan, model.seed, folder, driver_folder), document.root)
     return replace(
         plan,
+        images=dict(model.images),
         actions=_absolute(folder, model.actions) if model.actions is not None else None,
         inputs=_absolute(folder, model.inputs) if model.inputs is not None else None,
     )
@@ -282,6 +283,8 @@ def _as_file(plan: Plan, folder: Path) -> dict[str, object]:
         data["driver"] = plan.driver.as_file()
     if plan.driver_folder is not None:
         data["driver_folder"] = _relative(plan.driver_folder, folder)
+    if plan.images:
+        data["images"] = dict(plan.images)
     if plan.actions is not None:
         data["actions"] = _relative(plan.actions, folder)
     if plan.inputs is not None:

@@ -231,6 +231,7 @@ class Plan:
         driver: Overrides the stack's own where set.
         driver_folder: Where the module of a driver `module:Class` is looked for: the experiment's own folder.
         profiles: Compose profiles that are switched on.
+        images: By service, the image that it runs in place of the stack's own, which is not built then.
         actions: The file of what users do, `chaos.workload.actions`; None: it is drawn from workload and seed.
         inputs: Of a run folder's plan, the list of what the run read; the files lie beside it.
         file: The experiment or plan that it was loaded from, as the user named it.
@@ -250,6 +251,7 @@ class Plan:
     profiles: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     search: Search = Search()
+    images: Mapping[str, str] = field(default_factory=dict)
     actions: Path | None = None
     inputs: Path | None = None
     file: Path | None = field(default=None, compare=False)

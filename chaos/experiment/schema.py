@@ -252,6 +252,7 @@ class PlanModel(FileModel):
     plan: Name
     seed: Annotated[int, Field(ge=0, le=SEED_MAX)]
     driver_folder: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    images: dict[Name, Annotated[str, Field(min_length=1, max_length=4096)]] = {}
     actions: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     inputs: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
 

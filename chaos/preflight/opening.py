@@ -47,7 +47,12 @@ class Opened:
 
 
 def open_experiment(
-    file: Path, seed: int | None = None, *, times: int = 1, environment: Mapping[str, str] | None = None
+    file: Path,
+    seed: int | None = None,
+    *,
+    times: int = 1,
+    images: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Opened:
     """Load an experiment or a plan with its stack and driver, for a number of trials; every target is checked.
 
@@ -55,6 +60,7 @@ def open_experiment(
         file: The experiment, or the plan of an earlier trial.
         seed: Draws the first trial of an experiment, the next seed the next one; None: a fresh one. A plan has its own.
         times: How many trials.
+        images: By service, the image that it is to run in place of its own; a plan keeps those that it has.
         environment: Where the Compose files' variables come from; None: that of this process.
 
     Raises:
@@ -72,6 +78,7 @@ def open_experiment(
             raise
         wrong.append(error)
         plans, numbers = [draft[0]], draft[1]
+    plans = [replace(plan, images={**plan.images, **(images or {})}) for plan in plans]
     opened: Opened | None = None
     with _kept(wrong):
         opened = _with_stack(plans, variables)
@@ -96,6 +103,21 @@ def open_plans(plans: Sequence[Plan], environment: Mapping[str, str]) -> Opened:
     return _with_driver(_with_stack(plans, environment))
 
 
+def images_by_service(given: Sequence[str]) -> dict[str, str]:
+    """What a user gives as SERVICE=REF, by service.
+
+    Raises:
+        UsageError: It has another form.
+    """
+    images = {}
+    for each in given:
+        service, _, image = each.partition("=")
+        if not service or not image:
+            raise UsageError(f"{each!r} is no image of a service; write SERVICE=REF, such as db=postgres:17")
+        images[service] = image
+    return images
+
+
 @contextlib.contextmanager
 def _kept(wrong: list[UsageError]) -> Iterator[None]:
     """Keep what is wrong, so that it is told together with what else is."""
@@ -116,7 +138,7 @@ def _with_stack(plans: Sequence[Plan], environment: Mapping[str, str]) -> Opened
         differences = compare(plan, manifest, sources, environment)
         differences.require(plan)
         differing = differences.differing
-    stack = load_stack(plan.stack, plan.variables, plan.profiles, environment, sources)
+    stack = load_stack(plan.stack, plan.variables, plan.profiles, environment, sources, plan.images)
     patient = [replace(each, limits=with_patience(each.limits, stack)) for each in plans]
     return Opened(patient, stack, sources, differing)
 

@@ -48,6 +48,8 @@ def drawn(plan: Plan, stack: Stack) -> list[str]:
         lines.append(f"variables: {_values(plan.variables)}")
     if plan.profiles:
         lines.append(f"profiles: {', '.join(plan.profiles)}")
+    if plan.images:
+        lines.append(f"images: {_values(plan.images)}")
     if plan.driver:
         lines.append(f"driver: {plan.driver}")
     return lines

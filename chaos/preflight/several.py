@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,13 +27,16 @@ class Asked:
     passed_over: Sequence[PassedOver] = ()
 
 
-def open_all(named: Sequence[Path], seed: int | None, *, times: int = 1) -> Asked:
+def open_all(
+    named: Sequence[Path], seed: int | None, *, times: int = 1, images: Mapping[str, str] | None = None
+) -> Asked:
     """Open experiments, plans, and folders of experiments.
 
     Args:
         named: Files and folders. What is named twice is opened once.
         seed: As for `open_experiment`; each file is drawn from the same seed.
         times: How many trials of each file.
+        images: By service, the image that it is to run in every file's stack.
 
     Raises:
         UsageError: The one thing that was named cannot be run.
@@ -54,7 +57,7 @@ def open_all(named: Sequence[Path], seed: int | None, *, times: int = 1) -> Aske
     opened = []
     for file in files.values():
         try:
-            opened.append(opening.open_experiment(file, seed, times=times))
+            opened.append(opening.open_experiment(file, seed, times=times, images=images))
         except UsageError as error:
             wrong[str(file)] = error
     several = len(named) > 1 or named[0].is_dir()

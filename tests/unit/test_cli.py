@@ -27,6 +27,7 @@ from chaos.reporting.result import TrialResult
 from chaos.stack.cleanup import kept, sweep
 from chaos.stack.cleanup.kept import Kept
 from chaos.stack.cleanup.sweep import SweepReport
+from chaos.stack.spec import Stack
 from chaos.workload.tryout.findings import Finding as Tried
 from tests.unit.reporting.runs import made, recorded
 from tests.unit.reporting.samples import STACK, plan, result
@@ -105,6 +106,55 @@ def trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trials:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.yaml").write_text("experiment: x\n", encoding="utf-8")
     return fakes
+
+
+def test_an_image_is_given_to_every_stack(trials: Trials, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+
+    def load_stack(*each: object) -> Stack:
+        given.append(each[-1])
+        return STACK
+
+    monkeypatch.setattr(opening, "load_stack", load_stack)
+
+    assert cli.main(["run", "x.yaml", "--image", "db=postgres:17", "--image", "gw=x"]) == 0
+    assert given == [{"db": "postgres:17", "gw": "x"}]
+    assert cli.main(["run", "x.yaml", "--image", "postgres:17"]) == 64
+
+
+def test_after_the_minutes_no_trial_begins_and_a_file_without_any_is_not_held(
+    trials: Trials, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("y.yaml").write_text("experiment: y\n", encoding="utf-8")
+    trials.verdicts = ["HELD", "HELD", "HELD", "HELD"]
+    clock = iter(range(0, 10_000, 40))  # 40 s a look: the first one is before any trial
+    monkeypatch.setattr("chaos.cli.time.monotonic", lambda: float(next(clock)))
+
+    assert cli.main(["run", "x.yaml", "--times", "4", "--minutes", "1"]) == 0
+    told = capsys.readouterr()
+    assert "  2 HELD" in told.out
+    assert "  2 not run" in told.out
+
+    assert cli.main(["run", "x.yaml", "y.yaml", "--times", "2", "--minutes", "1"]) == 2
+    assert "no trial of y.yaml was run, so nothing is known of it" in capsys.readouterr().err
+
+
+def test_validate_says_how_long_a_trial_takes(trials: Trials, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["validate", "x.yaml"]) == 0
+    assert "  time: more than 10 s a trial, which its load takes; none was run here yet" in capsys.readouterr().out
+    for number, (name, seconds) in enumerate((("sidekick_2009", 30), ("sidekick_2009", 50), ("other", 5))):
+        folder = Path(f"reports/runs/{number}")
+        folder.mkdir(parents=True)
+        document = {"experiment": name, "phases": {"load": seconds, "heal": 1}}
+        (folder / "result.json").write_text(json.dumps(document))
+    Path("reports/runs/3").mkdir()
+    Path("reports/runs/3/result.json").write_text("no JSON")
+    Path("reports/runs/latest").symlink_to("1")
+
+    assert cli.main(["validate", "x.yaml", "--times", "3"]) == 0
+    assert "  time: about 41 s a trial, by 2 earlier ones here, 3 trials 2 min\n" in capsys.readouterr().out
+    assert cli.main(["validate", "x.yaml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["estimate"] == {"seconds": 41.0, "trials": 2}
 
 
 def test_a_run_writes_junit_allure_and_what_github_reads_beside_the_terminal(

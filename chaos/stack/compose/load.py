@@ -43,7 +43,7 @@ from chaos.stack.compose.reading.dotenv import read_env_file
 from chaos.stack.compose.reading.gather import Gathered
 from chaos.stack.compose.reading.interpolate import Lookup, WrongError, expand
 from chaos.stack.compose.reading.replicas import replicas_of, replicated, without_replica
-from chaos.stack.compose.reading.tree import each_service, table_at
+from chaos.stack.compose.reading.tree import each_service, table_at, with_images
 from chaos.stack.compose.refused import NAMESPACES, OF_A_SERVICE, known_keys, sift
 from chaos.stack.compose.schema import ComposeModel
 from chaos.stack.durability.switched_off import durability_notes
@@ -65,6 +65,7 @@ def load_stack(
     profiles: Sequence[str],
     environment: Mapping[str, str],
     sources: Sources | None = None,
+    images: Mapping[str, str] | None = None,
     *,
     needs_door: bool = True,
 ) -> Stack:
@@ -76,11 +77,12 @@ def load_stack(
         profiles: That are switched on, besides those of COMPOSE_PROFILES.
         environment: The process environment.
         sources: Finds the files, and learns what was read.
+        images: By service, what it runs in place of its own image.
         needs_door: Whether `x-chaos` has to name the front door; without, a stack may have none (`NO_DOOR`).
 
     Raises:
         SourceError: With every problem of the files, none showing a value of an environment.
-        UsageError: No file, or a profile that no service has.
+        UsageError: No file, or a profile that no service has, or an image for a service that is not there.
     """
     if not files:
         raise UsageError("a stack needs at least one Compose file")
@@ -92,7 +94,7 @@ def load_stack(
     name = _name(files, folder.name, lookup)
     gathered, internal = Gathered(), {"COMPOSE_PROJECT_NAME": name}
     lookup = lookup.below(internal)
-    root = gathered.tree(files, folder, lookup)
+    root = with_images(gathered.tree(files, folder, lookup), images or {})
     names = replicas_of(root)
     root = replicated(_implied(root), names)
     idle, active = without_replica(root), _active(root, profiles, lookup)

@@ -9,7 +9,8 @@ import pytest
 
 from chaos import cli
 from chaos.errors import UsageError
-from chaos.preflight.opening import open_experiment
+from chaos.experiment.loader import write_plan
+from chaos.preflight.opening import images_by_service, open_experiment
 from chaos.preflight.several import open_all
 
 COMPOSE = """\
@@ -195,3 +196,21 @@ def test_a_password_of_a_driver_is_in_no_document(capsys: pytest.CaptureFixture[
     told = capsys.readouterr()
     assert "planted-secret" not in told.out + told.err
     assert json.loads(told.out)["plan"]["driver"] == {"name": "redis", "options": {"user": "notes", "password": "***"}}
+
+
+def test_an_image_that_is_given_is_in_the_plan_and_a_plan_that_runs_again_has_it(tmp_path: Path) -> None:
+    opened = open_experiment(Path("e.yaml"), 1, images={"web": "shop:next"}, environment={})
+    assert opened.stack.services["web"].image == "shop:next"
+    write_plan(opened.plans[0], Path("plan.yaml"))
+
+    again = open_experiment(Path("plan.yaml"), environment={})
+    assert (again.plans[0].images, again.stack.services["web"].image) == ({"web": "shop:next"}, "shop:next")
+    later = open_experiment(Path("plan.yaml"), images={"web": "shop:last"}, environment={})
+    assert later.stack.services["web"].image == "shop:last"
+
+
+def test_an_image_of_no_service_is_refused_with_its_form() -> None:
+    assert images_by_service(["a=b", "c=d=e"]) == {"a": "b", "c": "d=e"}
+    for wrong in ("shop:next", "=shop", "web="):
+        with pytest.raises(UsageError, match=r"is no image of a service; write SERVICE=REF"):
+            images_by_service([wrong])

@@ -47,6 +47,29 @@ def test_a_small_file_becomes_a_stack(tmp_path: Path) -> None:
     assert (stack.policy, stack.idempotency) == ("reject", "keyed")
 
 
+def test_another_image_of_a_service_stands_for_its_own_and_for_what_it_would_be_built_from(tmp_path: Path) -> None:
+    text = MINIMAL.replace("{image: gw,", "{build: ., deploy: {replicas: 2},")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    file = tmp_path / "compose.yaml"
+    file.write_text(text)
+    images = {"db": "postgres:17", "gateway": "registry:5000/gw@sha256:ab"}
+
+    stack = load_stack([file], {}, (), {}, None, images)
+
+    assert {name: (each.image, each.build) for name, each in stack.services.items()} == {
+        "db": ("postgres:17", None),
+        "gateway-1": ("registry:5000/gw@sha256:ab", None),
+        "gateway-2": ("registry:5000/gw@sha256:ab", None),
+    }
+
+
+def test_an_image_for_a_service_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text(MINIMAL)
+    with pytest.raises(UsageError, match=r"an image is given for the service 'gatway', .* did you mean gateway\?"):
+        load_stack([file], {}, (), {}, None, {"gatway": "x"})
+
+
 def test_a_role_that_moves_has_a_question_and_a_rebuild_step_its_services(tmp_path: Path) -> None:
     stack = loaded(
         tmp_path,

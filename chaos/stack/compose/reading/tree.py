@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from chaos.experiment.source import Items, Node, Table
+from chaos.errors import UsageError
+from chaos.experiment.source import Items, Node, Scalar, Table, did_you_mean
 
 
 def table_at(node: Node | None, *path: str) -> Table | None:
@@ -42,3 +43,27 @@ def each_service(root: Node, change: Callable[[str, Table], Node]) -> Node:
     }
     whole = (root.entries["services"][0], replace(services, entries=made))
     return replace(root, entries={**root.entries, "services": whole})
+
+
+def with_images(root: Node, images: Mapping[str, str]) -> Node:
+    """The tree with other images for services, which are not built then.
+
+    Raises:
+        UsageError: There is no such service: silently the image that is not meant would be tried.
+    """
+    services = table_at(root, "services")
+    known = services.entries if services is not None else {}
+    for name in images:
+        if name not in known:
+            raise UsageError(
+                f"an image is given for the service {name!r}, which is not there; {did_you_mean(name, known)}"
+            )
+
+    def service(name: str, node: Table) -> Node:
+        if name not in images:
+            return node
+        kept = {key: entry for key, entry in node.entries.items() if key not in ("image", "build")}
+        place = node.entries.get("image", node.entries.get("build", (node.place, node)))[0]
+        return replace(node, entries={**kept, "image": (place, Scalar(place, images[name], images[name]))})
+
+    return each_service(root, service)
