@@ -71,7 +71,7 @@ class Trial:
         self._plan = plan
         self._stack = stack = lab_.running.stack
         self._lab = lab_
-        self._running = lab_.running
+        self._running = running = lab_.running
         self._folder = folder
         self._fan = fan
         self._recorder = Recorder(folder / "history.jsonl")
@@ -81,7 +81,6 @@ class Trial:
         self._all_readers = readers
         readers.hush = lab_.running.hush
         self._mending = asyncio.Lock()
-        running = lab_.running
         self._roles = Roles(stack, running.agent)
         at = Surroundings(
             stack,
@@ -101,11 +100,13 @@ class Trial:
         self._stalls: dict[str, float] = {}
         self._fleet: Fleet | None = None
 
-    async def run(self, *, keep: bool) -> TrialResult:
-        """Run it and judge it."""
+    async def run(self, *, keep: bool, leave: Callable[[TrialResult], bool] | None = None) -> TrialResult:
+        """Run it and judge it; where `leave` says so, its stack runs on."""
         async with self._on_the_stack(keep=keep):
             not_covered = await unless_the_agent_dies(self._running, self._execute(), self._folder)
             judging = asyncio.ensure_future(asyncio.to_thread(self._judge, not_covered))
+            if leave is not None:
+                self._lab.is_left = leave(await judging)
         return await judging
 
     async def record(self) -> None:
@@ -131,8 +132,7 @@ class Trial:
                 if keep:
                     await self._keep_luns()
             finally:
-                with contextlib.suppress(AgentError):  # the agent's loss is the error; the sweep removes the rest
-                    await self._running.clear()
+                await self._lab.clear()
 
     async def _execute(self) -> tuple[str, ...]:
         """Every phase in its order; return what the trial could not cover."""

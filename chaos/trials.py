@@ -53,6 +53,7 @@ def run_trials(
     runs: Path = Path("reports/runs"),
     listeners: Sequence[Listener] = (),
     stop_after: Callable[[TrialResult], bool] = lambda result: False,
+    leave_seconds: float = 0.0,
 ) -> list[TrialResult]:
     """Run a trial of each plan.
 
@@ -64,6 +65,8 @@ def run_trials(
         listeners: Hear the events; a listener that fails is left out, and the trial goes on.
         stop_after: After a trial for which this holds no other one begins, and those under way are ended in order.
             Listeners hear which were not run, or not to their end.
+        leave_seconds: The stack of a trial whose verdict is not the expected one runs on for so long, for somebody to
+            look at; listeners are told how, by `log`. The next trial has another copy.
 
     Returns:
         The results of the trials that were run to their end, in the order of the plans.
@@ -76,7 +79,7 @@ def run_trials(
     fan = FanOut(listeners)
     try:
         with asyncio.Runner() as runner:
-            return runner.run(with_sigterm(_run_trials(plans, jobs, keep, runs, fan, stop_after)))
+            return runner.run(with_sigterm(_run_trials(plans, jobs, keep, runs, fan, stop_after, leave_seconds)))
     except BaseException as error:
         fan.failed(error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -159,6 +162,7 @@ async def _run_trials(
     runs: Path,
     fan: FanOut,
     stop_after: Callable[[TrialResult], bool],
+    leave_seconds: float,
 ) -> list[TrialResult]:
     opened = [await asyncio.to_thread(open_plans, each, os.environ) for each in _series_of(plans)]
     jobs = min(jobs, len(plans))
@@ -175,7 +179,7 @@ async def _run_trials(
     for one in series:
         one.kept = await asyncio.to_thread(_keep_inputs, one.opened, tuple(one.turns))
     (cache_folder() / "scratch").mkdir(exist_ok=True)
-    crew = _Crew(series, len(turns), jobs, keep_luns, runs, fan, stop_after)
+    crew = _Crew(series, len(turns), jobs, keep_luns, runs, fan, stop_after, leave_seconds)
     await crew.work(run)
     for turn in crew.not_run:
         fan.not_run(turn.plan)
@@ -194,6 +198,7 @@ class _Crew:
         runs: Path,
         fan: FanOut,
         stop_after: Callable[[TrialResult], bool],
+        leave_seconds: float,
     ) -> None:
         self.results: dict[int, TrialResult] = {}
         self._series = series
@@ -203,6 +208,7 @@ class _Crew:
         self._runs = runs
         self._fan = fan
         self._stop_after = stop_after
+        self._leave_seconds = leave_seconds
         self._why_stopped = ""
         self._cut_short: list[_Turn] = []
         self._under_way: dict[_Copy, asyncio.Task[object] | None] = {}
@@ -267,9 +273,11 @@ class _Crew:
             told.log(f"warning: {line}")
         say = self._fan.log if is_first else told.log  # what takes long is told at once, and not by every copy
         scratch = unfinished(cache_folder() / "scratch" / "readers")
+        seconds = self._leave_seconds
+        leave = (lambda result: not result.as_expected) if seconds else None
         async with (
             Readers.open(plan.driver or stack.driver, plan.driver_folder, scratch) as readers,
-            lab(stack, run, plan.limits, copy.diary.agent, say, logs, told.doing) as made,
+            lab(stack, run, plan.limits, copy.diary.agent, say, logs, told.doing, leave_seconds=seconds) as made,
         ):
             series.made.set()
             for line in compare_images(images, made.images):
@@ -277,8 +285,8 @@ class _Crew:
             while True:
                 copy.turn = _patient(copy.turn, made.patient(copy.turn.plan.limits), series.kept)
                 trial = Trial(copy.turn.plan, made, readers, copy.turn.folder, told)
-                self._end(copy, await trial.run(keep=self._keep_luns))
-                if self._why_stopped or not series.turns:
+                self._end(copy, await trial.run(keep=self._keep_luns, leave=leave))
+                if self._why_stopped or not series.turns or made.is_left:
                     return
                 self._begin(copy)
 

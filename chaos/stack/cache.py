@@ -73,6 +73,11 @@ def socket_of(run_id: str) -> Path:
     return cache_place() / "scratch" / f"{run_id}.sock"
 
 
+def left_to(run_id: str) -> Path:
+    """The file that names the guard to which a run's stack is left."""
+    return cache_place() / "scratch" / f"{run_id}.left"
+
+
 def unfinished(path: Path) -> Path:
     """Where to make what is to lie at `path` once it is whole; the name tells whether its maker still lives."""
     return path.with_name(f"{path.stem}.{stamp()}{path.suffix}")

@@ -61,13 +61,13 @@ class Engine(Silent):
         self.lines: list[str] = []
 
     @contextlib.asynccontextmanager
-    async def lab(self, stack: Stack, run: object, *rest: object) -> AsyncIterator[object]:
+    async def lab(self, stack: Stack, run: object, *rest: object, leave_seconds: float = 0.0) -> AsyncIterator[object]:
         self.copies.append(stack.name)
         self.there += 1
         self.most = max(self.most, self.there)
         await asyncio.sleep(0)
         try:
-            yield types.SimpleNamespace(images={}, patient=lambda limits: limits)
+            yield types.SimpleNamespace(images={}, patient=lambda limits: limits, is_left=False)
         finally:
             await asyncio.sleep(0)
             self.there -= 1
@@ -80,15 +80,17 @@ class Engine(Silent):
     services: Mapping[str, Service] = STACK.services
     unsafe: tuple[str, ...] = ()
 
-    def trial(self, plan: Plan, lab: object, readers: object, folder: Path, told: object) -> object:
-        async def run(*, keep: bool) -> TrialResult:
+    def trial(self, plan: Plan, lab: Any, readers: object, folder: Path, told: object) -> object:
+        async def run(*, keep: bool, leave: Callable[[TrialResult], bool] | None) -> TrialResult:
             self.ran.append(plan.seed)
             if plan.seed in self.endless:
                 await asyncio.Event().wait()
             await asyncio.sleep(0)
             if plan.seed in self.errors:
                 raise self.errors[plan.seed]
-            return replace(result(self.verdicts.get(plan.seed, "HELD")), plan=plan, run_dir=folder)
+            done = replace(result(self.verdicts.get(plan.seed, "HELD")), plan=plan, run_dir=folder)
+            lab.is_left = leave is not None and leave(done)
+            return done
 
         return types.SimpleNamespace(run=run)
 
@@ -141,6 +143,16 @@ def test_trials_of_one_stack_share_a_copy(engine: Engine) -> None:
     assert [folder.name[-3:] for folder in sorted(Path("reports/runs").glob("2*"))] == ["-01", "-02", "-03"]
 
 
+def test_the_stack_of_a_trial_that_is_not_as_expected_is_left_and_the_next_trial_has_another(engine: Engine) -> None:
+    engine.verdicts = {2: "VIOLATED"}
+    run_trials(drawn(1, 2, 3, 4), listeners=(engine,), leave_seconds=60)
+    assert engine.ran == [1, 2, 3, 4]
+    assert engine.copies == ["a", "a"]
+
+    run_trials(drawn(2, 3), runs=Path("more"), listeners=(engine,))
+    assert engine.copies == ["a", "a", "a"]
+
+
 def test_a_setting_that_switches_durability_off_is_told_once_in_a_run(engine: Engine) -> None:
     engine.unsafe = ("compose.yaml:5: db has fsync=off",)
     run_trials(drawn(1, 2, 3), jobs=2, runs=Path("runs"), listeners=[engine])
@@ -177,12 +189,12 @@ def test_a_second_copy_of_a_stack_waits_until_the_first_is_there(
     lab = engine.lab
 
     @contextlib.asynccontextmanager
-    async def slow(*given: Any) -> AsyncIterator[object]:
+    async def slow(*given: Any, **named: Any) -> AsyncIterator[object]:
         happened.append("begun")
         for _ in range(10):
             await asyncio.sleep(0)
         happened.append("made")
-        async with lab(*given) as made:
+        async with lab(*given, **named) as made:
             yield made
 
     monkeypatch.setattr(trials, "lab", slow)
@@ -217,10 +229,10 @@ def test_who_waits_for_a_copy_that_is_being_made_is_let_go_when_the_run_stops(
     lab = engine.lab
 
     @contextlib.asynccontextmanager
-    async def never(stack: Stack, *given: Any) -> AsyncIterator[object]:
+    async def never(stack: Stack, *given: Any, **named: Any) -> AsyncIterator[object]:
         if stack.name == "a":
             await asyncio.Event().wait()
-        async with lab(stack, *given) as made:
+        async with lab(stack, *given, **named) as made:
             yield made
 
     engine.verdicts = {3: "VIOLATED"}

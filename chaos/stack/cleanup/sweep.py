@@ -16,7 +16,7 @@ from pathlib import Path
 
 from chaos.agent.disk import loop, mounted
 from chaos.errors import EngineError
-from chaos.stack.cache import CACHE_IN_AGENT, cache_place, golden_place, left_over, scratch_of, socket_of
+from chaos.stack.cache import CACHE_IN_AGENT, cache_place, golden_place, left_over, left_to, scratch_of, socket_of
 from chaos.stack.engine import objects
 from chaos.stack.engine.client import Engine, Refusal, connect, reason_of, status_of
 from chaos.stack.engine.identity import OWNER_LABEL, ROLE_LABEL, RUN_LABEL, is_alive
@@ -129,7 +129,7 @@ def sweep_until_clean(client: Engine, run_id: str, seconds_max: float = _SECONDS
 def sweep_orphans(client: Engine) -> SweepReport:
     """Remove the objects of every run whose controller is gone, and the loop devices that are left of them."""
     report = SweepReport()
-    for run_id in _sweep(client, RUN_LABEL, lambda labels: not is_alive(labels.get(OWNER_LABEL, "")), report):
+    for run_id in _sweep(client, RUN_LABEL, lambda labels: not _is_owned(labels), report):
         _forget(run_id)
     # devices before labels: a run that begins in between has its label, and is spared
     loops = list(holdfast_loops())
@@ -174,6 +174,17 @@ def _forget(run_id: str) -> None:
         return  # a label that is not ours; without an id this would be the folder of all runs
     shutil.rmtree(scratch_of(run_id), ignore_errors=True)
     socket_of(run_id).unlink(missing_ok=True)
+    left_to(run_id).unlink(missing_ok=True)
+
+
+def _is_owned(labels: Mapping[str, str]) -> bool:
+    """Whether the controller of a run lives, or the guard to which it left its stack."""
+    if is_alive(labels.get(OWNER_LABEL, "")):
+        return True
+    try:
+        return is_alive(left_to(labels.get(RUN_LABEL, "")).read_text(encoding="utf-8"))
+    except OSError:
+        return False
 
 
 def _sweep(
@@ -213,7 +224,7 @@ def _sweep_images(client: Engine, report: SweepReport) -> None:
 def _alive(client: Engine) -> list[str]:
     """Runs whose controller lives; and disks of runs on other engines of this host that have the same cache folder."""
     found = objects.labelled(client, "container", RUN_LABEL)
-    runs = {each.labels.get(RUN_LABEL, "") for each in found if is_alive(each.labels.get(OWNER_LABEL, ""))}
+    runs = {each.labels.get(RUN_LABEL, "") for each in found if _is_owned(each.labels)}
     disks = {Path(file).name for device, file in holdfast_loops() if _has_our_cache(loop.opener(device))}
     return sorted(runs | {disk for disk in disks if not any(f"holdfast-{run}-" in disk for run in runs)})
 

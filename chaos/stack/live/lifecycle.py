@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import platform
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -18,12 +19,12 @@ from chaos.stack.agent.link import Agent
 from chaos.stack.cache import cache_folder
 from chaos.stack.carrier import carrier
 from chaos.stack.carrier.image import ensure_server
-from chaos.stack.cleanup.guard import Guard
+from chaos.stack.cleanup.guard import Guard, hand_over
 from chaos.stack.cleanup.sweep import sweep_run, sweep_until_clean
 from chaos.stack.engine import images as engine_images
 from chaos.stack.engine import network
 from chaos.stack.engine.client import Engine, about, connect, engine_errors
-from chaos.stack.engine.identity import Run
+from chaos.stack.engine.identity import RUN_LABEL, Run
 from chaos.stack.images.health import with_image_checks
 from chaos.stack.images.images import ImageRef, ensure_agent_image, ensure_image, require_builders
 from chaos.stack.images.leftover import remove_earlier
@@ -39,7 +40,7 @@ _SAID_CHARACTERS_MAX = 120
 """Of a line of a build."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lab:
     """Everything that trials of one stack need, up and ready.
 
@@ -47,6 +48,7 @@ class Lab:
         stack: As its Compose files say.
         running: Its stack has what the images add: volumes, health checks.
         versions: Of what trials run on, by name: Holdfast, the engine, the kernel.
+        is_left: The stack runs on as the last trial left it; the guard keeps it, and removes it later.
     """
 
     stack: Stack
@@ -55,6 +57,13 @@ class Lab:
     golden: Golden
     images: dict[str, str]
     versions: dict[str, str]
+    is_left: bool = False
+
+    async def clear(self) -> None:
+        """Remove what a trial had, unless it is left; the agent's loss is the error, and the sweep removes the rest."""
+        if not self.is_left:
+            with contextlib.suppress(AgentError):
+                await self.running.clear()
 
     def patient(self, limits: Limits) -> Limits:
         """A plan's limits; those that were not stated may grow with the health checks of images."""
@@ -72,12 +81,14 @@ async def lab(
     doing: Say = quiet,
     *,
     repeats: bool = False,
+    leave_seconds: float = 0.0,
 ) -> AsyncIterator[Lab]:
     """Start guard, images, network and agent, make the golden LUNs where there are none, and yield.
 
     What services say while the golden LUNs are made is kept in the folder `logs`. `doing` takes what is just under way,
     from any thread, since an image may take minutes. On leaving, by any exception too, every object of the run is
-    removed. The guard does the same when this process is killed. `repeats` is that of `RunningStack`.
+    removed. The guard does the same when this process is killed. `repeats` is that of `RunningStack`. A stack that is
+    left (`Lab.is_left`) is handed over to a guard, which removes it after `leave_seconds`.
 
     Raises:
         HarnessError: Something cannot be had; nothing is left.
@@ -86,6 +97,7 @@ async def lab(
     guard = Guard(run.id)
     agent: Agent | None = None
     running: RunningStack | None = None
+    made: Lab | None = None
     orderly = leaving = False
     using = ExitStack()
 
@@ -117,7 +129,8 @@ async def lab(
             await golden.make(running, limits.ready_seconds_max)
         running.files.begin_with(golden.files)
         all_images = {**images, carrier.NAME: carrier_image} if carrier_image else images
-        yield Lab(given, run, running, golden, all_images, await asyncio.to_thread(_versions, client))
+        made = Lab(given, run, running, golden, all_images, await asyncio.to_thread(_versions, client))
+        yield made
         orderly = True
     except HarnessError as error:
         if agent is None or not agent.lost.is_set() or agent.given_up:
@@ -129,7 +142,12 @@ async def lab(
     finally:
         leaving = True  # who ends from now on is to end
         try:
-            await asyncio.shield(asyncio.create_task(_wind_up(client, run, agent, guard, orderly)))
+            if made is not None and made.is_left and agent is not None and not agent.lost.is_set():
+                for line in _hand_over(made, agent, guard, leave_seconds):
+                    log(line)
+                client.close()
+            else:
+                await asyncio.shield(asyncio.create_task(_wind_up(client, run, agent, guard, orderly)))
         finally:
             using.close()
             if running is not None and running.carrier is not None:
@@ -212,6 +230,25 @@ def _image_volumes(client: Engine, images: dict[str, str]) -> dict[str, list[str
     """By service, the paths that its image declares as volumes."""
     found = {name: engine_images.find(client, image) for name, image in images.items()}
     return {name: list(image.volumes) for name, image in found.items() if image is not None}
+
+
+def _hand_over(made: Lab, agent: Agent, guard: Guard, seconds: float) -> list[str]:
+    """Have a guard of its own keep a stack copy for a while; how to look at it, in lines."""
+    running, run = made.running, made.run
+    (host, port), until = running.front_door, time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
+    pid = hand_over(run, agent.hand_over(), seconds)
+    guard.dismiss(clean=True)
+    command = "podman" if any("podman" in each.lower() for each in made.versions) else "docker"
+    return [
+        f"left: the stack of this trial runs on until {until}, then it is removed",
+        f"left:   look     {command} ps --filter label={RUN_LABEL}={run.id}",
+        *(
+            f"left:   {name:<8} {command} exec -it {container.id[:12]} sh"
+            for name, container in running.running.items()
+        ),
+        f"left:   door     {host}:{port}",
+        f"left:   remove   kill {pid}",
+    ]
 
 
 async def _wind_up(client: Engine, run: Run, agent: Agent | None, guard: Guard, orderly: bool) -> None:

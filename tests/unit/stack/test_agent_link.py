@@ -221,3 +221,16 @@ def test_an_answer_to_a_request_that_was_given_up_is_nothing() -> None:
         assert not container.agent.lost.is_set()
 
     play(act)
+
+
+def test_an_agent_that_is_handed_over_lives_on_and_is_nobodys_here() -> None:
+    async def act(container: Container) -> None:
+        with container.agent.hand_over() as link:
+            assert container.agent.lost.is_set()
+            with pytest.raises(AgentError, match="the agent is gone"):
+                await container.agent.call(CountIos(("pgdata",)))
+            link.sendall(b'{"do": "beat"}\n')
+            assert await container.request() == {"do": "beat"}
+        assert await asyncio.get_running_loop().sock_recv(container._far, 1) == b""
+
+    play(act)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from chaos.agent.disk import loop, mounted
-from chaos.stack.cache import scratch_of, socket_of, unfinished
+from chaos.stack.cache import left_to, scratch_of, socket_of, unfinished
 from chaos.stack.cleanup import kept
 from chaos.stack.cleanup import sweep as module
+from chaos.stack.cleanup.guard import hand_over
 from chaos.stack.cleanup.sweep import SweepReport, sweep, sweep_orphans, sweep_run, sweep_until_clean
 from chaos.stack.engine.identity import BASE_LABEL, Run, is_alive, is_left_over, owner_of
 from chaos.stack.engine.images import Image
@@ -145,6 +148,60 @@ def test_orphans_are_those_whose_controller_is_gone(engine: ListEngine) -> None:
     engine.objects["volume"]["garbled"] = {**MINE.labels("lun"), "holdfast.owner": "nonsense"}
     sweep_orphans(engine.client)
     assert engine.left() == {"mine-agent", "mine-db", "mine-net", "mine-lun"}
+
+
+def test_a_stack_that_is_left_to_a_guard_is_no_orphan_while_that_one_lives(
+    engine: ListEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path))
+    run = dead()
+    populate(engine, run, "dead")
+    left_to(run.id).parent.mkdir()
+    left_to(run.id).write_text(MINE.owner)
+    sweep_orphans(engine.client)
+    assert engine.left() == {"dead-agent", "dead-db", "dead-net", "dead-lun"}
+
+    left_to(run.id).write_text(run.owner)
+    sweep_orphans(engine.client)
+    assert engine.left() == set()
+    assert not left_to(run.id).exists()
+
+
+def test_a_guard_keeps_the_agent_of_a_stack_that_is_left_alive_until_it_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody")  # there is nothing that it could sweep
+    (tmp_path / "scratch").mkdir()
+    run = Run.begin(1)
+    near, far = socket.socketpair()
+    far.settimeout(30)
+    with far:
+        pid = hand_over(run, near, 3600)
+        try:
+            assert near.fileno() == -1
+            assert far.recv(64).startswith(b'{"do": "beat"}\n')
+            assert is_alive(left_to(run.id).read_text())
+        finally:
+            os.kill(pid, signal.SIGTERM)
+        while far.recv(64):
+            pass  # until the end: then the agent would let go of everything, too
+        os.waitpid(pid, 0)
+
+
+def test_a_guard_ends_when_the_time_of_a_stack_that_is_left_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody")
+    (tmp_path / "scratch").mkdir()
+    near, far = socket.socketpair()
+    far.settimeout(30)
+    with far:
+        pid = hand_over(Run.begin(1), near, 0.1)
+        while far.recv(64):
+            pass
+        os.waitpid(pid, 0)
 
 
 @pytest.mark.parametrize(("name", "code"), [("a-db", 404), ("a-db", 409), ("a-net", 404), ("a-lun", 404)])
