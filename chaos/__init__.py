@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chaos.reporting.recall import judge_again
     from chaos.reporting.result import TrialResult
     from chaos.search import plans
+    from chaos.testing.properties import property  # noqa: A004
     from chaos.trials import run_trials
     from chaos.workload.drivers.options import DriverOptions
     from chaos.workload.drivers.plain import ConnectedSession, PlainSession
@@ -64,6 +65,7 @@ __all__ = [
     "judge_again",
     "open_experiment",
     "plans",
+    "property",
     "run_trials",
     "send_once",
 ]
@@ -79,6 +81,7 @@ _HOMES = {
     "chaos.reporting.recall": ("judge_again",),
     "chaos.reporting.result": ("TrialResult",),
     "chaos.search": ("plans",),
+    "chaos.testing.properties": ("property",),
     "chaos.trials": ("run_trials",),
     "chaos.workload.drivers.options": ("DriverOptions",),
     "chaos.workload.drivers.plain": ("ConnectedSession", "PlainSession"),

@@ -1,41 +1,85 @@
-"""`pytest experiments/`: every YAML experiment is a test, passed when its verdict is the one that it expects.
+"""The pytest plugin: `pytest experiments/` runs every YAML experiment, and tests in Python have fixtures for trials.
 
-The trial runs in the item's setup and is judged in its call, so that pytest, JUnit and Allure tell a broken
-harness (error) from a property that does not hold (failure). INCONCLUSIVE is never a skip. A capability that
-this host lacks is one on a laptop, and a failure where HOLDFAST_REQUIRED or CI is set.
+Its options begin with `--holdfast-`. A capability that this host lacks skips a test on a laptop, and fails it where
+HOLDFAST_REQUIRED or CI is set. What it is made of lies in `chaos/testing/`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from chaos.errors import HarnessError, HoldfastError, Terminated
+from chaos.errors import HoldfastError
 from chaos.experiment.files import is_experiment
+from chaos.testing.fixtures import devices_fixture, faults_fixture, history_fixture, scene, stack_fixture
+from chaos.testing.items import ExperimentFile, ExperimentItem
+from chaos.testing.session import LEFT, TRIED_AGAIN, Session, UnexpectedVerdictError, use
 
-if TYPE_CHECKING:  # the plugin is loaded by every pytest run on this machine: light at import
-    from chaos.doctor import Diagnosis
-    from chaos.experiment.plan import Plan
-    from chaos.reporting.listener import Listener
-    from chaos.reporting.result import TrialResult
+__all__ = ["devices_fixture", "faults_fixture", "history_fixture", "scene", "stack_fixture"]
 
-_SWEPT: pytest.StashKey[str] = pytest.StashKey()
-_DIAGNOSIS: pytest.StashKey[Diagnosis] = pytest.StashKey()
-REQUIRED_BY = ("HOLDFAST_REQUIRED", "CI")
-"""Environment variables that make a missing capability of the host a failure."""
+_MINUTE_SECONDS = 60
+_SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of experiments."""
+    """Add the options of trials."""
     group = parser.getgroup("holdfast", "Holdfast experiments")
     group.addoption("--holdfast-seed", type=int, default=None, help="Seed of every experiment (default: drawn).")
     group.addoption(
         "--holdfast-runs", type=Path, default=Path("reports/runs"), help="Where run folders go (%(default)s)."
     )
+    group.addoption(
+        "--holdfast-image",
+        action="append",
+        default=[],
+        metavar="SERVICE=REF",
+        help="Run a service with this image, in every stack; may be given several times.",
+    )
+    group.addoption(
+        "--holdfast-retries",
+        type=int,
+        default=0,
+        metavar="N",
+        help="Try a trial that is INCONCLUSIVE again, at most so often (%(default)s); each time is told at the end.",
+    )
+    group.addoption(
+        "--holdfast-keep",
+        type=float,
+        default=0.0,
+        metavar="MINUTES",
+        help="Let the stack of a failed trial run on for so long; how to look at it is told at the end.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the session's options known to trials, and the marker to pytest."""
+    config.addinivalue_line(
+        "markers",
+        "holdfast_needs(*names): faults, or lines of `holdfast doctor`, that the host must be able to; else the test "
+        "is skipped, and fails where HOLDFAST_REQUIRED or CI is set",
+    )
+    for option in ("--holdfast-retries", "--holdfast-keep"):
+        if config.getoption(option) < 0:
+            raise pytest.UsageError(f"{option} is 0 or more; seen: {config.getoption(option)}")
+    images = config.getoption("--holdfast-image")
+    config.stash[_SESSION] = Session(
+        runs=config.getoption("--holdfast-runs"),
+        seed=config.getoption("--holdfast-seed"),
+        images=_images(images) if images else {},
+        retries=config.getoption("--holdfast-retries"),
+        leave_seconds=config.getoption("--holdfast-keep") * _MINUTE_SECONDS,
+    )
+
+
+def _images(given: list[str]) -> dict[str, str]:
+    from chaos.preflight.opening import images_by_service
+
+    try:
+        return images_by_service(given)
+    except HoldfastError as error:
+        raise pytest.UsageError(f"--holdfast-image: {error}") from None
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ExperimentFile | None:
@@ -45,124 +89,47 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Experiment
     return ExperimentFile.from_parent(parent, path=file_path)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin a test; skip it, or fail, where the host lacks what it needs."""
+    ours = item.config.stash[_SESSION]
+    use(ours)  # each time: a test may run a pytest of its own
+    ours.allure = item.config.pluginmanager.getplugin("allure_listener")
+    ours.begin(item.user_properties)
+    needed = [name for marker in item.iter_markers("holdfast_needs") for name in marker.args]
+    if needed and (reason := ours.require(needed)):
+        pytest.skip(reason)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what Holdfast raises on purpose as its text: a traceback of ours tells its reader nothing."""
+    """Show what Holdfast raises on purpose as its text, and of any other failure the test's last trial."""
     report = yield
     error = call.excinfo.value if call.excinfo is not None else None
-    if isinstance(item, ExperimentItem) and isinstance(error, UnexpectedVerdictError | HoldfastError):
-        report.longrepr = str(error)
+    if isinstance(error, UnexpectedVerdictError) or (
+        isinstance(item, ExperimentItem) and isinstance(error, HoldfastError)
+    ):
+        report.longrepr = str(error)  # a traceback of ours tells its reader nothing
+    elif report.failed and (last := item.config.stash[_SESSION].last) is not None:
+        from chaos.reporting.block import verdict_block
+
+        report.sections.append(("holdfast: the last trial of this test", "\n".join(verdict_block(last))))
     return report
 
 
-class UnexpectedVerdictError(AssertionError):
-    """A trial's verdict is not the one that its experiment names."""
-
-    def __init__(self, result: TrialResult) -> None:
-        """Tell it with the verdict block, which ends with the command that reproduces it."""
-        from chaos.reporting.block import verdict_block
-
-        super().__init__("\n".join(verdict_block(result)))
-
-
-class ExperimentFile(pytest.File):
-    """A YAML file with one experiment."""
-
-    def collect(self) -> Iterable[ExperimentItem]:
-        """Yield its one item."""
-        item = ExperimentItem.from_parent(self, name=self.path.stem)
-        # The verdict is the service's: a warning in this process must not turn it red, whatever -W says.
-        item.add_marker(pytest.mark.filterwarnings("default"))
-        yield item
-
-
-class ExperimentItem(pytest.Item):
-    """One trial of an experiment."""
-
-    result: TrialResult
-
-    def setup(self) -> None:
-        """Run the trial."""
-        from chaos.reporting.listener import Collector
-        from chaos.trials import run_trials
-
-        plans = self._plans()
-        plan = plans[0]
-        self.user_properties.append(("seed", plan.seed))
-        self._require(plan)
-        _sweep_once(self.config)
-        collector = Collector()
-        try:
-            [self.result] = run_trials(
-                plans, runs=self.config.getoption("--holdfast-runs"), listeners=(collector, *self._listeners())
-            )
-        except Terminated as stop:
-            pytest.exit("SIGTERM; everything is cleaned up", returncode=int(stop.code or 1))
-        finally:
-            if collector.run_dir is not None:
-                self.user_properties.append(("run_dir", str(collector.run_dir)))
-        self.user_properties.append(("verdict", self.result.verdict))
-
-    def runtest(self) -> None:
-        """Compare the verdict with the expected one."""
-        if not self.result.as_expected:
-            raise UnexpectedVerdictError(self.result)
-
-    def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Place and name in reports."""
-        return self.path, None, self.name
-
-    def _plans(self) -> Sequence[Plan]:
-        from chaos.preflight.opening import open_experiment
-
-        seed = self.config.getoption("--holdfast-seed")
-        return open_experiment(self.path, seed).plans
-
-    def _listeners(self) -> list[Listener]:
-        from chaos.reporting.formats.chosen import chosen
-        from chaos.reporting.page.file import HtmlReport
-
-        listeners: list[Listener] = [HtmlReport(), *chosen(None, None, None, os.environ)]
-        if allure := self.config.pluginmanager.getplugin("allure_listener"):
-            from chaos.reporting.formats.allure import AllureInPytest
-
-            listeners.append(AllureInPytest(allure))  # after the page, which it attaches
-        return listeners
-
-    def _require(self, plan: Plan) -> None:
-        """Skip, or fail where it is required, when this host cannot run the plan."""
-        missing = _missing(self.config, {fault.fault for fault in plan.schedule})
-        if not missing:
-            return
-        reason = "this host cannot run it: " + "; ".join(missing)
-        if any(os.environ.get(name) for name in REQUIRED_BY):
-            raise HarnessError(f"{reason} (required, since {' or '.join(REQUIRED_BY)} is set)")
-        pytest.skip(reason)
-
-
-def _sweep_once(config: pytest.Config) -> None:
-    """Remove what dead runs have left, before the session's first trial."""
-    if _SWEPT not in config.stash:
-        from chaos.stack.cleanup.sweep import sweep
-
-        config.stash[_SWEPT] = str(sweep(all_=False))
-
-
-def _missing(config: pytest.Config, faults: set[str]) -> list[str]:
-    """What this host lacks for these faults, each with its remedy; the host is examined once a session."""
-    from chaos.doctor import examine
-
-    if _DIAGNOSIS not in config.stash:
-        config.stash[_DIAGNOSIS] = examine()
-    diagnosis = config.stash[_DIAGNOSIS]
-    lacking = set(diagnosis.missing)
-    for readiness in diagnosis.faults:
-        if readiness.fault in faults:
-            lacking.update(readiness.missing)
-    return [
-        f"{finding.name}: {finding.value} ({finding.remedy})"
-        for finding in diagnosis.findings
-        if finding.name in lacking
-    ]
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell which trials were tried again, and which stacks run on."""
+    lines = []
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                for name, told in report.user_properties:
+                    if name == TRIED_AGAIN:
+                        lines.append(f"{report.nodeid} was INCONCLUSIVE and was tried again: {told}")
+                    elif name == LEFT:
+                        lines.append(f"{report.nodeid}: {told}")
+    if lines:
+        terminalreporter.section("holdfast")
+        terminalreporter.write_line("\n".join(lines))

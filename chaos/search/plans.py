@@ -71,11 +71,12 @@ def run(plan: Drawn | Path | str, *, runs: Path = RUNS) -> TrialResult:
     """
     sweep(all_=False)
     with tempfile.TemporaryDirectory(prefix="holdfast-plan-") as folder:
-        file = _written(plan, Path(folder)) if isinstance(plan, Drawn) else Path(plan)
+        file = written(plan, Path(folder)) if isinstance(plan, Drawn) else Path(plan)
         return run_trials(open_experiment(file).plans, runs=runs, listeners=[HtmlReport()])[0]
 
 
-def _written(drawn: Drawn, folder: Path) -> Path:
+def written(drawn: Drawn, folder: Path) -> Path:
+    """Write what was drawn as a plan with its actions into a folder, and return the plan's file."""
     write_actions(drawn.actions, folder / ACTIONS_FILE)
     write_plan(replace(drawn.plan, actions=folder / ACTIONS_FILE), folder / PLAN_FILE)
     return folder / PLAN_FILE

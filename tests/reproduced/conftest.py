@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from chaos.pytest_plugin import ExperimentItem
+from chaos.testing.items import ExperimentItem
 
 CLASS = {
     "acknowledged-before-commit": "lost",

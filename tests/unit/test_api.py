@@ -23,7 +23,7 @@ PUBLIC = """
     Ack Changes ConnectedSession Copy DriverOptions Evidence Fault FrontDoor HarnessError HoldfastError LiveMedium
     Medium Missing NotNow Opened ParameterInfo PlainSession Plan Record Refused ScheduledFault Session SourceError
     Strike Surroundings Target TargetForm TrialResult Trigger UsageError Workload WriteId fault judge_again
-    open_experiment plans run_trials send_once
+    open_experiment plans property run_trials send_once
 """
 
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import types
-import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,88 +10,16 @@ from typing import Any
 import pytest
 
 from chaos.errors import EngineError, Terminated
-from chaos.experiment.plan import Plan, Verdict
+from chaos.experiment.plan import Verdict
 from chaos.history.events import PhaseEvent
 from chaos.preflight import opening
 from chaos.reporting import block  # noqa: F401 - once here, not again in every inner session
 from chaos.reporting.formats import allure  # noqa: F401 - as above
-from chaos.reporting.listener import FanOut, Listener
-from chaos.reporting.result import TrialResult
-from chaos.stack.cleanup import sweep
 from tests.unit.reporting.runs import made, recorded
-from tests.unit.reporting.samples import STACK, plan, result
+from tests.unit.reporting.samples import STACK
+from tests.unit.testing.fakes import Trials
 
 pytest_plugins = ["pytester"]
-
-
-class Trials:
-    """Stands in for the loader, the doctor and the trial."""
-
-    def __init__(self) -> None:
-        self.verdict: Verdict = "HELD"
-        self.expect: Verdict = "HELD"
-        self.breaks: BaseException | None = None
-        self.missing: tuple[str, ...] = ()
-        self.warns = False
-        self.swept = 0
-        self.ran: list[tuple[int, Path]] = []
-
-    def load(self, path: Path, seed: int | None, times: int, faults: object) -> list[Plan]:
-        return [plan(self.expect, 4711 if seed is None else seed)] * times
-
-    def run_trials(
-        self,
-        plans: Sequence[Plan],
-        *,
-        keep: bool = False,
-        runs: Path = Path("reports/runs"),
-        listeners: Sequence[Listener] = (),
-    ) -> list[TrialResult]:
-        [drawn] = plans
-        self.ran.append((drawn.seed, runs))
-        if self.warns:
-            warnings.warn("unclosed socket", ResourceWarning, stacklevel=1)
-        done = result(self.verdict, expect=self.expect, seed=drawn.seed)
-        fan = FanOut(listeners)  # as in a real run: the page has no folder to go to here
-        fan.started(drawn, drawn.seed, 1, 1, done.run_dir)
-        fan.phase("load", None)
-        if self.breaks is None:
-            fan.phase("load", 5.0)
-            fan.finished(done)
-        else:
-            fan.failed(self.breaks)
-        if self.breaks is not None:
-            raise self.breaks
-        return [done]
-
-    def sweep(self, *, all_: bool) -> str:
-        self.swept += 1
-        return "nothing to clean"
-
-    def examine(self) -> Any:
-        finding = types.SimpleNamespace(name="loop", value="no loop device", remedy="modprobe loop")
-        readiness = types.SimpleNamespace(fault="san.lose", missing=self.missing)
-        return types.SimpleNamespace(missing=(), faults=[readiness], findings=[finding])
-
-
-@pytest.fixture
-def trials(monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester) -> Trials:
-    fakes = Trials()
-    trial, doctor = types.ModuleType("chaos.trials"), types.ModuleType("chaos.doctor")
-    trial.run_trials = fakes.run_trials  # type: ignore[attr-defined]
-    doctor.examine = fakes.examine  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "chaos.trials", trial)
-    monkeypatch.setitem(sys.modules, "chaos.doctor", doctor)
-    monkeypatch.setattr(opening, "load_stack", lambda *given: STACK)
-    monkeypatch.setattr(sweep, "sweep", fakes.sweep)
-    monkeypatch.setattr(opening, "load_trials", fakes.load)
-    for variable in ("CI", "HOLDFAST_REQUIRED"):
-        monkeypatch.delenv(variable, raising=False)
-    # Its summary would import the whole of Hypothesis anew in each of these sessions.
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
-    experiments = pytester.mkdir("experiments")
-    (experiments / "power_cut.yaml").write_text("# why\nexperiment: power_cut\nstack: compose.yaml\n", encoding="utf-8")
-    return fakes
 
 
 @pytest.mark.parametrize("verdict", ["HELD", "VIOLATED", "INCONCLUSIVE"])

@@ -1,0 +1,1 @@
+"""What pytest tests run trials with: experiments as items, fixtures, and properties."""
