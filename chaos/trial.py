@@ -129,7 +129,7 @@ class Trial:
             for reader in self._readers:
                 await reader.close()
             try:
-                if keep:
+                if keep and not self._lab.is_left:
                     await self._keep_luns()
             finally:
                 await self._lab.clear()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chaos.errors import Terminated
 from chaos.testing.session import UnexpectedVerdictError, session
 
 if TYPE_CHECKING:
@@ -44,10 +43,7 @@ class ExperimentItem(pytest.Item):
         self.user_properties.append(("seed", plans[0].seed))
         if reason := ours.require({fault.fault for fault in plans[0].schedule}):
             pytest.skip(reason)
-        try:
-            self.result = ours.run(plans)
-        except Terminated as stop:
-            pytest.exit("SIGTERM; everything is cleaned up", returncode=int(stop.code or 1))
+        self.result = ours.run(plans)
 
     def runtest(self) -> None:
         """Compare the verdict with the expected one."""

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from chaos.errors import HarnessError, UsageError
+import pytest
+
+from chaos.errors import HarnessError, Terminated, UsageError
 
 if TYPE_CHECKING:  # the plugin is loaded by every pytest run on this machine: light at import
     from chaos.doctor import Diagnosis
@@ -96,6 +98,8 @@ class Session:
                 listeners=(collector, heard, *self._listeners()),
                 leave_seconds=self.leave_seconds,
             )
+        except Terminated as stop:
+            pytest.exit("SIGTERM; everything is cleaned up", returncode=int(stop.code or 1))
         finally:
             self._tell("seed", plans[0].seed)
             if collector.run_dir is not None:

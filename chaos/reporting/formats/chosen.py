@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TextIO
 
-from chaos.errors import HarnessError
+from chaos.errors import HarnessError, UsageError
 from chaos.experiment.catalogue import FaultCatalogue
 from chaos.experiment.loader import load_plan
 from chaos.reporting.formats.github import ACTIONS_VARIABLE, SUMMARY_VARIABLE, Annotations, StepSummary
@@ -56,10 +56,10 @@ def report_again(
 ) -> TrialResult:
     """Judge a run folder once more; write its page, and the report that is asked for, into it anew.
 
-    A report that cannot be written costs no verdict.
+    A page that cannot be written costs no verdict.
 
     Raises:
-        UsageError: It is no run folder, or Allure's package is missing.
+        UsageError: It is no run folder, the report cannot be written there, or Allure's package is missing.
         HarnessError: There is no verdict; the reports say why.
     """
     run_dir = run_folder(run_dir)
@@ -89,7 +89,10 @@ def _again(report: Report, run_dir: Path) -> AtTheEnd:
         return JunitReport(path)
     if report == "allure":
         return _allure(path, clean=True)
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}; copy the run folder, and name that") from None
     return StepSummary(path)
 
 

@@ -142,7 +142,7 @@ async def lab(
     finally:
         leaving = True  # who ends from now on is to end
         try:
-            if made is not None and made.is_left and agent is not None and not agent.lost.is_set():
+            if orderly and made is not None and made.is_left and agent is not None and not agent.lost.is_set():
                 for line in _hand_over(made, agent, guard, leave_seconds):
                     log(line)
                 client.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.errors import Terminated
 from chaos.experiment.plan import Target, Trigger
 from tests.unit.testing.fakes import Trials
 
@@ -121,6 +122,11 @@ def test_what_is_wrong_is_told_before_anything_runs(
     run.assert_outcomes(failed=1)
     run.stdout.fnmatch_lines([f"E *{told}*"])
     assert trials.plans == []
+
+
+def test_sigterm_within_a_trial_of_a_test_ends_the_session_with_143(trials: Trials, pytester: pytest.Pytester) -> None:
+    trials.breaks = Terminated()
+    assert ran(pytester, CUT).ret == 143
 
 
 def test_a_trial_without_an_experiment_says_how_to_name_one(trials: Trials, pytester: pytest.Pytester) -> None:
