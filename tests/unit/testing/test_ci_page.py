@@ -87,7 +87,8 @@ def test_every_command_of_the_github_workflow_runs_and_leaves_what_is_kept(proje
     assert JUnitXml.fromfile(str(project / "holdfast.xml")).tests == 1
     assert summary.read_text().startswith("- **HELD** steady")
     by_use = {step["uses"].partition("@")[0]: step["with"] for step in GITHUB["steps"] if "with" in step}
-    kept = {*paths(by_use["actions/upload-artifact"]["path"]), *paths(by_use["actions/cache"]["path"])}
+    kept = {*paths(by_use["actions/upload-artifact"]["path"]), *paths(by_use["actions/cache/save"]["path"])}
+    assert by_use["actions/cache/save"].items() <= by_use["actions/cache/restore"].items()
     assert kept == {"reports/runs", "holdfast.xml", "allure-report", ".holdfast", ".images.tar", "allure-history.jsonl"}
     assert {each for each in kept if not (project / each).exists()} <= {".holdfast"}, "real trials make it"
 
