@@ -95,6 +95,18 @@ ALLOWED = {
         "explore",
         "audit",
     },
+    "gate": {
+        "errors",
+        "experiment",
+        "stack",
+        "faults",
+        "preflight",
+        "checks",
+        "reporting",
+        "doctor",
+        "trials",
+        "search",
+    },
     "driver_test": {"errors", "experiment", "spec", "stack", "preflight", "workload", "trials"},
     "testing": {
         "errors",

@@ -1,0 +1,1 @@
+"""`holdfast gate`: from many trials to GO, NO-GO or no decision."""
