@@ -23,7 +23,7 @@ from chaos.experiment.mix import mix_without
 from chaos.experiment.plan import Plan
 from chaos.faults.injector import Injector
 from chaos.faults.live import Surroundings
-from chaos.history.events import BLOBS, CANARY_DEVICE, CANARY_OWNER, COPIES, ROLE, Header, Note, PhaseEvent
+from chaos.history.events import BLOBS, CANARY_DEVICE, CANARY_OWNER, COPIES, PLANTED, ROLE, Header, Note, PhaseEvent
 from chaos.history.recorder import Recorder
 from chaos.history.told import NOBODY
 from chaos.reporting.listener import Teller
@@ -42,6 +42,7 @@ from chaos.workload.drivers import chosen_driver
 from chaos.workload.drivers.blame import drivers_place
 from chaos.workload.fleet import Fleet, ask_nobody
 from chaos.workload.logbook import Logbook
+from chaos.workload.planting import plant_loss
 from chaos.workload.reads.doors import (
     Door,
     Reader,
@@ -142,6 +143,9 @@ class Trial:
         fleet = await self._load()
         try:
             await self._bring_back()
+            if self._plan.plants_loss and not self._unrecoverable:
+                among, planting = fleet.settled_records(), self._stack.planting
+                self._note(PLANTED, await plant_loss(among, self._plan.seed, planting, self._running.execute))
             if not self._unrecoverable:
                 not_covered = await self._read_doors(fleet)
         finally:
@@ -199,14 +203,8 @@ class Trial:
 
     async def _load(self) -> Fleet:
         """Phones work, faults strike."""
-        fleet = Fleet(
-            self._plan.workload,
-            actions_of(self._plan),
-            self._driver,
-            self._front_door,
-            self._logbook,
-            self._stack.policy,
-        )
+        plan, policy = self._plan, self._stack.policy
+        fleet = Fleet(plan.workload, actions_of(plan), self._driver, self._front_door, self._logbook, policy)
         self._fleet = fleet
         try:
             self._watching = asyncio.create_task(self._roles.watch(self._note_role))

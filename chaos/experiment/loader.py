@@ -147,6 +147,7 @@ def _plan(document: Document, path: Path, faults: FaultCatalogue, seed: int | No
         images=dict(model.images),
         actions=_absolute(folder, model.actions) if model.actions is not None else None,
         inputs=_absolute(folder, model.inputs) if model.inputs is not None else None,
+        plants_loss=model.plants_loss,
     )
 
 
@@ -289,6 +290,8 @@ def _as_file(plan: Plan, folder: Path) -> dict[str, object]:
         data["actions"] = _relative(plan.actions, folder)
     if plan.inputs is not None:
         data["inputs"] = _relative(plan.inputs, folder)
+    if plan.plants_loss:
+        data["plants_loss"] = True
     data["workload"] = dict(plan.workload.settings)
     data["schedule"] = [_entry(fault) for fault in plan.schedule]
     data["checks"] = dict(vars(plan.checks))

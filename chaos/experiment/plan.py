@@ -222,6 +222,22 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Planting:
+    """How a record is removed behind the back of a service: a command inside a service.
+
+    Attributes:
+        run: `{owner}` and `{record}` in it stand for whose record it is and what it is called.
+    """
+
+    service: str
+    run: tuple[str, ...]
+
+    def command(self, owner: str, record: str) -> tuple[str, ...]:
+        """The command that removes this record."""
+        return tuple(each.replace("{owner}", owner).replace("{record}", record) for each in self.run)
+
+
+@dataclass(frozen=True)
 class Plan:
     """A fully drawn experiment.
 
@@ -233,6 +249,8 @@ class Plan:
         profiles: Compose profiles that are switched on.
         images: By service, the image that it runs in place of the stack's own, which is not built then.
         actions: The file of what users do, `chaos.workload.actions`; None: it is drawn from workload and seed.
+        plants_loss: Whether a record is removed behind the service's back before the final reads; then the trial has to
+            be VIOLATED, which shows that such a loss is seen.
         inputs: Of a run folder's plan, the list of what the run read; the files lie beside it.
         file: The experiment or plan that it was loaded from, as the user named it.
     """
@@ -254,4 +272,5 @@ class Plan:
     images: Mapping[str, str] = field(default_factory=dict)
     actions: Path | None = None
     inputs: Path | None = None
+    plants_loss: bool = False
     file: Path | None = field(default=None, compare=False)

@@ -255,6 +255,7 @@ class PlanModel(FileModel):
     images: dict[Name, Annotated[str, Field(min_length=1, max_length=4096)]] = {}
     actions: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     inputs: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    plants_loss: bool = False
 
 
 M = TypeVar("M", bound=FileModel)

@@ -97,6 +97,8 @@ class Header:
 
 COPIES, ROLE = "copies", "role"
 """Topics of the notes that say where a store's copies are, and who has a role from then on."""
+PLANTED = "planted"
+"""Topic of the note that a record, OWNER/RECORD, was removed behind the service's back."""
 BLOBS = "blobs"
 """The store of photos' contents, in notes about copies."""
 CANARY_OWNER, CANARY_DEVICE = "u-canary", "d-canary"

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from chaos.experiment.drivers import DEFAULT, DriverChoice
+from chaos.experiment.plan import Planting
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 ANY = "any "
@@ -270,6 +271,7 @@ class Stack:
         steady: Commands by service that succeed there once the whole stack is in its steady state.
         doors: Copies that are read directly at the end: (kind, service, container port).
         carrier: Whether phones reach the front door through a Toxiproxy of the run.
+        planting: How a record is removed behind the services' backs; None: the stack does not say.
         boots_at_once: Whether a cold restart starts what an engine starts that boots all at once, whatever depends on
             what.
         notes: What the Compose file says and has no meaning in a trial, a line each.
@@ -295,6 +297,7 @@ class Stack:
     doors: tuple[tuple[str, str, int], ...] = ()
     carrier: bool = False
     boots_at_once: bool = False
+    planting: Planting | None = None
     notes: tuple[str, ...] = ()
     unsafe: tuple[str, ...] = ()
     unset: tuple[str, ...] = ()

@@ -69,6 +69,13 @@ def _used_names(file: Checked) -> Found:
             yield file.at(loc, f"unknown service {name!r}", did_you_mean(name, services))
 
 
+def _planting(file: Checked) -> Found:
+    planting = file.model.chaos.plant_loss
+    if planting is not None and planting.service not in file.active:
+        loc: Loc = ("x-chaos", "plant_loss", "service")
+        yield file.at(loc, f"unknown service {planting.service!r}", did_you_mean(planting.service, file.active))
+
+
 def _recovery(file: Checked) -> Found:
     steps = file.model.chaos.recovery
     for i, step in enumerate(steps):
@@ -95,4 +102,11 @@ def _rebuilt(file: Checked, step: int, names: Sequence[str]) -> Found:
             yield file.at(loc, message, "name its volume, and that of its peers, under x-chaos.copies")
 
 
-_CHECKS: tuple[Callable[[Checked], Found], ...] = (*SERVICE_CHECKS, *DISK_CHECKS, _doors, _used_names, _recovery)
+_CHECKS: tuple[Callable[[Checked], Found], ...] = (
+    *SERVICE_CHECKS,
+    *DISK_CHECKS,
+    _doors,
+    _used_names,
+    _recovery,
+    _planting,
+)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import cast
 
+from chaos.experiment.plan import Planting
 from chaos.experiment.source import Place
 from chaos.stack.compose.mounts import Mounted, config_target, luns_of, meant, mounted, on_luns, thing
 from chaos.stack.compose.reading.dotenv import read_env_file
@@ -105,6 +106,7 @@ def make_stack(
         steady={name: command for name, command in chaos.steady.items() if name in active},
         doors=tuple((kind, *at) for kind, places in chaos.doors.items() for at in places if at[0] in active),
         carrier=chaos.carrier == "toxiproxy",
+        planting=Planting(chaos.plant_loss.service, chaos.plant_loss.run) if chaos.plant_loss else None,
         boots_at_once=chaos.cold_restart == "all-at-once",
         notes=tuple(notes),
     )

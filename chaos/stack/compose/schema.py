@@ -309,6 +309,19 @@ class RestoreModel(Strict):
     run: Annotated[Argv, Field(min_length=1)]
 
 
+class PlantingModel(Strict):
+    """How one record is removed behind the services' backs: a command inside a service."""
+
+    service: Name
+    run: Annotated[Argv, Field(min_length=1), AfterValidator(lambda value: _names_the_record(value))]
+
+
+def _names_the_record(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not any("{record}" in each for each in value):
+        fail("the command does not say which record it removes", "write {record}, and {owner}, where they belong")
+    return value
+
+
 class StepModel(Strict):
     """One of `x-chaos.recovery`: exactly one of rebuild, restore and initialise."""
 
@@ -376,6 +389,7 @@ class ChaosModel(Strict):
     doors: dict[Name, list[Annotated[tuple[str, int], _address("a door")]]] = {}
     carrier: Annotated[Literal["toxiproxy", "none"], BeforeValidator(_carrier)] = "none"
     recovery: list[StepModel] = []
+    plant_loss: PlantingModel | None = None
     cold_restart: Literal["in-order", "all-at-once"] = "in-order"
 
 

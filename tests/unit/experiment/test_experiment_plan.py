@@ -92,6 +92,7 @@ PLANS = st.builds(
     driver=st.none() | DRIVERS,
     driver_folder=st.none() | PATHS,
     profiles=st.lists(NAMES | AWKWARD, max_size=3).map(tuple),
+    plants_loss=st.booleans(),
     variables=st.dictionaries(st.sampled_from(["A", "B_2", "no", "null"]), TEXT | AWKWARD, max_size=3),
 )
 

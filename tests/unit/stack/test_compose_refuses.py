@@ -164,6 +164,8 @@ def test_a_mount_option_by_which_a_verdict_would_be_wrong_or_the_host_reached_is
         ("gateway:8080", "gateway:8080\n  steady: {db: []}", "steady"),
         ("gateway:8080", "gateway:8080\n  doors: {replica: [db]}", "8:21: a door should be service:port"),
         ("gateway:8080", "gateway:8080\n  doors: {replica: [db:5432]}", "8:21: db does not publish port 5432"),
+        ("gateway:8080", "gateway:8080\n  plant_loss: {service: bd, run: 'rm {record}'}", "unknown service 'bd'"),
+        ("gateway:8080", "gateway:8080\n  plant_loss: {service: db, run: rm all}", "which record it removes"),
         ("gateway:8080", "gateway:8080\n  recovery: [{name: x}]", "a step is one of rebuild, restore and initialise"),
         ("gateway:8080", "gateway:8080\n  recovery: [{rebuild: [db], initialise: true}]", "a step is one of rebuild"),
         ("gateway:8080", "gateway:8080\n  recovery: [{rebuild: [bd]}]", "unknown service 'bd'"),
