@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chaos.answering import Answer, answered, complain
-from chaos.cli_many import AsJson, Quiet, Seed, audit, explore, search
+from chaos.cli_many import AsJson, Quiet, Seed, audit, explore, gate, search
 from chaos.errors import EXIT_HARNESS, EXIT_HELD, EXIT_INCONCLUSIVE, EXIT_VIOLATED, UsageError
 from chaos.reporting.listener import Collector, FanOut
 from chaos.reporting.result import (
@@ -235,6 +235,7 @@ def run(
 app.command()(explore)
 app.command()(audit)
 app.command()(search)
+app.command()(gate)
 
 
 @app.command(name="driver-test")

@@ -1,4 +1,4 @@
-"""The commands that look for what loses records: `holdfast explore`, `holdfast audit` and `holdfast search`."""
+"""The commands of many trials: `holdfast explore`, `holdfast audit`, `holdfast search` and `holdfast gate`."""
 
 from __future__ import annotations
 
@@ -120,3 +120,38 @@ def search(
     with logged_to_file():
         result = search_file(file, seed, wanted, sys.stderr if as_json else sys.stdout, quiet=quiet)
     return Answer(telling.exit_code(result), telling.document(result), "\n".join(telling.told(result)))
+
+
+def gate(
+    policy: Annotated[
+        Path,
+        typer.Argument(metavar="POLICY", help="A policy; or the folder of a gate, which then goes on."),
+    ],
+    jobs: Jobs = 2,
+    seed: Seed = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The folder of an earlier gate, such as that of the last release."),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Run nothing: judge again what the folder of a gate holds.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> Answer:
+    """Run what a policy names, and say GO or NO-GO by how far that bounds the probability of a loss."""
+    from chaos.gate import telling
+    from chaos.gate.command import Wanted
+    from chaos.gate.command import gate as run_gate
+    from chaos.gate.decide import EXIT_CODES
+    from chaos.reporting.logfile import logged_to_file
+    from chaos.stack.cleanup.sweep import sweep
+
+    if not again:
+        sweep(all_=False)
+    wanted = Wanted(seed, jobs, against, again)
+    with logged_to_file():
+        result = run_gate(policy, wanted, sys.stderr if as_json else sys.stdout, quiet=quiet)
+    telling.write(result)
+    code = EXIT_CODES[result.decision.outcome]
+    return Answer(code, telling.document(result), "\n".join(telling.told(result)))

@@ -59,8 +59,10 @@ class Wanted:
     scheduler: str = ""
 
 
-def search_file(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, quiet: bool) -> Searched:
-    """Search; `out` takes what is told meanwhile.
+def search_file(
+    file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, quiet: bool, into: Path = FOLDER
+) -> Searched:
+    """Search; `out` takes what is told meanwhile, and the folder of a new search is made in `into`.
 
     Raises:
         UsageError: The experiment cannot be run, or the folder holds no search.
@@ -69,11 +71,11 @@ def search_file(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, qu
     if wanted.scheduler:
         import chaos.search.executors.scheduled  # noqa: F401 - where it is not installed, nothing is begun
     with asyncio.Runner() as runner:
-        return runner.run(with_sigterm(_searched(file, seed, wanted, out, quiet=quiet)))
+        return runner.run(with_sigterm(_searched(file, seed, wanted, out, into, quiet=quiet)))
 
 
-async def _searched(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, quiet: bool) -> Searched:
-    opened, folder, kept = await asyncio.to_thread(_opened, file, seed)
+async def _searched(file: Path, seed: int | None, wanted: Wanted, out: TextIO, into: Path, *, quiet: bool) -> Searched:
+    opened, folder, kept = await asyncio.to_thread(_opened, file, seed, into)
 
     def say(line: str) -> None:
         if not quiet:
@@ -153,23 +155,23 @@ async def _shrunk(
     return [await shrinking.shrink(lambda line: say(f"  {line}"))]
 
 
-def _opened(file: Path, seed: int | None) -> tuple[Opened, Path, Kept]:
+def _opened(file: Path, seed: int | None, into: Path) -> tuple[Opened, Path, Kept]:
     """The experiment, the folder of its search (a new one, or the one that was named), and what its trials read."""
     goes_on = file.is_dir()
     if goes_on and not (file / INPUTS_FOLDER / PLAN_FILE).is_file():
         raise UsageError(f"{file} holds no search; name an experiment, or a folder below {FOLDER}")
     if goes_on and seed is not None:
         raise UsageError(f"{file} was begun with its own seed; leave --seed out")
-    folder = file if goes_on else _begin(open_experiment(file, seed))
+    folder = file if goes_on else _begin(open_experiment(file, seed), into)
     begun = folder / INPUTS_FOLDER
     opened = open_experiment(begun / PLAN_FILE)
     return opened, folder, Kept(begun, read_manifest(begun / MANIFEST_FILE), opened.sources)
 
 
-def _begin(opened: Opened) -> Path:
+def _begin(opened: Opened, into: Path) -> Path:
     """Make the folder of a new search, with all that it is run from."""
     plan = opened.plans[0]
-    folder = FOLDER / Run.begin(plan.seed).id
+    folder = into / Run.begin(plan.seed).id
     begun = folder / INPUTS_FOLDER
     begun.mkdir(parents=True)
     files = driver_files((plan.driver or opened.stack.driver).name, plan.driver_folder)

@@ -97,6 +97,7 @@ ALLOWED = {
     },
     "gate": {
         "errors",
+        "history",
         "experiment",
         "stack",
         "faults",
@@ -123,7 +124,7 @@ ALLOWED = {
     "answering": {"errors", "reporting", "stack"},
     "manual": {"errors"},
     "__main__": {"cli"},
-    "cli_many": {"answering", "errors", "reporting", "stack", "explore", "search", "audit"},
+    "cli_many": {"answering", "errors", "reporting", "stack", "explore", "search", "audit", "gate"},
     "cli": {
         "answering",
         "errors",

@@ -31,10 +31,8 @@ class Shell:
         return self.code, "no such table"
 
 
-def planted(
-    shell: Shell, seed: int = 1, planting: Planting | None = PLANTING, among: list[tuple[str, str]] = AMONG
-) -> str:
-    return asyncio.run(plant_loss(among, seed, planting, shell.execute))
+def planted(shell: Shell, seed: int = 1, planting: Planting | None = PLANTING, *, some: bool = True) -> str:
+    return asyncio.run(plant_loss(AMONG if some else [], seed, planting, shell.execute))
 
 
 def test_one_record_is_drawn_by_the_seed_and_removed_by_the_command_of_the_stack() -> None:

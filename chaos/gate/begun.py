@@ -1,0 +1,99 @@
+"""The folder of a gate: what it was begun with, so that it goes on with the same and can be judged again offline."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from chaos.errors import UsageError
+from chaos.experiment.loader import DRAWN_SEED_MAX
+from chaos.gate.policy import Policy, load_policy
+from chaos.gate.untested import Untested, untested
+from chaos.preflight.opening import Opened
+from chaos.stack.engine.identity import Run
+
+FOLDER: Final = Path("reports/gates")
+BEGUN_FILE: Final = "gate.json"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a gate was begun with.
+
+    Attributes:
+        file: The policy's, as the user named it.
+        seed: From which the seed of each trial is drawn.
+        at: In UTC.
+        inputs: What the policy, its experiments and their Compose files held, as digests by path.
+        untested: What no trial of it can show.
+    """
+
+    policy: Policy
+    file: Path
+    seed: int
+    at: datetime
+    inputs: Mapping[str, str]
+    untested: Untested
+
+
+_FORM: Final = TypeAdapter(Begun)
+
+
+def begin(file: Path, seed: int | None) -> tuple[Path, Begun, Mapping[str, Opened]]:
+    """Make the folder of a new gate.
+
+    Raises:
+        UsageError: The policy, or something that it names, cannot be run.
+    """
+    policy, stacks = load_policy(file)
+    seed = random.SystemRandom().randint(1, DRAWN_SEED_MAX) if seed is None else seed
+    at = datetime.now(UTC).replace(microsecond=0)
+    begun = Begun(policy, file, seed, at, _digests(file, policy, stacks), untested(policy, stacks))
+    folder = FOLDER / Run.begin(seed).id
+    folder.mkdir(parents=True)
+    (folder / BEGUN_FILE).write_bytes(_FORM.dump_json(begun, indent=2))
+    return folder, begun, stacks
+
+
+def read_begun(folder: Path) -> Begun:
+    """What the gate in a folder was begun with.
+
+    Raises:
+        UsageError: It holds no gate.
+    """
+    try:
+        return _FORM.validate_json((folder / BEGUN_FILE).read_bytes())
+    except (OSError, ValidationError):
+        raise UsageError(f"{folder} holds no gate; name a policy, or a folder below {FOLDER}") from None
+
+
+def go_on(folder: Path) -> tuple[Begun, Mapping[str, Opened]]:
+    """What a gate goes on with.
+
+    Raises:
+        UsageError: It holds no gate, or something is no longer as it was when it was begun.
+    """
+    begun = read_begun(folder)
+    policy, stacks = load_policy(begun.file)
+    now = _digests(begun.file, policy, stacks)
+    if changed := sorted(path for path in {*now, *begun.inputs} if now.get(path) != begun.inputs.get(path)):
+        raise UsageError(
+            f"{', '.join(changed[:3])} changed since {folder} was begun, and trials of two versions decide nothing; "
+            f"begin a new gate: holdfast gate {begun.file}"
+        )
+    return begun, stacks
+
+
+def _digests(file: Path, policy: Policy, stacks: Mapping[str, Opened]) -> dict[str, str]:
+    experiments = (each.file for stratum in policy.strata for each in stratum.experiments)
+    searches = (each.experiment for each in policy.searches)
+    composed = (path for opened in stacks.values() for path in opened.plans[0].stack)
+    named: Iterable[Path] = (file, *experiments, *searches, *policy.counterexamples, *composed)
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in dict.fromkeys(named)}

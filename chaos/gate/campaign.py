@@ -1,0 +1,281 @@
+"""The trials of a gate: counterexamples first, then planted losses, then the strata; each is a line of its folder.
+
+One loss ends it. What was stopped goes on where it was: the lines say what is still to be run, and from which seed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+from chaos.checks.classes import NOTED, VIOLATING
+from chaos.checks.verdict import Judgement
+from chaos.errors import HarnessError
+from chaos.experiment.loader import DRAWN_SEED_MAX
+from chaos.experiment.plan import Plan
+from chaos.gate.counted import Counted, Part, bound_of, sensitivity_of, trials_left
+from chaos.gate.policy import Experiment, Policy, Stratum
+from chaos.history.events import PLANTED
+from chaos.history.reader import read_history
+from chaos.preflight.opening import Opened
+from chaos.reporting.listener import Listener, Silent
+from chaos.reporting.page.file import write_report
+from chaos.reporting.progress.kept import KeptLines
+from chaos.reporting.result import HISTORY_FILE, TrialResult
+from chaos.reporting.words import counted, one_line
+
+TRIALS_FILE: Final = "trials.jsonl"
+TRIALS_FOLDER: Final = "trials"
+CRASHES_MAX: Final = 3
+"""Calls one after the other that the harness ended, before the gate ends too."""
+_PLANTED_TRIES: Final = 2
+"""Trials for each loss that is to be planted, at most: some may crash."""
+_LOST: Final = frozenset({"lost", "seen-then-lost"})
+_MENDING: Final = ("heal", "recover", "converge")
+
+
+class RunTrials(Protocol):
+    """Runs trials, as `chaos.trials.run_trials` does."""
+
+    def __call__(
+        self,
+        plans: Sequence[Plan],
+        *,
+        jobs: int,
+        runs: Path,
+        listeners: Sequence[Listener],
+        stop_after: Callable[[TrialResult], bool],
+    ) -> object:
+        """Run them."""
+
+
+class Campaign:
+    """The trials of one gate.
+
+    Attributes:
+        trials: Every line, those of earlier sessions too.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        stacks: Mapping[str, Opened],
+        folder: Path,
+        seed: int,
+        run_trials: RunTrials,
+        *,
+        jobs: int = 1,
+        tell: Callable[[Counted], None] = lambda line: None,
+        listeners: Sequence[Listener] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Read what earlier sessions have run; nothing is run yet.
+
+        Args:
+            policy: What is to be run.
+            stacks: Each stack of the policy.
+            folder: Of the gate.
+            seed: From which the seed of each trial is drawn.
+            run_trials: Runs them.
+            jobs: Stack copies at once.
+            tell: Takes each trial when it is over.
+            listeners: Hear what trials tell of themselves.
+            clock: Counts seconds.
+        """
+        self._policy = policy
+        self._stacks = stacks
+        self._folder = folder
+        self._seed = seed
+        self._run_trials = run_trials
+        self._jobs = jobs
+        self._tell = tell
+        self._listeners = listeners
+        self._clock = clock
+        self._begun = clock()
+        self._crashes = 0
+        self._lines = KeptLines(folder / TRIALS_FILE, Counted)
+        self.trials: list[Counted] = [*self._lines.read()]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to be run: something was lost, or the time is used up."""
+        minutes = self._policy.minutes
+        late = minutes is not None and self._clock() - self._begun >= minutes * 60
+        return late or any(each.loses for each in self.trials)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the time of the policy; None: it has no limit."""
+        minutes = self._policy.minutes
+        return None if minutes is None else max(0.0, minutes * 60 - (self._clock() - self._begun))
+
+    def run(self) -> None:
+        """Run all that is still to be run, and searches left out.
+
+        Raises:
+            UsageError: Something cannot be run.
+            HarnessError: Anything but the service failed, several times; what was run until then is kept.
+        """
+        for file in self._policy.counterexamples:
+            left = partial(self._counterexamples_left, str(file))
+            self._until("counterexample", str(file), (Experiment(file),), left)
+        for stack, experiments in self._policy.stacks.items():
+            if self._stacks[stack].stack.planting is not None:
+                self._until("planted", stack, experiments, partial(self._planted_left, stack))
+        for stratum in self._policy.strata:
+            self._until("stratum", stratum.name, stratum.experiments, partial(self._stratum_left, stratum))
+
+    def take(self, line: Counted) -> None:
+        """Keep what came of a trial."""
+        self._lines.add(line)
+        self.trials.append(line)
+        self._tell(line)
+
+    def _counterexamples_left(self, file: str) -> int:
+        """One trial; another where it came to no verdict, so often as calls may crash."""
+        run = [each for each in self.trials if each.part == "counterexample" and each.of == file]
+        return int(not any(each.outcome == "HELD" for each in run) and len(run) < CRASHES_MAX)
+
+    def _planted_left(self, stack: str) -> int:
+        run = sum(each.part == "planted" and each.of == stack for each in self.trials)
+        missing = self._policy.planted - sensitivity_of(self._policy, stack, self.trials).planted
+        return max(0, min(missing, _PLANTED_TRIES * self._policy.planted - run))
+
+    def _stratum_left(self, stratum: Stratum) -> int:
+        return trials_left(self._policy, bound_of(self._policy, stratum, self.trials))
+
+    def _until(self, part: Part, of: str, experiments: Sequence[Experiment], left: Callable[[], int]) -> None:
+        """Run trials of a part until none is left or the gate is over."""
+        while not self.is_over and (count := left()):
+            first = max((each.number for each in self.trials if (each.part, each.of) == (part, of)), default=0) + 1
+            numbers = range(first, first + count)
+            plans = [self._plan(part, of, number, experiments) for number in numbers]
+            self._call(_Batch(self, part, of, numbers, self._folder), plans)
+
+    def _plan(self, part: Part, of: str, number: int, experiments: Sequence[Experiment]) -> Plan:
+        """Experiments take turns, each trial with a seed of its own."""
+        seed = random.Random(f"{self._seed}/{part}/{of}/{number}").randint(1, DRAWN_SEED_MAX)
+        plan = experiments[(number - 1) % len(experiments)].plan(seed)
+        return replace(plan, plants_loss=True) if part == "planted" else plan
+
+    def _call(self, batch: _Batch, plans: Sequence[Plan]) -> None:
+        try:
+            self._run_trials(
+                plans,
+                jobs=self._jobs,
+                runs=self._folder / TRIALS_FOLDER,
+                listeners=[batch, *self._listeners],
+                stop_after=lambda result: self.is_over,
+            )
+            self._crashes = 0
+        except HarnessError:
+            self._crashes += 1
+            if self._crashes == CRASHES_MAX:
+                raise
+        if batch.error is not None:  # a run goes on without a listener that fails; a gate has nothing to go on with
+            raise batch.error
+
+
+class _Batch(Silent):
+    """Keeps the trials of one call as lines; the batch knows which numbers they have."""
+
+    def __init__(self, campaign: Campaign, part: Part, of: str, numbers: Sequence[int], folder: Path) -> None:
+        self._campaign = campaign
+        self._part: Part = part
+        self._of = of
+        self._numbers = numbers
+        self._folder = folder
+        self._under_way: dict[Path, tuple[int, Plan, float]] = {}
+        self.error: Exception | None = None
+
+    def started(self, plan: Plan, seed: int, trial: int, times: int, run_dir: Path) -> None:
+        self._under_way[run_dir] = (self._numbers[trial - 1], plan, time.monotonic())
+
+    def finished(self, result: TrialResult) -> None:
+        number, _, begun = self._under_way.pop(result.run_dir)
+        try:
+            seconds = time.monotonic() - begun
+            line = observed(self._part, self._of, number, result, self._folder, seconds)
+            self._campaign.take(line)
+            if line.loses:
+                write_report(result)
+        except Exception as error:
+            self.error = error
+            raise
+
+    def failed(self, error: BaseException) -> None:
+        """A trial that crashed says nothing of the service; one that was stopped is run when the gate goes on."""
+        if not isinstance(error, HarnessError):
+            return
+        for run_dir, (number, plan, begun) in self._under_way.items():
+            line = Counted(
+                self._part,
+                self._of,
+                number,
+                plan.seed,
+                "crashed",
+                why=one_line(str(error)),
+                folder=_folder_in(self._folder, run_dir),
+                experiment=plan.experiment,
+                seconds=round(time.monotonic() - begun, 3),
+            )
+            self._campaign.take(line)
+        self._under_way.clear()
+
+
+def observed(part: Part, of: str, number: int, result: TrialResult, campaign: Path, seconds: float = 0.0) -> Counted:
+    """A finished trial as a line of the gate in the folder `campaign`."""
+    planted, judgement = _planted(result), result.judgement
+    operations = {} if judgement is None else judgement.operations
+    total = sum(operations.values())
+    return Counted(
+        part,
+        of,
+        number,
+        result.plan.seed,
+        result.verdict,
+        why=result.reason,
+        folder=_folder_in(campaign, result.run_dir),
+        experiment=result.plan.experiment,
+        planted=planted,
+        seen=planted in _named(judgement, _LOST),
+        beside=_beside(judgement, planted) if planted and result.verdict == "VIOLATED" else "",
+        recover_seconds=round(sum(result.phases.get(name, 0.0) for name in _MENDING), 3),
+        indeterminate_share=round(operations.get("info", 0) / total, 6) if total else None,
+        seconds=round(seconds, 3),
+        images=dict(result.images),
+        not_covered=tuple(result.not_covered),
+    )
+
+
+def _folder_in(campaign: Path, run_dir: Path) -> str:
+    """A run folder as seen from that of the gate."""
+    return str(run_dir.resolve().relative_to(campaign.resolve()))
+
+
+def _planted(result: TrialResult) -> str:
+    """OWNER/RECORD that was removed behind the service's back; empty for none."""
+    if not result.plan.plants_loss:
+        return ""
+    notes = read_history(result.run_dir / HISTORY_FILE).notes
+    return next((note.text for note in notes if note.topic == PLANTED), "")
+
+
+def _named(judgement: Judgement | None, classes: Collection[str]) -> list[str]:
+    """OWNER/RECORD of every record of these classes that has a life story."""
+    records = [] if judgement is None else judgement.records
+    return [f"{each.owner}/{each.record}" for each in records if set(each.classes) & set(classes)]
+
+
+def _beside(judgement: Judgement | None, planted: str) -> str:
+    """What is violated beside the planted loss, in words."""
+    others = [name for name in _named(judgement, VIOLATING) if name != planted]
+    noted = [] if judgement is None else [name for name in NOTED if judgement.anomalies.get(name)]
+    if noted:
+        return ", ".join(noted)
+    return f"{counted(len(others), 'record')} beside the planted one, the first {others[0]}" if others else ""

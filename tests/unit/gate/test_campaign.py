@@ -1,0 +1,192 @@
+"""What a gate runs, in which order, when it ends, and that it goes on where it was. No stack is started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.errors import HarnessError
+from chaos.experiment.plan import Plan
+from chaos.gate import campaign as module
+from chaos.gate.campaign import TRIALS_FILE, Campaign
+from chaos.gate.counted import Counted
+from chaos.gate.decide import decide
+from chaos.gate.policy import Policy, load_policy
+from chaos.preflight.opening import Opened
+from tests.unit.gate.simulated import Simulated
+from tests.unit.gate.test_policy import EXPERIMENTS, WHOLE
+
+
+@pytest.fixture(autouse=True)
+def _no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "write_report", lambda result: None)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Policy, dict[str, Opened]]:
+    file = tmp_path_factory.mktemp("policy") / "release.yaml"
+    file.write_text(WHOLE)
+    policy, stacks = load_policy(file)
+    return replace(policy, searches=(), counterexamples=(EXPERIMENTS / "steady.yaml",)), dict(stacks)
+
+
+Gate = Callable[..., Campaign]
+
+
+@pytest.fixture
+def gate(whole: tuple[Policy, dict[str, Opened]], tmp_path: Path) -> Gate:
+    def made(simulated: Simulated, **changes: Any) -> Campaign:
+        clock = changes.pop("clock", lambda: 0.0)
+        stacks = changes.pop("stacks", whole[1])
+        return Campaign(replace(whole[0], **changes), stacks, tmp_path, 7, simulated, clock=clock)
+
+    return made
+
+
+def parts(trials: list[Counted]) -> list[tuple[str, str, int]]:
+    """How many trials of each part, in the order in which they were run."""
+    found: list[tuple[str, str, int]] = []
+    for each in trials:
+        if not found or found[-1][:2] != (each.part, Path(each.of).name):
+            found.append((each.part, Path(each.of).name, 0))
+        found[-1] = (*found[-1][:2], found[-1][2] + 1)
+    return found
+
+
+def test_counterexamples_come_first_then_planted_losses_then_each_stratum_to_its_bound(
+    gate: Gate, whole: tuple[Policy, dict[str, Opened]]
+) -> None:
+    simulated = Simulated()
+    run = gate(simulated)
+    run.run()
+    assert parts(run.trials) == [
+        ("counterexample", "steady.yaml", 1),
+        ("planted", "minimal", 30),
+        ("stratum", "disk", 82),
+        ("stratum", "process", 40),
+    ]
+    assert simulated.calls == [1, 30, 82, 40], "so that trials of a part share warm stack copies"
+    assert decide(whole[0], run.trials).outcome == "GO"
+    assert len({plan.seed for plan in simulated.plans}) > 140
+    disk = [each.experiment for each in run.trials if each.of == "disk"]
+    assert disk[:4] == ["power_cut", "disk_io_error"] * 2
+
+
+def test_one_loss_ends_it_and_it_does_not_go_on(gate: Gate) -> None:
+    seen: list[Plan] = []
+
+    def says(plan: Plan) -> Any:
+        if plan.plants_loss:
+            return "VIOLATED"
+        seen.append(plan)
+        return "VIOLATED" if len(seen) == 5 else "HELD"
+
+    run = gate(Simulated(says))
+    run.run()
+    assert parts(run.trials)[-1] == ("stratum", "disk", 4)
+    again = gate(Simulated())
+    again.run()
+    assert again.trials == run.trials
+
+
+def test_a_stack_that_loses_more_than_what_was_planted_ends_it_too(gate: Gate) -> None:
+    simulated = Simulated()
+    simulated.also_lost = ("u-01/ben-2",)
+    run = gate(simulated)
+    run.run()
+    assert parts(run.trials)[-1] == ("planted", "minimal", 1)
+    assert run.trials[-1].seen
+    assert run.trials[-1].beside == "1 record beside the planted one, the first u-01/ben-2"
+
+
+def test_a_planted_loss_that_the_trial_does_not_name_is_not_seen(gate: Gate) -> None:
+    run = gate(Simulated(lambda plan: "HELD"))
+    run.run()
+    planted = [each for each in run.trials if each.part == "planted"]
+    assert len(planted) == 30
+    assert not any(each.seen for each in planted)
+
+
+def test_nothing_is_planted_on_a_stack_that_does_not_say_how(
+    gate: Gate, whole: tuple[Policy, dict[str, Opened]]
+) -> None:
+    opened = whole[1]["minimal"]
+    run = gate(Simulated(), stacks={"minimal": replace(opened, stack=replace(opened.stack, planting=None))})
+    run.run()
+    assert [part for part, _, _ in parts(run.trials)] == ["counterexample", "stratum", "stratum"]
+    assert any("no loss was planted" in each for each in decide(whole[0], run.trials).reasons)
+
+
+def test_what_was_stopped_goes_on_where_it_was_with_the_same_seeds(gate: Gate, tmp_path: Path) -> None:
+    once = gate(Simulated())
+    once.run()
+    (tmp_path / TRIALS_FILE).unlink()
+    (tmp_path / "trials").rename(tmp_path / "before")
+    stopped = Simulated()
+
+    def stop() -> None:
+        if len(stopped.plans) == 50:
+            raise KeyboardInterrupt
+
+    stopped.between = stop
+    with pytest.raises(KeyboardInterrupt):
+        gate(stopped).run()
+    with (tmp_path / TRIALS_FILE).open("ab") as file:
+        file.write(b'{"part": "str')  # it was killed while it wrote
+    (tmp_path / "trials").rename(tmp_path / "first")
+    rest = gate(Simulated())
+    rest.run()
+    assert [(each.of, each.number, each.seed) for each in rest.trials] == [
+        (each.of, each.number, each.seed) for each in once.trials
+    ]
+
+
+def test_a_trial_that_crashes_is_counted_and_the_others_go_on(gate: Gate) -> None:
+    seen: list[Plan] = []
+
+    def says(plan: Plan) -> Any:
+        seen.append(plan)
+        return None if len(seen) == 40 else "VIOLATED" if plan.plants_loss else "HELD"
+
+    run = gate(Simulated(says))
+    run.run()
+    (crashed,) = [each for each in run.trials if each.outcome == "crashed"]
+    assert (crashed.part, crashed.why) == ("stratum", "no engine answers")
+    assert sum(each.of == "disk" and each.outcome == "HELD" for each in run.trials) == 82
+
+
+def test_three_crashes_in_a_row_end_it(gate: Gate) -> None:
+    run = gate(Simulated(lambda plan: None))
+    with pytest.raises(HarnessError, match="no engine answers"):
+        run.run()
+    assert [each.outcome for each in run.trials] == ["crashed"] * 3
+
+
+def test_when_the_time_is_over_nothing_new_begins(gate: Gate) -> None:
+    now = 0.0
+    simulated = Simulated()
+
+    def pass_time() -> None:
+        nonlocal now
+        now += 10.0
+
+    simulated.between = pass_time
+    run = gate(simulated, minutes=10, clock=lambda: now)
+    run.run()
+    assert len(run.trials) == 60
+
+
+def test_a_line_that_cannot_be_kept_ends_it(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run goes on without a listener that fails; a gate would run the same trials for ever."""
+    run = gate(Simulated())
+
+    def full(line: Counted) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(run._lines, "add", full)
+    with pytest.raises(OSError, match="no space"):
+        run.run()
