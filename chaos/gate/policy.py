@@ -31,10 +31,12 @@ class Experiment:
 
     Attributes:
         variables: In the place of its own; None: its own.
+        require_mix: Whether HELD needs the whole mix; None: as the experiment has it.
     """
 
     file: Path
     variables: Mapping[str, str] | None = field(default=None, repr=False)
+    require_mix: bool | None = None
 
     def plan(self, seed: int) -> Plan:
         """The plan of one trial; a plan has its own seed.
@@ -43,7 +45,7 @@ class Experiment:
             UsageError: It cannot be loaded.
         """
         is_plan = kind_of(self.file) == "plan"
-        return self._with_variables(load_trials(self.file, None if is_plan else seed, 1, catalogue())[0])
+        return self._changed(load_trials(self.file, None if is_plan else seed, 1, catalogue())[0])
 
     def opened(self) -> Opened:
         """It with its stack and its driver.
@@ -55,9 +57,11 @@ class Experiment:
         opened = open_experiment(self.file, None if is_plan else 0)
         if self.variables is None:
             return opened
-        return open_plans([self._with_variables(each) for each in opened.plans], os.environ)
+        return open_plans([self._changed(each) for each in opened.plans], os.environ)
 
-    def _with_variables(self, plan: Plan) -> Plan:
+    def _changed(self, plan: Plan) -> Plan:
+        if self.require_mix is not None:
+            plan = replace(plan, checks=replace(plan.checks, require_mix=self.require_mix))
         return plan if self.variables is None else replace(plan, variables=self.variables)
 
 
@@ -188,7 +192,9 @@ class _Loading:
     def _stratum(self, name: str, model: StratumModel) -> Stratum:
         probability = model.loss_probability_max or self._model.loss_probability_max
         self._require_trials(name, model.trials, probability)
-        experiments = tuple(Experiment(self._place(file), model.variables) for file in model.experiments)
+        experiments = tuple(
+            Experiment(self._place(file), model.variables, model.require_mix) for file in model.experiments
+        )
         stacks: list[str] = []
         for i, each in enumerate(experiments):
             opened = self._opened(each)

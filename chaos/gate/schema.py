@@ -34,6 +34,7 @@ class StratumModel(Strict):
     experiments: Annotated[Files, Field(min_length=1, max_length=100)]
     trials: Count
     variables: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] | None = None
+    require_mix: bool | None = None
     loss_probability_max: Probability | None = None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.experiment.files import is_experiment
 from chaos.experiment.loader import load, load_plan, write_plan
 from chaos.faults import catalogue
 from chaos.preflight.preview import warnings
@@ -13,7 +14,7 @@ from chaos.preflight.targets import check_targets
 from chaos.stack.compose import load_stack
 
 FOLDER = Path(__file__).parents[3] / "experiments"
-FILES = sorted(path for path in FOLDER.rglob("*.yaml"))
+FILES = sorted(path for path in FOLDER.rglob("*.yaml") if is_experiment(path))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
