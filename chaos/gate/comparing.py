@@ -8,7 +8,7 @@ from statistics import fmean, median
 
 from chaos.gate.counted import Bound, Counted, bound_of
 from chaos.gate.policy import Policy, Regression
-from chaos.reporting.words import plain, share
+from chaos.reporting.words import at_most, plain, share
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,6 @@ def _worse(most: Regression, each: Compared) -> Iterator[str]:
     factor = most.loss_bound_factor_max
     if factor is not None and before.limit and now.limit is not None and now.limit / before.limit > factor:
         yield (
-            f"{each.stratum}: a loss is bounded at {share(now.limit)}, {share(before.limit)} before; "
+            f"{each.stratum}: a loss is bounded at {at_most(now.limit)}, {at_most(before.limit)} before; "
             f"at most {plain(factor)} times as much wanted"
         )

@@ -10,8 +10,8 @@ from typing import Final, Literal
 from chaos.errors import EXIT_HELD, EXIT_INCONCLUSIVE, EXIT_VIOLATED
 from chaos.gate.counted import Bound, Counted, Sensitivity, bound_of, sensitivity_of
 from chaos.gate.policy import Policy
+from chaos.reporting.words import at_most, share
 from chaos.reporting.words import counted as told_count
-from chaos.reporting.words import share
 
 Outcome = Literal["GO", "NO-GO", "NO DECISION"]
 EXIT_CODES: Final[dict[Outcome, int]] = {
@@ -63,7 +63,7 @@ def reached(bound: Bound) -> str:
     """A bound that is reached, in a line."""
     stratum = bound.stratum
     return (
-        f"{stratum.name}: a trial loses an acknowledged record with at most {share(bound.limit or 0.0)}, "
+        f"{stratum.name}: a trial loses an acknowledged record with at most {at_most(bound.limit or 0.0)}, "
         f"by {told_count(bound.clean, 'clean trial')}; at most {share(stratum.loss_probability_max)} wanted"
     )
 
@@ -103,7 +103,7 @@ def _bound(policy: Policy, bound: Bound) -> Iterator[str]:
     if not bound.is_reached and bound.limit is not None:
         needs = "no number of trials can do that" if bound.needed is None else f"{bound.needed} can do that"
         yield (
-            f"{name}: {told_count(bound.clean, 'clean trial')} bound a loss at {share(bound.limit)}, "
+            f"{name}: {told_count(bound.clean, 'clean trial')} bound a loss at {at_most(bound.limit)}, "
             f"at most {share(bound.stratum.loss_probability_max)} wanted: {needs}"
         )
 

@@ -13,7 +13,7 @@ from chaos.gate.counted import Bound
 from chaos.gate.decide import EXIT_CODES, Outcome
 from chaos.reporting.page.page import environment
 from chaos.reporting.result import REPORT_FILE, RESULT_FILE, Document, dumps, jsonable
-from chaos.reporting.words import counted, date, plain, share
+from chaos.reporting.words import at_least, at_most, counted, date, plain, share
 
 LIKE: Final[Mapping[Outcome, Verdict]] = {"GO": "HELD", "NO-GO": "VIOLATED", "NO DECISION": "INCONCLUSIVE"}
 _THIRTY: Final = "Thirty clean trials bound a loss at 9.5 % at 95 % and no better."
@@ -35,7 +35,7 @@ def told(gated: Gated) -> list[str]:
     lines += [f"  {_bound(each)}" for each in decision.bounds]
     lines += [
         f"  stack {each.stack}: {each.seen:,} of {each.planted:,} planted losses seen: a loss is seen with at least "
-        f"{share(each.limit)}"
+        f"{at_least(each.limit)}"
         for each in decision.stacks
     ]
     lines += ["", *(f"  {line}" for line in claims(gated)), f"  {_THIRTY}", ""]
@@ -147,6 +147,8 @@ def page(gated: Gated) -> str:
             compared=gated.compared,
             differing=gated.differing,
             share=lambda value: "none" if value is None else share(value),
+            at_most=lambda value: "none" if value is None else at_most(value),
+            at_least=at_least,
             seconds_of=lambda value: "" if value is None else f"{plain(round(value, 1))} s",
         )
     )
@@ -163,7 +165,7 @@ def write(gated: Gated) -> None:
 def _bound(bound: Bound) -> str:
     stratum = bound.stratum
     told_trials = f"{bound.clean} clean, {bound.inconclusive} inconclusive, {bound.violated} violated"
-    limit = "no bound" if bound.limit is None else f"a loss at most {share(bound.limit)}"
+    limit = "no bound" if bound.limit is None else f"a loss at most {at_most(bound.limit)}"
     return f"{stratum.name}: {told_trials}: {limit}, {share(stratum.loss_probability_max)} wanted"
 
 

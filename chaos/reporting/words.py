@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -28,6 +29,16 @@ def plain(number: float) -> str:
 def share(part: float) -> str:
     """0.35 as "35 %"."""
     return f"{plain(round(part * 100, 1))} %"
+
+
+def at_most(part: float) -> str:
+    """0.10041 as "10.1 %": a limit that is rounded up, so that it holds."""
+    return share(math.ceil(part * 1000 - 1e-6) / 1000)
+
+
+def at_least(part: float) -> str:
+    """0.8859 as "88.5 %": a limit that is rounded down, so that it holds."""
+    return share(math.floor(part * 1000 + 1e-6) / 1000)
 
 
 def duration(seconds: float) -> str:

@@ -11,12 +11,19 @@ import random
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from chaos.faults import catalogue
+from chaos.gate.begun import Begun
+from chaos.gate.command import Gated
+from chaos.gate.comparing import compare
+from chaos.gate.decide import decide
+from chaos.gate.telling import page as gate_page
+from chaos.gate.untested import Untested
 from chaos.history.events import Event, FaultEvent, Header, Note, PhaseEvent
 from chaos.reporting.formats.chosen import report_again
 from chaos.reporting.page.file import HtmlReport
@@ -24,6 +31,8 @@ from chaos.reporting.page.overview import overview
 from chaos.reporting.result import WORST_FIRST, Broken
 from tests.unit.checks.plant import PLANTS
 from tests.unit.checks.service import Load, legal_history
+from tests.unit.gate.samples import STACK, planted, policy
+from tests.unit.gate.samples import held as held_trials
 from tests.unit.reporting.runs import made, recorded
 from tests.unit.reporting.samples import plan, result
 
@@ -83,6 +92,19 @@ def over_several(folder: Path) -> Path:
     return at
 
 
+def of_a_gate(folder: Path) -> Path:
+    """The page of a gate that found a loss, beside an earlier one."""
+    asked = policy("disk", LONG)
+    trials = [*planted(), *held_trials(40), replace(held_trials(1, LONG)[0], outcome="VIOLATED", why=LONG)]
+    known = Untested({"disk.power_cut": (LONG,)}, (LONG, "process.kill"), {STACK: (LONG,)}, {STACK: (f"db:/{LONG}",)})
+    begun = Begun(asked, Path("release.yaml"), 7, datetime(2026, 11, 30, tzinfo=UTC), {}, known)
+    compared, _ = compare(asked, trials, (policy("disk"), trials))
+    at = folder / "report.html"
+    gated = Gated(folder, begun, trials, decide(asked, trials), compared, Path(LONG), known.off_luns, (LONG,))
+    at.write_text(gate_page(gated), encoding="utf-8")
+    return at
+
+
 def broken_off(folder: Path) -> Path:
     run_dir = made([*recorded(), PhaseEvent("fresh devices", 99_000_000_000, "begun")], folder)
     listener = HtmlReport()
@@ -98,7 +120,9 @@ def _reported(events: list[Event], folder: Path) -> Path:
 
 
 @pytest.fixture(
-    scope="module", params=[violated, held, broken_off, with_logs, over_several], ids=lambda make: str(make.__name__)
+    scope="module",
+    params=[violated, held, broken_off, with_logs, over_several, of_a_gate],
+    ids=lambda make: str(make.__name__),
 )
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made_at: Path = request.param(tmp_path_factory.mktemp(request.param.__name__))
