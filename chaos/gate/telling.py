@@ -174,12 +174,12 @@ def _comparisons(gated: Gated) -> Iterator[str]:
         if each.before is None:
             yield f"{each.stratum} is new"
             continue
-        for what, before, now in (
-            ("bound", each.before.limit, each.now.limit),
-            ("unknown operations", each.before.indeterminate_share, each.now.indeterminate_share),
+        for what, words, before, now in (
+            ("a loss at most", at_most, each.before.limit, each.now.limit),
+            ("unknown operations", share, each.before.indeterminate_share, each.now.indeterminate_share),
         ):
             if before is not None and now is not None:
-                yield f"{each.stratum}: {what} {share(now)}, {share(before)} before"
+                yield f"{each.stratum}: {what} {words(now)}, {words(before)} before"
         if each.before.recover_seconds is not None and each.now.recover_seconds is not None:
             now_seconds, before_seconds = each.now.recover_seconds, each.before.recover_seconds
             yield (

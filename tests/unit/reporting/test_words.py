@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chaos.experiment.plan import ScheduledFault, Target, Trigger
-from chaos.reporting.words import announcement, classes, counted, evidence, scheduled, share, size
+from chaos.reporting.words import announcement, at_least, at_most, classes, counted, evidence, scheduled, share, size
 from tests.unit.reporting.samples import plan
 
 
@@ -69,6 +69,11 @@ def test_numbers_read_as_people_write_them() -> None:
         "2 MB",
         "3.25 GB",
     ]
+
+
+def test_a_limit_is_rounded_so_that_it_holds() -> None:
+    assert [at_most(part) for part in (0.1, 0.10001, 0.0999, 0.0, 1.0)] == ["10 %", "10.1 %", "10 %", "0 %", "100 %"]
+    assert [at_least(part) for part in (0.9, 0.90001, 0.8999, 0.0, 1.0)] == ["90 %", "90 %", "89.9 %", "0 %", "100 %"]
 
 
 def test_evidence_and_classes_leave_out_nothing_but_zeros_of_classes() -> None:
