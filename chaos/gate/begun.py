@@ -94,6 +94,7 @@ def go_on(folder: Path) -> tuple[Begun, Mapping[str, Opened]]:
 def _digests(file: Path, policy: Policy, stacks: Mapping[str, Opened]) -> dict[str, str]:
     experiments = (each.file for stratum in policy.strata for each in stratum.experiments)
     searches = (each.experiment for each in policy.searches)
+    counterexamples = (each.file for each in policy.counterexamples)
     composed = (path for opened in stacks.values() for path in opened.plans[0].stack)
-    named: Iterable[Path] = (file, *experiments, *searches, *policy.counterexamples, *composed)
+    named: Iterable[Path] = (file, *experiments, *searches, *counterexamples, *composed)
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in dict.fromkeys(named)}

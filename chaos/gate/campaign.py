@@ -19,7 +19,7 @@ from chaos.errors import HarnessError
 from chaos.experiment.loader import DRAWN_SEED_MAX
 from chaos.experiment.plan import Plan
 from chaos.gate.counted import Counted, Part, bound_of, sensitivity_of, trials_left
-from chaos.gate.policy import Experiment, Policy, Stratum
+from chaos.gate.policy import Counterexample, Experiment, Policy, Stratum
 from chaos.history.events import PLANTED
 from chaos.history.reader import read_history
 from chaos.preflight.opening import Opened
@@ -33,8 +33,8 @@ TRIALS_FILE: Final = "trials.jsonl"
 TRIALS_FOLDER: Final = "trials"
 CRASHES_MAX: Final = 3
 """Calls one after the other that the harness ended, before the gate ends too."""
-_PLANTED_TRIES: Final = 2
-"""Trials for each loss that is to be planted, at most: some may crash."""
+_TRIES_MAX: Final = 3
+"""Trials at most for each counterexample and planted loss that is to count: some may crash."""
 _LOST: Final = frozenset({"lost", "seen-then-lost"})
 _MENDING: Final = ("heal", "recover", "converge")
 
@@ -121,9 +121,9 @@ class Campaign:
             UsageError: Something cannot be run.
             HarnessError: Anything but the service failed, several times; what was run until then is kept.
         """
-        for file in self._policy.counterexamples:
-            left = partial(self._counterexamples_left, str(file))
-            self._until("counterexample", str(file), (Experiment(file),), left)
+        for each in self._policy.counterexamples:
+            left = partial(self._counterexamples_left, each)
+            self._until("counterexample", str(each.file), (Experiment(each.file),), left)
         for stack, experiments in self._policy.stacks.items():
             if self._stacks[stack].stack.planting is not None:
                 self._until("planted", stack, experiments, partial(self._planted_left, stack))
@@ -136,15 +136,16 @@ class Campaign:
         self.trials.append(line)
         self._tell(line)
 
-    def _counterexamples_left(self, file: str) -> int:
-        """One trial; another where it came to no verdict, so often as calls may crash."""
-        run = [each for each in self.trials if each.part == "counterexample" and each.of == file]
-        return int(not any(each.outcome == "HELD" for each in run) and len(run) < CRASHES_MAX)
+    def _counterexamples_left(self, counterexample: Counterexample) -> int:
+        """Those that are wanted; further ones where some come to no verdict, within bounds."""
+        run = [each for each in self.trials if (each.part, each.of) == ("counterexample", str(counterexample.file))]
+        held = sum(each.outcome == "HELD" for each in run)
+        return max(0, min(counterexample.times - held, counterexample.times * _TRIES_MAX - len(run)))
 
     def _planted_left(self, stack: str) -> int:
         run = sum(each.part == "planted" and each.of == stack for each in self.trials)
         missing = self._policy.planted - sensitivity_of(self._policy, stack, self.trials).planted
-        return max(0, min(missing, _PLANTED_TRIES * self._policy.planted - run))
+        return max(0, min(missing, self._policy.planted * _TRIES_MAX - run))
 
     def _stratum_left(self, stratum: Stratum) -> int:
         return trials_left(self._policy, bound_of(self._policy, stratum, self.trials))

@@ -95,7 +95,7 @@ def gate(target: Path, wanted: Wanted, out: TextIO, *, quiet: bool) -> Gated:
     earlier = _earlier(wanted.against) if wanted.against is not None else None
     if wanted.again:
         begun = read_begun(target)
-        trials, differing = judged_again(target)
+        trials, differing = judged_again(target, all_trials(target, begun))
         return _gated(target, begun, trials, wanted.against, earlier, differing)
     stacks: Mapping[str, Opened]
     if target.is_dir():
@@ -162,17 +162,17 @@ def searched(folder: Path, name: str) -> list[Counted]:
     ]
 
 
-def judged_again(folder: Path) -> tuple[list[Counted], tuple[str, ...]]:
-    """Every trial judged again from its history, without its stack; and those that come to something else now.
+def judged_again(folder: Path, lines: Sequence[Counted]) -> tuple[list[Counted], tuple[str, ...]]:
+    """These trials judged again from their histories, without a stack; and those that come to something else now.
 
     Of a search only what it found has a history; of the rest its own line counts.
 
     Raises:
-        UsageError: The folder holds no gate, or a run folder is not there.
+        UsageError: A run folder is not there.
+        HarnessError: A history cannot be judged.
     """
-    begun = read_begun(folder)
     found, differing = [], []
-    for line in all_trials(folder, begun):
+    for line in lines:
         if line.part == "search" or line.outcome == "crashed":
             found.append(line)
             continue

@@ -76,10 +76,10 @@ def _losses(trials: Sequence[Counted]) -> Iterator[str]:
 
 
 def _counterexamples(policy: Policy, trials: Sequence[Counted]) -> Iterator[str]:
-    held = {each.of for each in trials if each.part == "counterexample" and each.outcome == "HELD"}
-    for file in map(str, policy.counterexamples):
-        if file not in held:
-            yield f"the counterexample {file} has no verdict that counts"
+    held = Counter(each.of for each in trials if each.part == "counterexample" and each.outcome == "HELD")
+    for each in policy.counterexamples:
+        if held[str(each.file)] < each.times:
+            yield f"the counterexample {each.file} was HELD {held[str(each.file)]} times, {each.times} wanted"
 
 
 def _sensitivities(policy: Policy, stacks: Sequence[Sensitivity], trials: Sequence[Counted]) -> Iterator[str]:

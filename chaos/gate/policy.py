@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,9 +22,11 @@ from chaos.faults import catalogue
 from chaos.gate.schema import PolicyModel, StratumModel
 from chaos.gate.statistics import sensitivity_limit, trials_needed
 from chaos.preflight.opening import Opened, open_experiment, open_plans
+from chaos.search.shrink import COUNTEREXAMPLE_FILE
 
 COUNTEREXAMPLES_FOLDER: Final = "counterexamples"
 """Beside a policy: what is run first where the policy names nothing."""
+_TIMES_MAX: Final = 10
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,19 @@ class Experiment:
     def _changed(self, plan: Plan) -> Plan:
         if self.require_mix is not None:
             plan = replace(plan, checks=replace(plan.checks, require_mix=self.require_mix))
-        return plan if self.variables is None else replace(plan, variables=self.variables)
+        return plan if self.variables is None else replace(plan, variables=self.variables, expect="HELD")
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """What has lost records once, and must not any more.
+
+    Attributes:
+        times: How often it has to be HELD: what came again now and then has to be looked at several times.
+    """
+
+    file: Path
+    times: int
 
 
 @dataclass(frozen=True)
@@ -110,7 +126,7 @@ class Policy:
         test: "exact": all trials of a stratum are run. "sequential": it ends as soon as its bound is reached.
         inconclusive_share_max: Of the trials of a stratum; more is no decision.
         minutes: After so many nothing new begins.
-        counterexamples: Plans and experiments that are run before all else.
+        counterexamples: They are run before all else.
         planted: Losses on each stack.
     """
 
@@ -120,7 +136,7 @@ class Policy:
     test: Literal["exact", "sequential"]
     inconclusive_share_max: float
     minutes: float | None
-    counterexamples: tuple[Path, ...]
+    counterexamples: tuple[Counterexample, ...]
     strata: tuple[Stratum, ...]
     searches: tuple[Searching, ...]
     planted: int
@@ -202,7 +218,7 @@ class _Loading:
                 continue
             stacks.append(self._stack(opened))
             where = ("strata", name, "experiments", i)
-            if model.variables is None and opened.plans[0].expect != "HELD":
+            if opened.plans[0].expect != "HELD":
                 message = f"{each.file} expects {opened.plans[0].expect}, and a gate is to find that nothing is lost"
                 self._problem(where, message, "take it out, or give `variables` with which it must hold")
             elif stacks[-1] != stacks[0]:
@@ -239,12 +255,12 @@ class _Loading:
             self._opened(Experiment(file))
             yield Searching(name, file, model.trials, model.minutes, model.guided)
 
-    def _counterexamples(self) -> Iterator[Path]:
+    def _counterexamples(self) -> Iterator[Counterexample]:
         named = self._model.counterexamples
         for path in map(self._place, [COUNTEREXAMPLES_FOLDER] if named is None else named):
             for file in _runnable(path) if path.is_dir() or named is None else [path]:
                 if self._opened(Experiment(file)) is not None:
-                    yield file
+                    yield Counterexample(file, _times(file))
 
     def _opened(self, experiment: Experiment) -> Opened | None:
         key = (experiment.file, None if experiment.variables is None else tuple(experiment.variables.items()))
@@ -261,6 +277,18 @@ class _Loading:
 
     def _problem(self, loc: tuple[str | int, ...], message: str, hint: str) -> None:
         self._problems.append(find(self._document.root, loc)[1].problem(message, hint))
+
+
+def _times(file: Path) -> int:
+    """How often a counterexample is tried: so that a loss that is still there is seen, with 95 %, in few trials."""
+    try:
+        kept = json.loads((file.parent / COUNTEREXAMPLE_FILE).read_text(encoding="utf-8"))
+        rate = kept["came_again"] / kept["measured"]
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):  # written by hand, or it never came again
+        return 1
+    if not 0 < rate < 1:
+        return 1 if rate >= 1 else _TIMES_MAX
+    return min(_TIMES_MAX, math.ceil(math.log(0.05) / math.log1p(-rate)))
 
 
 def _runnable(folder: Path) -> Sequence[Path]:

@@ -15,7 +15,7 @@ from chaos.gate import campaign as module
 from chaos.gate.campaign import TRIALS_FILE, Campaign
 from chaos.gate.counted import Counted
 from chaos.gate.decide import decide
-from chaos.gate.policy import Policy, load_policy
+from chaos.gate.policy import Counterexample, Policy, load_policy
 from chaos.preflight.opening import Opened
 from tests.unit.gate.simulated import Simulated
 from tests.unit.gate.test_policy import EXPERIMENTS, WHOLE
@@ -31,7 +31,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Policy, dict[str, O
     file = tmp_path_factory.mktemp("policy") / "release.yaml"
     file.write_text(WHOLE)
     policy, stacks = load_policy(file)
-    return replace(policy, searches=(), counterexamples=(EXPERIMENTS / "steady.yaml",)), dict(stacks)
+    return replace(policy, searches=(), counterexamples=(Counterexample(EXPERIMENTS / "steady.yaml", 2),)), dict(stacks)
 
 
 Gate = Callable[..., Campaign]
@@ -64,12 +64,12 @@ def test_counterexamples_come_first_then_planted_losses_then_each_stratum_to_its
     run = gate(simulated)
     run.run()
     assert parts(run.trials) == [
-        ("counterexample", "steady.yaml", 1),
+        ("counterexample", "steady.yaml", 2),
         ("planted", "minimal", 30),
         ("stratum", "disk", 82),
         ("stratum", "process", 40),
     ]
-    assert simulated.calls == [1, 30, 82, 40], "so that trials of a part share warm stack copies"
+    assert simulated.calls == [2, 30, 82, 40], "so that trials of a part share warm stack copies"
     assert decide(whole[0], run.trials).outcome == "GO"
     assert len({plan.seed for plan in simulated.plans}) > 140
     disk = [each.experiment for each in run.trials if each.of == "disk"]
@@ -87,7 +87,7 @@ def test_one_loss_ends_it_and_it_does_not_go_on(gate: Gate) -> None:
 
     run = gate(Simulated(says))
     run.run()
-    assert parts(run.trials)[-1] == ("stratum", "disk", 4)
+    assert parts(run.trials)[-1] == ("stratum", "disk", 3)
     again = gate(Simulated())
     again.run()
     assert again.trials == run.trials

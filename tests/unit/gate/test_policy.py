@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import SourceError
-from chaos.gate.policy import Policy, load_policy
+from chaos.gate.policy import Counterexample, Policy, load_policy
 
 ROOT = Path(__file__).parents[3]
 EXPERIMENTS = ROOT / "experiments"
@@ -113,7 +113,10 @@ def test_counterexamples_beside_the_policy_are_found_without_being_named(tmp_pat
     text = (EXPERIMENTS / "power_cut.yaml").read_text()
     (kept / "kept.yaml").write_text(text.replace("../fixtures", str(ROOT / "fixtures")))
     shutil.copy(ROOT / "fixtures/minimal/compose.yaml", kept / "compose.yaml")
-    assert loaded(tmp_path).counterexamples == (kept / "kept.yaml",)
+    assert loaded(tmp_path).counterexamples == (Counterexample(kept / "kept.yaml", 1),)
+    for came_again, times in ((5, 1), (2, 6), (0, 10)):
+        (kept / "counterexample.json").write_text(f'{{"came_again": {came_again}, "measured": 5}}')
+        assert loaded(tmp_path).counterexamples[0].times == times
     assert loaded(tmp_path, f"{WHOLE}counterexamples: []\n").counterexamples == ()
 
 
