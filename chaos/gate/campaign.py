@@ -210,9 +210,7 @@ class _Batch(Silent):
             raise
 
     def failed(self, error: BaseException) -> None:
-        """A trial that crashed says nothing of the service; one that was stopped is run when the gate goes on."""
-        if not isinstance(error, HarnessError):
-            return
+        """Whatever ended trials that were under way, they count as without a verdict: a loss may take its time."""
         for run_dir, (number, plan, begun) in self._under_way.items():
             line = Counted(
                 self._part,
@@ -220,7 +218,7 @@ class _Batch(Silent):
                 number,
                 plan.seed,
                 "crashed",
-                why=one_line(str(error)),
+                why=one_line(str(error)) or type(error).__name__,
                 folder=_folder_in(self._folder, run_dir),
                 experiment=plan.experiment,
                 seconds=round(time.monotonic() - begun, 3),

@@ -21,8 +21,8 @@ class Counted:
         part: What it was run for.
         of: The stratum, the search, the stack (of a planted loss), or the file (of a counterexample).
         number: From 1, of this part of the gate.
-        outcome: The verdict; "crashed": Holdfast or the host failed, which says nothing about the service. Of a trial
-            with a planted loss VIOLATED is what it must be.
+        outcome: The verdict; "crashed": there is none, since Holdfast or the host failed, or the trial was ended. Of a
+            trial with a planted loss VIOLATED is what it must be.
         why: The reason of the verdict, or the error.
         folder: Of the trial, below that of the gate.
         planted: OWNER/RECORD that was removed behind the service's back.

@@ -79,7 +79,7 @@ def _counterexamples(policy: Policy, trials: Sequence[Counted]) -> Iterator[str]
     held = Counter(each.of for each in trials if each.part == "counterexample" and each.outcome == "HELD")
     for each in policy.counterexamples:
         if held[str(each.file)] < each.times:
-            yield f"the counterexample {each.file} was HELD {held[str(each.file)]} times, {each.times} wanted"
+            yield f"the counterexample {each.file} was HELD {held[str(each.file)]} of {each.times} times"
 
 
 def _sensitivities(policy: Policy, stacks: Sequence[Sensitivity], trials: Sequence[Counted]) -> Iterator[str]:

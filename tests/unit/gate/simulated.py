@@ -58,11 +58,13 @@ class Simulated:
             folder = runs / f"{len(self.plans):04d}"
             folder.mkdir(parents=True)
             fan.started(plan, plan.seed, number, len(plans), folder)
-            said = self.says(plan)
-            if said is None:
-                error = HarnessError("no engine answers")
+            try:
+                said = self.says(plan)
+                if said is None:
+                    raise HarnessError("no engine answers")
+            except BaseException as error:
                 fan.failed(error)
-                raise error
+                raise
             found = self._result(plan, said, folder)
             fan.finished(found)
             if stop_after(found):

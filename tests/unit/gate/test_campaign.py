@@ -159,6 +159,24 @@ def test_a_trial_that_crashes_is_counted_and_the_others_go_on(gate: Gate) -> Non
     assert sum(each.of == "disk" and each.outcome == "HELD" for each in run.trials) == 82
 
 
+def test_a_trial_that_was_under_way_when_the_gate_was_stopped_counts_as_one_without_a_verdict(gate: Gate) -> None:
+    """A trial that loses something may take longer; to leave it out would make the bound better than it is."""
+    seen: list[Plan] = []
+
+    def says(plan: Plan) -> Any:
+        seen.append(plan)
+        if len(seen) == 40:
+            raise KeyboardInterrupt
+        return "VIOLATED" if plan.plants_loss else "HELD"
+
+    with pytest.raises(KeyboardInterrupt):
+        gate(Simulated(says)).run()
+    run = gate(Simulated())
+    assert [(each.part, each.outcome, each.why) for each in run.trials[39:]] == [
+        ("stratum", "crashed", "KeyboardInterrupt")
+    ]
+
+
 def test_three_crashes_in_a_row_end_it(gate: Gate) -> None:
     run = gate(Simulated(lambda plan: None))
     with pytest.raises(HarnessError, match="no engine answers"):

@@ -94,7 +94,7 @@ def test_every_counterexample_must_be_held() -> None:
     asked = policy(counterexamples=(Counterexample(Path("a.yaml"), 1), Counterexample(Path("b.yaml"), 2)))
     lines = [*planted(), *held(60), Counted("counterexample", "a.yaml", 1, 1, "HELD")]
     unsure, sure = (Counted("counterexample", "b.yaml", 1, 1, each) for each in ("INCONCLUSIVE", "HELD"))
-    assert decide(asked, [*lines, sure, unsure]).reasons == ("the counterexample b.yaml was HELD 1 times, 2 wanted",)
+    assert decide(asked, [*lines, sure, unsure]).reasons == ("the counterexample b.yaml was HELD 1 of 2 times",)
     assert decide(asked, [*lines, sure, sure]).outcome == "GO"
 
 
