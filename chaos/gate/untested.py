@@ -61,5 +61,6 @@ def _asked(policy: Policy) -> Iterable[str]:
         for each in stratum.experiments:
             yield from (fault.fault for fault in each.plan(0).schedule)
     for search in policy.searches:
-        patterns = Experiment(search.experiment).plan(0).search.faults or ("*",)
+        promised = Experiment(search.experiment).plan(0).search
+        patterns = (*promised.faults, *promised.one_of) or ("*",)
         yield from (name for name in known_faults() if any(fnmatchcase(name, pattern) for pattern in patterns))

@@ -15,7 +15,7 @@ from chaos.gate.decide import decide
 from chaos.gate.policy import Policy, load_policy
 from chaos.trials import run_trials
 from tests.unit.gate.test_ready import FOLDER
-from tests.zoo import table
+from tests.zoo.table import table
 
 pytestmark = pytest.mark.engine
 

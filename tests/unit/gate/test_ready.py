@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaos.gate.policy import load_policy
-from tests.zoo import table
+from tests.zoo.table import table
 
 FOLDER = Path(__file__).parents[3] / "experiments" / "policies"
 COVERED = (
