@@ -20,11 +20,11 @@ from chaos.preflight.opening import Opened
 from chaos.reporting.listener import Silent
 from chaos.reporting.progress.kept import KeptLines
 from chaos.reporting.recall import recall
-from chaos.search.campaign import TRIALS_FILE as TRIED_FILE
 from chaos.search.campaign import TRIALS_FOLDER as TRIED_FOLDER
 from chaos.search.campaign import Budget
 from chaos.search.command import Wanted as WantedOfSearch
 from chaos.search.command import search_file
+from chaos.search.results import TRIALS_FILE as TRIED_FILE
 from chaos.search.tried import Tried
 from chaos.trials import run_trials
 
