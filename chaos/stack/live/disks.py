@@ -56,11 +56,27 @@ class Disks:
 
     async def make(self, bases: Mapping[str, str]) -> None:
         """Clone LUNs from files (paths in the agent) and attach them; one of the same name is dropped."""
-        await asyncio.gather(*(self._make(name, base) for name, base in bases.items()))
+        await all_over(self._make(name, base) for name, base in bases.items())
 
     async def make_crashed(self, bases: Mapping[str, str], crashes: Mapping[str, Crash]) -> None:
         """As `make`, of what a power cut would have left of LUNs over these files; then as `reattach`."""
         await all_over(self._make_crashed(name, base, crashes[name]) for name, base in bases.items())
+
+    async def put_in_place(
+        self, checked: Iterable[str], blanks: Mapping[str, str], unmounting: asyncio.Future[None]
+    ) -> list[str]:
+        """`reattach` some LUNs, and `make` others in the place of those that are gone.
+
+        These are made whatever the checks say: whoever asked for them takes them for replaced.
+        """
+
+        async def replace() -> list[str]:
+            if blanks:
+                await asyncio.shield(unmounting)
+                await self.make(blanks)
+            return []
+
+        return [said for each in await all_over((self.reattach(checked, unmounting), replace())) for said in each]
 
     async def reattach(self, luns: Iterable[str], unmounting: asyncio.Future[None]) -> list[str]:
         """Attach LUNs anew after a boot-time check, which replays the journal; return what the checks said.
@@ -79,7 +95,7 @@ class Disks:
                 await asyncio.shield(unmounting)
             return await self._reattach(name)
 
-        return list(await asyncio.gather(*(reattach(name) for name in luns)))
+        return await all_over(reattach(name) for name in luns)
 
     async def fill(self, name: str, image: str, path: str) -> None:
         """Make a file, a path in the agent, of which a LUN is cloned that has what its bound folder has.

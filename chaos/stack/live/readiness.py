@@ -8,6 +8,7 @@ import functools
 import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from typing import TypeVar
 
 from chaos.errors import AgentError, HarnessError
 from chaos.stack.engine import containers
@@ -26,6 +27,7 @@ _FIRST_SECONDS_MAX = 2.0
 """A service that ends before it is asked for the first time is not noticed until then."""
 
 Failure = type[HarnessError]
+T = TypeVar("T")
 
 
 class Readiness:
@@ -269,8 +271,10 @@ def raised_as(error: Failure) -> Iterator[None]:
         raise error(str(refused)) from refused
 
 
-async def all_over(calls: Iterable[Awaitable[None]]) -> None:
+async def all_over(calls: Iterable[Awaitable[T]]) -> list[T]:
     """Wait until all of these have ended, and raise the first error; the agent's before any other."""
-    errors = [error for error in await asyncio.gather(*calls, return_exceptions=True) if error is not None]
+    ended = await asyncio.gather(*calls, return_exceptions=True)
+    errors = [each for each in ended if isinstance(each, BaseException)]
     for error in sorted(errors, key=lambda error: not isinstance(error, AgentError)):
         raise error
+    return [each for each in ended if not isinstance(each, BaseException)]

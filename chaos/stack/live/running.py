@@ -250,10 +250,7 @@ class RunningStack:
         removal = asyncio.create_task(self._remove(anew, self.disks.set_aside([*blanks, *checked])))
         try:
             with self.waits.of("the file systems to be checked"):
-                said = await self.disks.reattach(checked, removal)
-            if blanks:
-                await asyncio.shield(removal)
-                await self.disks.make(blanks)
+                said = await self.disks.put_in_place(checked, blanks, removal)
             self.hostnames.draw(self.stack.services_on(tuple(blanks)))
             await self._make(anew, Unrecoverable)
         finally:
