@@ -133,6 +133,10 @@ def gate(
         Path | None,
         typer.Option(metavar="FOLDER", help="The folder of an earlier gate, such as that of the last release."),
     ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SERVICE=REF", help="Run a service with this image, in every stack that has it."),
+    ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Run nothing: judge again what the folder of a gate holds.")
     ] = False,
@@ -144,12 +148,13 @@ def gate(
     from chaos.gate.command import Wanted
     from chaos.gate.command import gate as run_gate
     from chaos.gate.decide import EXIT_CODES
+    from chaos.preflight.opening import images_by_service
     from chaos.reporting.logfile import logged_to_file
     from chaos.stack.cleanup.sweep import sweep
 
     if not again:
         sweep(all_=False)
-    wanted = Wanted(seed, jobs, against, again)
+    wanted = Wanted(seed, jobs, against, again, images_by_service(image or ()))
     with logged_to_file():
         result = run_gate(policy, wanted, sys.stderr if as_json else sys.stdout, quiet=quiet)
     telling.write(result)

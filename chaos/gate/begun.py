@@ -31,6 +31,7 @@ class Begun:
         file: The policy's, as the user named it.
         seed: From which the seed of each trial is drawn.
         at: In UTC.
+        images: By service, what it runs in place of its own image.
         inputs: What the policy, its experiments and their Compose files held, as digests by path.
         untested: What no trial of it can show.
     """
@@ -39,6 +40,7 @@ class Begun:
     file: Path
     seed: int
     at: datetime
+    images: Mapping[str, str]
     inputs: Mapping[str, str]
     untested: Untested
 
@@ -46,16 +48,16 @@ class Begun:
 _FORM: Final = TypeAdapter(Begun)
 
 
-def begin(file: Path, seed: int | None) -> tuple[Path, Begun, Mapping[str, Opened]]:
+def begin(file: Path, seed: int | None, images: Mapping[str, str]) -> tuple[Path, Begun, Mapping[str, Opened]]:
     """Make the folder of a new gate.
 
     Raises:
         UsageError: The policy, or something that it names, cannot be run.
     """
-    policy, stacks = load_policy(file)
+    policy, stacks = load_policy(file, images)
     seed = random.SystemRandom().randint(1, DRAWN_SEED_MAX) if seed is None else seed
     at = datetime.now(UTC).replace(microsecond=0)
-    begun = Begun(policy, file, seed, at, _digests(file, policy, stacks), untested(policy, stacks))
+    begun = Begun(policy, file, seed, at, images, _digests(file, policy, stacks), untested(policy, stacks))
     folder = FOLDER / Run.begin(seed).id
     folder.mkdir(parents=True)
     (folder / BEGUN_FILE).write_bytes(_FORM.dump_json(begun, indent=2))
@@ -81,7 +83,7 @@ def go_on(folder: Path) -> tuple[Begun, Mapping[str, Opened]]:
         UsageError: It holds no gate, or something is no longer as it was when it was begun.
     """
     begun = read_begun(folder)
-    policy, stacks = load_policy(begun.file)
+    policy, stacks = load_policy(begun.file, begun.images)
     now = _digests(begun.file, policy, stacks)
     if changed := sorted(path for path in {*now, *begun.inputs} if now.get(path) != begun.inputs.get(path)):
         raise UsageError(
@@ -93,8 +95,8 @@ def go_on(folder: Path) -> tuple[Begun, Mapping[str, Opened]]:
 
 def _digests(file: Path, policy: Policy, stacks: Mapping[str, Opened]) -> dict[str, str]:
     experiments = (each.file for stratum in policy.strata for each in stratum.experiments)
-    searches = (each.experiment for each in policy.searches)
-    counterexamples = (each.file for each in policy.counterexamples)
+    searches = (each.experiment.file for each in policy.searches)
+    counterexamples = (each.experiment.file for each in policy.counterexamples)
     composed = (path for opened in stacks.values() for path in opened.plans[0].stack)
     named: Iterable[Path] = (file, *experiments, *searches, *counterexamples, *composed)
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in dict.fromkeys(named)}

@@ -123,7 +123,7 @@ class Campaign:
         """
         for each in self._policy.counterexamples:
             left = partial(self._counterexamples_left, each)
-            self._until("counterexample", str(each.file), (Experiment(each.file),), left)
+            self._until("counterexample", str(each.experiment.file), (each.experiment,), left)
         for stack, experiments in self._policy.stacks.items():
             if self._stacks[stack].stack.planting is not None:
                 self._until("planted", stack, experiments, partial(self._planted_left, stack))
@@ -138,7 +138,8 @@ class Campaign:
 
     def _counterexamples_left(self, counterexample: Counterexample) -> int:
         """Those that are wanted; further ones where some come to no verdict, within bounds."""
-        run = [each for each in self.trials if (each.part, each.of) == ("counterexample", str(counterexample.file))]
+        name = str(counterexample.experiment.file)
+        run = [each for each in self.trials if (each.part, each.of) == ("counterexample", name)]
         held = sum(each.outcome == "HELD" for each in run)
         return max(0, min(counterexample.times - held, counterexample.times * _TRIES_MAX - len(run)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -39,6 +39,7 @@ class Wanted:
         seed: Of a new gate; None: a fresh one.
         jobs: Stack copies at once.
         against: The folder of an earlier gate, such as that of the last release.
+        images: Of a new gate: by service, what it runs in place of its own image.
         again: Nothing is run: what the folder holds is judged again.
     """
 
@@ -46,6 +47,7 @@ class Wanted:
     jobs: int = 1
     against: Path | None = None
     again: bool = False
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ def gate(target: Path, wanted: Wanted, out: TextIO, *, quiet: bool) -> Gated:
             out.write(f"{line}\n")
             out.flush()
 
-    if wanted.seed is not None and target.is_dir():
-        raise UsageError(f"{target} was begun with its own seed; leave --seed out")
+    if (wanted.seed is not None or wanted.images) and target.is_dir():
+        raise UsageError(f"{target} was begun with a seed and images of its own; leave --seed and --image out")
     if wanted.again and not target.is_dir():
         raise UsageError(f"{target} is no folder; --again judges what a gate has kept in a folder below {FOLDER}")
     earlier = _earlier(wanted.against) if wanted.against is not None else None
@@ -101,7 +103,7 @@ def gate(target: Path, wanted: Wanted, out: TextIO, *, quiet: bool) -> Gated:
     if target.is_dir():
         folder, (begun, stacks) = target, go_on(target)
     else:
-        folder, begun, stacks = begin(target, wanted.seed)
+        folder, begun, stacks = begin(target, wanted.seed, wanted.images)
     say(f"{begun.policy.name}: seed {begun.seed}, folder {folder}")
     campaign = Campaign(
         begun.policy,
@@ -215,10 +217,10 @@ def _search(
     """Search, or go on with it; what it finds is left as it was found."""
     bounds = [each for each in (search.minutes and search.minutes * 60, seconds_left) if each is not None]
     budget = Budget(search.trials, min(bounds, default=None), fail_fast=True)
-    wanted = WantedOfSearch(budget, jobs, shrink=0, guided=search.guided)
+    into, images = folder / SEARCHES_FOLDER / search.name, search.experiment.images
+    wanted = WantedOfSearch(budget, jobs, shrink=0, guided=search.guided, into=into, images=images)
     begun = _place(folder, search.name)
-    into = folder / SEARCHES_FOLDER / search.name
-    search_file(begun or search.experiment, None if begun else seed, wanted, out, quiet=quiet, into=into)
+    search_file(begun or search.experiment.file, None if begun else seed, wanted, out, quiet=quiet)
 
 
 def _place(folder: Path, name: str) -> Path | None:

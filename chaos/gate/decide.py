@@ -78,8 +78,9 @@ def _losses(trials: Sequence[Counted]) -> Iterator[str]:
 def _counterexamples(policy: Policy, trials: Sequence[Counted]) -> Iterator[str]:
     held = Counter(each.of for each in trials if each.part == "counterexample" and each.outcome == "HELD")
     for each in policy.counterexamples:
-        if held[str(each.file)] < each.times:
-            yield f"the counterexample {each.file} was HELD {held[str(each.file)]} of {each.times} times"
+        name = str(each.experiment.file)
+        if held[name] < each.times:
+            yield f"the counterexample {name} was HELD {held[name]} of {each.times} times"
 
 
 def _sensitivities(policy: Policy, stacks: Sequence[Sensitivity], trials: Sequence[Counted]) -> Iterator[str]:

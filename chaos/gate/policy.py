@@ -36,11 +36,13 @@ class Experiment:
     Attributes:
         variables: In the place of its own; None: its own.
         require_mix: Whether HELD needs the whole mix; None: as the experiment has it.
+        images: By service, what it runs in place of its own image.
     """
 
     file: Path
     variables: Mapping[str, str] | None = field(default=None, repr=False)
     require_mix: bool | None = None
+    images: Mapping[str, str] = field(default_factory=dict)
 
     def plan(self, seed: int) -> Plan:
         """The plan of one trial; a plan has its own seed.
@@ -58,7 +60,7 @@ class Experiment:
             UsageError: It cannot be run.
         """
         is_plan = kind_of(self.file) == "plan"
-        opened = open_experiment(self.file, None if is_plan else 0)
+        opened = open_experiment(self.file, None if is_plan else 0, images=self.images)
         if self.variables is None:
             return opened
         return open_plans([self._changed(each) for each in opened.plans], os.environ)
@@ -66,6 +68,7 @@ class Experiment:
     def _changed(self, plan: Plan) -> Plan:
         if self.require_mix is not None:
             plan = replace(plan, checks=replace(plan.checks, require_mix=self.require_mix))
+        plan = replace(plan, images={**plan.images, **self.images})
         return plan if self.variables is None else replace(plan, variables=self.variables, expect="HELD")
 
 
@@ -77,7 +80,7 @@ class Counterexample:
         times: How often it has to be HELD: what came again now and then has to be looked at several times.
     """
 
-    file: Path
+    experiment: Experiment
     times: int
 
 
@@ -102,7 +105,7 @@ class Searching:
     """A search that must find nothing; it bounds nothing."""
 
     name: str
-    experiment: Path
+    experiment: Experiment
     trials: int
     minutes: float | None
     guided: bool
@@ -151,8 +154,12 @@ class Policy:
         return found
 
 
-def load_policy(path: Path) -> tuple[Policy, Mapping[str, Opened]]:
+def load_policy(path: Path, images: Mapping[str, str] | None = None) -> tuple[Policy, Mapping[str, Opened]]:
     """Load a policy, and open everything that it names.
+
+    Args:
+        path: The file.
+        images: By service, what it runs in place of its own image, in every stack that has this service.
 
     Returns:
         The policy, and of each of its stacks one experiment with it.
@@ -165,7 +172,7 @@ def load_policy(path: Path) -> tuple[Policy, Mapping[str, Opened]]:
         model = PolicyModel.model_validate(plain(document.root, text_at=lambda loc: "variables" in loc))
     except ValidationError as error:
         raise SourceError(problems_of(error, PolicyModel, document.root), document.text) from None
-    loading = _Loading(document, path, model)
+    loading = _Loading(document, path, model, images or {})
     policy = loading.policy()
     loading.require_sound()
     return policy, loading.stacks
@@ -174,17 +181,21 @@ def load_policy(path: Path) -> tuple[Policy, Mapping[str, Opened]]:
 class _Loading:
     """A policy whose shape is right on its way to one that can be run; collects every problem."""
 
-    def __init__(self, document: Document, path: Path, model: PolicyModel) -> None:
+    def __init__(self, document: Document, path: Path, model: PolicyModel, images: Mapping[str, str]) -> None:
         self._document = document
         self._path = path
         self._model = model
+        self._images = images
+        self._unused = dict(images)
         self._problems: list[Problem] = []
         self._wrong: list[UsageError] = []
         self._names: dict[object, str] = {}
-        self._known: dict[object, Opened | None] = {}
+        self._known: dict[object, tuple[Experiment, Opened] | None] = {}
         self.stacks: dict[str, Opened] = {}
 
     def require_sound(self) -> None:
+        if self._unused and not self._wrong:
+            self._wrong.append(UsageError(f"no stack of {self._path} has a service {', '.join(self._unused)}"))
         own = [SourceError(self._problems, self._document.text)] if self._problems else []
         if own or self._wrong:
             raise SourceError.of_all([*own, *self._wrong], str(self._path))
@@ -208,14 +219,14 @@ class _Loading:
     def _stratum(self, name: str, model: StratumModel) -> Stratum:
         probability = model.loss_probability_max or self._model.loss_probability_max
         self._require_trials(name, model.trials, probability)
-        experiments = tuple(
-            Experiment(self._place(file), model.variables, model.require_mix) for file in model.experiments
-        )
+        experiments: list[Experiment] = []
         stacks: list[str] = []
-        for i, each in enumerate(experiments):
-            opened = self._opened(each)
-            if opened is None:
+        for i, file in enumerate(model.experiments):
+            found = self._opened(Experiment(self._place(file), model.variables, model.require_mix))
+            if found is None:
                 continue
+            each, opened = found
+            experiments.append(each)
             stacks.append(self._stack(opened))
             where = ("strata", name, "experiments", i)
             if opened.plans[0].expect != "HELD":
@@ -224,7 +235,7 @@ class _Loading:
             elif stacks[-1] != stacks[0]:
                 message = f"{each.file} has another stack than the first experiment of this stratum"
                 self._problem(where, message, "give it a stratum of its own: what is planted differs by stack")
-        return Stratum(name, experiments, model.trials, probability, stacks[0] if stacks else "")
+        return Stratum(name, tuple(experiments), model.trials, probability, stacks[0] if stacks else "")
 
     def _require_trials(self, name: str, trials: int, probability: float) -> None:
         planted, confidence = self._model.sensitivity.trials, self._model.confidence
@@ -251,23 +262,31 @@ class _Loading:
 
     def _searches(self) -> Iterator[Searching]:
         for name, model in self._model.searches.items():
-            file = self._place(model.experiment)
-            self._opened(Experiment(file))
-            yield Searching(name, file, model.trials, model.minutes, model.guided)
+            found = self._opened(Experiment(self._place(model.experiment)))
+            if found is not None:
+                yield Searching(name, found[0], model.trials, model.minutes, model.guided)
 
     def _counterexamples(self) -> Iterator[Counterexample]:
         named = self._model.counterexamples
         for path in map(self._place, [COUNTEREXAMPLES_FOLDER] if named is None else named):
             for file in _runnable(path) if path.is_dir() or named is None else [path]:
-                if self._opened(Experiment(file)) is not None:
-                    yield Counterexample(file, _times(file))
+                found = self._opened(Experiment(file))
+                if found is not None:
+                    yield Counterexample(found[0], _times(file))
 
-    def _opened(self, experiment: Experiment) -> Opened | None:
+    def _opened(self, experiment: Experiment) -> tuple[Experiment, Opened] | None:
+        """An experiment with the images of those services that its stack has; None: it cannot be run."""
         key = (experiment.file, None if experiment.variables is None else tuple(experiment.variables.items()))
         if key not in self._known:
             self._known[key] = None
             try:
-                self._known[key] = experiment.opened()
+                opened = experiment.opened()
+                images = {name: image for name, image in self._images.items() if name in opened.stack.services}
+                if images:
+                    experiment = replace(experiment, images=images)
+                    opened = experiment.opened()
+                self._unused = {name: image for name, image in self._unused.items() if name not in images}
+                self._known[key] = (experiment, opened)
             except UsageError as error:
                 self._wrong.append(error)
         return self._known[key]

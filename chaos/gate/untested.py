@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from chaos.doctor import examine
 from chaos.faults import known_faults
 from chaos.gate.counted import Counted
-from chaos.gate.policy import Experiment, Policy
+from chaos.gate.policy import Policy
 from chaos.preflight.opening import Opened
 from chaos.preflight.warnings import disk_warnings, not_covered, topology_warnings
 
@@ -61,6 +61,6 @@ def _asked(policy: Policy) -> Iterable[str]:
         for each in stratum.experiments:
             yield from (fault.fault for fault in each.plan(0).schedule)
     for search in policy.searches:
-        promised = Experiment(search.experiment).plan(0).search
+        promised = search.experiment.plan(0).search
         patterns = (*promised.faults, *promised.one_of) or ("*",)
         yield from (name for name in known_faults() if any(fnmatchcase(name, pattern) for pattern in patterns))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -49,6 +49,8 @@ class Wanted:
         guided: First an audit, and then what it expects to lose records.
         uniform: Draw everything with the same chance, and try it in the order of the draws.
         scheduler: The address of a Dask scheduler, on whose workers the trials run; "": on this machine.
+        into: Where the folder of a new search is made.
+        images: Of a new search: by service, what it runs in place of its own image.
     """
 
     budget: Budget
@@ -57,12 +59,12 @@ class Wanted:
     guided: bool = False
     uniform: bool = False
     scheduler: str = ""
+    into: Path = FOLDER
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
-def search_file(
-    file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, quiet: bool, into: Path = FOLDER
-) -> Searched:
-    """Search; `out` takes what is told meanwhile, and the folder of a new search is made in `into`.
+def search_file(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, quiet: bool) -> Searched:
+    """Search; `out` takes what is told meanwhile.
 
     Raises:
         UsageError: The experiment cannot be run, or the folder holds no search.
@@ -71,11 +73,11 @@ def search_file(
     if wanted.scheduler:
         import chaos.search.executors.scheduled  # noqa: F401 - where it is not installed, nothing is begun
     with asyncio.Runner() as runner:
-        return runner.run(with_sigterm(_searched(file, seed, wanted, out, into, quiet=quiet)))
+        return runner.run(with_sigterm(_searched(file, seed, wanted, out, quiet=quiet)))
 
 
-async def _searched(file: Path, seed: int | None, wanted: Wanted, out: TextIO, into: Path, *, quiet: bool) -> Searched:
-    opened, folder, kept = await asyncio.to_thread(_opened, file, seed, into)
+async def _searched(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, quiet: bool) -> Searched:
+    opened, folder, kept = await asyncio.to_thread(_opened, file, seed, wanted)
 
     def say(line: str) -> None:
         if not quiet:
@@ -155,14 +157,14 @@ async def _shrunk(
     return [await shrinking.shrink(lambda line: say(f"  {line}"))]
 
 
-def _opened(file: Path, seed: int | None, into: Path) -> tuple[Opened, Path, Kept]:
+def _opened(file: Path, seed: int | None, wanted: Wanted) -> tuple[Opened, Path, Kept]:
     """The experiment, the folder of its search (a new one, or the one that was named), and what its trials read."""
     goes_on = file.is_dir()
     if goes_on and not (file / INPUTS_FOLDER / PLAN_FILE).is_file():
         raise UsageError(f"{file} holds no search; name an experiment, or a folder below {FOLDER}")
     if goes_on and seed is not None:
         raise UsageError(f"{file} was begun with its own seed; leave --seed out")
-    folder = file if goes_on else _begin(open_experiment(file, seed), into)
+    folder = file if goes_on else _begin(open_experiment(file, seed, images=wanted.images), wanted.into)
     begun = folder / INPUTS_FOLDER
     opened = open_experiment(begun / PLAN_FILE)
     return opened, folder, Kept(begun, read_manifest(begun / MANIFEST_FILE), opened.sources)

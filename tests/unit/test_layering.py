@@ -124,7 +124,7 @@ ALLOWED = {
     "answering": {"errors", "reporting", "stack"},
     "manual": {"errors"},
     "__main__": {"cli"},
-    "cli_many": {"answering", "errors", "reporting", "stack", "explore", "search", "audit", "gate"},
+    "cli_many": {"answering", "errors", "reporting", "stack", "explore", "search", "audit", "gate", "preflight"},
     "cli": {
         "answering",
         "errors",

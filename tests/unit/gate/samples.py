@@ -32,7 +32,7 @@ def policy(*strata: str, **changes: Any) -> Policy:
     return replace(made, **changes)
 
 
-SEARCH = Searching("promised", Path("search.yaml"), 10, None, False)
+SEARCH = Searching("promised", Experiment(Path("search.yaml")), 10, None, False)
 
 
 def planted(seen: int = 30, of: int = 30, stack: str = STACK) -> list[Counted]:

@@ -15,7 +15,7 @@ from chaos.gate import campaign as module
 from chaos.gate.campaign import TRIALS_FILE, Campaign
 from chaos.gate.counted import Counted
 from chaos.gate.decide import decide
-from chaos.gate.policy import Counterexample, Policy, load_policy
+from chaos.gate.policy import Counterexample, Experiment, Policy, load_policy
 from chaos.preflight.opening import Opened
 from tests.unit.gate.simulated import Simulated
 from tests.unit.gate.test_policy import EXPERIMENTS, WHOLE
@@ -31,7 +31,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Policy, dict[str, O
     file = tmp_path_factory.mktemp("policy") / "release.yaml"
     file.write_text(WHOLE)
     policy, stacks = load_policy(file)
-    return replace(policy, searches=(), counterexamples=(Counterexample(EXPERIMENTS / "steady.yaml", 2),)), dict(stacks)
+    return replace(
+        policy, searches=(), counterexamples=(Counterexample(Experiment(EXPERIMENTS / "steady.yaml"), 2),)
+    ), dict(stacks)
 
 
 Gate = Callable[..., Campaign]

@@ -34,9 +34,9 @@ class Host:
     def run_trials(self, *given: Any, **named: Any) -> object:
         return self.trials(*given, **named)
 
-    def search(self, file: Path, seed: int | None, wanted: Any, out: object, *, quiet: bool, into: Path) -> None:
+    def search(self, file: Path, seed: int | None, wanted: Any, out: object, *, quiet: bool) -> None:
         self.searches.append((file, seed))
-        folder = into / "20261130-1"
+        folder = wanted.into / "20261130-1"
         folder.mkdir(parents=True, exist_ok=True)
         lines = KeptLines(folder / "trials.jsonl", Tried)
         for each in self.tried:
@@ -123,6 +123,14 @@ def test_a_gate_goes_on_in_its_folder_and_a_search_in_its_own(host: Host) -> Non
     ]
 
 
+def test_a_gate_goes_on_with_the_images_that_it_was_begun_with(host: Host) -> None:
+    first = run(images={"gateway": "gateway:2"})
+    assert {each.images.get("gateway") for each in host.trials.plans} == {"gateway:2"}
+    assert run(first.folder).begun.policy.strata[0].experiments[0].images == {"gateway": "gateway:2"}
+    with pytest.raises(UsageError, match="leave --seed and --image out"):
+        run(first.folder, images={"gateway": "gateway:3"})
+
+
 def test_a_gate_does_not_go_on_with_another_policy(host: Host) -> None:
     folder = run().folder
     Path("release.yaml").write_text(WHOLE.replace("trials: 50", "trials: 51"))
@@ -161,7 +169,7 @@ def test_a_worse_release_is_shown_beside_the_last_one_and_can_be_a_no_go(host: H
 @pytest.mark.parametrize(
     ("target", "wanted", "message"),
     [
-        (".", {"seed": 1}, "its own seed"),
+        (".", {"seed": 1}, "leave --seed and --image out"),
         (".", {}, "holds no gate"),
         ("release.yaml", {"again": True}, "is no folder"),
         ("release.yaml", {"against": Path("gone")}, "gone holds no gate"),

@@ -12,7 +12,7 @@ import pytest
 from chaos.gate import counted
 from chaos.gate.counted import Counted, bound_of, trials_left
 from chaos.gate.decide import EXIT_CODES, Decision, decide
-from chaos.gate.policy import Counterexample, Policy
+from chaos.gate.policy import Counterexample, Experiment, Policy
 from chaos.gate.statistics import upper_limit
 from tests.unit.gate.samples import SEARCH, STACK, held, planted, policy, trials
 
@@ -91,7 +91,9 @@ def test_a_search_bounds_nothing_and_must_have_had_a_trial_that_counts() -> None
 
 
 def test_every_counterexample_must_be_held() -> None:
-    asked = policy(counterexamples=(Counterexample(Path("a.yaml"), 1), Counterexample(Path("b.yaml"), 2)))
+    asked = policy(
+        counterexamples=(Counterexample(Experiment(Path("a.yaml")), 1), Counterexample(Experiment(Path("b.yaml")), 2))
+    )
     lines = [*planted(), *held(60), Counted("counterexample", "a.yaml", 1, 1, "HELD")]
     unsure, sure = (Counted("counterexample", "b.yaml", 1, 1, each) for each in ("INCONCLUSIVE", "HELD"))
     assert decide(asked, [*lines, sure, unsure]).reasons == ("the counterexample b.yaml was HELD 1 of 2 times",)

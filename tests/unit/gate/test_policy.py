@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.errors import SourceError
-from chaos.gate.policy import Counterexample, Policy, load_policy
+from chaos.errors import SourceError, UsageError
+from chaos.gate.policy import Counterexample, Experiment, Policy, load_policy
 
 ROOT = Path(__file__).parents[3]
 EXPERIMENTS = ROOT / "experiments"
@@ -97,6 +97,17 @@ def test_an_experiment_that_shows_a_bug_can_be_asked_of_the_stack_without_it(tmp
     assert policy.strata[1].stack == policy.strata[0].stack
 
 
+def test_an_image_is_given_to_every_stack_that_has_the_service_and_to_no_other(tmp_path: Path) -> None:
+    file, redis = tmp_path / "release.yaml", f"{EXPERIMENTS}/redis/power_cut.yaml"
+    file.write_text(WHOLE.replace("searches:", f"  redis: {{experiments: {redis}, trials: 90}}\nsearches:"))
+    policy, stacks = load_policy(file, {"gateway": "gateway:2"})
+    assert stacks["minimal"].stack.services["gateway"].image == "gateway:2"
+    assert [each.experiments[0].plan(1).images for each in policy.strata] == [{"gateway": "gateway:2"}] * 2 + [{}]
+    assert policy.searches[0].experiment.images == {"gateway": "gateway:2"}
+    with pytest.raises(UsageError, match=r"no stack of .*release\.yaml has a service gatewy"):
+        load_policy(file, {"gatewy": "gateway:2"})
+
+
 def test_a_stack_with_other_settings_is_another_stack(tmp_path: Path) -> None:
     text = WHOLE.replace("kill_gateway.yaml", "kill_gateway.yaml\n    variables: {PG_FSYNC: 'on'}")
     assert [each.stack for each in loaded(tmp_path, text).strata] == ["minimal", "minimal-2"]
@@ -113,7 +124,7 @@ def test_counterexamples_beside_the_policy_are_found_without_being_named(tmp_pat
     text = (EXPERIMENTS / "power_cut.yaml").read_text()
     (kept / "kept.yaml").write_text(text.replace("../fixtures", str(ROOT / "fixtures")))
     shutil.copy(ROOT / "fixtures/minimal/compose.yaml", kept / "compose.yaml")
-    assert loaded(tmp_path).counterexamples == (Counterexample(kept / "kept.yaml", 1),)
+    assert loaded(tmp_path).counterexamples == (Counterexample(Experiment(kept / "kept.yaml"), 1),)
     for came_again, times in ((5, 1), (2, 6), (0, 10)):
         (kept / "counterexample.json").write_text(f'{{"came_again": {came_again}, "measured": 5}}')
         assert loaded(tmp_path).counterexamples[0].times == times
