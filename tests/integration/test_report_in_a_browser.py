@@ -97,7 +97,7 @@ def of_a_gate(folder: Path) -> Path:
     asked = policy("disk", LONG)
     trials = [*planted(), *held_trials(40), replace(held_trials(1, LONG)[0], outcome="VIOLATED", why=LONG)]
     known = Untested({"disk.power_cut": (LONG,)}, (LONG, "process.kill"), {STACK: (LONG,)}, {STACK: (f"db:/{LONG}",)})
-    begun = Begun(asked, Path("release.yaml"), 7, datetime(2026, 11, 30, tzinfo=UTC), {}, known)
+    begun = Begun(asked, Path("release.yaml"), 7, datetime(2026, 11, 30, tzinfo=UTC), {}, {}, known)
     compared, _ = compare(asked, trials, (policy("disk"), trials))
     at = folder / "report.html"
     gated = Gated(folder, begun, trials, decide(asked, trials), compared, Path(LONG), known.off_luns, (LONG,))
