@@ -9,10 +9,10 @@ COMPARED := fsync_off acknowledged_before_commit photo_not_synced row_before_pho
 SAMPLE := fsync_off written_back_later disk_errors_answered
 # tests at once: those on the engine mostly wait
 WORKERS ?= 2
-# of the full stack's experiments those of the demo: the others are for `make experiments`
-TESTED := $(wildcard experiments/*.yaml) experiments/plain_postgres \
-    experiments/syncstack/sidekick_2009.yaml experiments/syncstack/san_loss.yaml \
-    experiments/incident/s3_one_array.yaml experiments/incident/s2_cache_loss_standby.yaml
+# of the experiments those of `make demo`, and of each kind of fault one; all others are for `make test-full`
+TESTED := $(addprefix experiments/,steady.yaml power_cut.yaml power_cut_fsync_off.yaml disk_io_error.yaml \
+    kill_gateway.yaml lost_replies.yaml lost_replies_without_keys.yaml sidekick_minimal.yaml plain_postgres \
+    syncstack/sidekick_2009.yaml syncstack/san_loss.yaml incident/s3_one_array.yaml)
 
 .PHONY: setup browser demo test test-full test-fast check bench experiments calibrate zoo zoo-shown zoo-uniform zoo-sample soak engines clean
 
@@ -28,11 +28,12 @@ browser:                ## Chromium for the tests of the page; quick when it is 
 
 test: setup browser check  ## everything that a change must pass
 	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder \
-	    $(TESTED) tests/integration tests/contract tests/reproduced tests/unit
+	    -m "not long" $(TESTED) tests/integration tests/contract tests/reproduced tests/unit
 
-test-full: test         ## and what is too long for it: models at length, the incident, calibrate, soak; hours
+test-full: test         ## and what is too long for it: models at length, all experiments, calibrate, soak; hours
 	HOLDFAST_HYPOTHESIS=full $(BIN)/pytest -q tests/unit
-	$(BIN)/pytest -q experiments/incident
+	$(BIN)/pytest -q -m long tests
+	$(BIN)/pytest -q experiments --ignore experiments/search --ignore experiments/policies
 	$(MAKE) calibrate soak
 
 test-fast:              ## unit tests: no engine, seconds

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from chaos.experiment.plan import Parameter, Plan, ScheduledFault, Target, Trigger, Verdict
 from tests.integration.plans import CORE, GATEWAY, MEDIA, plan_of, run_one
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 SEED = 3
 """Draws the same plans each time; a derandomized Hypothesis would draw others after every edit of a test."""
 ONCE = settings(
