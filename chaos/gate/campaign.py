@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
-from chaos.checks.classes import NOTED, VIOLATING
+from chaos.checks.classes import NOTED, OF_SESSIONS, VIOLATING
 from chaos.checks.verdict import Judgement
 from chaos.errors import HarnessError
 from chaos.experiment.loader import DRAWN_SEED_MAX
@@ -244,7 +244,7 @@ def observed(part: Part, of: str, number: int, result: TrialResult, campaign: Pa
         experiment=result.plan.experiment,
         planted=planted,
         seen=planted in _named(judgement, _LOST),
-        beside=_beside(judgement, planted) if planted and result.verdict == "VIOLATED" else "",
+        beside=_beside(result, planted) if result.plan.plants_loss and result.verdict == "VIOLATED" else "",
         recover_seconds=round(sum(result.phases.get(name, 0.0) for name in _MENDING), 3),
         indeterminate_share=round(operations.get("info", 0) / total, 6) if total else None,
         seconds=round(seconds, 3),
@@ -272,10 +272,14 @@ def _named(judgement: Judgement | None, classes: Collection[str]) -> list[str]:
     return [f"{each.owner}/{each.record}" for each in records if set(each.classes) & set(classes)]
 
 
-def _beside(judgement: Judgement | None, planted: str) -> str:
-    """What is violated beside the planted loss, in words."""
-    others = [name for name in _named(judgement, VIOLATING) if name != planted]
+def _beside(result: TrialResult, planted: str) -> str:
+    """What is violated beside the planted loss, in words; all of it where none was planted or none is named."""
+    judgement = result.judgement
+    named = _named(judgement, (*VIOLATING, *OF_SESSIONS))
+    others = [name for name in named if name != planted]
     noted = [] if judgement is None else [name for name in NOTED if judgement.anomalies.get(name)]
     if noted:
         return ", ".join(noted)
-    return f"{counted(len(others), 'record')} beside the planted one, the first {others[0]}" if others else ""
+    if others:
+        return f"{counted(len(others), 'record')} beside the planted one, the first {others[0]}"
+    return "" if planted in named else result.reason

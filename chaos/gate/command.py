@@ -127,7 +127,8 @@ def gate(target: Path, wanted: Wanted, out: TextIO, *, quiet: bool) -> Gated:
 def told_line(line: Counted) -> str:
     """A trial in a line."""
     if line.part == "planted" and line.outcome != "crashed":
-        what = f"planted loss {'seen' if line.seen else 'NOT SEEN'}" + (f", and {line.beside}" if line.beside else "")
+        what = f"planted loss {'seen' if line.seen else 'NOT SEEN'}" if line.planted else "no loss could be planted"
+        what += f", and {line.beside}" if line.beside else ""
     else:
         what = f"{line.outcome}: {line.why}" if line.outcome != "HELD" else line.outcome
     return f"{line.part} {line.of} {line.number}, {line.experiment}, seed {line.seed}: {what}"

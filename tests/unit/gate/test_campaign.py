@@ -12,13 +12,17 @@ import pytest
 from chaos.errors import HarnessError
 from chaos.experiment.plan import Plan
 from chaos.gate import campaign as module
-from chaos.gate.campaign import TRIALS_FILE, Campaign
+from chaos.gate.campaign import TRIALS_FILE, Campaign, observed
 from chaos.gate.counted import Counted
 from chaos.gate.decide import decide
 from chaos.gate.policy import Counterexample, Experiment, Policy, load_policy
+from chaos.history.events import PLANTED, End, Header, Note
+from chaos.history.recorder import encode
 from chaos.preflight.opening import Opened
-from tests.unit.gate.simulated import Simulated
+from chaos.reporting.result import HISTORY_FILE
+from tests.unit.gate.simulated import RECORD, Simulated
 from tests.unit.gate.test_policy import EXPERIMENTS, WHOLE
+from tests.unit.reporting.samples import judged, result
 
 
 @pytest.fixture(autouse=True)
@@ -210,3 +214,37 @@ def test_a_line_that_cannot_be_kept_ends_it(gate: Gate, monkeypatch: pytest.Monk
     monkeypatch.setattr(run._lines, "add", full)
     with pytest.raises(OSError, match="no space"):
         run.run()
+
+
+def observed_with_a_planted_loss(tmp_path: Path, *, planted: bool, **changes: Any) -> Counted:
+    """The line of a VIOLATED trial in which a loss was to be planted, its judgement changed like this."""
+    plan = replace(result("VIOLATED").plan, plants_loss=True)
+    notes = [Note(PLANTED, 1, RECORD)] if planted else []
+    lines = [Header("x", 1, "reject", "keyed"), *notes]
+    text = b"".join(encode(each) for each in (*lines, End(t=2, events=len(lines))))
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "trials" / HISTORY_FILE).write_bytes(text)
+    found = judged()
+    judgement = replace(found.judgement, verdict="VIOLATED", **changes)  # type: ignore[type-var]
+    trial = replace(found, plan=plan, run_dir=tmp_path / "trials", judgement=judgement, reason="it does not serve")
+    return observed("planted", "minimal", 1, trial, tmp_path)
+
+
+def test_a_service_that_never_serves_again_is_a_loss_though_none_could_be_planted(tmp_path: Path) -> None:
+    line = observed_with_a_planted_loss(tmp_path, planted=False, anomalies={"unrecoverable": 1}, records=())
+    assert (line.planted, line.loses) == ("", True)
+
+
+def test_what_a_strict_session_was_shown_is_a_loss_beside_the_planted_one(tmp_path: Path) -> None:
+    (record,) = judged().judgement.records  # type: ignore[union-attr]
+    other = replace(record, owner="u-01", record="ben-2", classes=("stale",))
+    planted = replace(record, owner="u-00", record="ada-1", classes=("lost",))
+    line = observed_with_a_planted_loss(
+        tmp_path, planted=True, anomalies={"lost": 1, "stale": 1}, records=(planted, other)
+    )
+    assert line.beside == "1 record beside the planted one, the first u-01/ben-2"
+
+
+def test_a_violation_that_is_not_the_planted_loss_is_a_loss_whatever_it_is(tmp_path: Path) -> None:
+    line = observed_with_a_planted_loss(tmp_path, planted=True, anomalies={"hole": 1}, records=())
+    assert (line.seen, line.beside) == (False, "it does not serve")
