@@ -1,32 +1,38 @@
 """The trials of a gate: counterexamples first, then planted losses, then the strata; each is a line of its folder.
 
 One loss ends it. What was stopped goes on where it was: the lines say what is still to be run, and from which seed.
+A trial that was under way when the gate was killed has no line, but a run folder with a history. It is counted as one
+without a verdict; else a gate that is killed whenever a trial looks bad would try it until it looks good.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
+
+import orjson
 
 from chaos.checks.classes import NOTED, OF_SESSIONS, VIOLATING
 from chaos.checks.verdict import Judgement
-from chaos.errors import HarnessError
-from chaos.experiment.loader import DRAWN_SEED_MAX
+from chaos.errors import HarnessError, HoldfastError
+from chaos.experiment.files import kind_of
+from chaos.experiment.loader import DRAWN_SEED_MAX, load_plan
 from chaos.experiment.plan import Plan
+from chaos.faults import catalogue
 from chaos.gate.counted import Counted, Part, bound_of, sensitivity_of, trials_left
 from chaos.gate.policy import Counterexample, Experiment, Policy, Stratum
 from chaos.history.events import PLANTED
-from chaos.history.reader import read_history
 from chaos.preflight.opening import Opened
 from chaos.reporting.listener import Listener, Silent
 from chaos.reporting.page.file import write_report
 from chaos.reporting.progress.kept import KeptLines
-from chaos.reporting.result import HISTORY_FILE, TrialResult
+from chaos.reporting.recall import recall
+from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, TrialResult
 from chaos.reporting.words import counted, one_line
 
 TRIALS_FILE: Final = "trials.jsonl"
@@ -35,6 +41,8 @@ CRASHES_MAX: Final = 3
 """Calls one after the other that the harness ended, before the gate ends too."""
 _TRIES_MAX: Final = 3
 """Trials at most for each counterexample and planted loss that is to count: some may crash."""
+_BEGUN_MAX: Final = 1000
+"""More trials than are ever under way at once."""
 _LOST: Final = frozenset({"lost", "seen-then-lost"})
 _MENDING: Final = ("heal", "recover", "converge")
 
@@ -52,6 +60,20 @@ class RunTrials(Protocol):
         stop_after: Callable[[TrialResult], bool],
     ) -> object:
         """Run them."""
+
+
+class _Group(NamedTuple):
+    """Trials that are counted together.
+
+    Attributes:
+        experiments: They take turns.
+        left: How many are still to be run.
+    """
+
+    part: Part
+    of: str
+    experiments: Sequence[Experiment]
+    left: Callable[[], int]
 
 
 class Campaign:
@@ -121,14 +143,20 @@ class Campaign:
             UsageError: Something cannot be run.
             HarnessError: Anything but the service failed, several times; what was run until then is kept.
         """
+        self._count_broken_off()
+        for group in self._groups():
+            self._until(group)
+
+    def _groups(self) -> Iterator[_Group]:
+        """In the order in which they are run."""
         for each in self._policy.counterexamples:
             left = partial(self._counterexamples_left, each)
-            self._until("counterexample", str(each.experiment.file), (each.experiment,), left)
+            yield _Group("counterexample", str(each.experiment.file), (each.experiment,), left)
         for stack, experiments in self._policy.stacks.items():
             if self._stacks[stack].stack.planting is not None:
-                self._until("planted", stack, experiments, partial(self._planted_left, stack))
+                yield _Group("planted", stack, experiments, partial(self._planted_left, stack))
         for stratum in self._policy.strata:
-            self._until("stratum", stratum.name, stratum.experiments, partial(self._stratum_left, stratum))
+            yield _Group("stratum", stratum.name, stratum.experiments, partial(self._stratum_left, stratum))
 
     def take(self, line: Counted) -> None:
         """Keep what came of a trial."""
@@ -151,19 +179,46 @@ class Campaign:
     def _stratum_left(self, stratum: Stratum) -> int:
         return trials_left(self._policy, bound_of(self._policy, stratum, self.trials))
 
-    def _until(self, part: Part, of: str, experiments: Sequence[Experiment], left: Callable[[], int]) -> None:
-        """Run trials of a part until none is left or the gate is over."""
-        while not self.is_over and (count := left()):
-            first = max((each.number for each in self.trials if (each.part, each.of) == (part, of)), default=0) + 1
+    def _until(self, group: _Group) -> None:
+        """Run trials of a group until none is left or the gate is over."""
+        while not self.is_over and (count := group.left()):
+            first = self._next_number(group)
             numbers = range(first, first + count)
-            plans = [self._plan(part, of, number, experiments) for number in numbers]
-            self._call(_Batch(self, part, of, numbers, self._folder), plans)
+            plans = [self._plan(group, number) for number in numbers]
+            self._call(_Batch(self, group.part, group.of, numbers, self._folder), plans)
 
-    def _plan(self, part: Part, of: str, number: int, experiments: Sequence[Experiment]) -> Plan:
+    def _next_number(self, group: _Group) -> int:
+        return (
+            max((each.number for each in self.trials if (each.part, each.of) == (group.part, group.of)), default=0) + 1
+        )
+
+    def _plan(self, group: _Group, number: int) -> Plan:
         """Experiments take turns, each trial with a seed of its own."""
-        seed = random.Random(f"{self._seed}/{part}/{of}/{number}").randint(1, DRAWN_SEED_MAX)
-        plan = experiments[(number - 1) % len(experiments)].plan(seed)
-        return replace(plan, plants_loss=True) if part == "planted" else plan
+        plan = group.experiments[(number - 1) % len(group.experiments)].plan(self._seed_of(group, number))
+        return replace(plan, plants_loss=True) if group.part == "planted" else plan
+
+    def _seed_of(self, group: _Group, number: int) -> int:
+        return random.Random(f"{self._seed}/{group.part}/{group.of}/{number}").randint(1, DRAWN_SEED_MAX)
+
+    def _count_broken_off(self) -> None:
+        """Count the trials that have a history and no line."""
+        for run_dir in without_a_line(self._folder, self.trials):
+            plan = load_plan(run_dir / PLAN_FILE, catalogue())
+            for group in self._groups():
+                if (number := self._number_of(plan, group)) is not None:
+                    why = "it was under way when the gate was killed"
+                    self.take(broken_off(group.part, group.of, number, plan, run_dir, self._folder, why))
+                    break
+
+    def _number_of(self, plan: Plan, group: _Group) -> int | None:
+        """Which trial of a group that was to be run next this plan is; None: it is none of them."""
+        first, only = self._next_number(group), group.experiments[0].file
+        if group.part == "counterexample" and kind_of(only) == "plan":  # it has a seed of its own
+            wanted = group.experiments[0].plan(0)
+            return first if (wanted.experiment, wanted.seed) == (plan.experiment, plan.seed) else None
+        taken = {each.number for each in self.trials if (each.part, each.of) == (group.part, group.of)}
+        numbers = (number for number in range(1, first + _BEGUN_MAX) if number not in taken)
+        return next((number for number in numbers if self._seed_of(group, number) == plan.seed), None)
 
     def _call(self, batch: _Batch, plans: Sequence[Plan]) -> None:
         try:
@@ -211,26 +266,24 @@ class _Batch(Silent):
             raise
 
     def failed(self, error: BaseException) -> None:
-        """Whatever ended trials that were under way, they count as without a verdict: a loss may take its time."""
+        """Whatever ended trials that were under way, they are counted: a loss may take its time."""
         for run_dir, (number, plan, begun) in self._under_way.items():
-            line = Counted(
-                self._part,
-                self._of,
-                number,
-                plan.seed,
-                "crashed",
-                why=one_line(str(error)) or type(error).__name__,
-                folder=_folder_in(self._folder, run_dir),
-                experiment=plan.experiment,
-                seconds=round(time.monotonic() - begun, 3),
-            )
-            self._campaign.take(line)
+            why = one_line(str(error)) or type(error).__name__
+            seconds = time.monotonic() - begun
+            self._campaign.take(broken_off(self._part, self._of, number, plan, run_dir, self._folder, why, seconds))
         self._under_way.clear()
+
+
+def without_a_line(campaign: Path, lines: Sequence[Counted]) -> list[Path]:
+    """Run folders of trials that had begun when the gate in the folder `campaign` was killed: they have no line."""
+    known = {each.folder for each in lines}
+    begun = (history.parent for history in sorted((campaign / TRIALS_FOLDER).glob(f"*/{HISTORY_FILE}")))
+    return [each for each in begun if not each.is_symlink() and _folder_in(campaign, each) not in known]
 
 
 def observed(part: Part, of: str, number: int, result: TrialResult, campaign: Path, seconds: float = 0.0) -> Counted:
     """A finished trial as a line of the gate in the folder `campaign`."""
-    planted, judgement = _planted(result), result.judgement
+    planted, judgement = _planted(result.plan, result.run_dir), result.judgement
     operations = {} if judgement is None else judgement.operations
     total = sum(operations.values())
     return Counted(
@@ -253,17 +306,47 @@ def observed(part: Part, of: str, number: int, result: TrialResult, campaign: Pa
     )
 
 
+def broken_off(
+    part: Part, of: str, number: int, plan: Plan, run_dir: Path, campaign: Path, why: str, seconds: float = 0.0
+) -> Counted:
+    """A trial that was not run to its end as a line; where its history was, and proves a loss, that counts."""
+    try:
+        result = recall(run_dir, catalogue())
+        if result.verdict == "VIOLATED":
+            return observed(part, of, number, result, campaign, seconds)
+    except HoldfastError:
+        pass  # as is to be expected of what broke off
+    return Counted(
+        part,
+        of,
+        number,
+        plan.seed,
+        "crashed",
+        why=why,
+        folder=_folder_in(campaign, run_dir),
+        experiment=plan.experiment,
+        planted=_planted(plan, run_dir),
+        seconds=round(seconds, 3),
+    )
+
+
 def _folder_in(campaign: Path, run_dir: Path) -> str:
     """A run folder as seen from that of the gate."""
     return str(run_dir.resolve().relative_to(campaign.resolve()))
 
 
-def _planted(result: TrialResult) -> str:
-    """OWNER/RECORD that was removed behind the service's back; empty for none."""
-    if not result.plan.plants_loss:
+def _planted(plan: Plan, run_dir: Path) -> str:
+    """OWNER/RECORD that was removed behind the service's back; empty for none. The history may be cut short."""
+    path = run_dir / HISTORY_FILE
+    if not plan.plants_loss or not path.is_file():
         return ""
-    notes = read_history(result.run_dir / HISTORY_FILE).notes
-    return next((note.text for note in notes if note.topic == PLANTED), "")
+    with path.open("rb") as lines:
+        for line in lines:
+            if PLANTED.encode() in line and line.endswith(b"\n"):
+                event = orjson.loads(line)
+                if (event["event"], event.get("topic")) == ("note", PLANTED):
+                    return str(event["text"])
+    return ""
 
 
 def _named(judgement: Judgement | None, classes: Collection[str]) -> list[str]:

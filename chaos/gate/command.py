@@ -10,7 +10,7 @@ from typing import Final, TextIO
 from chaos.errors import HarnessError, UsageError
 from chaos.faults import catalogue
 from chaos.gate.begun import FOLDER, Begun, begin, go_on, read_begun
-from chaos.gate.campaign import TRIALS_FILE, Campaign, observed
+from chaos.gate.campaign import TRIALS_FILE, Campaign, observed, without_a_line
 from chaos.gate.comparing import Compared, compare
 from chaos.gate.counted import Counted
 from chaos.gate.decide import Decision, decide
@@ -171,9 +171,14 @@ def judged_again(folder: Path, lines: Sequence[Counted]) -> tuple[list[Counted],
     Of a search only what it found has a history; of the rest its own line counts.
 
     Raises:
-        UsageError: A run folder is not there.
+        UsageError: A run folder is not there, or has no line.
         HarnessError: A history cannot be judged.
     """
+    if killed := without_a_line(folder, lines):
+        raise UsageError(
+            f"{killed[0]} was under way when the gate was killed, and is not counted yet; first let the gate go on: "
+            f"holdfast gate {folder}"
+        )
     found, differing = [], []
     for line in lines:
         if line.part == "search" or line.outcome == "crashed":

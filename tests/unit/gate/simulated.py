@@ -29,6 +29,8 @@ class Simulated:
         also_lost: Records that trials with a planted loss lose besides.
         phases: How long the phases of each trial took.
         between: Called before each trial.
+        before: Run folders that another session has made.
+        keeps: Whether a trial that crashes has planted its loss.
     """
 
     def __init__(self, says: Callable[[Plan], Said] = lambda plan: "VIOLATED" if plan.plants_loss else "HELD") -> None:
@@ -39,6 +41,8 @@ class Simulated:
         self.also_lost: tuple[str, ...] = ()
         self.phases: Mapping[str, float] = {"recover": 2.0}
         self.between: Callable[[], None] = lambda: None
+        self.before = 0
+        self.keeps = False
 
     def __call__(
         self,
@@ -55,12 +59,14 @@ class Simulated:
         for number, plan in enumerate(plans, start=1):
             self.between()
             self.plans.append(plan)
-            folder = runs / f"{len(self.plans):04d}"
+            folder = runs / f"{self.before + len(self.plans):04d}"
             folder.mkdir(parents=True)
             fan.started(plan, plan.seed, number, len(plans), folder)
             try:
                 said = self.says(plan)
                 if said is None:
+                    if self.keeps:
+                        (folder / HISTORY_FILE).write_bytes(encode(Note(PLANTED, 1, RECORD)))
                     raise HarnessError("no engine answers")
             except BaseException as error:
                 fan.failed(error)

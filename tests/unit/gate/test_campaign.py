@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 
 from chaos.errors import HarnessError
+from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Plan
 from chaos.gate import campaign as module
 from chaos.gate.campaign import TRIALS_FILE, Campaign, observed
-from chaos.gate.counted import Counted
+from chaos.gate.counted import Counted, sensitivity_of
 from chaos.gate.decide import decide
 from chaos.gate.policy import Counterexample, Experiment, Policy, load_policy
-from chaos.history.events import PLANTED, End, Header, Note
+from chaos.history.events import PLANTED, End, Event, Header, Note
 from chaos.history.recorder import encode
 from chaos.preflight.opening import Opened
-from chaos.reporting.result import HISTORY_FILE
+from chaos.reporting.result import HISTORY_FILE, PLAN_FILE
 from tests.unit.gate.simulated import RECORD, Simulated
 from tests.unit.gate.test_policy import EXPERIMENTS, WHOLE
 from tests.unit.reporting.samples import judged, result
@@ -220,7 +221,7 @@ def observed_with_a_planted_loss(tmp_path: Path, *, planted: bool, **changes: An
     """The line of a VIOLATED trial in which a loss was to be planted, its judgement changed like this."""
     plan = replace(result("VIOLATED").plan, plants_loss=True)
     notes = [Note(PLANTED, 1, RECORD)] if planted else []
-    lines = [Header("x", 1, "reject", "keyed"), *notes]
+    lines: list[Event] = [Header("x", 1, "reject", "keyed"), *notes]
     text = b"".join(encode(each) for each in (*lines, End(t=2, events=len(lines))))
     (tmp_path / "trials").mkdir()
     (tmp_path / "trials" / HISTORY_FILE).write_bytes(text)
@@ -248,3 +249,63 @@ def test_what_a_strict_session_was_shown_is_a_loss_beside_the_planted_one(tmp_pa
 def test_a_violation_that_is_not_the_planted_loss_is_a_loss_whatever_it_is(tmp_path: Path) -> None:
     line = observed_with_a_planted_loss(tmp_path, planted=True, anomalies={"hole": 1}, records=())
     assert (line.seen, line.beside) == (False, "it does not serve")
+
+
+def test_a_trial_that_breaks_off_after_its_history_proved_a_loss_is_a_loss(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stack could not be cleared afterwards, which takes nothing back."""
+    simulated = Simulated(lambda plan: None)
+    monkeypatch.setattr(
+        module, "recall", lambda run_dir, faults: simulated.judged(simulated.plans[-1], "VIOLATED", run_dir)
+    )
+    run = gate(simulated)
+    run.run()
+    assert [(each.part, each.outcome) for each in run.trials] == [("counterexample", "VIOLATED")]
+
+
+def test_a_loss_that_was_planted_before_the_trial_broke_off_was_not_seen(gate: Gate) -> None:
+    simulated = Simulated(lambda plan: None)
+    simulated.keeps = True
+    run = gate(simulated, counterexamples=())
+    with pytest.raises(HarnessError):
+        run.run()
+    assert [(each.outcome, each.planted, each.seen) for each in run.trials] == [("crashed", RECORD, False)] * 3
+    assert sensitivity_of(run._policy, "minimal", run.trials).planted == 3
+
+
+def test_a_trial_that_was_under_way_when_the_gate_was_killed_counts_as_one_without_a_verdict(
+    gate: Gate, tmp_path: Path
+) -> None:
+    """Else a gate that is killed whenever a trial looks bad tries it until it looks good."""
+    stopped = Simulated()
+
+    def kill() -> None:
+        if len(stopped.plans) == 50:
+            raise KeyboardInterrupt
+
+    stopped.between = kill
+    with pytest.raises(KeyboardInterrupt):
+        gate(stopped).run()
+    rest = Simulated()
+    rest.before = 100
+    campaign = gate(rest)
+    (disk,) = (each for each in campaign._groups() if each.of == "disk")
+    for name in ("killed", "not_begun"):
+        (tmp_path / "trials" / name).mkdir()
+        write_plan(campaign._plan(disk, 19), tmp_path / "trials" / name / PLAN_FILE)
+    (tmp_path / "trials/killed" / HISTORY_FILE).write_bytes(b"")
+    campaign.run()
+    (line, *_) = campaign.trials[50:]
+    assert (line.part, line.of, line.number, line.outcome, line.folder) == (
+        "stratum",
+        "disk",
+        19,
+        "crashed",
+        "trials/killed",
+    )
+    again = gate(Simulated())
+    again.run()
+    assert again.trials == campaign.trials
+    numbers = [each.number for each in again.trials if each.of == "disk"]
+    assert sorted(numbers) == [*range(1, len(numbers) + 1)]

@@ -192,3 +192,11 @@ def test_the_command_answers_with_the_exit_code_of_the_decision(
     host.trials.says = lambda plan: "VIOLATED"
     assert cli.main(["gate", "release.yaml", "-q"]) == 1
     assert capsys.readouterr().out.count("NO-GO: release") == 1
+
+
+def test_a_trial_without_a_line_is_counted_before_a_gate_is_judged_again(host: Host) -> None:
+    folder = run().folder
+    lines = (folder / "trials.jsonl").read_text().splitlines(keepends=True)
+    (folder / "trials.jsonl").write_text("".join(lines[:-1]))
+    with pytest.raises(UsageError, match=r"trials/0152 was under way when the gate was killed, .* let the gate go on"):
+        run(folder, again=True)
