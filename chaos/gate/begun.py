@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,6 +93,21 @@ def go_on(folder: Path) -> tuple[Begun, Mapping[str, Opened]]:
             f"begin a new gate: holdfast gate {begun.file}"
         )
     return begun, stacks
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Have the gate in a folder for this process, since two would run the same trials, and count each twice.
+
+    Raises:
+        UsageError: Another process has it.
+    """
+    with (folder / BEGUN_FILE).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # who is killed lets go of it
+        except OSError:
+            raise UsageError(f"another command runs this gate, {folder}; wait for it, or begin a new one") from None
+        yield
 
 
 def _digests(file: Path, policy: Policy, stacks: Mapping[str, Opened]) -> dict[str, str]:

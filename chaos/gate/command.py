@@ -9,7 +9,7 @@ from typing import Final, TextIO
 
 from chaos.errors import HarnessError, UsageError
 from chaos.faults import catalogue
-from chaos.gate.begun import FOLDER, Begun, begin, go_on, read_begun
+from chaos.gate.begun import FOLDER, Begun, alone, begin, go_on, read_begun
 from chaos.gate.campaign import TRIALS_FILE, Campaign, observed, without_a_line
 from chaos.gate.comparing import Compared, compare
 from chaos.gate.counted import Counted
@@ -81,7 +81,8 @@ def gate(target: Path, wanted: Wanted, out: TextIO, *, quiet: bool) -> Gated:
         quiet: Tell nothing.
 
     Raises:
-        UsageError: The policy cannot be run, or the folder holds no gate, or another one than it was begun with.
+        UsageError: The policy cannot be run; or the folder holds no gate, one that was begun with something else, or
+            one that another command runs just now.
         HarnessError: Anything but the service failed, several times; what was run until then is kept.
     """
 
@@ -105,23 +106,38 @@ def gate(target: Path, wanted: Wanted, out: TextIO, *, quiet: bool) -> Gated:
     else:
         folder, begun, stacks = begin(target, wanted.seed, wanted.images)
     say(f"{begun.policy.name}: seed {begun.seed}, folder {folder}")
+    with alone(folder):
+        _run(begun, stacks, folder, wanted.jobs, say, out, quiet=quiet)
+    return _gated(folder, begun, all_trials(folder, begun), wanted.against, earlier)
+
+
+def _run(
+    begun: Begun,
+    stacks: Mapping[str, Opened],
+    folder: Path,
+    jobs: int,
+    say: Callable[[str], None],
+    out: TextIO,
+    *,
+    quiet: bool,
+) -> None:
+    """Run all that is still to be run, searches last."""
     campaign = Campaign(
         begun.policy,
         stacks,
         folder,
         begun.seed,
         run_trials,
-        jobs=wanted.jobs,
+        jobs=jobs,
         tell=lambda line: say(f"  {told_line(line)}"),
         listeners=[_Warnings(say)],
     )
     campaign.run()
     for search in begun.policy.searches:
         if not campaign.is_over:
-            _search(search, folder, begun.seed, wanted.jobs, campaign.seconds_left, out, quiet=quiet)
+            _search(search, folder, begun.seed, jobs, campaign.seconds_left, out, quiet=quiet)
             if any(each.loses for each in searched(folder, search.name)):
                 break
-    return _gated(folder, begun, all_trials(folder, begun), wanted.against, earlier)
 
 
 def told_line(line: Counted) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 from pathlib import Path
@@ -200,3 +201,13 @@ def test_a_trial_without_a_line_is_counted_before_a_gate_is_judged_again(host: H
     (folder / "trials.jsonl").write_text("".join(lines[:-1]))
     with pytest.raises(UsageError, match=r"trials/0152 was under way when the gate was killed, .* let the gate go on"):
         run(folder, again=True)
+
+
+def test_two_do_not_go_on_with_one_gate_at_once(host: Host) -> None:
+    """Both would run the same trials with the same seeds, and each would count twice."""
+    folder = run().folder
+    with (folder / "gate.json").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="another command runs this gate"):
+            run(folder)
+    assert run(folder).decision.outcome == "GO"
