@@ -229,7 +229,10 @@ class _Loading:
             experiments.append(each)
             stacks.append(self._stack(opened))
             where = ("strata", name, "experiments", i)
-            if opened.plans[0].expect != "HELD":
+            if kind_of(each.file) == "plan":
+                message = f"{each.file} is a plan, so all of its trials would be the same draw"
+                self._problem(where, message, "name the experiment that it was drawn from; plans go to counterexamples")
+            elif opened.plans[0].expect != "HELD":
                 message = f"{each.file} expects {opened.plans[0].expect}, and a gate is to find that nothing is lost"
                 self._problem(where, message, "take it out, or give `variables` with which it must hold")
             elif stacks[-1] != stacks[0]:
@@ -276,7 +279,8 @@ class _Loading:
 
     def _opened(self, experiment: Experiment) -> tuple[Experiment, Opened] | None:
         """An experiment with the images of those services that its stack has; None: it cannot be run."""
-        key = (experiment.file, None if experiment.variables is None else tuple(experiment.variables.items()))
+        variables = None if experiment.variables is None else tuple(experiment.variables.items())
+        key = (experiment.file, variables, experiment.require_mix)
         if key not in self._known:
             self._known[key] = None
             try:

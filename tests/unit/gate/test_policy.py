@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import SourceError, UsageError
+from chaos.experiment.loader import write_plan
 from chaos.gate.policy import Counterexample, Experiment, Policy, load_policy
+from chaos.preflight.opening import open_experiment
 
 ROOT = Path(__file__).parents[3]
 EXPERIMENTS = ROOT / "experiments"
@@ -134,3 +136,23 @@ def test_counterexamples_beside_the_policy_are_found_without_being_named(tmp_pat
 def test_a_counterexample_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     (only,) = problems(tmp_path, f"{WHOLE}counterexamples: [gone.yaml]\n")
     assert "no such file" in only[1]
+
+
+def test_each_stratum_asks_for_the_mix_as_it_says_whatever_another_one_of_the_same_experiment_says(
+    tmp_path: Path,
+) -> None:
+    text = WHOLE.replace("power_cut.yaml", "kill_gateway.yaml").replace(
+        "    trials: 100", "    trials: 100\n    require_mix: false"
+    )
+    disk, process = loaded(tmp_path, text).strata
+    assert disk.experiments[0].file == process.experiments[0].file
+    assert [each.experiments[0].plan(1).checks.require_mix for each in (disk, process)] == [False, True]
+
+
+def test_a_plan_is_no_experiment_of_a_stratum_since_each_of_its_trials_would_be_the_same_draw(tmp_path: Path) -> None:
+    [plan] = open_experiment(EXPERIMENTS / "kill_gateway.yaml", 7).plans
+    write_plan(plan, tmp_path / "plan.yaml")
+    ((line, message, hint),) = problems(tmp_path, WHOLE.replace(f"{EXPERIMENTS}/kill_gateway.yaml", "plan.yaml"))
+    assert "is a plan, so all of its trials would be the same draw" in message
+    assert "counterexamples" in hint
+    assert line == 14
