@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -16,10 +17,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from chaos.errors import UsageError
 from chaos.experiment.loader import DRAWN_SEED_MAX
+from chaos.gate.campaign import TRIALS_FILE
+from chaos.gate.counted import Counted
 from chaos.gate.policy import Policy, load_policy
 from chaos.gate.untested import Untested, untested
 from chaos.preflight.opening import Opened
+from chaos.reporting.progress.kept import KeptLines
 from chaos.stack.engine.identity import Run
+from chaos.stack.inputs.comparing import compare
+from chaos.stack.inputs.manifest import MANIFEST_FILE, read_manifest
+from chaos.stack.inputs.sources import Sources
 
 FOLDER: Final = Path("reports/gates")
 BEGUN_FILE: Final = "gate.json"
@@ -87,12 +94,32 @@ def go_on(folder: Path) -> tuple[Begun, Mapping[str, Opened]]:
     begun = read_begun(folder)
     policy, stacks = load_policy(begun.file, begun.images)
     now = _digests(begun.file, policy, stacks)
-    if changed := sorted(path for path in {*now, *begun.inputs} if now.get(path) != begun.inputs.get(path)):
+    changed = sorted(path for path in {*now, *begun.inputs} if now.get(path) != begun.inputs.get(path))
+    differing = [f"{path} changed since {folder} was begun" for path in changed] or [
+        *_differing(folder, policy, stacks)
+    ]
+    if differing:
         raise UsageError(
-            f"{', '.join(changed[:3])} changed since {folder} was begun, and trials of two versions decide nothing; "
+            f"{'; '.join(differing[:3])}; trials of two versions decide nothing; "
             f"begin a new gate: holdfast gate {begun.file}"
         )
     return begun, stacks
+
+
+def _differing(folder: Path, policy: Policy, stacks: Mapping[str, Opened]) -> Iterator[str]:
+    """What the first trial on each stack read, and the next one would not find as it was.
+
+    Build contexts are left out: images tell them apart, and are compared at the end.
+    """
+    seen: set[str] = set()
+    for line in KeptLines(folder / TRIALS_FILE, Counted).read():
+        stack, file = policy.stack_of(line.part, line.of), folder / line.folder / MANIFEST_FILE
+        if stack is not None and stack not in seen and file.is_file():
+            seen.add(stack)
+            manifest = read_manifest(file)
+            units = tuple(each for each in manifest.units if each.what != "build context")
+            found = compare(stacks[stack].plans[0], replace(manifest, units=units), Sources(), os.environ)
+            yield from (*found.missing, *found.differing)
 
 
 @contextmanager

@@ -118,11 +118,10 @@ def _searches(policy: Policy, trials: Sequence[Counted]) -> Iterator[str]:
 
 def _images(policy: Policy, trials: Sequence[Counted]) -> Iterator[str]:
     """Trials of different images say nothing of any of them."""
-    stacks = {("stratum", each.name): each.stack for each in policy.strata}
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for each in trials:
         for service, digest in each.images.items():
-            found[(stacks.get((each.part, each.of), each.of), service)].add(digest)
+            found[(policy.stack_of(each.part, each.of) or each.of, service)].add(digest)
     for (of, service), digests in found.items():
         if len(digests) > 1:
             yield f"{of}: {len(digests)} different images of {service} ran in one gate; begin a new one"

@@ -153,6 +153,17 @@ class Policy:
             found[stratum.stack] = (*found.get(stratum.stack, ()), *stratum.experiments)
         return found
 
+    def stack_of(self, part: str, of: str) -> str | None:
+        """The stack of the trials that are counted as this; None: of a counterexample or a search, which have another.
+
+        Args:
+            part: As `Counted.part`.
+            of: As `Counted.of`.
+        """
+        if part == "planted":
+            return of
+        return next((each.stack for each in self.strata if (part, each.name) == ("stratum", of)), None)
+
 
 def load_policy(path: Path, images: Mapping[str, str] | None = None) -> tuple[Policy, Mapping[str, Opened]]:
     """Load a policy, and open everything that it names.

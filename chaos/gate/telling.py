@@ -110,9 +110,9 @@ def document(gated: Gated) -> Document:
 
 def images(gated: Gated) -> dict[str, str]:
     """The digest of each image that ran, by "stack/service" or what else it ran for."""
-    stacks = {("stratum", each.name): each.stack for each in gated.begun.policy.strata}
+    policy = gated.begun.policy
     return {
-        f"{stacks.get((each.part, each.of), Path(each.of).name)}/{service}": digest
+        f"{policy.stack_of(each.part, each.of) or Path(each.of).name}/{service}": digest
         for each in gated.trials
         for service, digest in each.images.items()
     }

@@ -47,10 +47,9 @@ def untested(policy: Policy, stacks: Mapping[str, Opened]) -> Untested:
 
 def off_luns(known: Untested, policy: Policy, trials: Iterable[Counted]) -> dict[str, tuple[str, ...]]:
     """By stack the paths that are on no LUN, those that only a trial showed too."""
-    stacks = {("stratum", each.name): each.stack for each in policy.strata}
     found = {name: dict.fromkeys(paths) for name, paths in known.off_luns.items()}
     for each in trials:
-        name = each.of if each.part == "planted" else stacks.get((each.part, each.of))
+        name = policy.stack_of(each.part, each.of)
         if name in found:
             found[name].update(dict.fromkeys(each.not_covered))
     return {name: tuple(paths) for name, paths in found.items()}

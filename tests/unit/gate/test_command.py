@@ -16,12 +16,14 @@ from chaos.errors import UsageError
 from chaos.gate import campaign, command, untested
 from chaos.gate.command import Gated, Wanted, gate
 from chaos.gate.telling import document, page, told, write
+from chaos.preflight.opening import open_experiment
 from chaos.reporting.progress.kept import KeptLines
 from chaos.reporting.result import TrialResult
 from chaos.search.tried import Tried
 from chaos.stack.cleanup import sweep
+from chaos.stack.inputs.keeping import keep
 from tests.unit.gate.simulated import Simulated
-from tests.unit.gate.test_policy import WHOLE
+from tests.unit.gate.test_policy import EXPERIMENTS, WHOLE
 
 
 class Host:
@@ -211,3 +213,14 @@ def test_two_do_not_go_on_with_one_gate_at_once(host: Host) -> None:
         with pytest.raises(UsageError, match="another command runs this gate"):
             run(folder)
     assert run(folder).decision.outcome == "GO"
+
+
+def test_a_gate_does_not_go_on_with_another_environment(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials of two configurations would be counted as if they were of one."""
+    folder = run().folder
+    opened = open_experiment(EXPERIMENTS / "kill_gateway.yaml", 1)
+    keep(opened.plans[0], opened.stack, opened.sources, (), folder / "trials/0005")
+    assert run(folder).decision.outcome == "GO"
+    monkeypatch.setenv("GATEWAY_TABLES", "unlogged")
+    with pytest.raises(UsageError, match=r"variable GATEWAY_TABLES is set here, .* begin a new gate: holdfast gate"):
+        run(folder)

@@ -155,4 +155,4 @@ def test_a_plan_is_no_experiment_of_a_stratum_since_each_of_its_trials_would_be_
     ((line, message, hint),) = problems(tmp_path, WHOLE.replace(f"{EXPERIMENTS}/kill_gateway.yaml", "plan.yaml"))
     assert "is a plan, so all of its trials would be the same draw" in message
     assert "counterexamples" in hint
-    assert line == 14
+    assert line == 13
