@@ -42,7 +42,7 @@ from chaos.workload.drivers import chosen_driver
 from chaos.workload.drivers.blame import drivers_place
 from chaos.workload.fleet import Fleet, ask_nobody
 from chaos.workload.logbook import Logbook
-from chaos.workload.planting import plant_loss
+from chaos.workload.planting import acknowledged_records, plant_loss
 from chaos.workload.reads.doors import (
     Door,
     Reader,
@@ -144,8 +144,7 @@ class Trial:
         try:
             await self._bring_back()
             if self._plan.plants_loss and not self._unrecoverable:
-                among, planting = fleet.settled_records(), self._stack.planting
-                self._note(PLANTED, await plant_loss(among, self._plan.seed, planting, self._running.execute))
+                await self._plant_loss(fleet)
             if not self._unrecoverable:
                 not_covered = await self._read_doors(fleet)
         finally:
@@ -222,6 +221,11 @@ class Trial:
             await fleet.close()
             raise
         return fleet
+
+    async def _plant_loss(self, fleet: Fleet) -> None:
+        """Remove an acknowledged record behind the service's back, before anything is read."""
+        among = acknowledged_records(self._recorder.path, fleet.waiting_records())
+        self._note(PLANTED, await plant_loss(among, self._plan.seed, self._stack.planting, self._running.execute))
 
     async def _bring_back(self) -> None:
         """Heal what can be healed, do what the operators would do, wait until the service serves."""

@@ -154,6 +154,11 @@ class Device:
         return sum(1 for entry in self._outbox if entry.name)
 
     @property
+    def waiting(self) -> set[str]:
+        """Names of records of which the outbox has a create, update or delete."""
+        return {entry.name for entry in self._outbox if entry.name}
+
+    @property
     def unheard(self) -> bool:
         """Whether it has tried to send a write of which it knows no outcome."""
         return bool(self._outbox) and bool(self._outbox[0].name) and self._outbox[0].attempts > 0
@@ -170,7 +175,7 @@ class Device:
 
     def settled_choices(self) -> dict[str, Known]:
         """Those of `choices` of which nothing waits in the outbox."""
-        waiting = {entry.name for entry in self._outbox}
+        waiting = self.waiting
         return {name: known for name, known in self._usable().items() if name not in waiting}
 
     def _usable(self) -> dict[str, Known]:

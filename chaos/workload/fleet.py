@@ -75,16 +75,9 @@ class Fleet:
         """The users, in order."""
         return tuple(dict.fromkeys(device.owner for device in self.devices))
 
-    def settled_records(self) -> list[tuple[str, str]]:
-        """Owners and names of records, photos left out, that all phones of a user know alike: nothing is on its way."""
-        of: dict[str, list[Device]] = {}
-        for device in self.devices:
-            of.setdefault(device.owner, []).append(device)
-        found = []
-        for owner, (first, *others) in of.items():
-            common = [{name for name, _ in _common(first, other)} for other in others or [first]]
-            found += [(owner, name) for name in sorted(set.intersection(*common))]
-        return found
+    def waiting_records(self) -> set[tuple[str, str]]:
+        """Owners and names of records of which a phone still has a write to send."""
+        return {(device.owner, name) for device in self.devices for name in device.waiting}
 
     async def work(self, awaits: Callable[[int], bool] = lambda unsent: False) -> None:
         """Carry out every action at its time, then work off the outboxes while the service answers.

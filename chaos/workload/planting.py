@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
+import orjson
+
 from chaos.errors import HarnessError
-from chaos.experiment.plan import Planting
+from chaos.experiment.plan import PHOTO, Planting
+from chaos.history.events import CANARY_OWNER
 
 PLANT_SECONDS_MAX: Final = 30.0
 
@@ -26,7 +30,7 @@ async def plant_loss(among: Sequence[tuple[str, str]], seed: int, planting: Plan
             "the stack has no way to remove a record behind the service's back; write x-chaos.plant_loss"
         )
     if not among:
-        raise HarnessError("no record can be removed: all phones of a user know none alike; give the load more time")
+        raise HarnessError("no record can be removed: none is acknowledged and must be there; give the load more time")
     owner, record = random.Random(f"{seed}/planted").choice(among)
     command = planting.command(owner, record)
     code, said = await execute(planting.service, command, PLANT_SECONDS_MAX)
@@ -36,3 +40,30 @@ async def plant_loss(among: Sequence[tuple[str, str]], seed: int, planting: Plan
             f"{said}; correct x-chaos.plant_loss"
         )
     return f"{owner}/{record}"
+
+
+def acknowledged_records(history: Path, waiting: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Owners and names of records that must be there, photos left out, whoever knows of them.
+
+    A create was acknowledged, and nobody has tried to delete it. The draw is not left to those that every phone knows:
+    what a real fault takes was often just written, and is known to one phone.
+
+    Args:
+        history: The file, as far as it is written.
+        waiting: Records of which a phone still has a write to send, which may bring them back.
+    """
+    created: dict[int, tuple[str, str]] = {}
+    acknowledged: dict[tuple[str, str], None] = {}
+    left_out = set(waiting)
+    with history.open("rb") as lines:
+        for line in lines:
+            event = orjson.loads(line)
+            if event["event"] == "act" and event["owner"] != CANARY_OWNER and event.get("type") != PHOTO:
+                name = event["owner"], event.get("record", "")
+                if event["kind"] == "create":
+                    created[event["op"]] = name
+                elif event["kind"] == "delete":
+                    left_out.add(name)
+            elif event["event"] == "back" and event["outcome"] == "ok" and event["op"] in created:
+                acknowledged[created[event["op"]]] = None
+    return [name for name in acknowledged if name not in left_out]
