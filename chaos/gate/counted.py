@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from chaos.gate.policy import Policy, Stratum
@@ -76,6 +76,7 @@ class Bound:
     """What the trials of one stratum come to.
 
     Attributes:
+        sensitivity: That of the stack; where the stratum's own experiments hide losses better, theirs.
         clean: Trials that are HELD: those that count.
         inconclusive: Those without a verdict, and those that crashed.
         limit: The loss probability is at most this, with the confidence of the policy; None: a trial lost something.
@@ -110,17 +111,38 @@ class Bound:
 
 def sensitivity_of(policy: Policy, stack: str, counted: Iterable[Counted]) -> Sensitivity:
     """How surely a loss on a stack is seen; fewer planted losses than the policy asks for show nothing."""
-    planted = [each for each in counted if each.part == "planted" and each.of == stack and each.planted]
+    planted = _planted(stack, counted)
+    found = _sensitivity(policy, stack, planted)
+    return found if len(planted) >= policy.planted else replace(found, limit=0.0)
+
+
+def _own_sensitivity(policy: Policy, stratum: Stratum, counted: Iterable[Counted]) -> Sensitivity:
+    """That of the stack; or of the stratum's own experiments alone, where one of these did not show what was planted.
+
+    All experiments of a stack share its planted losses. Where they do not see them alike, the good ones must not answer
+    for the others.
+    """
+    of_stack = sensitivity_of(policy, stratum.stack, counted)
+    turns = policy.stacks[stratum.stack]
+    planted = _planted(stratum.stack, counted)
+    own = [each for each in planted if turns[(each.number - 1) % len(turns)] in stratum.experiments]
+    of_own = _sensitivity(policy, stratum.stack, own)
+    return of_own if of_own.seen < of_own.planted and of_own.limit < of_stack.limit else of_stack
+
+
+def _planted(stack: str, counted: Iterable[Counted]) -> list[Counted]:
+    return [each for each in counted if each.part == "planted" and each.of == stack and each.planted]
+
+
+def _sensitivity(policy: Policy, stack: str, planted: Sequence[Counted]) -> Sensitivity:
     seen = sum(each.seen for each in planted)
-    enough = len(planted) >= policy.planted
-    limit = sensitivity_limit(seen, len(planted), policy.confidence) if enough else 0.0
-    return Sensitivity(stack, seen, len(planted), limit)
+    return Sensitivity(stack, seen, len(planted), sensitivity_limit(seen, len(planted), policy.confidence))
 
 
 def bound_of(policy: Policy, stratum: Stratum, counted: Iterable[Counted]) -> Bound:
     """What the trials of a stratum come to."""
     counted = list(counted)
-    sensitivity = sensitivity_of(policy, stratum.stack, counted)
+    sensitivity = _own_sensitivity(policy, stratum, counted)
     trials = [each for each in counted if each.part == "stratum" and each.of == stratum.name]
     clean = sum(each.outcome == "HELD" for each in trials)
     violated = sum(each.outcome == "VIOLATED" for each in trials)

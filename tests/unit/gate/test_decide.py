@@ -13,7 +13,7 @@ from chaos.gate import counted
 from chaos.gate.counted import Counted, bound_of, trials_left
 from chaos.gate.decide import EXIT_CODES, Decision, decide
 from chaos.gate.policy import Counterexample, Experiment, Policy
-from chaos.gate.statistics import upper_limit
+from chaos.gate.statistics import sensitivity_limit, upper_limit
 from tests.unit.gate.samples import SEARCH, STACK, held, planted, policy, trials
 
 
@@ -181,3 +181,15 @@ def test_a_mistake_in_the_bound_gives_more_wrong_gos_than_that(monkeypatch: pyte
         counted, "trials_needed", lambda most, *rest: next(n for n in range(999) if limit(n, 1.0, 0.95) <= most)
     )
     assert wrong_gos("sequential", 0.7)[1] > 50
+
+
+def test_a_stratum_whose_own_experiments_hide_losses_is_not_bounded_by_what_others_show() -> None:
+    asked = policy("disk", "process")
+    hidden = [replace(each, seen=each.number % 2 == 1) for each in planted()]  # experiments take turns
+    disk, process = (bound_of(asked, each, [*hidden, *held(60), *held(60, "process")]) for each in asked.strata)
+    assert disk.sensitivity.limit == sensitivity_limit(15, 30, 0.95)
+    assert process.sensitivity.limit == 0
+    assert process.limit == 1
+    few = [replace(each, seen=each.number not in (2, 4)) for each in planted()]
+    (_, process) = (bound_of(asked, each, few) for each in asked.strata)
+    assert process.sensitivity.limit == sensitivity_limit(13, 15, 0.95) < sensitivity_limit(28, 30, 0.95)
