@@ -19,7 +19,9 @@ from chaos.testing.session import UnexpectedVerdictError, session
 
 
 def property(file: Path | str, *, trials: int = 10) -> Callable[[Callable[..., None]], Callable[..., None]]:  # noqa: A001
-    """Run a test for each of so many drawn trials of an experiment; a loss fails it, with the verdict block as text.
+    """Run a test for each of so many drawn trials of an experiment.
+
+    A loss fails it, with the verdict block as text; so does it if no trial is HELD, since nothing was proven then.
 
         @chaos.property("experiments/orders.yaml", trials=20)
         def test_no_order_is_lost(trial: chaos.TrialResult) -> None: ...
@@ -48,6 +50,7 @@ def property(file: Path | str, *, trials: int = 10) -> Callable[[Callable[..., N
             with tempfile.TemporaryDirectory(prefix="holdfast-plan-") as folder:
                 opened = open_experiment(plans.written(drawn, Path(folder)), images=ours.images)
                 result = ours.run(opened.plans)
+            ours.drawn.append(result)
             if result.verdict == "VIOLATED":
                 raise UnexpectedVerdictError(result)
             test(*args, **{name: result}, **given_)

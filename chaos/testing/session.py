@@ -31,11 +31,11 @@ TRIED_AGAIN: Final = "tried again"
 class UnexpectedVerdictError(AssertionError):
     """A trial's verdict is not the one that is expected."""
 
-    def __init__(self, result: TrialResult) -> None:
-        """Tell it with the verdict block, which ends with the command that reproduces it."""
+    def __init__(self, result: TrialResult, why: str = "") -> None:
+        """Tell it, after a line `why`, with the verdict block, which ends with the command that reproduces it."""
         from chaos.reporting.block import verdict_block
 
-        super().__init__("\n".join(verdict_block(result)))
+        super().__init__("\n".join([*([why] if why else []), *verdict_block(result)]))
 
 
 @dataclass
@@ -51,6 +51,7 @@ class Session:
         allure: The plugin of allure-pytest, where it writes results.
         properties: Of the test that runs now: what JUnit and others show of it.
         last: The last result of that test.
+        drawn: The results of the trials that its property has drawn.
     """
 
     runs: Path = Path("reports/runs")
@@ -61,12 +62,24 @@ class Session:
     allure: Any = None
     properties: list[tuple[str, object]] = field(default_factory=list)
     last: TrialResult | None = None
+    drawn: list[TrialResult] = field(default_factory=list)
     _has_swept: bool = False
     _diagnosis: Diagnosis | None = None
 
     def begin(self, properties: list[tuple[str, object]]) -> None:
         """Another test runs from now on."""
-        self.properties, self.last = properties, None
+        self.properties, self.last, self.drawn = properties, None, []
+
+    def require_proof(self) -> None:
+        """Refuse a test whose property has drawn trials, none of which proves anything.
+
+        Raises:
+            UnexpectedVerdictError: No trial is HELD.
+        """
+        if self.drawn and all(each.verdict != "HELD" for each in self.drawn):
+            many = len(self.drawn)
+            why = f"none of the {many} trials that were drawn is HELD; the last of them:"
+            raise UnexpectedVerdictError(self.drawn[-1], why)
 
     def run(self, plans: Sequence[Plan]) -> TrialResult:
         """Run the trial of a plan, and again where it is INCONCLUSIVE and that is allowed and not expected.

@@ -185,6 +185,17 @@ def test_a_property_shows_its_own_assertion_too(trials: Trials, pytester: pytest
     run.stdout.fnmatch_lines(["*assert*'INCONCLUSIVE' == 'HELD'*", "*the last trial of this test*"])
 
 
+def test_a_property_of_which_no_trial_proves_anything_is_not_green(trials: Trials, pytester: pytest.Pytester) -> None:
+    lenient = PROPERTY.replace('assert trial.verdict == "HELD"', "pass")
+    trials.verdict = "INCONCLUSIVE"
+    run = ran(pytester, lenient)
+    run.assert_outcomes(failed=1)
+    run.stdout.fnmatch_lines(["none of the 4 trials that were drawn is HELD; the last of them:", "*INCONCLUSIVE*"])
+
+    trials.verdicts = ["INCONCLUSIVE", "HELD"]
+    ran(pytester, lenient).assert_outcomes(passed=1)
+
+
 def test_an_image_that_is_given_is_in_every_trial(trials: Trials, pytester: pytest.Pytester) -> None:
     (pytester.path / "experiments" / "steady.yaml").write_text(STEADY)
     pytester.makepyfile(test_property="import chaos\n" + textwrap.dedent(PROPERTY))
