@@ -132,7 +132,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     lines = []
     for reports in terminalreporter.stats.values():
         for report in reports:
-            if getattr(report, "when", "") == "call":
+            when = getattr(report, "when", "")
+            if when == "call" or (when == "setup" and report.failed):  # one of the two tells of a test
                 for name, told in report.user_properties:
                     if name == TRIED_AGAIN:
                         lines.append(f"{report.nodeid} was INCONCLUSIVE and was tried again: {told}")

@@ -104,6 +104,7 @@ class Session:
         from chaos.trials import run_trials
 
         heard, collector = _heard(), Collector()
+        self.properties[:] = [each for each in self.properties if each[0] != "verdict"]  # of a trial before
         try:
             [result] = run_trials(
                 plans,

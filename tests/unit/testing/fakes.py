@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from chaos.errors import HarnessError
 from chaos.experiment.plan import Plan, Verdict
 from chaos.faults import known_faults
 from chaos.preflight import opening
@@ -32,6 +33,7 @@ class Trials:
         self.plans: list[Plan] = []
         self.expect: Verdict = "HELD"
         self.breaks: BaseException | None = None
+        self.breaks_from = 0
         self.missing: tuple[str, ...] = ()
         self.warns = False
         self.swept = 0
@@ -66,6 +68,8 @@ class Trials:
         leave_seconds: float = 0.0,
     ) -> list[TrialResult]:
         [drawn] = plans
+        if self.breaks_from and len(self.ran) + 1 >= self.breaks_from:
+            self.breaks = HarnessError("no engine answers")
         self.ran.append((drawn.seed, runs))
         self.plans.append(drawn)
         if self.warns:

@@ -231,6 +231,20 @@ def test_an_inconclusive_trial_is_tried_again_as_often_as_it_may_be_and_that_is_
     run.stdout.fnmatch_lines(["*= holdfast =*", line, line])
 
 
+def test_a_trial_that_was_tried_again_is_told_though_the_next_one_broke_off(
+    trials: Trials, pytester: pytest.Pytester
+) -> None:
+    (pytester.path / "experiments" / "steady.yaml").write_text(STEADY)
+    trials.verdicts = ["INCONCLUSIVE"]
+    trials.breaks_from = 2
+    run = pytester.runpytest_inprocess("experiments", "--holdfast-retries=2")
+
+    run.assert_outcomes(errors=1)
+    run.stdout.fnmatch_lines(
+        ["*= holdfast =*", "experiments/steady.yaml::steady was INCONCLUSIVE and was tried again: *"]
+    )
+
+
 @pytest.mark.parametrize(
     ("verdicts", "retries", "trials_run"),
     [
