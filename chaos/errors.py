@@ -11,7 +11,8 @@
     |  |- DriverError        exit 3    the driver has a defect, or does not ask the service
     |  |- CarrierError       exit 3    the proxy between phones and front door is gone, or refused
     |  |- ImageError         exit 3    an image cannot be built or found
-    |  `- MalformedHistory   exit 3    a history that cannot be judged
+    |  |- MalformedHistory   exit 3    a history that cannot be judged
+    |  `- EndedEarly         exit 3    a trial that was ended, since the run was to stop after another one
     `- Refused                        raised by drivers: the service definitely did not apply the request
        `- NotNow                      ... and the same request may be tried again
     Terminated (SystemExit) exit 143  SIGTERM: unwinds like Ctrl-C's KeyboardInterrupt, which is exit 130
@@ -149,6 +150,10 @@ def remedy(error: BaseException) -> str:
 
 class HarnessError(HoldfastError):
     """Holdfast or its host failed, so the trial says nothing about the service."""
+
+
+class EndedEarly(HarnessError):
+    """A trial was ended, since the run was to stop after another one; nothing is wrong with anything."""
 
 
 class EngineError(HarnessError):

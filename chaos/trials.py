@@ -22,7 +22,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Final, TypeVar
 
-from chaos.errors import HarnessError, HoldfastError, Terminated, UsageError
+from chaos.errors import EndedEarly, HarnessError, HoldfastError, Terminated, UsageError
 from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import Limits, Plan
 from chaos.preflight.opening import Opened, open_plans
@@ -255,7 +255,7 @@ class _Crew:
                 if copy.is_cut_short:
                     self._cut_short.append(copy.turn)
                     copy.told.log(self._why_stopped)
-                    copy.told.failed(HoldfastError(self._why_stopped))
+                    copy.told.failed(EndedEarly(self._why_stopped))
                 raise
             except HoldfastError as error:
                 error.add_note(str(copy.turn.plan.file or copy.turn.plan.experiment))

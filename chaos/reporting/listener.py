@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from chaos.errors import EXIT_HARNESS, EXIT_SIGINT, EXIT_SIGTERM, HoldfastError, Terminated
+from chaos.errors import EXIT_HARNESS, EXIT_SIGINT, EXIT_SIGTERM, EndedEarly, HoldfastError, Terminated
 from chaos.experiment.plan import Plan
 from chaos.history.events import FaultEvent
 from chaos.reporting.result import Broken, TrialResult
@@ -125,7 +125,14 @@ class AtTheEnd(Silent):
         broken = [Broken(plan, run_dir, reason) for run_dir, plan in self._under_way.items()]
         self._under_way.clear()
         for each in broken:
-            self.broke_off(each, code)
+            if isinstance(error, EndedEarly):
+                self.ended_early(each, code)
+            else:
+                self.broke_off(each, code)
+
+    def ended_early(self, trial: Broken, exit_code: int) -> None:
+        """A trial was ended for the sake of another one; `not_run` tells of it too. By itself, it is as broken off."""
+        self.broke_off(trial, exit_code)
 
     def broke_off(self, trial: Broken, exit_code: int) -> None:
         """A trial broke off with an error of this exit code; by itself, it is told as any other."""

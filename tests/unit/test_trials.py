@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import types
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,8 @@ from chaos.errors import AgentError, HarnessError, UsageError
 from chaos.experiment.drivers import DriverChoice
 from chaos.experiment.plan import Checks, Limits, Plan, Verdict, Workload
 from chaos.preflight.opening import Opened
+from chaos.reporting.formats.github import Annotations
+from chaos.reporting.formats.junit import JunitReport
 from chaos.reporting.listener import Silent, Standing
 from chaos.reporting.result import TrialResult
 from chaos.stack.inputs.sources import Sources
@@ -215,8 +218,12 @@ def test_the_run_stops_after_the_trial_that_was_to_be_the_last(engine: Engine) -
 def test_trials_under_way_are_ended_in_order_and_said_as_not_run(engine: Engine) -> None:
     engine.verdicts, engine.endless = {2: "INCONCLUSIVE"}, {1, 3}
     plans = [*drawn(1), *drawn(2, stack="b"), *drawn(3, stack="c"), *drawn(4, stack="d")]
-    results = run_trials(plans, jobs=3, listeners=(engine,), stop_after=is_not("HELD"))
+    told = io.StringIO()
+    listeners = (engine, JunitReport(Path("junit.xml")), Annotations(told))
+    results = run_trials(plans, jobs=3, listeners=listeners, stop_after=is_not("HELD"))
     assert [each.plan.seed for each in results] == engine.heard == [2]
+    assert 'tests="4" failures="1" errors="0" skipped="3"' in Path("junit.xml").read_text(), "each trial once"
+    assert told.getvalue().count("::error") == 1
     assert engine.left_out == [1, 3, 4]
     assert engine.failures == ["ended early: no trial was to follow trial 2, which is INCONCLUSIVE"] * 2
     assert len(list(Path("reports/runs").glob("2*"))) == 3

@@ -78,6 +78,9 @@ class AllureResults(AtTheEnd):
         except OSError as error:
             raise UsageError(f"{folder} cannot be made: {error.strerror}; name another folder for Allure") from None
 
+    def ended_early(self, trial: Broken, exit_code: int) -> None:
+        """Write nothing, as of a trial that never began."""
+
     def over(self, trial: TrialResult | Broken) -> None:
         """Write it, its attachments first."""
         course = _course(trial)

@@ -59,6 +59,9 @@ class Annotations(AtTheEnd):
         super().__init__()
         self._out = out
 
+    def ended_early(self, trial: Broken, exit_code: int) -> None:
+        """Print nothing: that is no error."""
+
     def over(self, trial: TrialResult | Broken) -> None:
         """Print it."""
         plan = trial.plan

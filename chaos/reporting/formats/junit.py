@@ -43,6 +43,9 @@ class JunitReport(AtTheEnd):
         self._cases.append(_case(trial))
         self._write()
 
+    def ended_early(self, trial: Broken, exit_code: int) -> None:
+        """Leave it to `not_run`: it is one case."""
+
     def not_run(self, plan: Plan) -> None:
         """Add a case that was skipped."""
         case = ElementTree.Element("testcase", classname=_SUITE, name=f"{plan.experiment} seed {plan.seed}")
