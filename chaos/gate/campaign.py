@@ -19,7 +19,7 @@ import orjson
 
 from chaos.checks.classes import NOTED, OF_SESSIONS, VIOLATING
 from chaos.checks.verdict import Judgement
-from chaos.errors import HarnessError, HoldfastError
+from chaos.errors import HarnessError
 from chaos.experiment.files import kind_of
 from chaos.experiment.loader import DRAWN_SEED_MAX, load_plan
 from chaos.experiment.plan import Plan
@@ -31,7 +31,7 @@ from chaos.preflight.opening import Opened
 from chaos.reporting.listener import Listener, Silent
 from chaos.reporting.page.file import write_report
 from chaos.reporting.progress.kept import KeptLines
-from chaos.reporting.recall import recall
+from chaos.reporting.recall import proven_loss
 from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, TrialResult
 from chaos.reporting.words import counted, one_line
 
@@ -310,12 +310,8 @@ def broken_off(
     part: Part, of: str, number: int, plan: Plan, run_dir: Path, campaign: Path, why: str, seconds: float = 0.0
 ) -> Counted:
     """A trial that was not run to its end as a line; where its history was, and proves a loss, that counts."""
-    try:
-        result = recall(run_dir, catalogue())
-        if result.verdict == "VIOLATED":
-            return observed(part, of, number, result, campaign, seconds)
-    except HoldfastError:
-        pass  # as is to be expected of what broke off
+    if (result := proven_loss(run_dir)) is not None:
+        return observed(part, of, number, result, campaign, seconds)
     return Counted(
         part,
         of,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chaos.checks.file import judge_file
 from chaos.checks.verdict import Judgement
-from chaos.errors import HarnessError, UsageError
+from chaos.errors import HarnessError, HoldfastError, UsageError
 from chaos.experiment.catalogue import FaultCatalogue
 from chaos.experiment.loader import load_plan
 from chaos.experiment.plan import Plan, ScheduledFault
@@ -45,6 +45,19 @@ def recall(run_dir: Path, faults: FaultCatalogue) -> TrialResult:
     history, judgement = judge_file(run_dir / HISTORY_FILE)
     not_covered, images = _kept(run_dir / RESULT_FILE)
     return result_of(plan, run_dir, history, judgement, not_covered, images)
+
+
+def proven_loss(run_dir: Path) -> TrialResult | None:
+    """The result of a trial that broke off after its history was complete and proves a loss; None: it does not.
+
+    What fails afterwards, such as the removal of the stack, takes a loss not back. That such a trial was HELD is not
+    believed.
+    """
+    try:
+        result = recall(run_dir, catalogue())
+    except HoldfastError:
+        return None
+    return result if result.verdict == "VIOLATED" else None
 
 
 def run_folder(run_dir: Path) -> Path:

@@ -19,6 +19,7 @@ from chaos.experiment.loader import write_plan
 from chaos.experiment.plan import ACTIONS_FILE, Plan
 from chaos.preflight.opening import Opened
 from chaos.reporting.page.file import write_report
+from chaos.reporting.recall import proven_loss
 from chaos.reporting.result import PLAN_FILE, RESULT_FILE, TrialResult
 from chaos.search.executors.executor import Executor
 from chaos.search.results import Results
@@ -179,10 +180,15 @@ class Search:
         try:
             result = await executor.trial(plan, folder)
         except HarnessError as error:
+            if (proven := await asyncio.to_thread(proven_loss, folder)) is not None:
+                return await self._found(number, proven, begun)
             self._crashes += 1
             if self._crashes == _CRASHES_MAX:
                 raise
             return Tried(number, drawn.schedule, "crashed", str(error), seconds=round(time.monotonic() - begun, 3))
+        return await self._found(number, result, begun)
+
+    async def _found(self, number: int, result: TrialResult, begun: float) -> Tried:
         self._crashes = 0
         found = tried(number, result, self._opened.stack, time.monotonic() - begun)
         await asyncio.to_thread(_keep, result)

@@ -20,6 +20,7 @@ from chaos.gate.policy import Counterexample, Experiment, Policy, load_policy
 from chaos.history.events import PLANTED, End, Event, Header, Note
 from chaos.history.recorder import encode
 from chaos.preflight.opening import Opened
+from chaos.reporting import recall
 from chaos.reporting.result import HISTORY_FILE, PLAN_FILE
 from tests.unit.gate.simulated import RECORD, Simulated
 from tests.unit.gate.test_policy import EXPERIMENTS, WHOLE
@@ -257,7 +258,7 @@ def test_a_trial_that_breaks_off_after_its_history_proved_a_loss_is_a_loss(
     """The stack could not be cleared afterwards, which takes nothing back."""
     simulated = Simulated(lambda plan: None)
     monkeypatch.setattr(
-        module, "recall", lambda run_dir, faults: simulated.judged(simulated.plans[-1], "VIOLATED", run_dir)
+        recall, "recall", lambda run_dir, faults: simulated.judged(simulated.plans[-1], "VIOLATED", run_dir)
     )
     run = gate(simulated)
     run.run()

@@ -16,7 +16,9 @@ from chaos.audit.predicted import Prediction
 from chaos.errors import HarnessError
 from chaos.experiment.plan import Plan, ScheduledFault, Target, Trigger
 from chaos.experiment.plan import Search as Promise
+from chaos.reporting import recall
 from chaos.reporting.progress.kept import KeptLines
+from chaos.reporting.result import TrialResult
 from chaos.search import campaign, command, shrink
 from chaos.search.campaign import Budget, Search, findings
 from chaos.search.results import TRIALS_FILE, Results
@@ -141,6 +143,23 @@ def test_a_crashed_trial_is_told_and_the_search_goes_on(tmp_path: Path) -> None:
     assert [each.outcome for each in search.tried] == ["HELD", "crashed", "crashed", "HELD"]
     assert search.tried[1].why == "no engine answers"
     assert not search.tried[1].conclusive
+
+
+def test_a_trial_that_breaks_off_after_its_history_proved_a_loss_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stack could not be cleared afterwards, which takes nothing back."""
+    lost = Simulated(lambda plan, actions: LOST)
+
+    class Uncleared(Simulated):
+        async def trial(self, plan: Plan, folder: Path) -> TrialResult:
+            found[folder] = await lost.trial(plan, folder)
+            raise HarnessError("not everything could be removed")
+
+    found: dict[Path, TrialResult] = {}
+    monkeypatch.setattr(recall, "recall", lambda run_dir, faults: found[run_dir])
+    search = searched(tmp_path, Uncleared(lambda plan, actions: None), Budget(9, fail_fast=True), jobs=1)
+    assert [each.outcome for each in search.tried] == ["VIOLATED"]
 
 
 def test_three_crashes_in_a_row_end_it_and_what_was_found_is_kept(tmp_path: Path) -> None:
