@@ -144,7 +144,11 @@ class Trial:
         try:
             await self._bring_back()
             if self._plan.plants_loss and not self._unrecoverable:
-                await self._plant_loss(fleet)
+                among, execute = (
+                    acknowledged_records(self._recorder.path, fleet.waiting_records()),
+                    self._running.execute,
+                )
+                self._note(PLANTED, await plant_loss(among, self._plan.seed, self._stack.planting, execute))
             if not self._unrecoverable:
                 not_covered = await self._read_doors(fleet)
         finally:
@@ -221,11 +225,6 @@ class Trial:
             await fleet.close()
             raise
         return fleet
-
-    async def _plant_loss(self, fleet: Fleet) -> None:
-        """Remove an acknowledged record behind the service's back, before anything is read."""
-        among = acknowledged_records(self._recorder.path, fleet.waiting_records())
-        self._note(PLANTED, await plant_loss(among, self._plan.seed, self._stack.planting, self._running.execute))
 
     async def _bring_back(self) -> None:
         """Heal what can be healed, do what the operators would do, wait until the service serves."""

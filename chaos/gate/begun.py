@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,21 +118,6 @@ def _differing(folder: Path, policy: Policy, stacks: Mapping[str, Opened]) -> It
             units = tuple(each for each in manifest.units if each.what != "build context")
             found = compare(stacks[stack].plans[0], replace(manifest, units=units), Sources(), os.environ)
             yield from (*found.missing, *found.differing)
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Have the gate in a folder for this process, since two would run the same trials, and count each twice.
-
-    Raises:
-        UsageError: Another process has it.
-    """
-    with (folder / BEGUN_FILE).open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # who is killed lets go of it
-        except OSError:
-            raise UsageError(f"another command runs this gate, {folder}; wait for it, or begin a new one") from None
-        yield
 
 
 def _digests(file: Path, policy: Policy, stacks: Mapping[str, Opened]) -> dict[str, str]:

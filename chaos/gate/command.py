@@ -9,7 +9,7 @@ from typing import Final, TextIO
 
 from chaos.errors import HarnessError, UsageError
 from chaos.faults import catalogue
-from chaos.gate.begun import FOLDER, Begun, alone, begin, go_on, read_begun
+from chaos.gate.begun import BEGUN_FILE, FOLDER, Begun, begin, go_on, read_begun
 from chaos.gate.campaign import TRIALS_FILE, Campaign, observed, without_a_line
 from chaos.gate.comparing import Compared, compare
 from chaos.gate.counted import Counted
@@ -18,7 +18,7 @@ from chaos.gate.policy import Searching
 from chaos.gate.untested import off_luns
 from chaos.preflight.opening import Opened
 from chaos.reporting.listener import Silent
-from chaos.reporting.progress.kept import KeptLines
+from chaos.reporting.progress.kept import KeptLines, alone
 from chaos.reporting.recall import recall
 from chaos.search.campaign import TRIALS_FOLDER as TRIED_FOLDER
 from chaos.search.campaign import Budget
@@ -106,7 +106,7 @@ def gate(target: Path, wanted: Wanted, out: TextIO, *, quiet: bool) -> Gated:
     else:
         folder, begun, stacks = begin(target, wanted.seed, wanted.images)
     say(f"{begun.policy.name}: seed {begun.seed}, folder {folder}")
-    with alone(folder):
+    with alone(folder / BEGUN_FILE, "gate"):
         _run(begun, stacks, folder, wanted.jobs, say, out, quiet=quiet)
     return _gated(folder, begun, all_trials(folder, begun), wanted.against, earlier)
 

@@ -15,6 +15,7 @@ from chaos.errors import UsageError
 from chaos.experiment.loader import write_plan
 from chaos.explore.recorded import RECORDED_FILE
 from chaos.preflight.opening import Opened, open_experiment
+from chaos.reporting.progress.kept import alone
 from chaos.reporting.result import PLAN_FILE
 from chaos.search.campaign import TRIALS_FOLDER, Budget, Search, findings
 from chaos.search.executors.copies import Copies
@@ -67,7 +68,7 @@ def search_file(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *, qu
     """Search; `out` takes what is told meanwhile.
 
     Raises:
-        UsageError: The experiment cannot be run, or the folder holds no search.
+        UsageError: The experiment cannot be run; or the folder holds no search, or one that another command runs.
         HarnessError: Anything but the service failed, several times; what was found until then is kept.
     """
     if wanted.scheduler:
@@ -103,15 +104,16 @@ async def _searched(file: Path, seed: int | None, wanted: Wanted, out: TextIO, *
 async def _executor(
     opened: Opened, folder: Path, wanted: Wanted, say: Callable[[str], None]
 ) -> AsyncIterator[Executor]:
-    """What runs the trials, until the search is over."""
-    if wanted.scheduler:
-        from chaos.search.executors.scheduled import Scheduled  # an extra
+    """What runs the trials, for this command alone, until the search is over."""
+    with alone(folder / INPUTS_FOLDER / PLAN_FILE, "search"):
+        if wanted.scheduler:
+            from chaos.search.executors.scheduled import Scheduled  # an extra
 
-        async with Scheduled.open(wanted.scheduler, folder, say) as scheduled:
-            yield scheduled
-    else:
-        async with Copies.open(opened, wanted.jobs or COPIES, say) as copies:
-            yield copies
+            async with Scheduled.open(wanted.scheduler, folder, say) as scheduled:
+                yield scheduled
+        else:
+            async with Copies.open(opened, wanted.jobs or COPIES, say) as copies:
+                yield copies
 
 
 async def _expected(

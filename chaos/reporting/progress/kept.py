@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from chaos.errors import UsageError
+
 T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def alone(file: Path, what: str) -> Iterator[None]:
+    """Have what a folder keeps for this process: two would run the same trials, and count each twice or not at all.
+
+    Args:
+        file: One that is always there.
+        what: Such as "gate", for the message.
+
+    Raises:
+        UsageError: Another process has it.
+    """
+    with file.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # who is killed lets go of it
+        except OSError:
+            raise UsageError(f"another command runs this {what}, of {file}; wait for it, or begin a new one") from None
+        yield
 
 
 class KeptLines(Generic[T]):

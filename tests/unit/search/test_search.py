@@ -13,14 +13,15 @@ from types import SimpleNamespace
 import pytest
 
 from chaos.audit.predicted import Prediction
-from chaos.errors import HarnessError
+from chaos.errors import HarnessError, UsageError
 from chaos.experiment.plan import Plan, ScheduledFault, Target, Trigger
 from chaos.experiment.plan import Search as Promise
 from chaos.reporting import recall
-from chaos.reporting.progress.kept import KeptLines
+from chaos.reporting.progress.kept import KeptLines, alone
 from chaos.reporting.result import TrialResult
 from chaos.search import campaign, command, shrink
 from chaos.search.campaign import Budget, Search, findings
+from chaos.search.command import Wanted
 from chaos.search.results import TRIALS_FILE, Results
 from chaos.search.shrink import Shrinking, kept_before
 from chaos.search.strategies import Drawn, drawn_plans, examples
@@ -278,3 +279,16 @@ def test_an_execution_that_crashes_is_run_again_and_counts_for_nothing(
     simulated.says = lambda plan, actions: None
     with pytest.raises(HarnessError, match="no engine answers"):
         asyncio.run(Shrinking(opened, inputs, simulated, finding, search.folder_of(1), 2).shrink(print))
+
+
+def test_two_do_not_go_on_with_one_search_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both would use the same numbers, and of two trials of one number the second is not taken."""
+
+    def never(*given: object) -> None:
+        raise AssertionError("a stack copy is made")
+
+    monkeypatch.setattr(command.Copies, "open", never)
+    wanted = Wanted(Budget(1), 1, 0, into=tmp_path)
+    _, folder, _ = command._opened(Path("experiments/power_cut.yaml"), 5, wanted)
+    with alone(folder / "begun" / "plan.yaml", "search"), pytest.raises(UsageError, match="another command runs this"):
+        command.search_file(folder, None, wanted, sys.stdout, quiet=True)
