@@ -144,11 +144,9 @@ class Trial:
         try:
             await self._bring_back()
             if self._plan.plants_loss and not self._unrecoverable:
-                among, execute = (
-                    acknowledged_records(self._recorder.path, fleet.waiting_records()),
-                    self._running.execute,
-                )
-                self._note(PLANTED, await plant_loss(among, self._plan.seed, self._stack.planting, execute))
+                among = acknowledged_records(self._recorder.path, fleet.waiting_records())
+                how = self._stack.planting, self._running.execute
+                self._note(PLANTED, await plant_loss(among, self._plan.seed, *how))
             if not self._unrecoverable:
                 not_covered = await self._read_doors(fleet)
         finally:

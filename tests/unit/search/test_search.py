@@ -22,6 +22,7 @@ from chaos.reporting.result import TrialResult
 from chaos.search import campaign, command, shrink
 from chaos.search.campaign import Budget, Search, findings
 from chaos.search.command import Wanted
+from chaos.search.executors.copies import Copies
 from chaos.search.results import TRIALS_FILE, Results
 from chaos.search.shrink import Shrinking, kept_before
 from chaos.search.strategies import Drawn, drawn_plans, examples
@@ -287,7 +288,7 @@ def test_two_do_not_go_on_with_one_search_at_once(tmp_path: Path, monkeypatch: p
     def never(*given: object) -> None:
         raise AssertionError("a stack copy is made")
 
-    monkeypatch.setattr(command.Copies, "open", never)
+    monkeypatch.setattr(Copies, "open", never)
     wanted = Wanted(Budget(1), 1, 0, into=tmp_path)
     _, folder, _ = command._opened(Path("experiments/power_cut.yaml"), 5, wanted)
     with alone(folder / "begun" / "plan.yaml", "search"), pytest.raises(UsageError, match="another command runs this"):
