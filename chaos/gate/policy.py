@@ -314,7 +314,7 @@ class _Loading:
 
 
 def _times(file: Path) -> int:
-    """How often a counterexample is tried: so that a loss that is still there is seen, with 95 %, in few trials."""
+    """How often a counterexample is tried: a loss that comes again as often as was measured is seen with 95 %."""
     try:
         kept = json.loads((file.parent / COUNTEREXAMPLE_FILE).read_text(encoding="utf-8"))
         rate = kept["came_again"] / kept["measured"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Final
 
 from chaos.doctor import examine
 from chaos.faults import known_faults
@@ -12,6 +13,11 @@ from chaos.gate.counted import Counted
 from chaos.gate.policy import Policy
 from chaos.preflight.opening import Opened
 from chaos.preflight.warnings import disk_warnings, not_covered, topology_warnings
+
+_CARRIES: Final = (
+    "a counterexample that runs on the stack in its inputs/, as that was when it was found; "
+    "the one that is here is not asked (but for --image)"
+)
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Untested:
     Attributes:
         lacking: Of each fault that this host cannot run, what is missing.
         unasked: Faults that no experiment of the policy has, and no search may draw.
-        warnings: Of each stack, what its Compose file leaves to luck.
+        warnings: Of each stack, what its Compose file leaves to luck; of a counterexample, that it has another one.
         off_luns: Of each stack, paths "service:/path" that are on no LUN.
     """
 
@@ -40,6 +46,11 @@ def untested(policy: Policy, stacks: Mapping[str, Opened]) -> Untested:
         {
             name: (*topology_warnings(each.stack), *disk_warnings(each.stack), *each.stack.unsafe)
             for name, each in stacks.items()
+        }
+        | {
+            str(each.experiment.file): (_CARRIES,)
+            for each in policy.counterexamples
+            if each.experiment.plan(0).inputs is not None
         },
         {name: tuple(not_covered(each.stack)) for name, each in stacks.items()},
     )

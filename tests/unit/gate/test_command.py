@@ -13,6 +13,7 @@ import pytest
 from chaos import cli
 from chaos.doctor import Diagnosis, FaultReadiness
 from chaos.errors import UsageError
+from chaos.experiment.loader import write_plan
 from chaos.gate import campaign, command, untested
 from chaos.gate.command import Gated, Wanted, gate
 from chaos.gate.telling import document, page, told, write
@@ -224,3 +225,15 @@ def test_a_gate_does_not_go_on_with_another_environment(host: Host, monkeypatch:
     monkeypatch.setenv("GATEWAY_TABLES", "unlogged")
     with pytest.raises(UsageError, match=r"variable GATEWAY_TABLES is set here, .* begin a new gate: holdfast gate"):
         run(folder)
+
+
+def test_a_counterexample_that_carries_a_stack_of_its_own_is_said_not_to_ask_the_one_that_is_here(host: Host) -> None:
+    folder = Path("counterexamples/lost-0003")
+    folder.mkdir(parents=True)
+    opened = open_experiment(EXPERIMENTS / "kill_gateway.yaml", 1)
+    kept = keep(opened.plans[0], opened.stack, opened.sources, (), folder)
+    write_plan(kept.into(folder, opened.plans[0]), folder / "plan.yaml")
+    text = "\n".join(told(run()))
+    assert (
+        "not tested: counterexamples/lost-0003/plan.yaml: a counterexample that runs on the stack in its inputs" in text
+    )
