@@ -94,3 +94,14 @@ def test_a_twin_is_searched_in_the_space_of_its_variant(variant: Variant) -> Non
     assert (plan.schedule, plan.expect) == ((), "HELD")
     assert variant.sought_in_twin.items() >= variant.space.items()
     load_stack(plan.stack, plan.variables, plan.profiles, {})
+
+
+@pytest.mark.parametrize("twin", [{}, {"tried": [_tried(1, "INCONCLUSIVE")], "trials": 1, "conclusive": 0}])
+def test_a_twin_of_which_nothing_was_proven_is_not_as_it_must_be(
+    searches: Searches, tmp_path: Path, twin: dict[str, Any]
+) -> None:
+    searches.twin = twin
+    command = ["search", "fsync_off", "--results", str(tmp_path)]
+    assert main(command) == 1
+    searches.twin = CLEAN
+    assert main(command) == 0, "it is tried again"

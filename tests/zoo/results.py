@@ -59,6 +59,11 @@ class Searched:
     alarms: tuple[str, ...] = ()
     trouble: str = ""
 
+    @property
+    def is_quiet(self) -> bool:
+        """As it must be: something was proven, and nothing found."""
+        return bool(self.conclusive) and not self.alarms and not self.trouble
+
 
 class Results:
     """What earlier sessions and this one have found."""
@@ -72,12 +77,12 @@ class Results:
         self.twins = {(each.twin, each.seed): each for each in self._twins.read()}
 
     def keep(self, found: Sought | Searched) -> None:
-        """Keep it, for later sessions too; what did not get to its end is tried again by them."""
+        """Keep it, for later sessions too; what did not get to its end, or proved nothing, is tried again by them."""
         if isinstance(found, Sought):
             self.sought[found.name, found.way, found.seed] = found
             if not found.trouble:
                 self._variants.add(found)
         else:
             self.twins[found.twin, found.seed] = found
-            if not found.trouble:
+            if not found.trouble and found.conclusive:
                 self._twins.add(found)
