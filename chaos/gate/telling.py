@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from chaos.experiment.plan import Verdict
@@ -112,7 +111,7 @@ def images(gated: Gated) -> dict[str, str]:
     """The digest of each image that ran, by "stack/service" or what else it ran for."""
     policy = gated.begun.policy
     return {
-        f"{policy.stack_of(each.part, each.of) or Path(each.of).name}/{service}": digest
+        f"{policy.stack_of(each.part, each.of) or each.of}/{service}": digest
         for each in gated.trials
         for service, digest in each.images.items()
     }
