@@ -71,7 +71,7 @@ def experiments_in(folder: Path) -> tuple[Sequence[Path], Sequence[PassedOver]]:
         UsageError: There is no experiment.
     """
     found, others = [], []
-    for path in _yaml_files(folder):
+    for path in yaml_files(folder):
         kind = kind_of(path)
         if kind == "experiment":
             found.append(path)
@@ -87,7 +87,8 @@ def experiments_in(folder: Path) -> tuple[Sequence[Path], Sequence[PassedOver]]:
     raise UsageError(f"{folder} has no experiment: {seen}")
 
 
-def _yaml_files(folder: Path) -> Iterator[Path]:
+def yaml_files(folder: Path) -> Iterator[Path]:
+    """The YAML files in a folder and below it, in order; what is hidden is left out."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _NOT_ENTERED)
         yield from (Path(place, name) for name in sorted(files) if name.endswith(SUFFIXES))

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from chaos.errors import Problem, SourceError, UsageError
 from chaos.experiment.explain import problems_of
-from chaos.experiment.files import SUFFIXES, kind_of
+from chaos.experiment.files import kind_of, yaml_files
 from chaos.experiment.loader import load_trials
 from chaos.experiment.plan import Plan
 from chaos.experiment.source import Document, find, plain, read
@@ -326,6 +326,5 @@ def _times(file: Path) -> int:
 
 
 def _runnable(folder: Path) -> Sequence[Path]:
-    """Every plan and experiment in a folder and below it."""
-    files = (path for path in sorted(folder.rglob("*")) if path.name.endswith(SUFFIXES))
-    return [path for path in files if kind_of(path) in ("experiment", "plan")]
+    """Every plan and experiment in a folder and below it; of an unfinished one it is told what it lacks."""
+    return [path for path in yaml_files(folder) if kind_of(path) in ("experiment", "unfinished", "plan")]

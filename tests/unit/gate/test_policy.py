@@ -156,3 +156,13 @@ def test_a_plan_is_no_experiment_of_a_stratum_since_each_of_its_trials_would_be_
     assert "is a plan, so all of its trials would be the same draw" in message
     assert "counterexamples" in hint
     assert line == 13
+
+
+def test_of_a_folder_of_counterexamples_what_is_unfinished_is_told_and_what_is_hidden_is_left_out(
+    tmp_path: Path,
+) -> None:
+    for name in ("first", ".lost-0003"):
+        (tmp_path / "counterexamples" / name).mkdir(parents=True)
+        (tmp_path / "counterexamples" / name / "kept.yaml").write_text("experiment: kept\nschedule: []\n")
+    (only,) = problems(tmp_path, WHOLE)
+    assert "stack" in only[1]
