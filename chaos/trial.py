@@ -28,7 +28,7 @@ from chaos.history.recorder import Recorder
 from chaos.history.told import NOBODY
 from chaos.reporting.listener import Teller
 from chaos.reporting.recall import fell_before, result_of
-from chaos.reporting.result import TrialResult, write_result
+from chaos.reporting.result import LOGS_FOLDER, TrialResult, write_result
 from chaos.stack.agent.heartbeat import Stall
 from chaos.stack.cache import in_agent, scratch_of
 from chaos.stack.live.disks import Unrecoverable
@@ -57,8 +57,6 @@ from chaos.workload.session import FrontDoor
 
 T = TypeVar("T")
 
-LOGS_FOLDER = "logs"
-"""Of a run folder: what each service said."""
 RECORDING_FOLDER = "recording"
 """Of the folder of an exploration: the write logs of its LUNs."""
 _PROGRESS_SECONDS = 0.25

@@ -28,14 +28,14 @@ from chaos.experiment.plan import Limits, Plan
 from chaos.preflight.opening import Opened, open_plans
 from chaos.reporting.listener import FanOut, Listener, Teller
 from chaos.reporting.recall import kept_images
-from chaos.reporting.result import PLAN_FILE, TrialResult
+from chaos.reporting.result import LOGS_FOLDER, PLAN_FILE, TrialResult
 from chaos.stack.agent.diary import Diary
 from chaos.stack.cache import cache_folder, unfinished
 from chaos.stack.engine.identity import Run
 from chaos.stack.inputs.comparing import compare_images
 from chaos.stack.inputs.keeping import keep
 from chaos.stack.live.lifecycle import lab
-from chaos.trial import LOGS_FOLDER, Trial
+from chaos.trial import Trial
 from chaos.workload.drivers.files import driver_files
 from chaos.workload.reads.doors import Readers
 

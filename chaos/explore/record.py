@@ -16,13 +16,13 @@ from chaos.explore.recorded import BASE_SUFFIX, Recorded, have, write_places
 from chaos.history.reader import read_history
 from chaos.preflight.opening import Opened
 from chaos.reporting.listener import FanOut, Listener, Teller
-from chaos.reporting.result import HISTORY_FILE, PLAN_FILE
+from chaos.reporting.result import HISTORY_FILE, LOGS_FOLDER, PLAN_FILE
 from chaos.stack.agent.diary import Diary
 from chaos.stack.cache import CACHE_IN_AGENT, cache_folder, unfinished
 from chaos.stack.engine.identity import Run
 from chaos.stack.inputs.keeping import keep
 from chaos.stack.live.lifecycle import Lab, lab
-from chaos.trial import LOGS_FOLDER, RECORDING_FOLDER, Trial
+from chaos.trial import RECORDING_FOLDER, Trial
 from chaos.workload.drivers.files import driver_files
 from chaos.workload.reads.doors import Readers
 

@@ -38,6 +38,8 @@ RESULT_FILE = "result.json"
 PLAN_FILE = "plan.yaml"
 HISTORY_FILE = "history.jsonl"
 REPORT_FILE = "report.html"
+LOGS_FOLDER = "logs"
+"""Of a run folder: what each service said."""
 ERROR_FILE = "error.json"
 """Why a trial broke off, as an `error_document`; a folder has this or `result.json`."""
 

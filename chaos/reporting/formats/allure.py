@@ -21,6 +21,7 @@ from chaos.reporting.page.course import Course, course_of
 from chaos.reporting.page.file import as_far_as_it_goes
 from chaos.reporting.result import (
     HISTORY_FILE,
+    LOGS_FOLDER,
     PLAN_FILE,
     REPORT_FILE,
     RESULT_FILE,
@@ -50,7 +51,6 @@ except ImportError as error:
     raise MissingExtra("Allure's results", "allure", error) from None
 
 ATTACHED_BYTES_MAX: Final = 5_000_000
-LOGS_FOLDER: Final = "logs"
 _MILLISECOND: Final = 1_000_000
 
 

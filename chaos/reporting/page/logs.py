@@ -12,8 +12,8 @@ from typing import Final
 
 from chaos.history.told import struck_by
 from chaos.reporting.page.course import SECOND, Course
+from chaos.reporting.result import LOGS_FOLDER
 
-LOGS_FOLDER: Final = "logs"
 SERVICES_MAX: Final = 20
 BEFORE_MAX: Final = 5
 AFTER_MAX: Final = 10

@@ -28,12 +28,13 @@ from chaos.reporting.page.copies import Store, stores_of
 from chaos.reporting.page.course import Course
 from chaos.reporting.page.happenings import happenings
 from chaos.reporting.page.latency import latencies, latency_figure, told_latency
-from chaos.reporting.page.logs import LOGS_FOLDER, said_around
+from chaos.reporting.page.logs import said_around
 from chaos.reporting.page.outage import Outage
 from chaos.reporting.page.sentence import sentence
 from chaos.reporting.result import (
     ERROR_FILE,
     HISTORY_FILE,
+    LOGS_FOLDER,
     PLAN_FILE,
     RESULT_FILE,
     FaultOutcome,

@@ -12,12 +12,12 @@ from pathlib import Path
 from chaos.experiment.plan import Plan
 from chaos.preflight.opening import Opened
 from chaos.reporting.listener import FanOut, Teller
-from chaos.reporting.result import TrialResult
+from chaos.reporting.result import LOGS_FOLDER, TrialResult
 from chaos.stack.agent.diary import Diary
 from chaos.stack.cache import cache_folder, unfinished
 from chaos.stack.engine.identity import Run
 from chaos.stack.live.lifecycle import lab
-from chaos.trial import LOGS_FOLDER, Trial
+from chaos.trial import Trial
 from chaos.workload.reads.doors import Readers
 
 
