@@ -142,12 +142,8 @@ async def lab(
     finally:
         leaving = True  # who ends from now on is to end
         try:
-            if orderly and made is not None and made.is_left and agent is not None and not agent.lost.is_set():
-                for line in _hand_over(made, agent, guard, leave_seconds):
-                    log(line)
-                client.close()
-            else:
-                await asyncio.shield(asyncio.create_task(_wind_up(client, run, agent, guard, orderly)))
+            end = _end(client, run, made, agent, guard, orderly=orderly, leave_seconds=leave_seconds, log=log)
+            await asyncio.shield(asyncio.create_task(end))
         finally:
             using.close()
             if running is not None and running.carrier is not None:
@@ -249,6 +245,32 @@ def _hand_over(made: Lab, agent: Agent, guard: Guard, seconds: float) -> list[st
         f"left:   door     {host}:{port}",
         f"left:   remove   kill {pid}",
     ]
+
+
+async def _end(
+    client: Engine,
+    run: Run,
+    made: Lab | None,
+    agent: Agent | None,
+    guard: Guard,
+    *,
+    orderly: bool,
+    leave_seconds: float,
+    log: Callable[[str], None],
+) -> None:
+    """Leave the stack copy to a guard where it is to be left and can be; else remove it."""
+    if orderly and made is not None and made.is_left and agent is not None and not agent.lost.is_set():
+        try:
+            lines = _hand_over(made, agent, guard, leave_seconds)
+        except (HarnessError, OSError) as error:
+            log(f"warning: the stack cannot be left, and is removed: {error}")
+            orderly = False
+        else:
+            client.close()
+            for line in lines:
+                log(line)
+            return
+    await _wind_up(client, run, agent, guard, orderly)
 
 
 async def _wind_up(client: Engine, run: Run, agent: Agent | None, guard: Guard, orderly: bool) -> None:
