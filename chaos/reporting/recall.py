@@ -17,6 +17,7 @@ from chaos.faults.felt import felt
 from chaos.history.events import FaultEvent
 from chaos.history.model import History
 from chaos.reporting.causes import causes_of
+from chaos.reporting.page.course import course_of
 from chaos.reporting.page.outage import outage_of
 from chaos.reporting.result import HISTORY_FILE, PLAN_FILE, RESULT_FILE, FaultOutcome, TrialResult
 
@@ -116,7 +117,7 @@ def result_of(
         faults=faults_of(history, plan.schedule),
         not_covered=not_covered,
         images=images,
-        outage=outage_of(run_dir / HISTORY_FILE),
+        outage=outage_of(course_of(run_dir / HISTORY_FILE)),
         causes=causes_of(run_dir / HISTORY_FILE),
         begun=history.header.date(history.header.t),
         versions=history.header.versions,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,20 +25,27 @@ from chaos.gate.comparing import compare
 from chaos.gate.decide import decide
 from chaos.gate.telling import page as gate_page
 from chaos.gate.untested import Untested
-from chaos.history.events import Event, FaultEvent, Header, Note, PhaseEvent
+from chaos.history.events import Act, Back, Event, FaultEvent, Header, Note, PhaseEvent, Send
+from chaos.history.recorder import encode
 from chaos.reporting.formats.chosen import report_again
+from chaos.reporting.page.course import course_of
 from chaos.reporting.page.file import HtmlReport
 from chaos.reporting.page.overview import overview
+from chaos.reporting.page.page import STORIES_MAX
+from chaos.reporting.page.page import page as page_of
 from chaos.reporting.result import WORST_FIRST, Broken
 from tests.unit.checks.plant import PLANTS
 from tests.unit.checks.service import Load, legal_history
 from tests.unit.gate.samples import STACK, planted, policy
 from tests.unit.gate.samples import held as held_trials
-from tests.unit.reporting.runs import made, recorded
-from tests.unit.reporting.samples import plan, result
+from tests.unit.reporting.runs import SECOND, made, recorded
+from tests.unit.reporting.samples import judged, plan, result
 
 CHROMIUM = shutil.which("chromium")
 WAIT_MS_MAX = 10_000
+OPENS_SECONDS_MAX = 2.0
+BYTES_MAX = 5_000_000
+TRIALS, OPERATIONS = 300, 100_000
 LONG = "aNameWithoutAnyPlaceToBreakIt" * 12
 
 pytestmark = pytest.mark.skipif(
@@ -236,3 +244,70 @@ def _listen(page: Page) -> tuple[list[str], list[str]]:
     page.on("requestfailed", lambda request: heard.append(f"failed: {request.url}"))
     page.on("request", lambda request: asked.append(request.url))
     return heard, asked
+
+
+def test_the_page_over_three_hundred_trials_opens_within_two_seconds(browser: Browser, tmp_path: Path) -> None:
+    """Every tenth trial lost records, or did not bite; each has four faults, and a reason of its own."""
+    results = []
+    for number in range(TRIALS):
+        found = judged() if number % 10 == 0 else result("INCONCLUSIVE" if number % 10 == 1 else "HELD")
+        told = replace(found, plan=plan(seed=number), reason=f"{found.reason}, {number}", faults=found.faults * 4)
+        results.append(replace(told, run_dir=tmp_path / f"20261128-221624-5-aabd-{number + 1:02}"))
+    at = tmp_path / "20261128-221624-5-aabd.html"
+    at.write_text(overview(results, [], at, times=TRIALS), encoding="utf-8")
+
+    _opens_within_the_bound(browser, at, f"document.querySelectorAll('table.trials tbody tr').length === {TRIALS}")
+
+
+def test_the_page_of_a_hundred_thousand_operations_opens_within_two_seconds(browser: Browser, tmp_path: Path) -> None:
+    at = _with_many_operations(tmp_path)
+
+    whole = f"document.querySelectorAll('details .lines, details .line').length > {STORIES_MAX}"
+    _opens_within_the_bound(browser, at, whole)
+    page = browser.new_page(viewport={"width": 1280, "height": 844})
+    page.goto(at.as_uri())
+    assert page.evaluate(LABELS) == []
+    bars = page.locator("svg.plot .ok").evaluate_all("bars => bars.map(bar => bar.getBoundingClientRect().width)")
+    assert 20 < len(bars) < 250
+    assert min(bars) > 0.5, "a bar that cannot be seen tells nothing"
+    page.close()
+
+
+def _with_many_operations(folder: Path) -> Path:
+    """A page of 100,000 operations over ten minutes with eighty faults, of which thousands of records were lost."""
+    step = 600 * SECOND // OPERATIONS
+    header = Header("large", 1, "reject", "keyed", canaries={"A": "a", "B": "b"}, faults=("disk.power_cut",) * 80)
+    lines = [encode(header), encode(PhaseEvent("load", 0, "begun"))]
+    for op in range(OPERATIONS):
+        t, outcome = op * step, "info" if op % 97 == 0 else "ok"
+        act = Act(op, t, "d-1#1", "d-1", "u-1", "create", f"r-{op}", "todo", f"w-{op}", "aa", f"k-{op}")
+        lines += [encode(act), encode(Send(op, 1, t)), encode(Back(op, 1, t + step * (1 + op % 13), outcome))]  # type: ignore[arg-type]
+    for index in range(80):
+        struck = FaultEvent(index, (5 + 7 * index) * SECOND, "disk.power_cut", "core", "injected")
+        healed = replace(struck, t=struck.t + 2 * SECOND, happened="healed", bit=True, evidence={"dropped_writes": 3})
+        lines += [encode(struck), encode(healed)]
+    lines.append(encode(PhaseEvent("load", 600 * SECOND, "ended")))
+    (folder / "history.jsonl").write_bytes(b"".join(lines))
+    found = judged()
+    assert found.judgement is not None
+    record = found.judgement.records[0]
+    many = tuple(replace(record, record=f"r-{number}", story=record.story * 8) for number in range(5_000))
+    judgement = replace(found.judgement, records=many, records_total=9_000)
+    at = folder / "report.html"
+    at.write_text(page_of(replace(found, judgement=judgement), course_of(folder / "history.jsonl")), encoding="utf-8")
+    return at
+
+
+def _opens_within_the_bound(browser: Browser, at: Path, whole: str) -> None:
+    """From the request to the first picture of the whole page; with three tries, as this host may be busy."""
+    assert at.stat().st_size < BYTES_MAX
+    seconds: list[float] = []
+    while not seconds or (seconds[-1] >= OPENS_SECONDS_MAX and len(seconds) < 3):
+        page = browser.new_page(viewport={"width": 1280, "height": 844})
+        begun = time.monotonic()
+        page.goto(at.as_uri())
+        page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        seconds.append(time.monotonic() - begun)
+        assert page.evaluate(whole)
+        page.close()
+    assert seconds[-1] < OPENS_SECONDS_MAX, seconds

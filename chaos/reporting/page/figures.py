@@ -6,6 +6,7 @@ Per cent, so that one drawing fits a phone and a desktop without its text growin
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,12 +15,13 @@ from typing import Final
 from chaos.history.events import COPIES, ROLE, FaultEvent, PhaseEvent
 from chaos.history.told import NOBODY, with_fields
 from chaos.reporting.page.course import OUTCOMES, SECOND, Course
-from chaos.reporting.words import count, evidence, plain
+from chaos.reporting.page.outage import load_ended, outages
+from chaos.reporting.words import count, counted, evidence, plain
 
 BINS_MAX: Final = 120
 SPANS_MAX: Final = 200
 LANES_MAX: Final = 60
-"""So many faults have a lane of their own."""
+"""So many lanes of faults are drawn, and SPANS_MAX faults in them."""
 BARS_HEIGHT: Final = 120
 LANE_HEIGHT: Final = 42
 LABEL_HEIGHT: Final = 18
@@ -221,8 +223,14 @@ def timeline(course: Course, *, violated: bool = False) -> Figure:
     return Figure(name, window.ticks(), bands(course, window), (*lanes, *role_lanes(course, window)))
 
 
-def operations(course: Course) -> Figure:
-    """Attempts at creates, updates and deletes by outcome over the load, with roles."""
+def operations(course: Course, lost: Sequence[int] = (), lost_label: str = "") -> Figure:
+    """Attempts at creates, updates and deletes by outcome over the load, with roles.
+
+    Args:
+        course: Of the trial.
+        lost: When each version that was not kept had been acknowledged, in nanoseconds of the trial's clock.
+        lost_label: Of their lane.
+    """
     window = load_alone(course)
     step_ns = bin_ns(window)
     bins: dict[int, list[int]] = {}
@@ -236,12 +244,40 @@ def operations(course: Course) -> Figure:
         f"Attempts by outcome in each {step} s of the load",
         window.ticks(),
         bands(course, window),
-        tuple(role_lanes(course, window)),
+        (*_lost_lane(lost, lost_label, window, step_ns), *_served_lane(course, window), *role_lanes(course, window)),
         bars,
         levels,
         f"attempts in {step} s",
         tuple((kind, _OUTCOMES_TOLD[kind]) for kind in OUTCOMES if any(bar.kind == kind for bar in bars)),
     )
+
+
+def _lost_lane(lost: Sequence[int], label: str, window: Window, step_ns: int) -> Iterator[Lane]:
+    """When what was not kept had been acknowledged, in the steps of the bars."""
+    bins = Counter((t - window.begun) // step_ns for t in lost if window.begun <= t <= window.ended)
+    if bins:
+        spans = []
+        for number, records in sorted(bins.items()):
+            begun = window.begun + number * step_ns
+            title = f"{counted(records, 'record')} acknowledged from {window.told(begun)} on and not kept"
+            spans.append(window.span(begun, begun + step_ns, "lost", "", title))
+        yield Lane(label, _drawn(spans))
+
+
+def _served_lane(course: Course, window: Window) -> Iterator[Lane]:
+    """Where writes were acknowledged and where the service was away; nothing of a service that never was."""
+    found, begun, ended = outages(course), course.load_begun, load_ended(course)
+    if not found or ended is None:
+        return
+    edges = [(course.load_begun + each.begun, course.load_begun + each.known_until, each) for each in found]
+    spans = []
+    for since, until, each in [*edges, (ended, ended, None)]:
+        title = f"writes acknowledged from {window.told(begun)} to {window.told(since)}"
+        spans.append(window.span(begun, since, "served", "acknowledged", title) if since > begun else None)
+        if each is not None:
+            spans.append(window.span(since, until, "nobody", f"away {each.length}", each.when))
+        begun = until
+    yield Lane("writes", _drawn(spans))
 
 
 def bin_ns(window: Window) -> int:
@@ -297,15 +333,21 @@ def in_force(course: Course, end: int) -> Iterator[tuple[FaultEvent, int]]:
 
 
 def _fault_lanes(course: Course, window: Window, violated: bool) -> Iterator[Lane]:
-    for event, ended in islice(in_force(course, window.ended), LANES_MAX):
+    """A lane for each fault and target; of the same one several, where they overlap."""
+    lanes: list[tuple[str, int, list[Span | None]]] = []
+    for event, ended in islice(in_force(course, window.ended), SPANS_MAX):
         concluded = [e for e in course.faults if e.index == event.index and e.concludes]
         last = concluded[-1] if concluded else event
-        title = (
-            f"{event.fault} {event.target}: {window.told(event.t)} to {window.told(ended)}; {evidence(last.evidence)}"
-        )
+        label = f"{event.fault} {event.target}"
+        title = f"{label}: {window.told(event.t)} to {window.told(ended)}; {evidence(last.evidence)}"
         short = "" if violated else f"did not bite: {last.why}"  # says nothing about a loss that is proven
         verdict = "bit" if last.bit else short if concluded else "without evidence"
-        yield Lane(f"{event.fault} {event.target}", _drawn([window.span(event.t, ended, "fault", verdict, title)]))
+        span = window.span(event.t, ended, "fault", verdict, title)
+        at = next((n for n, (name, until, _) in enumerate(lanes) if name == label and until <= event.t), len(lanes))
+        spans = lanes[at][2] if at < len(lanes) else []
+        lanes[at : at + 1] = [(label, ended, [*spans, span])]
+    for label, _, spans in lanes[:LANES_MAX]:
+        yield Lane(label, _drawn(spans))
 
 
 def _note_lane(course: Course, window: Window) -> Iterator[Lane]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from chaos.checks.classes import VIOLATING
 from chaos.history.events import COPIES, ROLE
+from chaos.history.told import NOBODY
 from chaos.reporting.page import figures
 from chaos.reporting.page.course import Course
-from chaos.reporting.page.outage import Outage
-from chaos.reporting.words import DOT, evidence, one_line
+from chaos.reporting.page.outage import Outage, load_ended, outages
+from chaos.reporting.words import DOT, at_least, evidence, one_line
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,55 @@ class Happening:
     what: str
     detail: str
     mark: str
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time without an acknowledgement, with the faults in force then, and what became of each role meanwhile."""
+
+    begun: str
+    length: str
+    faults: tuple[str, ...]
+    roles: tuple[str, ...]
+
+
+def gaps(course: Course) -> list[Gap]:
+    """Every time in which the service was away, in the order of time."""
+    window = figures.whole_trial(course)
+    found = []
+    for each in outages(course):
+        since, until = course.load_begun + each.begun, course.load_begun + each.known_until
+        faults = [
+            f"{event.fault} {event.target} at {window.told(event.t)}"
+            for event, ended in figures.in_force(course, figures.FOREVER)
+            if event.t < until and ended > since
+        ]
+        found.append(Gap(window.told(since), each.length, tuple(faults), tuple(_moved(course, since, until))))
+    return found
+
+
+def _moved(course: Course, since: int, until: int) -> Iterator[str]:
+    """Of each role that changed from a time on, up to another one: who had it, and who had it when."""
+    window = figures.whole_trial(course)
+    held: dict[str, str] = {}
+    told: dict[str, list[str]] = {}
+    for t, role, holder in figures.role_changes(course):
+        if t <= since:
+            held[role] = holder or NOBODY
+        elif t <= until:
+            begin = [held[role]] if role in held else []
+            told.setdefault(role, begin).append(f"{holder or NOBODY} at {window.told(t)}")
+    for role, holders in sorted(told.items()):
+        yield f"{role}: {', then '.join(holders)}"
+
+
+def available(course: Course) -> str:
+    """The share of the load in which the service was not away, rounded down; "" of a load that never ended."""
+    ended = load_ended(course)
+    if ended is None or ended <= course.load_begun:
+        return ""
+    away = sum(each.known_until - each.begun for each in outages(course))
+    return at_least(1 - away / (ended - course.load_begun))
 
 
 def happenings(course: Course, outage: Outage | None, violated: bool) -> list[Happening]:

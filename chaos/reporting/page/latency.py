@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,31 +20,55 @@ _DECADES_MAX: Final = 8
 
 @dataclass(frozen=True)
 class Latency:
-    """Acknowledgements of one stretch; times in seconds from the request to the answer."""
+    """Acknowledgements of one stretch.
+
+    Attributes:
+        seconds: How long the stretch was, all of its parts together.
+        median: In seconds from the request to the answer, as `p99` and `slowest`; None without an acknowledgement.
+    """
 
     stretch: str
     acknowledged: int
-    median: float
-    p99: float
-    slowest: float
+    seconds: float
+    median: float | None
+    p99: float | None
+    slowest: float | None
+
+    @property
+    def per_second(self) -> float:
+        """The throughput: acknowledgements in a second of the stretch."""
+        return self.acknowledged / self.seconds if self.seconds else 0.0
 
 
 def latencies(course: Course) -> tuple[Latency, ...]:
-    """By stretch of the trial, in order of time; stretches without an acknowledgement are left out."""
-    found = []
+    """By stretch of the trial, in order of time; none where nothing was acknowledged.
+
+    Stretches of one name are taken together. Those after the load are left out where nothing was acknowledged in them,
+    since nobody writes there without need.
+    """
     answered = sorted((t, taken) for t, taken, outcome in course.attempts if outcome in _ACKNOWLEDGED)
+    took: dict[str, array[int]] = {}
+    lasted: Counter[str] = Counter()
     at = 0
     for name, begun, ended in _stretches(course):
         while at < len(answered) and answered[at][0] < begun:
             at += 1
-        took = array("q")
+        of = took.setdefault(name, array("q"))
         while at < len(answered) and (ended is None or answered[at][0] < ended):
-            took.append(answered[at][1])
+            of.append(answered[at][1])
             at += 1
-        if took:
-            ranked = sorted(took)
-            found.append(Latency(name, len(ranked), *(_rank(ranked, share) / SECOND for share in (0.5, 0.99, 1.0))))
-    return tuple(found)
+        lasted[name] += (ended or max(begun, course.attempts.last)) - begun
+    return tuple(
+        _latency(name, sorted(of), lasted[name] / SECOND)
+        for name, of in took.items()
+        if of or (answered and name.startswith("load") and lasted[name])
+    )
+
+
+def _latency(name: str, ranked: Sequence[int], seconds: float) -> Latency:
+    if not ranked:
+        return Latency(name, 0, seconds, None, None, None)
+    return Latency(name, len(ranked), seconds, *(_rank(ranked, share) / SECOND for share in (0.5, 0.99, 1.0)))
 
 
 def latency_figure(course: Course) -> figures.Figure | None:
@@ -78,8 +103,10 @@ def latency_figure(course: Course) -> figures.Figure | None:
     )
 
 
-def told_latency(seconds: float) -> str:
-    """0.00123 as "1.2 ms", 2.5 as "2.50 s"."""
+def told_latency(seconds: float | None) -> str:
+    """0.00123 as "1.2 ms", 2.5 as "2.50 s"; "none" where nothing was acknowledged."""
+    if seconds is None:
+        return "none"
     milliseconds = seconds * 1000
     if milliseconds >= 1000:
         return f"{seconds:,.2f} s"

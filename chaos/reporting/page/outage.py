@@ -1,20 +1,16 @@
-"""How long the service was away: the longest time in the load, after a fault, in which no write was acknowledged."""
+"""When the service was away: times in the load in which phones waited and no write was acknowledged."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
-import orjson
+from chaos.reporting.page.course import OUTCOMES, SECOND, Course
 
-from chaos.history.events import CANARY_OWNER
-
-NOTICED_NS = 1_000_000_000
+NOTICED_NS = SECOND
 """Shorter pauses are not worth a word."""
-_ACKNOWLEDGED = ("ok", "degraded")
-_WRITES = ("create", "update", "delete")
+_ACKNOWLEDGED = (OUTCOMES.index("ok"), OUTCOMES.index("degraded"))
 
 
 @dataclass(frozen=True)
@@ -42,53 +38,50 @@ class Outage:
         return f"no write was acknowledged from {self.begun / 1e9:.1f} s to {until}"
 
 
-def outage_of(path: Path) -> Outage | None:
-    """The longest pause of the acknowledgements after the first fault, while phones were asking for one.
+def outage_of(course: Course) -> Outage | None:
+    """The longest pause that ended after the first fault; None where no fault struck, or there was no pause."""
+    struck = next((event.t for event in course.faults if event.happened == "injected"), None)
+    if struck is None:
+        return None
+    later = [each for each in outages(course) if course.load_begun + each.known_until > struck]
+    return max(later, key=lambda each: each.known_until - each.begun, default=None)
 
-    Reads the lines of a history that has been found well-formed; other events than those of phones' writes are passed
-    over. None where no fault struck in the load, or the pause is shorter than a second.
+
+def outages(course: Course) -> list[Outage]:
+    """Every pause of the acknowledgements of a load, in the order of time; none of a load that never ended.
+
+    A pause lasts from one acknowledgement to the next, and counts where some phone waited for one, for at least a
+    second of it: a load may have nothing to ask for so long.
     """
-    load: dict[str, int] = {}
-    struck: int | None = None
-    writes: set[int] = set()
-    asked: list[int] = []
-    answered: list[int] = []
-    with path.open("rb") as lines:
-        for line in lines:
-            kind = line[10:14]  # {"event":"...
-            if kind == b"send" or kind == b"back":
-                event = orjson.loads(line)
-                if event["op"] in writes and kind == b"send":
-                    asked.append(event["t"])
-                elif event["op"] in writes and event["outcome"] in _ACKNOWLEDGED:
-                    answered.append(event["t"])
-            elif kind == b'act"':
-                event = orjson.loads(line)
-                if event["kind"] in _WRITES and event["owner"] != CANARY_OWNER:
-                    writes.add(event["op"])
-            elif kind == b"phas":
-                event = orjson.loads(line)
-                if event["name"] == "load":
-                    load[event["happened"]] = event["t"]
-            elif kind == b"faul" and struck is None:
-                event = orjson.loads(line)
-                struck = event["t"] if event["happened"] == "injected" else None
-    if struck is None or "begun" not in load or "ended" not in load:
-        return None
-    return _longest(load["begun"], load["ended"], struck, sorted(asked), sorted(answered))
-
-
-def _longest(begun: int, ended: int, struck: int, asked: list[int], answered: list[int]) -> Outage | None:
-    def was_asked(since: int, until: int) -> bool:
-        place = bisect_left(asked, since)
-        return place < len(asked) and asked[place] < until
-
-    pauses = [
-        (since, until)
-        for since, until in pairwise([begun, *(t for t in answered if begun <= t < ended), ended])
-        if until > struck and was_asked(since, until)
+    begun, ended = course.load_begun, load_ended(course)
+    if ended is None:
+        return []
+    answered = sorted(t for t, _, outcome in course.attempts if outcome in _ACKNOWLEDGED and begun <= t < ended)
+    pauses = [(a, b) for a, b in pairwise([begun, *answered, ended]) if b - a >= NOTICED_NS]
+    waited = _longest_waits(course, pauses)
+    return [
+        Outage(since - begun, None if until == ended else until - begun, until - begun)
+        for (since, until), wait in zip(pauses, waited, strict=True)
+        if wait >= NOTICED_NS
     ]
-    since, until = max(pauses, key=lambda pause: pause[1] - pause[0], default=(0, 0))
-    if until - since < NOTICED_NS:
-        return None
-    return Outage(since - begun, None if until == ended else until - begun, until - begun)
+
+
+def load_ended(course: Course) -> int | None:
+    """When the load ended; None: it never did, or never began."""
+    ends = [phase for phase in course.phases if phase.name == "load"]
+    return ends[-1].t if ends and ends[-1].happened == "ended" else None
+
+
+def _longest_waits(course: Course, pauses: list[tuple[int, int]]) -> list[int]:
+    """For each pause how long before its end the first request was under way, in nanoseconds of the pause."""
+    waits = [0] * len(pauses)
+    ends = [until for _, until in pauses]
+    for t, taken, _ in course.attempts:
+        sent = t - max(0, taken)
+        at = bisect_right(ends, sent)
+        while at < len(pauses) and pauses[at][0] <= t:
+            since, until = pauses[at]
+            if t > since or taken < 0:  # else it is the answer that the pause begins with
+                waits[at] = max(waits[at], until - max(since, sent))
+            at += 1
+    return waits

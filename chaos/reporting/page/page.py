@@ -6,7 +6,7 @@ every text is escaped, made visible and bounded in `_shown`, the one way of a va
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,8 +25,8 @@ from chaos.reporting.causes import NONE, Causes
 from chaos.reporting.meanings import meaning
 from chaos.reporting.page import figures
 from chaos.reporting.page.copies import Store, stores_of
-from chaos.reporting.page.course import Course
-from chaos.reporting.page.happenings import happenings
+from chaos.reporting.page.course import SECOND, Course
+from chaos.reporting.page.happenings import available, gaps, happenings
 from chaos.reporting.page.latency import latencies, latency_figure, told_latency
 from chaos.reporting.page.logs import said_around
 from chaos.reporting.page.outage import Outage
@@ -53,12 +53,16 @@ from chaos.reporting.words import (
     one_line,
     outcomes,
     printable,
+    scheduled,
 )
 
 STORIES_MAX: Final = 300
 STORIES_OPEN: Final = 20
 """So many are listed at once, the rest when asked for."""
 EVENTS_MAX: Final = 200
+EVENTS_OPEN: Final = 40
+"""So many lines of what happened are shown at once, the rest when asked for."""
+GAPS_MAX: Final = 40
 TEXT_MAX: Final = 2_000
 NO_VERDICT: Final = "NO VERDICT"
 _FILES: Final = (
@@ -167,7 +171,7 @@ def _rendered(
             facts=[*_judged(judgement), *_measured(outage)],
             judgement=judgement,
             causes=causes,
-            faults=list(faults),
+            schedule=_schedule(plan, list(faults)),
             not_covered=list(not_covered),
             images=_images(course, digests or {}),
             phases=phases or {},
@@ -176,17 +180,23 @@ def _rendered(
             stories_open=STORIES_OPEN,
             why_no_history=why_no_history,
             course=course,
-            **({} if course is None else _drawn(course, outage, run_dir, verdict, digests or {})),
+            **({} if course is None else _drawn(course, judgement, outage, run_dir, verdict, digests or {})),
         )
     )
 
 
 def _drawn(
-    course: Course, outage: Outage | None, run_dir: Path, verdict: str, services: Collection[str]
+    course: Course,
+    judgement: Judgement | None,
+    outage: Outage | None,
+    run_dir: Path,
+    verdict: str,
+    services: Collection[str],
 ) -> dict[str, object]:
     """What the page shows of the history, each part bounded."""
     violated = verdict == "VIOLATED"
-    operations, found = figures.operations(course), happenings(course, outage, violated)
+    operations = figures.operations(course, *_lost(judgement, course))
+    found, away = happenings(course, outage, violated), gaps(course)
     begun = course.header.date(course.load_begun)
     return {
         "date": date(begun),
@@ -195,10 +205,29 @@ def _drawn(
         "latencies": latencies(course),
         "latency": latency_figure(course),
         "happenings": found[:EVENTS_MAX],
+        "happenings_open": EVENTS_OPEN,
+        "gaps": away[:GAPS_MAX],
+        "gaps_left_out": max(0, len(away) - GAPS_MAX),
+        "available": available(course),
         "happenings_left_out": max(0, len(found) - EVENTS_MAX),
         "moments": said_around(run_dir, course, services),
         "told": figures.whole_trial(course).told,
     }
+
+
+def _lost(judgement: Judgement | None, course: Course) -> tuple[list[int], str]:
+    """When the versions that were not kept had been acknowledged, and the label of their lane."""
+    records = [] if judgement is None else judgement.records[:STORIES_MAX]
+    found = [each.finding for each in records]
+    times = [each.since for each in found if each.standing == "acknowledged" and each.since is not None]
+    first = f" (the first {count(len(records))})" if judgement and judgement.records_total > len(records) else ""
+    return [course.load_begun + round(since * SECOND) for since in times], f"acknowledged then, and not kept{first}"
+
+
+def _schedule(plan: Plan | None, became: Sequence[FaultOutcome]) -> list[tuple[str, FaultOutcome | None]]:
+    """Each fault as it was drawn, and what became of it; None where the trial broke off before that was known."""
+    drawn = [] if plan is None else [scheduled(each) for each in plan.schedule]
+    return [(each, became[at] if at < len(became) else None) for at, each in enumerate(drawn)]
 
 
 def _images(course: Course | None, digests: Mapping[str, str]) -> list[tuple[str, str, str]]:

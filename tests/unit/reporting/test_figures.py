@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from chaos.history.events import Act, Back, Event, Header, PhaseEvent, Send
+from chaos.history.events import Act, Back, Event, FaultEvent, Header, PhaseEvent, Send
 from chaos.reporting.page import figures
 from chaos.reporting.page.course import Course, course_of
 from tests.unit.checks.service import Load, legal_history
@@ -33,6 +34,7 @@ def writes(tmp_path: Path, *answers: tuple[float, str]) -> Course:
         if outcome != "none":
             events.append(Back(op, 1, t, outcome))  # type: ignore[arg-type]
     events.append(PhaseEvent("load", 10 * SECOND, "ended"))
+    tmp_path.mkdir(exist_ok=True)
     return course_of(made(events, tmp_path) / "history.jsonl")
 
 
@@ -113,3 +115,39 @@ def test_a_label_stands_only_where_it_has_room_on_that_screen() -> None:
     assert (narrow.has_room("phone"), narrow.has_room("desktop")) == (False, True)
     assert wide.has_room("phone")
     assert not figures.Span(0, 1, "phase0", "load", "").has_room("desktop")
+
+
+def test_a_fault_that_comes_again_has_one_lane_and_two_at_once_have_two(tmp_path: Path) -> None:
+    def fault(index: int, begun: float, ended: float, target: str = "core") -> list[FaultEvent]:
+        injected = FaultEvent(index, round(begun * SECOND), "disk.io_error", target, "injected")
+        return [injected, replace(injected, t=round(ended * SECOND), happened="healed", bit=True)]
+
+    course = writes(tmp_path, (1, "ok"))
+    faults = [*fault(0, 1, 2), *fault(1, 2, 4), *fault(2, 3, 5), *fault(3, 1, 2, "photos"), *fault(4, 6, 7)]
+    lanes = figures.timeline(replace(course, faults=faults)).lanes[1:]
+
+    assert [(lane.label, [span.x for span in lane.spans]) for lane in lanes] == [
+        ("disk.io_error core", [10, 20, 60]),
+        ("disk.io_error core", [30]),
+        ("disk.io_error photos", [10]),
+    ]
+
+
+def test_the_operations_show_when_the_service_was_away(tmp_path: Path) -> None:
+    course = writes(tmp_path, (1, "ok"), (2, "ok"), (3, "info"), (6, "ok"), (6.5, "ok"))
+    (lane,) = figures.operations(course).lanes
+    assert [(span.kind, span.label, span.x) for span in lane.spans] == [
+        ("served", "acknowledged", 0),
+        ("nobody", "away 4.0 s", 20),
+        ("served", "acknowledged", 60),
+    ]
+    assert figures.operations(writes(tmp_path / "steady", (1, "ok"))).lanes == ()
+
+
+def test_what_was_not_kept_is_marked_where_it_was_acknowledged(tmp_path: Path) -> None:
+    times = [round(seconds * SECOND) for seconds in (1.01, 1.02, 5, 11)]
+    (lane,) = figures.operations(writes(tmp_path, (1, "ok")), times, "not kept").lanes
+    assert [(span.kind, span.x, span.title) for span in lane.spans] == [
+        ("lost", 10, "2 records acknowledged from 1.000 s on and not kept"),
+        ("lost", 50, "1 record acknowledged from 5.000 s on and not kept"),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,27 @@ def test_a_fault_parts_the_load_and_later_phases_stand_alone() -> None:
 def test_a_loss_for_good_is_in_force_to_the_end_of_the_load() -> None:
     found = latencies(course((1, 10, "ok"), (9, 20, "ok"), faults=struck(3 * S, None)))
     assert [each.stretch for each in found] == ["load, before any fault", "load, a fault in force"]
+
+
+def test_the_throughput_of_a_stretch_is_its_acknowledgements_in_a_second() -> None:
+    steady = course(*((number / 10, 1, "ok") for number in range(30)), faults=struck(3 * S, 6 * S))
+    assert [(each.stretch, each.per_second) for each in latencies(steady)] == [
+        ("load, before any fault", 10),
+        ("load, a fault in force", 0),
+        ("load, after a fault", 0),
+    ]
+    assert [each.median for each in latencies(steady)][1:] == [None, None], "and so there was no time to tell"
+
+
+def test_faults_one_after_the_other_are_told_together() -> None:
+    faults = (*struck(1 * S, 2 * S), *(replace(each, index=1) for each in struck(4 * S, 6 * S)))
+    found = latencies(course((1.5, 10, "ok"), (3, 10, "ok"), (5, 30, "ok"), (5.1, 20, "ok"), faults=faults))
+    assert [(each.stretch, each.acknowledged, each.seconds) for each in found] == [
+        ("load, before any fault", 0, 1),
+        ("load, a fault in force", 3, 3),
+        ("load, after a fault", 1, 6),
+    ]
+    assert found[1].median == pytest.approx(0.020)
 
 
 def test_what_was_not_acknowledged_took_no_time() -> None:

@@ -23,11 +23,11 @@ from chaos.reporting.meanings import meaning
 from chaos.reporting.page import file
 from chaos.reporting.page.course import course_of
 from chaos.reporting.page.file import HtmlReport
-from chaos.reporting.page.page import STORIES_MAX, page
+from chaos.reporting.page.page import EVENTS_OPEN, STORIES_MAX, page
 from chaos.reporting.result import TrialResult
 from tests.unit.checks.plant import PLANTS
 from tests.unit.checks.service import Load, legal_history
-from tests.unit.reporting.runs import SECOND, made, recorded
+from tests.unit.reporting.runs import SECOND, created, made, recorded
 from tests.unit.reporting.samples import judged, plan, result
 
 CUT = replace(plan(), schedule=(ScheduledFault("disk.power_cut", Target("lun", "pgdata"), Trigger(acknowledged=50)),))
@@ -104,7 +104,7 @@ def test_a_violation_tells_what_was_lost_first_and_how_to_see_it_again(tmp_path:
         "5.000 s runbook no usable backup; initialised empty",
         "a fresh device read everything not there",
         f"lost 1 {meaning('lost')}",
-        "san.lose core 3.000 s to 4.000 s bit failed writes 3",
+        "san.lose core at ack 1,200 3.000 s to 4.000 s bit failed writes 3",
         "2 of 2 canaries reported",
         "load 5.000 s",
         "gateway:/var/cache/app",
@@ -280,6 +280,37 @@ def test_who_had_a_role_is_told_and_drawn(tmp_path: Path) -> None:
     assert "primary then: db-1" in text, "when the lost record was acknowledged"
 
 
+def test_a_time_without_acknowledgements_is_told_with_the_faults_and_the_roles_in_it(tmp_path: Path) -> None:
+    roles = [Note("role", t * SECOND, f"primary: {who}") for t, who in ((2, "db-1"), (6, "nobody"), (7, "db-2"))]
+    head, *rest = recorded()
+    ends = PhaseEvent("load", 14 * SECOND, "ended")
+    load = [ends if isinstance(each, PhaseEvent) and each.happened == "ended" else each for each in rest]
+    run_dir = made([head, *roles, *load, *created(4, 6, "u-1", "s"), *created(5, 12, "u-1", "t")], tmp_path)
+
+    again(run_dir)
+    text = read(run_dir)
+
+    assert (
+        "When the service was away from for faults in force then roles meanwhile "
+        "0.000 s 2.0 s none "
+        "2.000 s 3.0 s san.lose core at 3.000 s primary: db-1, then nobody at 4.000 s, then db-2 at 5.000 s "
+        "5.000 s 6.0 s none The service was there for 8.3 % of the load."
+    ) in text
+
+
+def test_a_long_list_of_what_happened_is_opened_when_asked_for(tmp_path: Path) -> None:
+    notes = [Note("runbook", 5 * SECOND + n, f"step {n}") for n in range(EVENTS_OPEN + 10)]
+    head, *rest = recorded()
+    run_dir = made([head, *notes, *rest], tmp_path)
+
+    again(run_dir)
+    html = (run_dir / "report.html").read_text(encoding="utf-8")
+
+    more = html.index("more lines</summary>")
+    told = '<span class="detail">step {}</span>'
+    assert html.index(told.format(3)) < more < html.index(told.format(EVENTS_OPEN + 9))
+
+
 def test_a_wrong_old_version_is_as_red_as_a_missing_one(tmp_path: Path) -> None:
     seen: dict[str, str] = {}
     for name in ("lost", "resurrected", "corrupted"):
@@ -359,6 +390,7 @@ def test_a_trial_that_broke_off_before_its_history_says_so(tmp_path: Path) -> No
     listener.failed(Terminated())
 
     assert "NO VERDICT terminated (SIGTERM)" in read(tmp_path)
+    assert "Faults that were scheduled scheduled san.lose core at ack 1,200" in read(tmp_path)
     assert "There is no history to show: the trial broke off before its history began." in read(tmp_path)
     assert json.loads((tmp_path / "error.json").read_text())["exit_code"] == 143
 
