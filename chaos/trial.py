@@ -36,6 +36,7 @@ from chaos.stack.live.lifecycle import Lab
 from chaos.stack.live.mending import mend
 from chaos.stack.live.roles import Roles
 from chaos.stack.live.running import RunningStack
+from chaos.stack.provenance import commit_of
 from chaos.workload import canaries
 from chaos.workload.actions import actions_of
 from chaos.workload.drivers import chosen_driver
@@ -165,7 +166,7 @@ class Trial:
 
     async def _begin(self) -> None:
         """Everything before the load."""
-        self._recorder.append(self._header())
+        self._recorder.append(self._header(await asyncio.to_thread(commit_of, self._plan.file)))
         self._running.agent.on_stall = self._note_stall
         self._running.ends.say = lambda text: self._note("ended", text)
         self._readers = [await self._all_readers.new() for _ in range(2)]
@@ -334,7 +335,7 @@ class Trial:
     def _front_door(self) -> FrontDoor:
         return FrontDoor(*self._running.front_door, self._running.published)
 
-    def _header(self) -> Header:
+    def _header(self, commit: dict[str, str]) -> Header:
         plan, stack = self._plan, self._stack
         return Header(
             experiment=plan.experiment,
@@ -351,7 +352,7 @@ class Trial:
             copies=tuple(copy_door(kind, service) for kind, service, _ in stack.doors),
             t=time.monotonic_ns(),
             epoch_ns=time.time_ns(),
-            versions=self._lab.versions,
+            versions={**self._lab.versions, **commit},
             images={name: service.image for name, service in stack.services.items()},
         )
 

@@ -63,7 +63,7 @@ class Header:
         copies: Doors of step 4 beside those of the devices, one for each copy that is read directly, by name; every
             owner is read at each of them.
         epoch_ns: The wall clock at `t`, in nanoseconds since 1970 UTC; 0: not known, as in older histories.
-        versions: Of what the trial ran on, by name: "Holdfast", the engine, "Linux".
+        versions: Of what the trial ran on, by name: "Holdfast", the engine, "Linux", "host"; and its "commit".
         images: The image of each service as the Compose file names it; "" where it is built.
     """
 

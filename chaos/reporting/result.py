@@ -78,7 +78,7 @@ class TrialResult:
         outage: The longest time without an acknowledgement, where it was a long one.
         causes: Why attempts failed or stayed unknown.
         begun: When the trial began, in UTC; None where its history does not tell it.
-        versions: Of what it ran on, by name: "Holdfast", the engine, "Linux".
+        versions: Of what it ran on, by name: "Holdfast", the engine, "Linux", "host"; and its "commit".
     """
 
     plan: Plan

@@ -236,6 +236,78 @@ def test_the_page_can_be_read_where_no_script_may_run(browser: Browser, report: 
     context.close()
 
 
+def test_everything_that_opens_or_leads_somewhere_is_reached_and_used_by_keyboard(
+    browser: Browser, report: Path
+) -> None:
+    page = browser.new_page()
+    page.goto(report.as_uri())
+    reached, wanted = 0, page.evaluate(REACHABLE)
+
+    while reached < min(wanted, KEYS_MAX):
+        page.keyboard.press("Tab")
+        found = page.evaluate(FOCUSED)
+        assert found["seen"], f"no mark at {found['text']}, or it is not on the screen"
+        if found["tag"] == "SUMMARY":
+            page.keyboard.press("Enter")
+            assert page.evaluate("document.activeElement.parentNode.open") != found["open"]
+            page.keyboard.press("Space")
+            assert page.evaluate("document.activeElement.parentNode.open") == found["open"]
+        reached += 1
+
+    assert wanted
+    page.close()
+
+
+KEYS_MAX = 25
+REACHABLE = "[...document.querySelectorAll('a[href], summary')].filter(each => each.checkVisibility()).length"
+FOCUSED = """() => {
+  const on = document.activeElement, box = on.getBoundingClientRect();
+  return {
+    tag: on.tagName, text: on.textContent.slice(0, 80), open: on.parentNode.open,
+    seen: on !== document.body && parseFloat(getComputedStyle(on).outlineWidth) >= 2 &&
+      box.bottom > 0 && box.top < innerHeight,
+  };
+}"""
+
+
+@pytest.mark.parametrize(("scheme", "media"), [("light", "screen"), ("dark", "screen"), ("dark", "print")])
+def test_every_text_can_be_told_from_what_it_stands_on(browser: Browser, report: Path, scheme: str, media: str) -> None:
+    page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+    page.emulate_media(media=media)  # type: ignore[arg-type]
+    page.goto(report.as_uri())
+
+    assert page.evaluate(PALE) == []
+    page.close()
+
+
+PALE = """() => {
+  const parts = text => (text.match(/[\\d.]+/g) || []).map(Number);
+  const over = ([r, g, b, a = 1], under) => [r, g, b].map((each, n) => each * a + under[n] * (1 - a));
+  const light = ([r, g, b]) => [r, g, b].map(each => each / 255)
+    .map(each => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, each, n) => sum + each * [0.2126, 0.7152, 0.0722][n], 0);
+  const ground = each => each === null ? [255, 255, 255] :
+    over(parts(getComputedStyle(each).backgroundColor), ground(each.parentElement));
+  const pale = [];
+  const told = (ink, under, text) => {
+    const [a, b] = [light(over(parts(ink), under)), light(under)].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) pale.push(`${ratio.toFixed(1)}: ${text.trim().slice(0, 60)}`);
+  };
+  for (const each of document.querySelectorAll("main *:not(svg *)")) {
+    const own = [...each.childNodes].filter(node => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
+    if (own.length) told(getComputedStyle(each).color, ground(each), own[0].textContent);
+  }
+  for (const text of document.querySelectorAll("svg.plot text, svg.axis text")) {
+    const on = text.matches(".label") ? null : text.parentNode.querySelector("rect");
+    const under = ground(text.closest("div"));
+    told(getComputedStyle(text).fill, on ? over(parts(getComputedStyle(on).fill), under) : under, text.textContent);
+  }
+  return [...new Set(pale)];
+}"""
+"""Texts with less than 4.5 to 1 between them and what is behind them (WCAG 2, 1.4.3)."""
+
+
 def _listen(page: Page) -> tuple[list[str], list[str]]:
     heard: list[str] = []
     asked: list[str] = []

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import platform
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from chaos.agent.wire import Event, Release
@@ -23,7 +21,7 @@ from chaos.stack.cleanup.guard import Guard, hand_over
 from chaos.stack.cleanup.sweep import sweep_run, sweep_until_clean
 from chaos.stack.engine import images as engine_images
 from chaos.stack.engine import network
-from chaos.stack.engine.client import Engine, about, connect, engine_errors
+from chaos.stack.engine.client import Engine, connect
 from chaos.stack.engine.identity import RUN_LABEL, Run
 from chaos.stack.images.health import with_image_checks
 from chaos.stack.images.images import ImageRef, ensure_agent_image, ensure_image, require_builders
@@ -33,6 +31,7 @@ from chaos.stack.live.running import RunningStack
 from chaos.stack.local import on_local_disks
 from chaos.stack.patience import asked_for, patience_warnings, with_patience
 from chaos.stack.programs import in_own_thread
+from chaos.stack.provenance import versions
 from chaos.stack.pulse import Say, quiet
 from chaos.stack.spec import Stack
 
@@ -47,7 +46,7 @@ class Lab:
     Attributes:
         stack: As its Compose files say.
         running: Its stack has what the images add: volumes, health checks.
-        versions: Of what trials run on, by name: Holdfast, the engine, the kernel.
+        versions: Of what trials run on, by name: Holdfast, the engine, the kernel, the host.
         is_left: The stack runs on as the last trial left it; the guard keeps it, and removes it later.
     """
 
@@ -129,7 +128,7 @@ async def lab(
             await golden.make(running, limits.ready_seconds_max)
         running.files.begin_with(golden.files)
         all_images = {**images, carrier.NAME: carrier_image} if carrier_image else images
-        made = Lab(given, run, running, golden, all_images, await asyncio.to_thread(_versions, client))
+        made = Lab(given, run, running, golden, all_images, await asyncio.to_thread(versions, client))
         yield made
         orderly = True
     except HarnessError as error:
@@ -214,12 +213,6 @@ def _patient(given: Stack, stack: Stack, limits: Limits, log: Callable[[str], No
     for line in patience_warnings(limits, stack):
         log(f"warning: {line}")
     return grown
-
-
-def _versions(client: Engine) -> dict[str, str]:
-    with engine_errors("asking the engine for its version"):
-        engine = about(client)
-    return {"Holdfast": version("holdfast"), engine.product: engine.version, "Linux": platform.release()}
 
 
 def _image_volumes(client: Engine, images: dict[str, str]) -> dict[str, list[str]]:

@@ -335,7 +335,7 @@ def test_the_page_tells_date_versions_images_and_what_services_said(tmp_path: Pa
     told = replace(
         header,
         epoch_ns=1_795_902_800 * SECOND,
-        versions={"Holdfast": "0.1.0", "Docker": "20.10.24"},
+        versions={"Holdfast": "0.1.0", "Docker": "20.10.24", "host": "ci-7 (x86_64)", "commit": "3f2a with changes"},
         images={"db": "postgres:15", "gateway": ""},
     )
     run_dir = made([told, *rest], tmp_path)
@@ -347,7 +347,8 @@ def test_the_page_tells_date_versions_images_and_what_services_said(tmp_path: Pa
     again(run_dir)
     text = read(run_dir)
 
-    assert "28 November 2026, 21:53:22 UTC · Holdfast 0.1.0 · Docker 20.10.24" in text
+    assert "28 November 2026, 21:53:22 UTC · Holdfast 0.1.0 · Docker 20.10.24 · host ci-7 (x86_64)" in text
+    assert "(x86_64) · commit 3f2a with changes" in text
     assert "db postgres:15 sha256:abc" in text
     assert "gateway built sha256:def" in text
     assert (
