@@ -289,6 +289,9 @@ def check(
     why: Annotated[
         bool, typer.Option("--why", help="Show each reason of the verdict and each condition of HELD.")
     ] = False,
+    kept_by: Annotated[
+        Path | None, typer.Option(metavar="RUN_DIR", help="A rerun with another setting that HELD; the page says so.")
+    ] = None,
     export: Annotated[
         Path | None, typer.Option(metavar="FILE.parquet", help="Write the history as a table, for DuckDB or Polars.")
     ] = None,
@@ -302,7 +305,7 @@ def check(
     if export is not None:
         from chaos.history.export import export as write_table  # first: it may be refused
 
-    result = report_again(run_dir, catalogue(), complain, report)
+    result = report_again(run_dir, catalogue(), complain, report, kept_by)
     history, told = result.run_dir / HISTORY_FILE, verdict_block(result)
     if record or why:
         from chaos.checks.explain import explain_record, explain_verdict, find_record

@@ -41,6 +41,8 @@ def verdict_block(result: TrialResult, *, whole: bool = False) -> list[str]:
         lines.append(f"  service away for {result.outage.length}: {result.outage.when}")
     if result.not_covered:
         lines.append(f"  not covered: {', '.join(result.not_covered)}")
+    if result.kept_by:
+        lines.append(f"  {one_line(result.kept_by)}")
     lines.append(f"  again:  {result.again}")
     report = result.run_dir / REPORT_FILE
     lines.append(f"  report: {report}" if report.is_file() else f"  run:    {result.run_dir}")

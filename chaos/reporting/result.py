@@ -77,6 +77,7 @@ class TrialResult:
         images: Digest by service.
         outage: The longest time without an acknowledgement, where it was a long one.
         causes: Why attempts failed or stayed unknown.
+        kept_by: What would have kept what was lost, as a sentence; empty where no rerun has shown it.
         begun: When the trial began, in UTC; None where its history does not tell it.
         versions: Of what it ran on, by name: "Holdfast", the engine, "Linux", "host"; and its "commit".
     """
@@ -92,6 +93,7 @@ class TrialResult:
     images: Mapping[str, str]
     outage: Outage | None = None
     causes: Causes = NONE
+    kept_by: str = ""
     begun: datetime | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -14,6 +15,7 @@ from chaos.reporting.formats.junit import JunitReport
 from chaos.reporting.listener import AtTheEnd
 from chaos.reporting.page.file import HtmlReport, kept_reason
 from chaos.reporting.recall import recall, run_folder
+from chaos.reporting.rerun import kept_by as told_kept_by
 from chaos.reporting.result import PLAN_FILE, REPORT_FILE, Broken, Report, TrialResult
 
 FILES: Final[Mapping[Report, str]] = {
@@ -52,14 +54,20 @@ def chosen(
 
 
 def report_again(
-    run_dir: Path, faults: FaultCatalogue, complain: Callable[[str], None], report: Report = "html"
+    run_dir: Path,
+    faults: FaultCatalogue,
+    complain: Callable[[str], None],
+    report: Report = "html",
+    kept_by: Path | None = None,
 ) -> TrialResult:
     """Judge a run folder once more; write its page, and the report that is asked for, into it anew.
 
-    A page that cannot be written costs no verdict.
+    A page that cannot be written costs no verdict. `kept_by` is the run folder of a trial with another setting that
+    HELD; the page says so.
 
     Raises:
-        UsageError: It is no run folder, the report cannot be written there, or Allure's package is missing.
+        UsageError: It is no run folder, the report cannot be written there, or Allure's package is missing; or the
+            other run does not show what would have kept the records.
         HarnessError: There is no verdict; the reports say why.
     """
     run_dir = run_folder(run_dir)
@@ -79,6 +87,8 @@ def report_again(
     except HarnessError as error:
         tell(Broken(load_plan(run_dir / PLAN_FILE, faults), run_dir, kept_reason(run_dir) or str(error)))
         raise
+    if kept_by is not None:
+        result = replace(result, kept_by=told_kept_by(result, recall(kept_by, faults)))
     tell(result)
     return result
 
