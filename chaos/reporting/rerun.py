@@ -85,5 +85,5 @@ def _read(run_dir: Path) -> tuple[object, object]:
 def _refused(lost: TrialResult, other: TrialResult, why: str) -> UsageError:
     return UsageError(
         f"{other.run_dir} does not show what would have kept the records of {lost.run_dir}: {why}; change a value "
-        f"under `variables` or `images` in a copy of {lost.run_dir}/plan.yaml beside it, run that, and name its run folder"
+        f"under `variables` or `images` in a copy of {lost.run_dir}/plan.yaml beside it, run that, and name that run"
     )

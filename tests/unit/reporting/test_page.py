@@ -210,7 +210,7 @@ def test_the_page_loads_nothing_and_runs_nothing(tmp_path: Path) -> None:
     found = seen(html)
 
     assert "script" not in found.tags
-    assert set(found.addresses) <= {"data:,", "plan.yaml", "history.jsonl", "result.json", "logs"}
+    assert set(found.addresses) <= {"data:,", "#records", "plan.yaml", "history.jsonl", "result.json", "logs"}
     assert not re.search(r"url\(|@import|https?:", html)
     assert "default-src 'none'" in html
 
