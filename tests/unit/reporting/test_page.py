@@ -292,9 +292,9 @@ def test_a_time_without_acknowledgements_is_told_with_the_faults_and_the_roles_i
 
     assert (
         "When the service was away from for faults in force then roles meanwhile "
-        "0.000 s 2.0 s none "
+        "0.000 s 2.0 s no fault "
         "2.000 s 3.0 s san.lose core at 3.000 s primary: db-1, then nobody at 4.000 s, then db-2 at 5.000 s "
-        "5.000 s 6.0 s none The service was there for 8.3 % of the load."
+        "5.000 s 6.0 s no fault The service was there for 8.3 % of the load."
     ) in text
 
 
