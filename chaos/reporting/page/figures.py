@@ -15,7 +15,7 @@ from typing import Final
 from chaos.history.events import COPIES, ROLE, FaultEvent, PhaseEvent
 from chaos.history.told import NOBODY, with_fields
 from chaos.reporting.page.course import OUTCOMES, SECOND, Course
-from chaos.reporting.page.outage import load_ended, outages
+from chaos.reporting.page.outage import Outage
 from chaos.reporting.words import count, counted, evidence, plain
 
 BINS_MAX: Final = 120
@@ -223,11 +223,12 @@ def timeline(course: Course, *, violated: bool = False) -> Figure:
     return Figure(name, window.ticks(), bands(course, window), (*lanes, *role_lanes(course, window)))
 
 
-def operations(course: Course, lost: Sequence[int] = (), lost_label: str = "") -> Figure:
+def operations(course: Course, away: Sequence[Outage] = (), lost: Sequence[int] = (), lost_label: str = "") -> Figure:
     """Attempts at creates, updates and deletes by outcome over the load, with roles.
 
     Args:
         course: Of the trial.
+        away: When the service was away.
         lost: When each version that was not kept had been acknowledged, in nanoseconds of the trial's clock.
         lost_label: Of their lane.
     """
@@ -244,7 +245,11 @@ def operations(course: Course, lost: Sequence[int] = (), lost_label: str = "") -
         f"Attempts by outcome in each {step} s of the load",
         window.ticks(),
         bands(course, window),
-        (*_lost_lane(lost, lost_label, window, step_ns), *_served_lane(course, window), *role_lanes(course, window)),
+        (
+            *_lost_lane(lost, lost_label, window, step_ns),
+            *_served_lane(course, away, window),
+            *role_lanes(course, window),
+        ),
         bars,
         levels,
         f"attempts in {step} s",
@@ -264,14 +269,13 @@ def _lost_lane(lost: Sequence[int], label: str, window: Window, step_ns: int) ->
         yield Lane(label, _drawn(spans))
 
 
-def _served_lane(course: Course, window: Window) -> Iterator[Lane]:
+def _served_lane(course: Course, away: Sequence[Outage], window: Window) -> Iterator[Lane]:
     """Where writes were acknowledged and where the service was away; nothing of a service that never was."""
-    found, begun, ended = outages(course), course.load_begun, load_ended(course)
-    if not found or ended is None:
+    if not away:
         return
-    edges = [(course.load_begun + each.begun, course.load_begun + each.known_until, each) for each in found]
-    spans = []
-    for since, until, each in [*edges, (ended, ended, None)]:
+    edges = [(course.load_begun + each.begun, course.load_begun + each.known_until, each) for each in away]
+    begun, spans = window.begun, []
+    for since, until, each in [*edges, (window.ended, window.ended, None)]:
         title = f"writes acknowledged from {window.told(begun)} to {window.told(since)}"
         spans.append(window.span(begun, since, "served", "acknowledged", title) if since > begun else None)
         if each is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from chaos.checks.classes import VIOLATING
@@ -10,7 +10,7 @@ from chaos.history.events import COPIES, ROLE
 from chaos.history.told import NOBODY
 from chaos.reporting.page import figures
 from chaos.reporting.page.course import Course
-from chaos.reporting.page.outage import Outage, load_ended, outages
+from chaos.reporting.page.outage import Outage
 from chaos.reporting.words import DOT, at_least, evidence, one_line
 
 
@@ -34,15 +34,15 @@ class Gap:
     roles: tuple[str, ...]
 
 
-def gaps(course: Course) -> list[Gap]:
-    """Every time in which the service was away, in the order of time."""
-    window = figures.whole_trial(course)
+def gaps(course: Course, away: Iterable[Outage]) -> list[Gap]:
+    """The times in which the service was away, for people."""
+    window, forces = figures.whole_trial(course), list(figures.in_force(course, figures.FOREVER))
     found = []
-    for each in outages(course):
+    for each in away:
         since, until = course.load_begun + each.begun, course.load_begun + each.known_until
         faults = [
             f"{event.fault} {event.target} at {window.told(event.t)}"
-            for event, ended in figures.in_force(course, figures.FOREVER)
+            for event, ended in forces
             if event.t < until and ended > since
         ]
         found.append(Gap(window.told(since), each.length, tuple(faults), tuple(_moved(course, since, until))))
@@ -64,13 +64,10 @@ def _moved(course: Course, since: int, until: int) -> Iterator[str]:
         yield f"{role}: {', then '.join(holders)}"
 
 
-def available(course: Course) -> str:
-    """The share of the load in which the service was not away, rounded down; "" of a load that never ended."""
-    ended = load_ended(course)
-    if ended is None or ended <= course.load_begun:
-        return ""
-    away = sum(each.known_until - each.begun for each in outages(course))
-    return at_least(1 - away / (ended - course.load_begun))
+def available(course: Course, away: Iterable[Outage]) -> str:
+    """The share of the load in which the service was not away, rounded down."""
+    window = figures.load_alone(course)
+    return at_least(1 - sum(each.known_until - each.begun for each in away) / (window.ended - window.begun))
 
 
 def happenings(course: Course, outage: Outage | None, violated: bool) -> list[Happening]:

@@ -53,9 +53,10 @@ def outages(course: Course) -> list[Outage]:
     A pause lasts from one acknowledgement to the next, and counts where some phone waited for one, for at least a
     second of it: a load may have nothing to ask for so long.
     """
-    begun, ended = course.load_begun, load_ended(course)
-    if ended is None:
+    load = [phase for phase in course.phases if phase.name == "load"]
+    if not load or load[-1].happened != "ended":
         return []
+    begun, ended = course.load_begun, load[-1].t
     answered = sorted(t for t, _, outcome in course.attempts if outcome in _ACKNOWLEDGED and begun <= t < ended)
     pauses = [(a, b) for a, b in pairwise([begun, *answered, ended]) if b - a >= NOTICED_NS]
     waited = _longest_waits(course, pauses)
@@ -64,12 +65,6 @@ def outages(course: Course) -> list[Outage]:
         for (since, until), wait in zip(pauses, waited, strict=True)
         if wait >= NOTICED_NS
     ]
-
-
-def load_ended(course: Course) -> int | None:
-    """When the load ended; None: it never did, or never began."""
-    ends = [phase for phase in course.phases if phase.name == "load"]
-    return ends[-1].t if ends and ends[-1].happened == "ended" else None
 
 
 def _longest_waits(course: Course, pauses: list[tuple[int, int]]) -> list[int]:

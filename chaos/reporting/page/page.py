@@ -29,7 +29,7 @@ from chaos.reporting.page.course import SECOND, Course
 from chaos.reporting.page.happenings import available, gaps, happenings
 from chaos.reporting.page.latency import latencies, latency_figure, told_latency
 from chaos.reporting.page.logs import said_around
-from chaos.reporting.page.outage import Outage
+from chaos.reporting.page.outage import Outage, outages
 from chaos.reporting.page.sentence import sentence
 from chaos.reporting.result import (
     ERROR_FILE,
@@ -198,8 +198,9 @@ def _drawn(
 ) -> dict[str, object]:
     """What the page shows of the history, each part bounded."""
     violated = verdict == "VIOLATED"
-    operations = figures.operations(course, *_lost(judgement, course))
-    found, away = happenings(course, outage, violated), gaps(course)
+    away = outages(course)
+    operations = figures.operations(course, away, *_lost(judgement, course))
+    found = happenings(course, outage, violated)
     begun = course.header.date(course.load_begun)
     return {
         "date": date(begun),
@@ -209,9 +210,9 @@ def _drawn(
         "latency": latency_figure(course),
         "happenings": found[:EVENTS_MAX],
         "happenings_open": EVENTS_OPEN,
-        "gaps": away[:GAPS_MAX],
+        "gaps": gaps(course, away[:GAPS_MAX]),
         "gaps_left_out": max(0, len(away) - GAPS_MAX),
-        "available": available(course),
+        "available": available(course, away),
         "happenings_left_out": max(0, len(found) - EVENTS_MAX),
         "moments": said_around(run_dir, course, services),
         "told": figures.whole_trial(course).told,

@@ -10,6 +10,7 @@ import pytest
 from chaos.history.events import Act, Back, Event, FaultEvent, Header, PhaseEvent, Send
 from chaos.reporting.page import figures
 from chaos.reporting.page.course import Course, course_of
+from chaos.reporting.page.outage import outages
 from tests.unit.checks.service import Load, legal_history
 from tests.unit.reporting.runs import SECOND, made, recorded
 
@@ -135,18 +136,19 @@ def test_a_fault_that_comes_again_has_one_lane_and_two_at_once_have_two(tmp_path
 
 def test_the_operations_show_when_the_service_was_away(tmp_path: Path) -> None:
     course = writes(tmp_path, (1, "ok"), (2, "ok"), (3, "info"), (6, "ok"), (6.5, "ok"))
-    (lane,) = figures.operations(course).lanes
+    (lane,) = figures.operations(course, outages(course)).lanes
     assert [(span.kind, span.label, span.x) for span in lane.spans] == [
         ("served", "acknowledged", 0),
         ("nobody", "away 4.0 s", 20),
         ("served", "acknowledged", 60),
     ]
-    assert figures.operations(writes(tmp_path / "steady", (1, "ok"))).lanes == ()
+    steady = writes(tmp_path / "steady", (1, "ok"))
+    assert figures.operations(steady, outages(steady)).lanes == ()
 
 
 def test_what_was_not_kept_is_marked_where_it_was_acknowledged(tmp_path: Path) -> None:
     times = [round(seconds * SECOND) for seconds in (1.01, 1.02, 5, 11)]
-    (lane,) = figures.operations(writes(tmp_path, (1, "ok")), times, "not kept").lanes
+    (lane,) = figures.operations(writes(tmp_path, (1, "ok")), (), times, "not kept").lanes
     assert [(span.kind, span.x, span.title) for span in lane.spans] == [
         ("lost", 10, "2 records acknowledged from 1.000 s on and not kept"),
         ("lost", 50, "1 record acknowledged from 5.000 s on and not kept"),
