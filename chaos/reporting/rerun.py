@@ -40,13 +40,13 @@ def kept_by(lost: TrialResult, other: TrialResult) -> str:
         raise _refused(lost, other, f"the two differ in {', '.join(differs)}")
     if not settings:
         raise _refused(lost, other, "both have the same settings, so the loss only comes now and then")
-    return f"With {' and '.join(settings)} one trial of the same users, faults and seed HELD: {other.run_dir}."
+    return f"With {' and '.join(settings)}, one trial of the same users, faults and seed HELD: {other.run_dir}."
 
 
 def _settings(of: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name):
-            was, now = (f'"{each[name]}"' if name in each else "the stack's own" for each in (before, after))
+            was, now = (f'"{each[name]}"' if name in each else "as the stack has it" for each in (before, after))
             yield f"{of}{name} {now} in place of {was}"
 
 
