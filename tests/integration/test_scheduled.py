@@ -55,7 +55,9 @@ def cluster(tmp_path: Path, *workers: str, options: tuple[str, ...] = ()) -> Ite
         )
         wait_until(file.exists, "the scheduler does not begin")
         begun = [
-            using.enter_context(started(*WORKER, "--scheduler-file", file, *options, folder=tmp_path / name))
+            using.enter_context(
+                started(*WORKER, "--scheduler-file", file, "--local-directory", ".", *options, folder=tmp_path / name)
+            )
             for name in workers
         ]
         for name in workers:
@@ -95,7 +97,8 @@ def has_a_trial(owner: str) -> bool:
 
 def child_of(nanny: int) -> int:
     """The worker's process, which its nanny has started and would start again."""
-    children = [int(each) for each in Path(f"/proc/{nanny}/task/{nanny}/children").read_text().split()]
+    lists = Path(f"/proc/{nanny}/task").glob("*/children")  # each thread has its own
+    children = [int(each) for file in lists for each in file.read_text().split()]
     [worker] = [each for each in children if "spawn_main" in command_line(each)]
     return worker
 
