@@ -147,7 +147,7 @@ def told_line(line: Counted) -> str:
         what += f", and {line.beside}" if line.beside else ""
     else:
         what = f"{line.outcome}: {line.why}" if line.outcome != "HELD" else line.outcome
-    return f"{line.part} {line.of} {line.number}, {line.experiment}, seed {line.seed}: {what}"
+    return f"{line.name}, {line.experiment}: {what}"
 
 
 def all_trials(folder: Path, begun: Begun) -> list[Counted]:
@@ -203,7 +203,7 @@ def judged_again(folder: Path, lines: Sequence[Counted]) -> tuple[list[Counted],
         try:
             again = observed(line.part, line.of, line.number, recall(folder / line.folder, catalogue()), folder)
         except HarnessError as error:
-            raise HarnessError(f"{line.part} {line.of}, trial {line.number}: {error}") from error
+            raise HarnessError(f"{line.name}: {error}") from error
         if (again.outcome, again.seen, again.beside) != (line.outcome, line.seen, line.beside):
             differing.append(f"{told_line(line)}; judged again: {told_line(again)}")
         found.append(again)

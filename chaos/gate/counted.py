@@ -52,6 +52,12 @@ class Counted:
     not_covered: tuple[str, ...] = ()
 
     @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        drawn = f", seed {self.seed}" if self.part != "search" else ""  # there the schedule is drawn as well
+        return f"{self.part} {self.of}, trial {self.number}{drawn}"
+
+    @property
     def loses(self) -> bool:
         """Whether the service lost something that nobody took from it."""
         return bool(self.beside) if self.part == "planted" else self.outcome == "VIOLATED"

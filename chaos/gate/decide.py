@@ -71,8 +71,7 @@ def reached(bound: Bound) -> str:
 def _losses(trials: Sequence[Counted]) -> Iterator[str]:
     for each in trials:
         if each.loses:
-            what = each.beside or each.why
-            yield f"VIOLATED: {each.part} {each.of}, trial {each.number} with seed {each.seed}: {what}"
+            yield f"VIOLATED: {each.name}: {each.beside or each.why}"
 
 
 def _counterexamples(policy: Policy, trials: Sequence[Counted]) -> Iterator[str]:

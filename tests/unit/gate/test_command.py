@@ -105,7 +105,7 @@ def test_a_finding_of_a_search_is_a_no_go(host: Host) -> None:
     host.tried = [Tried(1, ("process.kill db",), "VIOLATED", why="1 record is lost", conclusive=True)]
     gated = run()
     assert gated.decision.outcome == "NO-GO"
-    assert gated.decision.reasons[0].endswith("trial 1 with seed 0: 1 record is lost")
+    assert gated.decision.reasons[0].endswith("search promised, trial 1: 1 record is lost")
     assert "searches/promised/20261130-1/trials/0001/report.html" in page(gated)
 
 
@@ -152,7 +152,7 @@ def test_a_folder_that_is_judged_again_says_what_is_judged_otherwise(host: Host)
     stricter = run(folder, again=True)
     assert stricter.decision.outcome == "NO-GO"
     (differing,) = stricter.differing
-    assert differing.startswith("stratum process 40, kill_gateway")
+    assert differing.startswith("stratum process, trial 40, seed ")
     assert "judged again" in differing
 
 
