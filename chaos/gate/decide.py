@@ -26,7 +26,7 @@ class Decision:
     """What a gate has come to.
 
     Attributes:
-        reasons: Why, one line each, the worst first.
+        reasons: Why, one line each: what was lost; else what is missing; else the bounds that are reached.
         stacks: How surely a loss on each stack is seen.
     """
 
@@ -55,8 +55,8 @@ def decide(policy: Policy, trials: Sequence[Counted], regressions: Sequence[str]
         *_images(policy, trials),
     ]
     outcome: Outcome = "NO-GO" if losses else "NO DECISION" if missing else "GO"
-    reasons = (*losses, *missing) if losses or missing else tuple(map(reached, bounds))
-    return Decision(outcome, reasons, bounds, stacks)
+    reasons = losses or missing or map(reached, bounds)  # after a loss nothing more is run: of course much is missing
+    return Decision(outcome, tuple(reasons), bounds, stacks)
 
 
 def reached(bound: Bound) -> str:
@@ -90,7 +90,7 @@ def _sensitivities(policy: Policy, stacks: Sequence[Sensitivity], trials: Sequen
         if not tried[each.stack]:
             yield f"no loss was planted on the stack {each.stack}, so nobody knows how surely one is seen there"
         else:
-            yield f"{each.planted} losses were planted on the stack {each.stack}, {policy.planted} are wanted"
+            yield f"{each.planted} of {policy.planted} losses were planted on the stack {each.stack}"
 
 
 def _bound(policy: Policy, bound: Bound) -> Iterator[str]:
