@@ -207,11 +207,15 @@ def run(
     fan = FanOut([collector, pages, *others, shown])
     until = math.inf if minutes is None else time.monotonic() + minutes * 60
 
-    def stop_after(result: TrialResult) -> bool:
-        return time.monotonic() >= until or (fail_fast and exit_code([result], expect=expect) != EXIT_HELD)
-
     with logged_to_file():
-        results = run_trials(plans, jobs=jobs, keep=keep, listeners=(fan,), stop_after=stop_after)
+        results = run_trials(
+            plans,
+            jobs=jobs,
+            keep=keep,
+            listeners=(fan,),
+            stop_after=lambda result: fail_fast and exit_code([result], expect=expect) != EXIT_HELD,
+            may_begin=lambda: time.monotonic() < until,
+        )
     for crash in fan.crashes:
         complain(str(crash))
     unshown = any(crash.listener == type(shown).__name__ for crash in fan.crashes)

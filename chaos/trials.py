@@ -53,6 +53,7 @@ def run_trials(
     runs: Path = Path("reports/runs"),
     listeners: Sequence[Listener] = (),
     stop_after: Callable[[TrialResult], bool] = lambda result: False,
+    may_begin: Callable[[], bool] = lambda: True,
     leave_seconds: float = 0.0,
 ) -> list[TrialResult]:
     """Run a trial of each plan.
@@ -65,6 +66,8 @@ def run_trials(
         listeners: Hear the events; a listener that fails is left out, and the trial goes on.
         stop_after: After a trial for which this holds no other one begins, and those under way are ended in order.
             Listeners hear which were not run, or not to their end.
+        may_begin: Asked before each trial but the first. Where it says no, those under way run to their end, and
+            listeners hear which were not run.
         leave_seconds: The stack of a trial whose verdict is not the expected one runs on for so long, for somebody to
             look at; listeners are told how, by `log`. The next trial has another copy.
 
@@ -79,7 +82,9 @@ def run_trials(
     fan = FanOut(listeners)
     try:
         with asyncio.Runner() as runner:
-            return runner.run(with_sigterm(_run_trials(plans, jobs, keep, runs, fan, stop_after, leave_seconds)))
+            return runner.run(
+                with_sigterm(_run_trials(plans, jobs, keep, runs, fan, stop_after, may_begin, leave_seconds))
+            )
     except BaseException as error:
         fan.failed(error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -162,6 +167,7 @@ async def _run_trials(
     runs: Path,
     fan: FanOut,
     stop_after: Callable[[TrialResult], bool],
+    may_begin: Callable[[], bool],
     leave_seconds: float,
 ) -> list[TrialResult]:
     opened = [await asyncio.to_thread(open_plans, each, os.environ) for each in _series_of(plans)]
@@ -179,7 +185,7 @@ async def _run_trials(
     for one in series:
         one.kept = await asyncio.to_thread(_keep_inputs, one.opened, tuple(one.turns))
     (cache_folder() / "scratch").mkdir(exist_ok=True)
-    crew = _Crew(series, len(turns), jobs, keep_luns, runs, fan, stop_after, leave_seconds)
+    crew = _Crew(series, len(turns), jobs, keep_luns, runs, fan, stop_after, may_begin, leave_seconds)
     await crew.work(run)
     for turn in crew.not_run:
         fan.not_run(turn.plan)
@@ -198,6 +204,7 @@ class _Crew:
         runs: Path,
         fan: FanOut,
         stop_after: Callable[[TrialResult], bool],
+        may_begin: Callable[[], bool],
         leave_seconds: float,
     ) -> None:
         self.results: dict[int, TrialResult] = {}
@@ -208,6 +215,7 @@ class _Crew:
         self._runs = runs
         self._fan = fan
         self._stop_after = stop_after
+        self._may_begin = may_begin
         self._leave_seconds = leave_seconds
         self._why_stopped = ""
         self._cut_short: list[_Turn] = []
@@ -218,6 +226,11 @@ class _Crew:
         """Trials that were not run, or not to their end, in their order."""
         never = [turn for each in self._series for turn in each.turns]
         return sorted([*never, *self._cut_short], key=lambda turn: turn.number)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether no trial begins any more."""
+        return bool(self._why_stopped) or (any(each.begun for each in self._series) and not self._may_begin())
 
     async def work(self, first: Run) -> None:
         """Run all trials; the first copy is that of the run `first`. Folders of trials that never began are removed."""
@@ -237,7 +250,7 @@ class _Crew:
 
     async def _take_series(self, run: Run | None = None) -> None:
         """Make copies one after the other, each for the series that comes first and can have one."""
-        while not self._why_stopped and (waiting := [each for each in self._series if each.turns]):
+        while not self._is_over and (waiting := [each for each in self._series if each.turns]):
             one = next((each for each in waiting if each.made.is_set() or not each.begun), None)
             if one is None:
                 await waiting[0].made.wait()
@@ -286,7 +299,7 @@ class _Crew:
                 copy.turn = _patient(copy.turn, made.patient(copy.turn.plan.limits), series.kept)
                 trial = Trial(copy.turn.plan, made, readers, copy.turn.folder, told)
                 self._end(copy, await trial.run(keep=self._keep_luns, leave=leave))
-                if self._why_stopped or not series.turns or made.is_left:
+                if self._is_over or not series.turns or made.is_left:
                     return
                 self._begin(copy)
 

@@ -58,6 +58,7 @@ class RunTrials(Protocol):
         runs: Path,
         listeners: Sequence[Listener],
         stop_after: Callable[[TrialResult], bool],
+        may_begin: Callable[[], bool],
     ) -> object:
         """Run them."""
 
@@ -128,7 +129,11 @@ class Campaign:
         """Whether nothing more is to be run: something was lost, or the time is used up."""
         minutes = self._policy.minutes
         late = minutes is not None and self._clock() - self._begun >= minutes * 60
-        return late or any(each.loses for each in self.trials)
+        return late or self._is_lost
+
+    @property
+    def _is_lost(self) -> bool:
+        return any(each.loses for each in self.trials)
 
     @property
     def seconds_left(self) -> float | None:
@@ -227,7 +232,8 @@ class Campaign:
                 jobs=self._jobs,
                 runs=self._folder / TRIALS_FOLDER,
                 listeners=[batch, *self._listeners],
-                stop_after=lambda result: self.is_over,
+                stop_after=lambda result: self._is_lost,
+                may_begin=lambda: not self.is_over,
             )
             self._crashes = 0
         except HarnessError:

@@ -71,6 +71,7 @@ class Trials:
         runs: Path = Path("reports/runs"),
         listeners: Sequence[Listener] = (),
         stop_after: Callable[[TrialResult], bool] = lambda result: False,
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> list[TrialResult]:
         self.kept, self.jobs, self.seeds = keep, jobs, [each.seed for each in drawn]
         results: list[TrialResult] = []
@@ -80,7 +81,7 @@ class Trials:
                 listener.started(each, each.seed, number, len(drawn), self.run_dir)
                 listener.finished(done)
             results.append(done)
-            if stop_after(done):
+            if stop_after(done) or not may_begin():
                 for listener in listeners:
                     for left_out in drawn[number:]:
                         listener.not_run(left_out)

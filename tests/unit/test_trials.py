@@ -54,6 +54,7 @@ class Engine(Silent):
         self.verdicts: dict[int, Verdict] = {}
         self.errors: dict[int, Exception] = {}
         self.endless: set[int] = set()
+        self.slow: set[int] = set()
         self.copies: list[str] = []
         self.there, self.most = 0, 0
         self.ran: list[int] = []
@@ -88,7 +89,8 @@ class Engine(Silent):
             self.ran.append(plan.seed)
             if plan.seed in self.endless:
                 await asyncio.Event().wait()
-            await asyncio.sleep(0)
+            for _ in range(20 if plan.seed in self.slow else 1):
+                await asyncio.sleep(0)
             if plan.seed in self.errors:
                 raise self.errors[plan.seed]
             done = replace(result(self.verdicts.get(plan.seed, "HELD")), plan=plan, run_dir=folder)
@@ -228,6 +230,21 @@ def test_trials_under_way_are_ended_in_order_and_said_as_not_run(engine: Engine)
     assert engine.failures == ["ended early: no trial was to follow trial 2, which is INCONCLUSIVE"] * 2
     assert len(list(Path("reports/runs").glob("2*"))) == 3
     assert engine.there == 0
+
+
+def test_when_no_trial_may_begin_any_more_those_under_way_run_to_their_end(engine: Engine) -> None:
+    """A trial that loses something may take longer than others: to end it would hide just that one."""
+    engine.slow, engine.verdicts = {2}, {2: "VIOLATED"}
+    plans = [*drawn(1), *drawn(2, stack="b"), *drawn(3, stack="c")]
+    results = run_trials(plans, jobs=2, listeners=(engine,), may_begin=lambda: not engine.heard)
+    assert [each.verdict for each in results] == ["HELD", "VIOLATED"]
+    assert engine.left_out == [3]
+    assert (engine.failures, engine.most) == ([], 2)
+
+
+def test_one_trial_is_run_however_late_it_is(engine: Engine) -> None:
+    assert len(run_trials(drawn(1, 2), listeners=(engine,), may_begin=lambda: False)) == 1
+    assert engine.left_out == [2]
 
 
 def test_who_waits_for_a_copy_that_is_being_made_is_let_go_when_the_run_stops(

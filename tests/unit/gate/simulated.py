@@ -52,6 +52,7 @@ class Simulated:
         runs: Path,
         listeners: Sequence[Listener],
         stop_after: Callable[[TrialResult], bool],
+        may_begin: Callable[[], bool],
     ) -> object:
         """Tell the listeners of each trial, as it happens."""
         self.calls.append(len(plans))
@@ -73,7 +74,7 @@ class Simulated:
                 raise
             found = self._result(plan, said, folder)
             fan.finished(found)
-            if stop_after(found):
+            if stop_after(found) or not may_begin():
                 return None
         return None
 
