@@ -34,12 +34,14 @@ class Experiment:
     """An experiment as a policy runs it.
 
     Attributes:
-        variables: In the place of its own; None: its own.
+        stack: Compose files in the place of its own; None: its own.
+        variables: Likewise.
         require_mix: Whether HELD needs the whole mix; None: as the experiment has it.
         images: By service, what it runs in place of its own image.
     """
 
     file: Path
+    stack: tuple[Path, ...] | None = None
     variables: Mapping[str, str] | None = field(default=None, repr=False)
     require_mix: bool | None = None
     images: Mapping[str, str] = field(default_factory=dict)
@@ -61,7 +63,7 @@ class Experiment:
         """
         is_plan = kind_of(self.file) == "plan"
         opened = open_experiment(self.file, None if is_plan else 0, images=self.images)
-        if self.variables is None:
+        if self.variables is None and self.stack is None:
             return opened
         return open_plans([self._changed(each) for each in opened.plans], os.environ)
 
@@ -69,6 +71,8 @@ class Experiment:
         if self.require_mix is not None:
             plan = replace(plan, checks=replace(plan.checks, require_mix=self.require_mix))
         plan = replace(plan, images={**plan.images, **self.images})
+        if self.stack is not None:
+            plan = replace(plan, stack=self.stack, expect="HELD")
         return plan if self.variables is None else replace(plan, variables=self.variables, expect="HELD")
 
 
@@ -230,10 +234,11 @@ class _Loading:
     def _stratum(self, name: str, model: StratumModel) -> Stratum:
         probability = model.loss_probability_max or self._model.loss_probability_max
         self._require_trials(name, model.trials, probability)
+        files = None if model.stack is None else tuple(self._place(file).absolute() for file in model.stack)
         experiments: list[Experiment] = []
         stacks: list[str] = []
         for i, file in enumerate(model.experiments):
-            found = self._opened(Experiment(self._place(file), model.variables, model.require_mix))
+            found = self._opened(Experiment(self._place(file), files, model.variables, model.require_mix))
             if found is None:
                 continue
             each, opened = found
@@ -245,7 +250,7 @@ class _Loading:
                 self._problem(where, message, "name the experiment that it was drawn from; plans go to counterexamples")
             elif opened.plans[0].expect != "HELD":
                 message = f"{each.file} expects {opened.plans[0].expect}, and a gate is to find that nothing is lost"
-                self._problem(where, message, "take it out, or give `variables` with which it must hold")
+                self._problem(where, message, "take it out, or give `variables` or a `stack` with which it must hold")
             elif stacks[-1] != stacks[0]:
                 message = f"{each.file} has another stack than the first experiment of this stratum"
                 self._problem(where, message, "give it a stratum of its own: what is planted differs by stack")
@@ -291,7 +296,7 @@ class _Loading:
     def _opened(self, experiment: Experiment) -> tuple[Experiment, Opened] | None:
         """An experiment with the images of those services that its stack has; None: it cannot be run."""
         variables = None if experiment.variables is None else tuple(experiment.variables.items())
-        key = (experiment.file, variables, experiment.require_mix)
+        key = (experiment.file, experiment.stack, variables, experiment.require_mix)
         if key not in self._known:
             self._known[key] = None
             try:

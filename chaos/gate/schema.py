@@ -32,6 +32,7 @@ class StratumModel(Strict):
     """Experiments of one stack whose trials are counted together."""
 
     experiments: Annotated[Files, Field(min_length=1, max_length=100)]
+    stack: Annotated[Files, Field(min_length=1, max_length=10)] | None = None
     trials: Count
     variables: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] | None = None
     require_mix: bool | None = None

@@ -110,6 +110,17 @@ def test_an_image_is_given_to_every_stack_that_has_the_service_and_to_no_other(t
         load_policy(file, {"gatewy": "gateway:2"})
 
 
+def test_experiments_can_be_asked_of_another_stack_that_they_then_share(tmp_path: Path) -> None:
+    files = [ROOT / "fixtures/minimal/compose.yaml", ROOT / "fixtures/minimal/carrier.yaml"]
+    named = f"stack: [{files[0]}, {files[1]}]"
+    text = WHOLE.replace("    trials: 100", f"    {named}\n    trials: 100").replace(
+        "    trials: 50", f"    {named}\n    trials: 50"
+    )
+    policy = loaded(tmp_path, text)
+    assert [each.stack for each in policy.strata] == ["minimal", "minimal"]
+    assert policy.strata[0].experiments[0].plan(1).stack == tuple(files)
+
+
 def test_a_stack_with_other_settings_is_another_stack(tmp_path: Path) -> None:
     text = WHOLE.replace("kill_gateway.yaml", "kill_gateway.yaml\n    variables: {PG_FSYNC: 'on'}")
     assert [each.stack for each in loaded(tmp_path, text).strata] == ["minimal", "minimal-2"]

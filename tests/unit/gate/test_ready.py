@@ -39,6 +39,7 @@ def test_the_policy_for_pull_requests_asks_for_every_bug_of_the_zoo_that_it_cove
     asked = {each.file.resolve() for stratum in policy.strata for each in stratum.experiments}
     assert asked == {table()[name].experiment.resolve() for name in COVERED}
     assert policy.minutes == 10
+    assert len(policy.stacks) == 1, "so losses are planted on one"
 
 
 def test_it_runs_each_of_them_as_the_zoo_runs_the_fixed_twin() -> None:
