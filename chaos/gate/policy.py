@@ -72,7 +72,7 @@ class Experiment:
             plan = replace(plan, checks=replace(plan.checks, require_mix=self.require_mix))
         plan = replace(plan, images={**plan.images, **self.images})
         if self.stack is not None:
-            plan = replace(plan, stack=self.stack, expect="HELD")
+            plan = replace(plan, stack=self.stack, inputs=None, expect="HELD")
         return plan if self.variables is None else replace(plan, variables=self.variables, expect="HELD")
 
 
@@ -234,7 +234,7 @@ class _Loading:
     def _stratum(self, name: str, model: StratumModel) -> Stratum:
         probability = model.loss_probability_max or self._model.loss_probability_max
         self._require_trials(name, model.trials, probability)
-        files = None if model.stack is None else tuple(self._place(file).absolute() for file in model.stack)
+        files = None if model.stack is None else self._compose_files(model.stack)
         experiments: list[Experiment] = []
         stacks: list[str] = []
         for i, file in enumerate(model.experiments):
@@ -287,11 +287,19 @@ class _Loading:
 
     def _counterexamples(self) -> Iterator[Counterexample]:
         named = self._model.counterexamples
-        for path in map(self._place, [COUNTEREXAMPLES_FOLDER] if named is None else named):
-            for file in _runnable(path) if path.is_dir() or named is None else [path]:
-                found = self._opened(Experiment(file))
-                if found is not None:
-                    yield Counterexample(found[0], _times(file))
+        for each in [COUNTEREXAMPLES_FOLDER] if named is None else named:
+            if isinstance(each, str):
+                files, stack, variables = [each], None, None
+            else:
+                files, stack, variables = each.files, self._compose_files(each.stack), each.variables
+            for path in map(self._place, files):
+                for file in _runnable(path) if path.is_dir() or named is None else [path]:
+                    found = self._opened(Experiment(file, stack, variables))
+                    if found is not None:
+                        yield Counterexample(found[0], _times(file))
+
+    def _compose_files(self, files: Sequence[str]) -> tuple[Path, ...]:
+        return tuple(self._place(file).absolute() for file in files)
 
     def _opened(self, experiment: Experiment) -> tuple[Experiment, Opened] | None:
         """An experiment with the images of those services that its stack has; None: it cannot be run."""

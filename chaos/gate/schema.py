@@ -17,8 +17,11 @@ File = Annotated[str, Field(min_length=1, max_length=4096)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
+Variables = dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str]
+
+
 def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+    return [value] if isinstance(value, str | dict) else value
 
 
 Files = Annotated[
@@ -34,9 +37,20 @@ class StratumModel(Strict):
     experiments: Annotated[Files, Field(min_length=1, max_length=100)]
     stack: Annotated[Files, Field(min_length=1, max_length=10)] | None = None
     trials: Count
-    variables: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] | None = None
+    variables: Variables | None = None
     require_mix: bool | None = None
     loss_probability_max: Probability | None = None
+
+
+class CounterexamplesModel(Strict):
+    """Counterexamples that are asked of another stack than the one that they were found on."""
+
+    files: Annotated[Files, Field(min_length=1, max_length=100)]
+    stack: Annotated[Files, Field(min_length=1, max_length=10)]
+    variables: Variables | None = None
+
+
+Counterexamples = Annotated[list[File | CounterexamplesModel], BeforeValidator(_listed), Field(max_length=100)]
 
 
 class SearchModel(Strict):
@@ -72,7 +86,7 @@ class PolicyModel(Strict):
     test: Literal["exact", "sequential"] = "exact"
     inconclusive_share_max: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     minutes: Minutes | None = None
-    counterexamples: Annotated[Files, Field(max_length=100)] | None = None
+    counterexamples: Counterexamples | None = None
     strata: Annotated[dict[Name, StratumModel], Field(min_length=1, max_length=100)]
     searches: dict[Name, SearchModel] = Field(default_factory=dict, max_length=100)
     sensitivity: SensitivityModel = SensitivityModel()

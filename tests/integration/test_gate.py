@@ -22,7 +22,17 @@ pytestmark = pytest.mark.engine
 SHORT = 4
 """Trials of one bug at most; the policy has more."""
 SHOWN = ("unlogged_table", "acknowledged_before_commit", "row_before_photo", "fsync_off")
-"""Bugs that `make test` asks for; `make zoo` has all of them."""
+"""Bugs of the zoo that `make test` asks for."""
+LONG = (
+    "photo_not_synced",
+    "key_before_write",
+    "orphans_without_grace",
+    "cursor_from_a_sequence",
+    "tombstones_too_early",
+    "retry_without_a_key",
+    "keys_in_memory",
+)
+"""All others that the policy covers."""
 
 
 @pytest.fixture
@@ -69,7 +79,7 @@ def test_losses_that_are_planted_are_seen_and_the_folder_is_judged_again_without
     assert again == [replace(each, seconds=0.0) for each in trials]
 
 
-@pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.parametrize("name", [*SHOWN, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)])
 def test_a_bug_of_the_zoo_is_a_no_go(
     run: Callable[[Policy], list[Counted]], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -237,3 +237,19 @@ def test_a_counterexample_that_carries_a_stack_of_its_own_is_said_not_to_ask_the
     assert (
         "not tested: counterexamples/lost-0003/plan.yaml: a counterexample that runs on the stack in its inputs" in text
     )
+
+
+def test_a_counterexample_can_be_asked_of_the_stack_that_is_here(host: Host) -> None:
+    folder = Path("counterexamples/lost-0003")
+    folder.mkdir(parents=True)
+    opened = open_experiment(EXPERIMENTS / "power_cut_fsync_off.yaml", 1)
+    kept = keep(opened.plans[0], opened.stack, opened.sources, (), folder)
+    write_plan(kept.into(folder, opened.plans[0]), folder / "plan.yaml")
+    here = EXPERIMENTS.parent / "fixtures" / "minimal" / "compose.yaml"
+    policy = Path("release.yaml")
+    policy.write_text(f"{WHOLE}counterexamples: {{files: counterexamples, stack: {here}, variables: {{}}}}\n")
+    text = "\n".join(told(run()))
+    [asked] = [plan for plan in host.trials.plans if plan.experiment == "power_cut_fsync_off"]
+    assert (asked.stack, dict(asked.variables), asked.inputs, asked.seed) == ((here,), {}, None, 1)
+    assert asked.schedule == opened.plans[0].schedule
+    assert "in its inputs" not in text
