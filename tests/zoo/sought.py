@@ -57,11 +57,8 @@ def seek(variants: Sequence[Variant], asked: Asked, results: Results) -> int:
     left = len(variants) * len(asked.ways) * len(asked.seeds) - len(sought)
     if left > 0:
         say(f"{left} searches are left; the same command goes on with them")
-    return (
-        0
-        if sought and left <= 0 and all(each.is_found for each in sought) and all(each.is_quiet for each in twins)
-        else 1
-    )
+    is_all_found = sought and left <= 0 and all(each.is_found for each in sought)
+    return 0 if is_all_found and all(each.is_quiet for each in twins) else 1
 
 
 def _variant(variant: Variant, way: Way, seed: int, asked: Asked) -> Sought:
