@@ -62,6 +62,7 @@ def test_a_trial_that_lost_records_loses_them_again_from_a_copied_run_folder(pro
     assert "warning: variable PG_FSYNC has another value than in the run" in other.stderr
 
 
+@pytest.mark.long
 def test_a_driver_of_the_projects_own_is_in_the_run_folder(project: Path, tmp_path: Path) -> None:
     (project.parent / "own_driver.py").write_text("from own_base import Base\n\n\nclass Own(Base):\n    pass\n")
     (project.parent / "own_base.py").write_text("from chaos.workload.drivers.http import HttpSession as Base\n")
@@ -77,6 +78,7 @@ def test_a_driver_of_the_projects_own_is_in_the_run_folder(project: Path, tmp_pa
     assert "warning" not in again.stderr
 
 
+@pytest.mark.long
 def test_every_trial_strikes_where_validate_says_that_its_seed_does(project: Path, tmp_path: Path) -> None:
     drawn = holdfast("validate", project, "--seed", "3", "--times", "2", "--json", cwd=tmp_path).document["plans"]
     done = holdfast("run", project, "--seed", "3", "--times", "2", "--json", cwd=tmp_path)

@@ -44,6 +44,7 @@ def test_a_defect_of_the_driver_is_told_at_once_with_its_line_and_the_run_is_whe
     assert (events[-1]["t"] - begun) / 1e9 < AT_ONCE_SECONDS
 
 
+@pytest.mark.long
 def test_a_driver_that_blocks_for_longer_than_the_agent_waits_ends_no_trial_and_is_named(tmp_path: Path) -> None:
     written("honest_drivers:BlocksOnce", tmp_path)
     outcome = holdfast("run", "plan.yaml", "--json", cwd=tmp_path)

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.engine
 ONE_PHONE = Workload(users=1, devices_per_user=1, operations=100, rate_per_second=60.0, photos=0.0, resets=0)
 
 
+@pytest.mark.long
 def test_one_phone_s_plan_that_runs_again_strikes_at_the_same_io(tmp_path: Path) -> None:
     at = Trigger(flush=40, lun="pgdata", when="before")
     plan = plan_of(strike("disk.power_cut", CORE, at, for_seconds=0.3), workload=ONE_PHONE)

@@ -116,6 +116,7 @@ async def holder_of(running: RunningStack, role: str) -> str:
     return name
 
 
+@pytest.mark.long
 def test_two_copies_of_one_golden_cluster_run_at_once_and_do_not_see_each_other() -> None:
     async def act() -> None:
         async with AsyncExitStack() as exits:
@@ -184,6 +185,7 @@ def test_a_commit_whose_wait_is_cancelled_is_acknowledged_and_degraded_unless_no
 
 
 @pytest.mark.parametrize("role", ["primary", "standby"])
+@pytest.mark.long
 def test_members_on_blank_disks_get_everything_from_the_members_that_are_left(role: str) -> None:
     async def act() -> None:
         async with cluster() as made:
@@ -207,6 +209,7 @@ def test_members_on_blank_disks_get_everything_from_the_members_that_are_left(ro
     asyncio.run(act())
 
 
+@pytest.mark.long
 def test_a_cluster_of_which_no_copy_is_left_is_founded_anew() -> None:
     async def act() -> None:
         async with cluster() as made:
