@@ -61,17 +61,25 @@ def test_a_search_counts_trials_up_to_the_finding_and_leaves_out_the_time_of_mak
     assert main(["search", "fsync_off", "--results", str(tmp_path)]) == 0
     [found] = Results(tmp_path).sought.values()
     assert (found.trials, found.seconds, found.events, found.executions) == (2, 55.0, 1, 9)
-    assert "guided: 1 of 1 found" in capsys.readouterr().out
+    assert "guided: 1 of 1 found, 1 with the class of the table" in capsys.readouterr().out
     [*_, row] = rows(VARIANTS.values(), Results(tmp_path))
     assert row == "| `fsync_off` | guided | `lost` | 2 | 0.9 | 1 | 9 | 5 of 5 | 0 of 1 |"
 
 
-@pytest.mark.parametrize(("variant", "twin"), [(CLEAN, CLEAN), (OTHER, CLEAN), (LOST, LOST)])
-def test_nothing_found_another_class_and_an_alarm_in_the_twin_are_misses(
+@pytest.mark.parametrize(("variant", "twin"), [(CLEAN, CLEAN), (LOST, LOST), (OTHER, OTHER)])
+def test_nothing_found_and_an_alarm_in_the_twin_are_misses(
     searches: Searches, tmp_path: Path, variant: dict[str, Any], twin: dict[str, Any]
 ) -> None:
     searches.variant, searches.twin = variant, twin
     assert main(["search", "fsync_off", "--results", str(tmp_path)]) == 1
+
+
+def test_a_bug_that_is_found_with_another_class_is_found_and_that_is_told(
+    searches: Searches, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searches.variant = OTHER
+    assert main(["search", "fsync_off", "--results", str(tmp_path)]) == 0
+    assert "guided: 1 of 1 found, 0 with the class of the table" in capsys.readouterr().out
 
 
 def test_a_later_session_goes_on_with_what_is_left_and_with_what_broke_off(searches: Searches, tmp_path: Path) -> None:

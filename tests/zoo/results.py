@@ -43,7 +43,12 @@ class Sought:
 
     @property
     def is_found(self) -> bool:
-        """As what it is."""
+        """Whether something was violated: another schedule may show the same bug with another class."""
+        return bool(self.classes)
+
+    @property
+    def is_of_its_class(self) -> bool:
+        """Whether it was found as what the table says."""
         return self.anomaly in self.classes
 
 

@@ -30,7 +30,8 @@ def summary(sought: Sequence[Sought], twins: Sequence[Searched]) -> Iterator[str
     for way in dict.fromkeys(each.way for each in sought):
         mine = [each for each in sought if each.way == way]
         found = [each for each in mine if each.is_found]
-        yield f"{way}: {len(found)} of {len(mine)} found; medians of all: {_medians(mine)}"
+        same = sum(each.is_of_its_class for each in found)
+        yield f"{way}: {len(found)} of {len(mine)} found, {same} with the class of the table; medians: {_medians(mine)}"
         if small := [each for each in found if each.measured]:
             again, measured = sum(each.came_again for each in small), sum(each.measured for each in small)
             events, executions = (median(getattr(each, name) for each in small) for name in ("events", "executions"))
