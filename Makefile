@@ -6,7 +6,7 @@ JOBS ?= 2
 # bugs of the zoo on which ways of choosing schedules are compared, and those of the sample
 COMPARED := fsync_off acknowledged_before_commit photo_not_synced row_before_photo commit_not_waited_for \
     written_back_later unlinked_without_the_folder flush_retried
-SAMPLE := fsync_off written_back_later disk_errors_answered
+SAMPLE := fsync_off acknowledged_before_commit written_back_later
 # tests at once: those on the engine mostly wait
 WORKERS ?= 2
 # of the experiments those of `make demo`, and of each kind of fault one; all others are for `make test-full`
