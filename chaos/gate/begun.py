@@ -64,7 +64,7 @@ def begin(file: Path, seed: int | None, images: Mapping[str, str]) -> tuple[Path
     policy, stacks = load_policy(file, images)
     seed = random.SystemRandom().randint(1, DRAWN_SEED_MAX) if seed is None else seed
     at = datetime.now(UTC).replace(microsecond=0)
-    begun = Begun(policy, file, seed, at, images, _digests(file, policy, stacks), untested(policy, stacks))
+    begun = Begun(policy, file, seed, at, images, _digests(file, policy), untested(policy, stacks))
     folder = FOLDER / Run.begin(seed).id
     folder.mkdir(parents=True)
     (folder / BEGUN_FILE).write_bytes(_FORM.dump_json(begun, indent=2))
@@ -91,7 +91,7 @@ def go_on(folder: Path) -> tuple[Begun, Mapping[str, Opened]]:
     """
     begun = read_begun(folder)
     policy, stacks = load_policy(begun.file, begun.images)
-    now = _digests(begun.file, policy, stacks)
+    now = _digests(begun.file, policy)
     changed = sorted(path for path in {*now, *begun.inputs} if now.get(path) != begun.inputs.get(path))
     differing = [f"{path} changed since {folder} was begun" for path in changed] or [
         *_differing(folder, policy, stacks)
@@ -120,10 +120,10 @@ def _differing(folder: Path, policy: Policy, stacks: Mapping[str, Opened]) -> It
             yield from (*found.missing, *found.differing)
 
 
-def _digests(file: Path, policy: Policy, stacks: Mapping[str, Opened]) -> dict[str, str]:
-    experiments = (each.file for stratum in policy.strata for each in stratum.experiments)
-    searches = (each.experiment.file for each in policy.searches)
-    counterexamples = (each.experiment.file for each in policy.counterexamples)
-    composed = (path for opened in stacks.values() for path in opened.plans[0].stack)
-    named: Iterable[Path] = (file, *experiments, *searches, *counterexamples, *composed)
+def _digests(file: Path, policy: Policy) -> dict[str, str]:
+    experiments = [each for stratum in policy.strata for each in stratum.experiments]
+    experiments += [each.experiment for each in policy.searches]
+    experiments += [each.experiment for each in policy.counterexamples]
+    composed = (path for each in experiments for path in each.plan(0).stack)
+    named: Iterable[Path] = (file, *(each.file for each in experiments), *composed)
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in dict.fromkeys(named)}

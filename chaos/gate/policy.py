@@ -286,16 +286,19 @@ class _Loading:
                 yield Searching(name, found[0], model.trials, model.minutes, model.guided)
 
     def _counterexamples(self) -> Iterator[Counterexample]:
-        named = self._model.counterexamples
-        for each in [COUNTEREXAMPLES_FOLDER] if named is None else named:
+        named, seen = self._model.counterexamples, dict[Path, Experiment]()
+        for i, each in enumerate([COUNTEREXAMPLES_FOLDER] if named is None else named):
             if isinstance(each, str):
                 files, stack, variables = [each], None, None
             else:
                 files, stack, variables = each.files, self._compose_files(each.stack), each.variables
             for path in map(self._place, files):
                 for file in _runnable(path) if path.is_dir() or named is None else [path]:
-                    found = self._opened(Experiment(file, stack, variables))
-                    if found is not None:
+                    asked = Experiment(file, stack, variables)
+                    if seen.setdefault(file, asked) != asked:  # its trials are counted by its file
+                        message = f"{file} is asked of two stacks"
+                        self._problem(("counterexamples", i), message, "name it once; copy it to ask it of both")
+                    elif (found := self._opened(asked)) is not None:
                         yield Counterexample(found[0], _times(file))
 
     def _compose_files(self, files: Sequence[str]) -> tuple[Path, ...]:

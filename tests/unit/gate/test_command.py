@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 
 from chaos import cli
 from chaos.doctor import Diagnosis, FaultReadiness
-from chaos.errors import UsageError
+from chaos.errors import SourceError, UsageError
 from chaos.experiment.loader import write_plan
+from chaos.experiment.plan import Plan
 from chaos.gate import campaign, command, untested
 from chaos.gate.command import Gated, Wanted, gate
 from chaos.gate.telling import document, page, told, write
@@ -227,12 +229,28 @@ def test_a_gate_does_not_go_on_with_another_environment(host: Host, monkeypatch:
         run(folder)
 
 
-def test_a_counterexample_that_carries_a_stack_of_its_own_is_said_not_to_ask_the_one_that_is_here(host: Host) -> None:
+def kept_counterexample(name: str) -> Plan:
+    """A plan with its stack beside it, as a search keeps one."""
     folder = Path("counterexamples/lost-0003")
     folder.mkdir(parents=True)
-    opened = open_experiment(EXPERIMENTS / "kill_gateway.yaml", 1)
+    opened = open_experiment(EXPERIMENTS / name, 1)
     kept = keep(opened.plans[0], opened.stack, opened.sources, (), folder)
     write_plan(kept.into(folder, opened.plans[0]), folder / "plan.yaml")
+    return opened.plans[0]
+
+
+def asked_of_another_stack() -> Path:
+    """The Compose file that a policy asks counterexamples of; it lies where it can be changed."""
+    shutil.copytree(EXPERIMENTS.parent / "fixtures" / "minimal", "fixtures/minimal")
+    shutil.copytree(EXPERIMENTS.parent / "fixtures" / "images", "fixtures/images")
+    here = Path("fixtures/minimal/compose.yaml").absolute()
+    kept = f"counterexamples: {{files: counterexamples, stack: {here}, variables: {{}}}}"
+    Path("release.yaml").write_text(f"{WHOLE}{kept}\n")
+    return here
+
+
+def test_a_counterexample_that_carries_a_stack_of_its_own_is_said_not_to_ask_the_one_that_is_here(host: Host) -> None:
+    kept_counterexample("kill_gateway.yaml")
     text = "\n".join(told(run()))
     assert (
         "not tested: counterexamples/lost-0003/plan.yaml: a counterexample that runs on the stack in its inputs" in text
@@ -240,16 +258,32 @@ def test_a_counterexample_that_carries_a_stack_of_its_own_is_said_not_to_ask_the
 
 
 def test_a_counterexample_can_be_asked_of_the_stack_that_is_here(host: Host) -> None:
-    folder = Path("counterexamples/lost-0003")
-    folder.mkdir(parents=True)
-    opened = open_experiment(EXPERIMENTS / "power_cut_fsync_off.yaml", 1)
-    kept = keep(opened.plans[0], opened.stack, opened.sources, (), folder)
-    write_plan(kept.into(folder, opened.plans[0]), folder / "plan.yaml")
-    here = EXPERIMENTS.parent / "fixtures" / "minimal" / "compose.yaml"
-    policy = Path("release.yaml")
-    policy.write_text(f"{WHOLE}counterexamples: {{files: counterexamples, stack: {here}, variables: {{}}}}\n")
+    plan, here = kept_counterexample("power_cut_fsync_off.yaml"), asked_of_another_stack()
     text = "\n".join(told(run()))
-    [asked] = [plan for plan in host.trials.plans if plan.experiment == "power_cut_fsync_off"]
+    [asked] = [each for each in host.trials.plans if each.experiment == plan.experiment]
     assert (asked.stack, dict(asked.variables), asked.inputs, asked.seed) == ((here,), {}, None, 1)
-    assert asked.schedule == opened.plans[0].schedule
+    assert asked.schedule == plan.schedule
     assert "in its inputs" not in text
+
+
+def test_a_gate_does_not_go_on_when_the_stack_that_a_counterexample_is_asked_of_has_changed(host: Host) -> None:
+    kept_counterexample("power_cut_fsync_off.yaml")
+    here = asked_of_another_stack()
+    folder = run().folder
+    with here.open("a") as file:
+        file.write("# edited\n")
+    with pytest.raises(UsageError, match=r"fixtures/minimal/compose\.yaml changed since"):
+        run(folder)
+
+
+def test_a_counterexample_that_is_asked_of_two_stacks_is_refused_since_one_of_them_would_not_be_asked(
+    host: Host,
+) -> None:
+    kept_counterexample("power_cut_fsync_off.yaml")
+    here = asked_of_another_stack()
+    both = f"counterexamples: [counterexamples, {{files: counterexamples, stack: {here}}}]"
+    Path("release.yaml").write_text(f"{WHOLE}{both}\n")
+    with pytest.raises(SourceError, match="is asked of two stacks"):
+        run()
+    Path("release.yaml").write_text(f"{WHOLE}counterexamples: [counterexamples, counterexamples/lost-0003]\n")
+    assert run().decision.outcome == "GO", "named twice alike it is asked once"
